@@ -1,0 +1,44 @@
+"""Arrays in, arrays out: one table (operation, implementation) -> callable.
+
+`reference` is plain array code and the definition of every operation; `numba` is the fast path on CPUs, and
+covers the operations that take the time. This package stands on its own: it imports nothing of minigan.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from functools import cache, partial
+
+from minigan_kernels import reference
+
+IMPLEMENTATIONS = ("reference", "numba")
+OPERATIONS = tuple(kernel.__name__ for kernel in reference.KERNELS)
+
+
+def unavailable(implementation: str) -> str | None:
+    """Why `implementation` cannot be used here, as a clause; None if it can."""
+    if implementation not in IMPLEMENTATIONS:
+        return f"there is no implementation '{implementation}' (known: {', '.join(IMPLEMENTATIONS)})"
+    if implementation == "numba":
+        if importlib.util.find_spec("numba") is None:
+            return "the package numba is not installed (pip install numba)"
+        if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+            return "NUMBA_DISABLE_JIT is set"
+    return None
+
+
+@cache
+def table(implementation: str, xp) -> dict[str, Callable]:
+    """Operation name -> callable for arrays of the library `xp`; lacks what the implementation does not offer.
+
+    Raises RuntimeError if the implementation is unavailable.
+    """
+    if reason := unavailable(implementation):
+        raise RuntimeError(f"the kernels '{implementation}' cannot be used: {reason}")
+    if implementation == "numba":
+        from minigan_kernels import numba
+
+        return {kernel.__name__: kernel for kernel in numba.KERNELS}
+    return {kernel.__name__: partial(kernel, xp) for kernel in reference.KERNELS}

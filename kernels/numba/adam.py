@@ -1,0 +1,90 @@
+"""Adam (Kingma and Ba, 2015, Algorithm 1) over one flat buffer, in one pass.
+
+    m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
+    p = p - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+
+Memory-bound: four reads and three writes of every number. All parameters lie in one buffer, so there is one
+launch for a whole network; the gradients stay where `grad` made them and are found by address, which saves
+copying them together. The same pass notes, for each parameter, the first step whose gradient was not finite:
+g * 0 is NaN exactly for such a g.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit, prange, types
+from numba.extending import intrinsic
+
+from minigan_kernels.numba.jit import Compiled, inner, threads_for
+
+
+@intrinsic
+def _pointer(typingctx, place):
+    """An address as a pointer that `carray` takes."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), codegen
+
+
+@njit(fastmath={"reassoc"}, error_model="numpy")  # lets the sum of zeros run in vectors; zero is zero in any order
+def _update(p, g, m, v, beta1, beta2, rate, root_correction, eps):
+    """Update one run of numbers; returns 0, or NaN if a gradient among them was not finite."""
+    rest1, rest2 = p.dtype.type(1) - beta1, p.dtype.type(1) - beta2
+    alarm = p.dtype.type(0)
+    for i in range(p.size):
+        gi = g[i]
+        alarm += gi * p.dtype.type(0)
+        m[i] = beta1 * m[i] + rest1 * gi
+        v[i] = beta2 * v[i] + rest2 * gi * gi
+        p[i] -= rate * m[i] / (np.sqrt(v[i]) * root_correction + eps)
+    return alarm
+
+
+@inner
+def _update_part(p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps, first, last):
+    for k in range(bounds.shape[0]):
+        start, stop = max(first, bounds[k, 0]), min(last, bounds[k, 1])
+        if start >= stop:
+            continue
+        g = carray(_pointer(gradients[k]), bounds[k, 1] - bounds[k, 0], p.dtype)
+        run = g[start - bounds[k, 0] : stop - bounds[k, 0]]
+        alarm = _update(
+            p[start:stop], run, m[start:stop], v[start:stop], beta1, beta2, rate, root_correction, eps
+        )
+        if alarm != 0 and first_bad[k] < 0:
+            first_bad[k] = step
+
+
+@njit(parallel=True, cache=True)
+def _adam(p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps, threads):
+    size = p.size
+    if threads == 1:
+        _update_part(p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps, 0, size)
+    else:
+        for t in prange(threads):
+            _update_part(
+                p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps,
+                t * size // threads, (t + 1) * size // threads,
+            )  # fmt: skip
+
+
+def _signature(number):
+    vector, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
+    bounds = types.Array(types.int64, 2, "C")
+    return (vector, integers, bounds, vector, vector, integers, types.int64) + (number,) * 5 + (types.int64,)
+
+
+ADAM = Compiled("adam", _adam, _signature)
+
+
+def adam(p, gradients, bounds, m, v, first_bad, step, rate, beta1, beta2, eps):
+    """One step, in place; see `reference.adam`."""
+    gradients = [np.ascontiguousarray(g) for g in gradients]  # held until the kernel has returned
+    places = np.array([g.__array_interface__["data"][0] for g in gradients], np.int64)
+    root_correction = (1 - beta2**step) ** -0.5
+    ADAM[p.dtype](
+        p, places, bounds, m, v, first_bad, step, beta1, beta2, rate / (1 - beta1**step), root_correction, eps,
+        threads_for(p.size),
+    )  # fmt: skip

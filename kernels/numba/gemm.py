@@ -1,0 +1,150 @@
+"""Matrix product with any operand transposed, and a dense layer in one pass, on the register tile.
+
+    out = A @ B                                A: (M, K), B: (K, N), either stored transposed
+    out = leaky(A @ B + bias)                  the dense layer: bias and LeakyReLU while the tile is in cache
+
+2 M N K flops. B is packed once into panels of PANEL columns, (panel, k, PANEL), so that the micro-kernel reads
+it in order; A is read where it lies. Each ROWS x PANEL tile of `out` is one unit of work, summed over k in
+order by one thread: the bits do not depend on the number of threads.
+
+Packing a transposed B is slow (it gathers), and in a wide network the transposed operand is the large one, the
+weights (dx = g @ w.T). Where that is so, the product is computed as its transpose, out.T = w @ g.T: the weights
+become the left side, which is read where it lies; the price is to gather the small gradient and scatter `out`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange, types
+
+from minigan_kernels.numba.jit import DTYPES, Compiled, inner, plain, scratch, threads_for
+from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
+
+_TRANSPOSE_BLOCK = 16  # steps of k gathered together: their panel rows stay in the first-level cache
+
+
+@inner
+def _pack_part(b, transposed, packed, first, last):
+    """Pack the k-steps numbered first..last-1, counting panel after panel."""
+    panels, depth, width = packed.shape
+    columns = b.shape[0] if transposed else b.shape[1]
+    step = first
+    while step < last:
+        panel = step // depth
+        k0 = step - panel * depth
+        k1 = min(depth, k0 + (last - step))
+        left = panel * width
+        filled = min(width, columns - left)
+        if transposed:
+            for block in range(k0, k1, _TRANSPOSE_BLOCK):
+                end = min(k1, block + _TRANSPOSE_BLOCK)
+                for j in range(filled):
+                    for k in range(block, end):
+                        packed[panel, k, j] = b[left + j, k]
+        else:
+            for k in range(k0, k1):
+                source, target = b[k, left : left + filled], packed[panel, k]
+                for j in range(filled):
+                    target[j] = source[j]
+        if filled < width:
+            packed[panel, k0:k1, filled:] = 0
+        step += k1 - k0
+
+
+@inner
+def _store(tile, out, top, left, height, width, transposed):
+    if transposed:
+        for j in range(width):
+            for i in range(height):
+                out[left + j, top + i] = tile[i, j]
+    else:
+        for i in range(height):
+            target = out[top + i, left : left + width]
+            for j in range(width):
+                target[j] = tile[i, j]
+
+
+@inner
+def _add_bias_and_bend(tile, bias, left, height, width, slope):
+    shift = bias[left : left + width]
+    for i in range(height):
+        for j in range(width):
+            total = tile[i, j] + shift[j]
+            tile[i, j] = total if total > 0 else total * slope
+
+
+@inner
+def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, first, last):
+    """Compute the tiles numbered first..last-1, counting down the rows of one panel after another."""
+    panels, depth, panel_width = packed.shape
+    size = a.itemsize
+    rows = a.shape[1] if transposed else a.shape[0]
+    row_stride, k_stride = (size, a.shape[1] * size) if transposed else (a.shape[1] * size, size)
+    columns = out.shape[0] if out_transposed else out.shape[1]
+    blocks = (rows + ROWS - 1) // ROWS
+    offsets = np.empty(ROWS, np.int64)
+    tile = np.empty((ROWS, panel_width), a.dtype)
+    for unit in range(first, last):
+        panel = unit // blocks
+        top = (unit - panel * blocks) * ROWS
+        height = min(ROWS, rows - top)
+        left = panel * panel_width
+        width = min(panel_width, columns - left)
+        for i in range(ROWS):  # rows past the end repeat the last one: read safely, never stored
+            offsets[i] = (top + min(i, height - 1)) * row_stride
+        multiply_tile(address(a), offsets, k_stride, depth, address(packed) + panel * depth * PANEL_BYTES, tile)
+        if bias.size:
+            _add_bias_and_bend(tile, bias, left, height, width, slope)
+        _store(tile, out, top, left, height, width, out_transposed)
+
+
+@njit(parallel=True, cache=True)
+def _gemm(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, threads):
+    steps = packed.shape[0] * packed.shape[1]
+    for t in prange(threads):
+        _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
+    rows = a.shape[1] if a_transposed else a.shape[0]
+    units = packed.shape[0] * ((rows + ROWS - 1) // ROWS)
+    for t in prange(threads):
+        _multiply_part(
+            a, a_transposed, packed, bias, slope, out, out_transposed,
+            t * units // threads, (t + 1) * units // threads,
+        )  # fmt: skip
+
+
+def _signature(number):
+    matrix, flag = types.Array(number, 2, "C"), types.boolean
+    vector, panels = types.Array(number, 1, "C"), types.Array(number, 3, "C")
+    return (matrix, flag, matrix, flag, vector, number, matrix, flag, panels, types.int64)
+
+
+GEMM = Compiled("matmul", _gemm, _signature)
+_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in DTYPES}
+
+
+def matmul(a, b, transpose_a, transpose_b):
+    """op(a) @ op(b) for matrices; see `reference.matmul`."""
+    a, b = plain(a), plain(b)
+    rows, depth = a.shape[::-1] if transpose_a else a.shape
+    columns = b.shape[0] if transpose_b else b.shape[1]
+    out = np.empty((rows, columns), a.dtype)
+    if transpose_b and rows * (depth + columns) < depth * columns:
+        _run(b, False, a, not transpose_a, _NO_BIAS[a.dtype], 1.0, out, True, columns, depth, rows)
+    else:
+        _run(a, transpose_a, b, False, _NO_BIAS[a.dtype], 1.0, out, False, rows, depth, columns)
+    return out
+
+
+def dense(x, w, b, slope):
+    """leaky(x @ w + b); see `reference.dense`."""
+    x, w, b = plain(x), plain(w), plain(b)
+    out = np.empty((x.shape[0], w.shape[1]), x.dtype)
+    _run(x, False, w, False, b, slope, out, False, x.shape[0], x.shape[1], w.shape[1])
+    return out
+
+
+def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, rows, depth, columns):
+    width = PANEL_BYTES // a.itemsize
+    packed = scratch((-(-columns // width), depth, width), a.dtype)
+    threads = threads_for(rows * depth * columns)
+    GEMM[a.dtype](a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, threads)

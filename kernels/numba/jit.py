@@ -1,0 +1,140 @@
+"""Compiling once and keeping it; how many threads; reused scratch memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numba import config, float32, float64, get_num_threads, njit, set_num_threads
+
+from minigan_kernels.cache import cache_directory
+from minigan_kernels.numba.cpu import vector_bytes
+
+# Starting a parallel region costs about 1 us with OpenMP, 39 us with workqueue and 115 us with TBB.
+_FASTEST_LAYERS_FIRST = ["omp", "tbb", "workqueue"]
+# Below this many multiply-adds (or numbers touched) a second thread costs more than it brings.
+_SERIAL_WORK = 1 << 15
+
+_NUMBA_TYPES = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
+DTYPES = tuple(_NUMBA_TYPES)
+
+
+# The serial inner parts of kernels. NumPy's error model: no test for division by zero, which would keep LLVM from
+# using vectors. For the same reason loops run over slices, from 0: a start that might be negative, as far as the
+# compiler knows, costs a test for wrapping around at every element.
+inner = njit(error_model="numpy")
+
+
+def _print_notice(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Announcer:
+    """Says on the terminal what is being compiled; `minigan --quiet` replaces `say`."""
+
+    say: Callable[[str], None] = staticmethod(_print_notice)
+    seconds = 0.0  # spent compiling (or loading what was compiled before) in this process
+
+
+@contextmanager
+def kept_on_disk() -> Iterator[None]:
+    """Functions decorated inside keep their machine code in minigan's own cache folder.
+
+    Numba's choice, the package's folder, may be read-only. The folder's name holds a fingerprint of all kernel
+    sources: Numba itself notices changes only in the file of the function, not in the files it calls.
+    """
+    before, layers = config.CACHE_DIR, config.THREADING_LAYER_PRIORITY
+    if not before:
+        config.CACHE_DIR = str(_cache_folder())
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+    if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ and layers == ["tbb", "omp", "workqueue"]:
+        config.THREADING_LAYER_PRIORITY = _FASTEST_LAYERS_FIRST
+
+
+def _cache_folder() -> Path:
+    fingerprint = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        fingerprint.update(source.read_bytes())
+    return cache_directory(f"kernels/{fingerprint.hexdigest()[:16]}-{vector_bytes() * 8}bit")
+
+
+class Compiled(dict):
+    """A kernel by the type of its numbers: `kernel[array.dtype](...)`, compiled or loaded at the first look."""
+
+    def __init__(self, name: str, function, signature: Callable) -> None:
+        super().__init__()
+        self.name, self._function, self._signature = name, function, signature
+
+    def __missing__(self, dtype: np.dtype):
+        if dtype not in _NUMBA_TYPES:
+            raise TypeError(f"the numba kernel '{self.name}' works in float32 and float64, not in {dtype}")
+        marker = _cache_folder() / f"{self.name}-{dtype}-{config.CPU_NAME or 'host'}.compiled"
+        if not marker.exists():
+            Announcer.say(f"minigan: compiling the CPU kernel '{self.name}' for {dtype}: once, then kept on disk.")
+        start = time.perf_counter()
+        self._function.compile(self._signature(_NUMBA_TYPES[dtype]))
+        Announcer.seconds += time.perf_counter() - start
+        marker.touch()
+        self[dtype] = self._function
+        return self._function
+
+
+def set_threads(count: int | None) -> int:
+    """Use `count` threads, or `MINIGAN_NUM_THREADS`, or every core this process may run on; returns the count.
+
+    More threads than cores never help, so the cores the process may use (its affinity mask) are the limit.
+    """
+    if count is None:
+        wanted = os.environ.get("MINIGAN_NUM_THREADS", "")
+        if wanted and not (wanted.isdigit() and int(wanted) > 0):
+            raise ValueError(f"MINIGAN_NUM_THREADS must be a whole number of at least 1, not '{wanted}'")
+        count = int(wanted) if wanted else config.NUMBA_NUM_THREADS
+    set_num_threads(min(count, config.NUMBA_NUM_THREADS))
+    return get_num_threads()
+
+
+def threads_for(work: int) -> int:
+    """How many threads `work` (multiply-adds, or numbers touched) is worth."""
+    return 1 if work < _SERIAL_WORK else get_num_threads()
+
+
+def plain(array: np.ndarray) -> np.ndarray:
+    """`array` as the kernels take it, in row-major order and writable; itself if it is so already."""
+    return array if array.flags.carray else np.array(array, order="C")
+
+
+class _Scratch(threading.local):
+    def __init__(self) -> None:
+        self.buffers: dict[np.dtype, np.ndarray] = {}
+
+
+_scratch = _Scratch()
+_ALIGNMENT = 64  # a cache line, and the widest vector
+
+
+def scratch(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Uninitialised, cache-line aligned memory, good until this thread's next call for the same type."""
+    count = 1
+    for extent in shape:
+        count *= extent
+    buffer = _scratch.buffers.get(dtype)
+    if buffer is None or buffer.size < count:
+        buffer = _scratch.buffers[dtype] = aligned_empty(max(count, 1 << 16), dtype)
+    return buffer[:count].reshape(shape)
+
+
+def aligned_empty(count: int, dtype: np.dtype) -> np.ndarray:
+    """A vector of `count` uninitialised numbers that starts on a cache line."""
+    raw = np.empty(count * dtype.itemsize + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + count * dtype.itemsize].view(dtype)

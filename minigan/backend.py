@@ -1,0 +1,125 @@
+"""Which array library holds an array, and which kernels serve it: the only room that knows numpy from cupy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import minigan_kernels
+import numpy as np
+
+from minigan.errors import UsageError, did_you_mean
+
+FLOATS = ("float32", "float64")
+BACKENDS = ("auto", "numpy", "cupy")
+
+
+class Backend:
+    """An array library `xp` and the kernels chosen for its arrays.
+
+    `kernels` is "auto" (the fastest available, with the reference for what that lacks) or the name of one
+    implementation, which must be available.
+    """
+
+    def __init__(self, name: str, xp: Any, kernels: str = "auto") -> None:
+        self.name = name
+        self.xp = xp
+        self.array_type: type = xp.ndarray
+        self.fast_implementation = "numba" if xp is np else None
+        self.choose_kernels(kernels)
+
+    def choose_kernels(self, kernels: str) -> None:
+        """Serve operations from `kernels`; raises UsageError, and changes nothing, if that cannot be had."""
+        implementation = "reference"
+        if kernels == "auto":
+            fast = self.fast_implementation
+            if fast is not None and minigan_kernels.unavailable(fast) is None:
+                implementation = fast
+        else:
+            self._require(kernels)
+            implementation = kernels
+        table = dict(minigan_kernels.table("reference", self.xp))
+        if implementation != "reference":
+            table.update(minigan_kernels.table(implementation, self.xp))
+        self.kernels = implementation
+        self._table = table
+        self.kernel: Callable[[str], Callable[..., Any]] = table.__getitem__
+
+    def _require(self, kernels: str) -> None:
+        known = ("auto", *minigan_kernels.IMPLEMENTATIONS)
+        if kernels not in known:
+            raise UsageError(f"There are no kernels called '{kernels}'; {did_you_mean(kernels, known)}")
+        if reason := minigan_kernels.unavailable(kernels):
+            raise UsageError(f"The kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
+        if kernels not in ("reference", self.fast_implementation):
+            raise UsageError(f"The kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'.")
+
+    def asarray(self, values: Any, dtype: str | None = None) -> Any:
+        """`values` (host numbers or an array of this library) as an array of this library."""
+        return self.xp.asarray(values, dtype=dtype)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """A copy of `array` on the host; waits for the device."""
+        return array.copy() if self.xp is np else self.xp.asnumpy(array)
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name}, kernels={self.kernels})"
+
+
+_numpy = Backend("numpy", np)
+_by_type: dict[type, Backend] = {np.ndarray: _numpy}
+_current = _numpy
+
+
+def of(array: Any) -> Backend:
+    """The backend that holds `array`; raises TypeError for what is not an array of a known library."""
+    try:
+        return _by_type[type(array)]
+    except KeyError:
+        raise TypeError(f"expected an array of {' or '.join(b.name for b in _by_type.values())}, got {type(array)}") from None
+
+
+def holds(value: Any) -> bool:
+    """Whether `value` is an array of a library in use."""
+    return type(value) in _by_type
+
+
+def current() -> Backend:
+    """The backend on which new tensors and parameters are made."""
+    return _current
+
+
+def use(backend: str | Backend = "auto", kernels: str = "auto") -> Backend:
+    """Make new tensors on `backend` ("numpy", "cupy", or "auto": CuPy where a GPU answers) with `kernels`.
+
+    Raises UsageError, and changes nothing, when one of them is unknown or unavailable.
+    """
+    global _current
+    chosen = backend if isinstance(backend, Backend) else _find(backend)
+    chosen.choose_kernels(kernels)
+    _by_type[chosen.array_type] = chosen
+    _current = chosen
+    return chosen
+
+
+def _find(name: str) -> Backend:
+    if name not in BACKENDS:
+        raise UsageError(f"There is no backend '{name}'; {did_you_mean(name, BACKENDS)}")
+    if name == "numpy":
+        return _numpy
+    xp, reason = _cupy()
+    if xp is None:
+        if name == "auto":
+            return _numpy
+        raise UsageError(f"The backend 'cupy' cannot be used here: {reason}; choose 'numpy' or 'auto'.")
+    known = _by_type.get(xp.ndarray)
+    return known if known is not None else Backend("cupy", xp)
+
+
+def _cupy() -> tuple[Any, str]:
+    """The module cupy if a GPU answers through it; else None and why. CuPy imports without a GPU: ask it."""
+    try:
+        import cupy
+    except ImportError:
+        return None, "the package cupy is not installed"
+    return (cupy, "") if cupy.is_available() else (None, "cupy finds no CUDA device")

@@ -1,0 +1,69 @@
+"""A labelled or unlabelled set of grey images, and the fingerprint that says which one it is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minigan.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Grey images with pixels 0 to 255, in memory; its arrays are read-only views.
+
+    images: uint8, shape (N, H, W).
+    labels: uint8 or int64, shape (N,); None where the images have none.
+    source: where the images came from, for people to read.
+    sha256: hex digest over the bytes of `images`, then those of `labels`; computed, never passed.
+
+    Raises DataError where an array has another shape or type, or the counts differ.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None
+    source: str
+    sha256: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        _check_images(self.name, self.images)
+        object.__setattr__(self, "images", _read_only(self.images))
+        if self.labels is not None:
+            _check_labels(self.name, self.labels, len(self.images))
+            object.__setattr__(self, "labels", _read_only(self.labels))
+        object.__setattr__(self, "sha256", _digest(self.images, self.labels))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def _check_images(name: str, images: np.ndarray) -> None:
+    if images.dtype != np.uint8 or images.ndim != 3 or images.size == 0:
+        raise DataError(
+            f"the images of '{name}' are {images.dtype} of shape {images.shape}, expected uint8 of shape (N, H, W) "
+            "with no dimension zero; convert them first"
+        )
+
+
+def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
+    if labels.dtype not in (np.uint8, np.int64) or labels.shape != (count,):
+        raise DataError(
+            f"the labels of '{name}' are {labels.dtype} of shape {labels.shape}, expected uint8 or int64 of shape "
+            f"({count},), one per image; convert them first or pass None"
+        )
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False  # a later write would make the recorded digest a lie
+    return view
+
+
+def _digest(images: np.ndarray, labels: np.ndarray | None) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    if labels is not None:
+        digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()

@@ -1,0 +1,174 @@
+"""Finding the images and the labels in a folder of IDX files, by what the files hold."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from minigan.data.dataset import Dataset
+from minigan.data.idx import read_idx, read_shape
+from minigan.errors import DataError, UsageError, did_you_mean
+
+Split = Literal["train", "test"]
+
+# A word of the name must begin so: "latest" is no test set, "trainImages" is a training set.
+_SPLIT_WORDS: dict[Split, re.Pattern[str]] = {
+    "train": re.compile(r"(?<![a-z])train"),
+    "test": re.compile(r"(?<![a-z])(test|t10k)"),
+}
+_IDX_NAME = re.compile(r"idx|ubyte|(images|labels)(\.gz)?$")
+_MOST_NAMES_LISTED = 8
+
+
+@dataclass(frozen=True)
+class _IdxFile:
+    path: Path
+    shape: tuple[int, ...]
+
+
+def from_directory(directory: Path, split: Split = "train") -> Dataset:
+    """The data set in the IDX files (raw or gzip) of `directory`: MNIST, Fashion-MNIST or any of that form.
+
+    A file with three dimensions holds images, one with a single dimension labels; without the latter the data set
+    has no labels. Names decide between several candidates: a file whose name speaks of the other split (`train`
+    against `test` or `t10k`) is never taken, and one that names `split` goes before one that names neither.
+
+    Raises DataError where the folder is missing, holds no images for the split, leaves the choice open, or holds
+    files that are damaged or contradict each other, and UsageError where `split` is no split.
+    """
+    if split not in _SPLIT_WORDS:
+        raise UsageError(f"the split '{split}' is unknown, expected 'train' or 'test'; choose one of them")
+    directory = Path(directory)
+    entries = _entries(directory)
+    found, passed_over = _idx_files(entries, split)
+    images = _choose([file for file in found if len(file.shape) == 3], "images", split)
+    if images is None:
+        raise _no_images(directory, split, entries, found, passed_over)
+    labels = _choose([file for file in found if len(file.shape) == 1], "labels", split)
+    _check_agreement(images, labels)
+    return Dataset(
+        name=directory.resolve().name,
+        images=read_idx(images.path),
+        labels=None if labels is None else read_idx(labels.path),
+        source=str(images.path),
+    )
+
+
+def _entries(directory: Path) -> list[Path]:
+    """What lies visibly in `directory`, files and folders, by name."""
+    try:
+        if not directory.exists():
+            raise _missing_directory(directory)
+        if not directory.is_dir():
+            raise DataError(f"{directory} is a file, expected a folder of IDX files; name the folder that holds it")
+        return sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{directory} cannot be read ({error.strerror or error}), expected a folder of IDX files; check the path"
+        ) from error
+
+
+def _missing_directory(directory: Path) -> DataError:
+    siblings = [path.name for path in directory.parent.iterdir() if path.is_dir()] if directory.parent.is_dir() else []
+    # did_you_mean lists every name where none is near: too many, for the folders of a disk.
+    near = difflib.get_close_matches(directory.name, siblings, n=1)
+    hint = did_you_mean(directory.name, near) if near else "check the path"
+    return DataError(f"{directory} does not exist, expected a folder of IDX files; {hint}")
+
+
+def _idx_files(entries: list[Path], split: Split) -> tuple[list[_IdxFile], list[Path]]:
+    """The IDX files among `entries`, and those passed over because their names speak of the other split."""
+    found, passed_over = [], []
+    for path in entries:
+        if os.path.isdir(path):  # unlike Path.is_dir, no error where it may not look
+            continue
+        if _names_other_split(path, split):
+            passed_over.append(path)
+            continue
+        try:
+            found.append(_IdxFile(path, read_shape(path)))
+        except DataError:
+            # A README is no concern of ours; a damaged labels file must not pass for missing labels.
+            if _IDX_NAME.search(path.name.lower()):
+                raise
+    return _without_packed_twins(found), passed_over
+
+
+def _names(path: Path, split: Split) -> bool:
+    return _SPLIT_WORDS[split].search(path.name.lower()) is not None
+
+
+def _names_other_split(path: Path, split: Split) -> bool:
+    other: Split = "test" if split == "train" else "train"
+    return _names(path, other) and not _names(path, split)
+
+
+def _without_packed_twins(files: list[_IdxFile]) -> list[_IdxFile]:
+    """`files` less each `NAME.gz` beside a `NAME` of the same shape, as unpacking with `gunzip -k` leaves them."""
+    unpacked = {(file.path.name, file.shape) for file in files}
+    return [file for file in files if file.path.suffix != ".gz" or (file.path.stem, file.shape) not in unpacked]
+
+
+def _choose(files: list[_IdxFile], kind: Literal["images", "labels"], split: Split) -> _IdxFile | None:
+    candidates = [file for file in files if _names(file.path, split)] or files
+    for file in candidates:
+        _check_name(file, kind)
+    if len(candidates) > 1:
+        names = _listed([file.path.name for file in candidates])
+        raise DataError(
+            f"{candidates[0].path.parent} holds {len(candidates)} files of {kind} that could be the {split} split "
+            f"({names}), expected one; move the others away or put '{split}' in its name"
+        )
+    return candidates[0] if candidates else None
+
+
+def _check_name(file: _IdxFile, kind: Literal["images", "labels"]) -> None:
+    """Refuse images under a labels name and labels under an images name: one of the two is a mistake."""
+    says_images, says_labels = "image" in file.path.name.lower(), "label" in file.path.name.lower()
+    if says_images == says_labels or says_images == (kind == "images"):
+        return
+    other, expected = ("labels", 1) if kind == "images" else ("images", 3)
+    raise DataError(
+        f"{file.path} is named as {other} and holds {kind} of shape {file.shape}, expected {expected} "
+        f"dimension{'s' if expected > 1 else ''}; rename it or replace it with the {other}"
+    )
+
+
+def _check_agreement(images: _IdxFile, labels: _IdxFile | None) -> None:
+    if labels is not None and labels.shape[0] != images.shape[0]:
+        raise DataError(
+            f"{labels.path} holds {labels.shape[0]:,} labels and {images.path.name} {images.shape[0]:,} images, "
+            "expected one label per image; use files that belong together"
+        )
+
+
+def _no_images(
+    directory: Path, split: Split, entries: list[Path], found: list[_IdxFile], passed_over: list[Path]
+) -> DataError:
+    dimensions = {file.path: len(file.shape) for file in found}
+    listed = _listed([_described(path, dimensions.get(path), path in passed_over) for path in entries])
+    holds = f"it holds {listed}" if entries else "it is empty"
+    return DataError(
+        f"{directory} holds no IDX file of images for the {split} split ({holds}), expected one with 3 dimensions, "
+        f"such as '{'train' if split == 'train' else 't10k'}-images-idx3-ubyte.gz'; "
+        "put it there or name another folder"
+    )
+
+
+def _described(path: Path, dimensions: int | None, passed_over: bool) -> str:
+    if os.path.isdir(path):
+        return f"{path.name}/"
+    if passed_over:
+        return f"{path.name}, named for the other split"
+    if dimensions is not None:
+        return f"{path.name}, IDX of {dimensions} dimension{'s' if dimensions > 1 else ''}"
+    return path.name
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES_LISTED
+    return "; ".join(names[:_MOST_NAMES_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,35 @@
+"""The errors minigan raises on purpose. Each message is a sentence: what was wrong, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MiniganError(Exception):
+    """Something went wrong that a person can mend; the command line prints it and exits with 1."""
+
+
+class UsageError(MiniganError):
+    """The request itself cannot be understood or carried out; the command line exits with 2."""
+
+
+class DataError(MiniganError):
+    """A data set is missing, damaged, or not what it claims to be."""
+
+
+class CheckpointError(MiniganError):
+    """A checkpoint is missing, damaged, or belongs to another run."""
+
+
+class NonFiniteError(MiniganError):
+    """A loss or a gradient became NaN or infinite."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """A clause naming the nearest known word, or all of them when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return "known: " + ", ".join(names) + "." if names else "none is known here."

@@ -1,0 +1,130 @@
+"""A GAN: a generator, a discriminator, and the game they play (Goodfellow et al., 2014, Algorithm 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigan import backend, random
+from minigan.autodiff import Tensor, grad, no_grad
+from minigan.losses import Minimax
+from minigan.nn import BatchNorm, Module
+from minigan.ops import concatenate, mean, sigmoid
+from minigan.optim import Optimizer
+
+
+class GAN:
+    """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
+
+    generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
+    standard normal draws, a pure function of (seed, step).
+    """
+
+    def __init__(
+        self,
+        generator: Module,
+        discriminator: Module,
+        loss: Minimax,
+        generator_optimizer: Optimizer,
+        discriminator_optimizer: Optimizer,
+        *,
+        latent_size: int,
+        seed: int = 0,
+    ) -> None:
+        self.generator, self.discriminator, self.loss = generator, discriminator, loss
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        self.latent_size, self.seed = latent_size, seed
+        self.step = 0
+        # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
+        self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
+
+    def train_step(self, real: Any) -> dict[str, Tensor]:
+        """One step of the discriminator and one of the generator, on a batch of real data.
+
+        As in Algorithm 1 with k = 1, except that both players see the same fakes: that spares the generator a
+        second pass, and each player's gradient keeps its expectation. Returns scalars on the device, which nothing
+        has read yet: "discriminator_loss", "generator_loss", "real_score" = mean D(x), "fake_score" = mean D(G(z)),
+        the scores as the discriminator gave them before its update.
+        """
+        real = real if isinstance(real, Tensor) else Tensor(real)
+        fake = self.generator(self.latent(len(real), "train", self.step))
+
+        # Update the discriminator by descending its loss. No gradient goes through G: it is not asked for.
+        real_logits, fake_logits = self._judge(real, fake)
+        discriminator_loss = self.loss.discriminator(real_logits, fake_logits)
+        d_gradients = grad(discriminator_loss, self.discriminator_optimizer.parameters)
+        self.discriminator_optimizer.step(d_gradients)
+
+        # Update the generator by descending its loss. D's weights get no gradient: it is not asked for.
+        generator_loss = self.loss.generator(self.discriminator(fake))
+        g_gradients = grad(generator_loss, self.generator_optimizer.parameters)
+        self.generator_optimizer.step(g_gradients)
+
+        self.step += 1
+        with no_grad():
+            return {
+                "discriminator_loss": discriminator_loss,
+                "generator_loss": generator_loss,
+                "real_score": mean(sigmoid(real_logits)),
+                "fake_score": mean(sigmoid(fake_logits)),
+            }
+
+    def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        if not self._judge_together:
+            return self.discriminator(real), self.discriminator(fake)
+        logits = self.discriminator(concatenate([real, fake]))
+        return logits[: len(real)], logits[len(real) :]
+
+    def latent(self, count: int, purpose: str, step: int = 0) -> Tensor:
+        """`count` latent vectors (count, latent_size): standard normal, a pure function of (seed, purpose, step)."""
+        dtype = self.generator_optimizer.parameters[0].dtype
+        draw = random.generator(self.seed, f"latent/{purpose}", step).standard_normal(
+            (count, self.latent_size), dtype=dtype.type
+        )
+        return Tensor(backend.current().asarray(draw))
+
+    def sample(self, latent: Any) -> Tensor:
+        """What the generator makes of `latent` (count, latent_size), in use mode: running statistics, no dropout."""
+        self.generator.eval()
+        try:
+            with no_grad():
+                return self.generator(latent)
+        finally:
+            self.generator.train()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on, copied to the host, by name."""
+        state = {"step": np.asarray(self.step, np.int64)}
+        for prefix, part in self._parts().items():
+            values = part.state() if isinstance(part, Module) else part.host_state()
+            state |= {f"{prefix}.{name}": value for name, value in values.items()}
+        return state
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take what `state` gave; raises ValueError, and changes nothing, unless all of it fits."""
+        mine = self.state()
+        for name in sorted(mine.keys() | state.keys()):
+            if name not in state or name not in mine:
+                raise ValueError(f"{name} is {'missing' if name in mine else 'not known here'}")
+            if mine[name].shape != state[name].shape or mine[name].dtype != state[name].dtype:
+                raise ValueError(
+                    f"{name} has shape {state[name].shape} and type {state[name].dtype}, "
+                    f"expected {mine[name].shape} and {mine[name].dtype}"
+                )
+        for prefix, part in self._parts().items():
+            values = {
+                name.removeprefix(f"{prefix}."): value
+                for name, value in state.items()
+                if name.startswith(f"{prefix}.")
+            }
+            part.load_state(values) if isinstance(part, Module) else part.load_host_state(values)
+        self.step = int(state["step"])
+
+    def _parts(self) -> dict[str, Module | Optimizer]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_optimizer": self.generator_optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
+        }

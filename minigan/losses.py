@@ -1,0 +1,78 @@
+"""What the two players minimise, as functions of the discriminator's logits, with every gradient in closed form.
+
+D(x) = sigmoid(logit): the probability that x is real. Means are over the batch, n is its size. Everything is
+computed from logits, never from probabilities, so the values and gradients are exact for logits of any size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.autodiff import Tensor
+from minigan.errors import UsageError, did_you_mean
+from minigan.ops import mean, sigmoid, softplus
+
+
+class Minimax:
+    """The zero-sum game of Goodfellow et al., 2014, equation 1: min over G, max over D of V(D, G).
+
+    V(D, G) = mean log D(x) + mean log(1 - D(G(z)))
+
+    The discriminator minimises -V, the generator its own part of V.
+    """
+
+    name = "minimax"
+
+    def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
+        """-V = mean softplus(-real) + mean softplus(fake).
+
+        Gradients: d/d real = -sigmoid(-real) / n = -(1 - D(x)) / n,  d/d fake = sigmoid(fake) / n = D(G(z)) / n.
+        """
+        return mean(softplus(-real_logits)) + mean(softplus(fake_logits))
+
+    def discriminator_logit_grads(self, real_logits: Any, fake_logits: Any) -> tuple[Tensor, Tensor]:
+        """The closed form of the gradients of `discriminator` with respect to both logits."""
+        return sigmoid(-real_logits) * (-1.0 / _size(real_logits)), sigmoid(fake_logits) * (1.0 / _size(fake_logits))
+
+    def generator(self, fake_logits: Any) -> Tensor:
+        """mean log(1 - D(G(z))) = -mean softplus(fake).
+
+        Gradient: -sigmoid(fake) / n = -D(G(z)) / n, which vanishes where the discriminator wins.
+        """
+        return -mean(softplus(fake_logits))
+
+    def generator_logit_grads(self, fake_logits: Any) -> Tensor:
+        """The closed form of the gradient of `generator` with respect to the logits."""
+        return sigmoid(fake_logits) * (-1.0 / _size(fake_logits))
+
+
+class NonSaturating(Minimax):
+    """The same discriminator; the generator maximises log D(G(z)) instead (Goodfellow et al., 2014, section 3).
+
+    Same fixed point, but the generator's gradient is largest, not smallest, where the discriminator wins.
+    """
+
+    name = "non-saturating"
+
+    def generator(self, fake_logits: Any) -> Tensor:
+        """-mean log D(G(z)) = mean softplus(-fake). Gradient: -sigmoid(-fake) / n = -(1 - D(G(z))) / n."""
+        return mean(softplus(-fake_logits))
+
+    def generator_logit_grads(self, fake_logits: Any) -> Tensor:
+        """The closed form of the gradient of `generator` with respect to the logits."""
+        return sigmoid(-fake_logits) * (-1.0 / _size(fake_logits))
+
+
+LOSSES = {loss.name: loss for loss in (Minimax(), NonSaturating())}
+
+
+def get(name: str) -> Minimax:
+    """The loss called `name`; raises UsageError, naming the nearest, if there is none."""
+    try:
+        return LOSSES[name]
+    except KeyError:
+        raise UsageError(f"There is no loss '{name}'; {did_you_mean(name, LOSSES)}") from None
+
+
+def _size(logits: Any) -> int:
+    return logits.size

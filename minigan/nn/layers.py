@@ -1,0 +1,202 @@
+"""The layers. Shapes are (batch, features) or, for images, (batch, height, width, channels)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigan import backend, ops, random
+from minigan.autodiff import Parameter, Tensor
+from minigan.nn import init
+from minigan.nn.module import Fusible, Module
+
+
+class Dense(Fusible):
+    """x @ weight + bias: (batch, inputs) to (batch, outputs); weight (inputs, outputs), bias (outputs,).
+
+    `rng` draws the weight through `initializer`; the bias starts at zero, and is left out with `bias=False`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        rng: np.random.Generator,
+        *,
+        initializer: init.Initializer = init.glorot_uniform,
+        bias: bool = True,
+    ) -> None:
+        _require_counts("Dense", inputs=inputs, outputs=outputs)
+        self.inputs, self.outputs = inputs, outputs
+        self.weight = _parameter(initializer(rng, (inputs, outputs)))
+        self.bias = _parameter(np.zeros(outputs)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._apply(x, 1.0)
+
+    def fused_with(self, following: Module | None) -> Callable[[Tensor], Tensor] | None:
+        slope = following.slope if isinstance(following, LeakyReLU) else None
+        if self.bias is None or slope is None or slope < 0:
+            return None
+        return lambda x: self._apply(x, slope)
+
+    def _apply(self, x: Tensor, slope: float) -> Tensor:
+        if x.ndim != 2 or x.shape[1] != self.inputs:
+            raise ValueError(f"{self} takes (batch, {self.inputs}), got shape {x.shape}; put Flatten before it?")
+        if self.bias is None:
+            return ops.matmul(x, self.weight)
+        return ops.dense(x, self.weight, self.bias, slope=slope)
+
+    def __repr__(self) -> str:
+        return f"Dense({self.inputs}, {self.outputs})"
+
+
+class BatchNorm(Module):
+    """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), with a learned scale and shift.
+
+    In training each batch's own moments serve, and the running ones follow as in Keras:
+    running = momentum * running + (1 - momentum) * batch, with the biased variance. In use the running ones serve.
+    """
+
+    buffer_names = ("running_mean", "running_variance")
+
+    def __init__(self, features: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
+        _require_counts("BatchNorm", features=features)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"BatchNorm's momentum must lie in [0, 1), got {momentum}")
+        self.features, self.momentum, self.eps = features, momentum, eps
+        self.scale = _parameter(np.ones(features))
+        self.shift = _parameter(np.zeros(features))
+        self.running_mean = self.shift.data.copy()
+        self.running_variance = self.scale.data.copy()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.features:
+            raise ValueError(f"{self} takes (..., {self.features}), got shape {x.shape}")
+        if not self.training:
+            centred = x - Tensor(self.running_mean)
+            return centred / Tensor(self._running_deviation()) * self.scale + self.shift
+        y = ops.batch_norm(x, self.scale, self.shift, eps=self.eps)
+        self._follow(*y.saved)
+        return y
+
+    def _running_deviation(self) -> Any:
+        return backend.of(self.running_variance).xp.sqrt(self.running_variance + self.eps)
+
+    def _follow(self, mean: Any, variance: Any) -> None:
+        rest = 1 - self.momentum
+        self.running_mean = self.momentum * self.running_mean + rest * mean
+        self.running_variance = self.momentum * self.running_variance + rest * variance
+
+    def __repr__(self) -> str:
+        return f"BatchNorm({self.features})"
+
+
+class LeakyReLU(Module):
+    """x where x > 0, slope * x elsewhere (Maas et al., 2013)."""
+
+    def __init__(self, slope: float = 0.2) -> None:
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.leaky_relu(x, slope=self.slope)
+
+    def __repr__(self) -> str:
+        return f"LeakyReLU({self.slope})"
+
+
+class ReLU(LeakyReLU):
+    """max(x, 0)."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def __repr__(self) -> str:
+        return "ReLU()"
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.tanh(x)
+
+    def __repr__(self) -> str:
+        return "Tanh()"
+
+
+class Sigmoid(Module):
+    """1 / (1 + e**-x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.sigmoid(x)
+
+    def __repr__(self) -> str:
+        return "Sigmoid()"
+
+
+class Dropout(Module):
+    """In training, zero each element with probability `rate` and divide the rest by 1 - rate (Srivastava et al., 2014).
+
+    Draw number n is a pure function of (seed, n); n is part of the module's state, so a resumed run goes on with
+    the mask it would have drawn.
+    """
+
+    buffer_names = ("draws",)
+
+    def __init__(self, rate: float, seed: int) -> None:
+        if not 0 <= rate < 1:
+            raise ValueError(f"Dropout's rate must lie in [0, 1), got {rate}")
+        self.rate, self.seed = rate, seed
+        self.draws = np.zeros((), np.int64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        rng = random.generator(self.seed, "dropout", int(self.draws))
+        self.draws = self.draws + np.int64(1)
+        kept = rng.random(x.shape, dtype=np.float32) >= self.rate
+        mask = kept.astype(x.dtype) / np.asarray(1 - self.rate, x.dtype)
+        return x * Tensor(mask)
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.rate})"
+
+
+class Flatten(Module):
+    """(batch, ...) to (batch, features)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+    def __repr__(self) -> str:
+        return "Flatten()"
+
+
+class Reshape(Module):
+    """(batch, ...) to (batch, *shape)."""
+
+    def __init__(self, *shape: int) -> None:
+        _require_counts("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        if math.prod(x.shape[1:]) != math.prod(self.shape):
+            raise ValueError(f"{self} takes {math.prod(self.shape)} numbers for each example, got shape {x.shape}")
+        return ops.reshape(x, (x.shape[0], *self.shape))
+
+    def __repr__(self) -> str:
+        return f"Reshape{self.shape}"
+
+
+def _parameter(values: np.ndarray) -> Parameter:
+    return Parameter(backend.current().asarray(values.astype(np.float32)))
+
+
+def _require_counts(layer: str, **counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{layer}'s {name} must be a whole number of at least 1, got {count!r}")

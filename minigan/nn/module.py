@@ -1,0 +1,139 @@
+"""Module: a function with parameters, made of other Modules; Sequential: one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from minigan import backend
+from minigan.autodiff import Parameter, Tensor
+
+
+class Module:
+    """Base of everything with parameters.
+
+    A subclass sets Parameters, Modules, or lists of Modules as attributes and defines `forward`; arrays that
+    learning does not change by gradients (running statistics) are named in `buffer_names`.
+    """
+
+    training = True
+    buffer_names: tuple[str, ...] = ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def __call__(self, x: Any) -> Tensor:
+        return self.forward(x if isinstance(x, Tensor) else Tensor(x))
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The Modules directly inside, by name, in the order they were set."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list):
+                yield from ((str(i), item) for i, item in enumerate(value) if isinstance(item, Module))
+
+    def modules(self) -> Iterator[Module]:
+        """This Module and every one inside it."""
+        yield self
+        for _, child in self.children():
+            yield from child.modules()
+
+    def parameters(self, prefix: str = "") -> dict[str, Parameter]:
+        """Every Parameter by its name, such as "3.weight"."""
+        found = {prefix + name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
+        for name, child in self.children():
+            found |= child.parameters(f"{prefix}{name}.")
+        return found
+
+    def train(self, on: bool = True) -> Self:
+        """Behave as in training (batch statistics, dropout)."""
+        for module in self.modules():
+            module.training = on
+        return self
+
+    def eval(self) -> Self:
+        """Behave as in use (running statistics, no dropout)."""
+        return self.train(False)
+
+    def astype(self, dtype: str) -> Self:
+        """Convert every parameter and buffer to `dtype`, "float32" or "float64"."""
+        for module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    setattr(module, name, Parameter(value.data.astype(dtype)))
+                elif name in module.buffer_names and value.dtype.kind == "f":
+                    setattr(module, name, value.astype(dtype))
+        return self
+
+    def state(self, prefix: str = "") -> dict[str, np.ndarray]:
+        """Parameters and buffers by name, copied to the host."""
+        own = {name: value.numpy() for name, value in vars(self).items() if isinstance(value, Parameter)}
+        own |= {name: _to_host(getattr(self, name)) for name in self.buffer_names}
+        found = {prefix + name: value for name, value in own.items()}
+        for name, child in self.children():
+            found |= child.state(f"{prefix}{name}.")
+        return found
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take the values of `state` (see `state`); raises ValueError, and changes nothing, unless all fit."""
+        mine = self.state()
+        if missing := sorted(mine.keys() ^ state.keys()):
+            raise ValueError(f"the state and the module differ in what they hold: {', '.join(missing[:4])}")
+        for name, value in mine.items():
+            if value.shape != state[name].shape:
+                raise ValueError(f"the state has shape {state[name].shape} for {name}, the module {value.shape}")
+        self._take_state(state, "")
+
+    def _take_state(self, state: Mapping[str, np.ndarray], prefix: str) -> None:
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Parameter):
+                value.assign(state[prefix + name])
+            elif name in self.buffer_names:
+                host = state[prefix + name]
+                setattr(self, name, host.copy() if isinstance(value, np.ndarray) else backend.of(value).asarray(host))
+        for name, child in self.children():
+            child._take_state(state, f"{prefix}{name}.")
+
+
+def _to_host(buffer: Any) -> np.ndarray:
+    return backend.of(buffer).to_numpy(buffer)
+
+
+class Sequential(Module):
+    """Modules applied one after another. A layer that can do the next one's work in its own pass does so."""
+
+    def __init__(self, *layers: Module) -> None:
+        self.layers = list(layers)
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise TypeError(f"Sequential takes Modules, got {type(layer).__name__} in place {i}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        i = 0
+        while i < len(self.layers):
+            layer = self.layers[i]
+            following = self.layers[i + 1] if i + 1 < len(self.layers) else None
+            fused = layer.fused_with(following) if isinstance(layer, Fusible) else None
+            x = fused(x) if fused else layer(x)
+            i += 2 if fused else 1
+        return x
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        yield from ((str(i), layer) for i, layer in enumerate(self.layers))
+
+    def __getitem__(self, i: int) -> Module:
+        return self.layers[i]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+
+class Fusible(Module):
+    """A Module that may compute itself and the one after it in a single pass."""
+
+    def fused_with(self, following: Module | None) -> Any:
+        """A function computing `following(self(x))`, or None if there is no such pass."""
+        raise NotImplementedError

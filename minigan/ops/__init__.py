@@ -1,0 +1,61 @@
+"""Every operation on Tensors, each beside its derivatives."""
+
+from __future__ import annotations
+
+from minigan.autodiff import Tensor
+from minigan.ops.elementwise import (
+    absolute,
+    add,
+    divide,
+    exp,
+    leaky_relu,
+    log,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    relu,
+    share_of_maximum,
+    sigmoid,
+    sign,
+    slope_gate,
+    softplus,
+    sqrt,
+    subtract,
+    tanh,
+)
+from minigan.ops.linear import dense, matmul
+from minigan.ops.norm import batch_norm, logsumexp
+from minigan.ops.shape import broadcast_to, concatenate, index, mean, pad, reshape, sum, sum_like, transpose
+
+__all__ = [
+    "absolute", "add", "batch_norm", "broadcast_to", "concatenate", "dense", "divide", "exp", "index", "leaky_relu",
+    "log", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "pad", "power", "relu",
+    "reshape", "share_of_maximum", "sigmoid", "sign", "slope_gate", "softplus", "sqrt", "subtract", "sum", "sum_like",
+    "tanh", "transpose",
+]  # fmt: skip
+
+
+def _give_tensor_its_operators() -> None:
+    operators = {
+        "__add__": add,
+        "__radd__": lambda a, b: add(b, a),
+        "__sub__": subtract,
+        "__rsub__": lambda a, b: subtract(b, a),
+        "__mul__": multiply,
+        "__rmul__": lambda a, b: multiply(b, a),
+        "__truediv__": divide,
+        "__rtruediv__": lambda a, b: divide(b, a),
+        "__pow__": power,
+        "__neg__": negative,
+        "__abs__": absolute,
+        "__matmul__": matmul,
+        "__rmatmul__": lambda a, b: matmul(b, a),
+        "__getitem__": index,
+    }
+    for name, operation in operators.items():
+        setattr(Tensor, name, operation)
+
+
+_give_tensor_its_operators()

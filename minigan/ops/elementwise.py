@@ -1,0 +1,145 @@
+"""Operations on each element, with NumPy's broadcasting, each beside its derivative.
+
+In every rule g is the cotangent of the result y. Where an input was broadcast, its cotangent is summed back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.autodiff import Tensor, primitive
+from minigan.ops.shape import sum_like
+
+
+@primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(g, b))
+def add(B, a, b):
+    """a + b."""
+    return a + b
+
+
+@primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(-g, b))
+def subtract(B, a, b):
+    """a - b."""
+    return a - b
+
+
+@primitive(lambda g, y, a, b: sum_like(g * b, a), lambda g, y, a, b: sum_like(g * a, b))
+def multiply(B, a, b):
+    """a * b."""
+    return a * b
+
+
+@primitive(lambda g, y, a, b: sum_like(g / b, a), lambda g, y, a, b: sum_like(-(g * y) / b, b))
+def divide(B, a, b):
+    """a / b."""
+    return a / b
+
+
+@primitive(lambda g, y, x: -g)
+def negative(B, x):
+    """-x."""
+    return -x
+
+
+@primitive(lambda g, y, x, *, exponent: g * (power(x, exponent - 1) * exponent) if exponent else g * 0.0)
+def _power(B, x, *, exponent):
+    return x**exponent
+
+
+def power(x: Any, exponent: float) -> Tensor:
+    """x ** exponent for a constant exponent."""
+    return _power(x, exponent=float(exponent))
+
+
+@primitive(lambda g, y, x: g * y)
+def exp(B, x):
+    """e ** x."""
+    return B.xp.exp(x)
+
+
+@primitive(lambda g, y, x: g / x)
+def log(B, x):
+    """The natural logarithm."""
+    return B.xp.log(x)
+
+
+@primitive(lambda g, y, x: g / (y * 2.0))
+def sqrt(B, x):
+    """The square root; its derivative at 0 is infinite."""
+    return B.xp.sqrt(x)
+
+
+@primitive(None)
+def sign(B, x):
+    """-1, 0 or 1; flat almost everywhere, so its derivative is zero."""
+    return B.xp.sign(x)
+
+
+@primitive(lambda g, y, x: g * sign(x))
+def absolute(B, x):
+    """|x|; at the kink x = 0 the derivative is 0."""
+    return B.xp.abs(x)
+
+
+@primitive(None, None)
+def share_of_maximum(B, a, b):
+    """1 where a > b, 1/2 where a = b, 0 elsewhere."""
+    dtype = (a if hasattr(a, "dtype") else b).dtype
+    return (a > b).astype(dtype) + (a == b).astype(dtype) * 0.5
+
+
+@primitive(
+    lambda g, y, a, b: sum_like(g * share_of_maximum(a, b), a),
+    lambda g, y, a, b: sum_like(g * share_of_maximum(b, a), b),
+)
+def maximum(B, a, b):
+    """The larger of a and b; where they are equal each gets half of the cotangent."""
+    return B.xp.maximum(a, b)
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of a and b; where they are equal each gets half of the cotangent."""
+    return -maximum(-a, -b)
+
+
+@primitive(lambda g, y, x: g * (1.0 - y * y))
+def tanh(B, x):
+    """The hyperbolic tangent."""
+    return B.xp.tanh(x)
+
+
+@primitive(lambda g, y, x: g * (y * sigmoid(-x)))
+def sigmoid(B, x):
+    """1 / (1 + e**-x), to full relative precision for x of any size.
+
+    The derivative is sigmoid(x) sigmoid(-x): 1 - sigmoid(x) would lose all its digits for large x.
+    """
+    decay = B.xp.exp(-abs(x))  # never overflows
+    return B.xp.where(x >= 0, 1.0, decay) / (1.0 + decay)
+
+
+@primitive(lambda g, y, x: g * sigmoid(x))
+def softplus(B, x):
+    """log(1 + e**x), to full relative precision for x of any size."""
+    return B.xp.maximum(x, 0.0) + B.xp.log1p(B.xp.exp(-abs(x)))
+
+
+@primitive(None, lambda g, y, x, v, *, slope: slope_gate(x, g, slope=slope))
+def slope_gate(B, x, v, *, slope: float):
+    """v where x > 0, slope * v elsewhere. Linear in v, flat in x: its own VJP."""
+    return B.kernel("slope_gate")(x, v, slope)
+
+
+@primitive(lambda g, y, x, *, slope: slope_gate(x, g, slope=slope))
+def _leaky_relu(B, x, *, slope):
+    return B.kernel("slope_gate")(x, x, slope)
+
+
+def leaky_relu(x: Any, slope: float = 0.2) -> Tensor:
+    """x where x > 0, slope * x elsewhere; at the kink x = 0 the derivative is the slope (Maas et al., 2013)."""
+    return _leaky_relu(x, slope=slope)
+
+
+def relu(x: Any) -> Tensor:
+    """max(x, 0); at the kink x = 0 the derivative is 0."""
+    return leaky_relu(x, slope=0.0)

@@ -1,0 +1,70 @@
+"""Matrix products and the dense layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigan.autodiff import Tensor, primitive
+from minigan.ops.elementwise import slope_gate
+from minigan.ops.shape import sum as sum_
+
+
+def _matmul_vjp_a(g, y, a, b, *, transpose_a, transpose_b):
+    if transpose_a:
+        return _matmul(b, g, transpose_a=transpose_b, transpose_b=True)
+    return _matmul(g, b, transpose_a=False, transpose_b=not transpose_b)
+
+
+def _matmul_vjp_b(g, y, a, b, *, transpose_a, transpose_b):
+    if transpose_b:
+        return _matmul(g, a, transpose_a=True, transpose_b=transpose_a)
+    return _matmul(a, g, transpose_a=not transpose_a, transpose_b=False)
+
+
+@primitive(_matmul_vjp_a, _matmul_vjp_b)
+def _matmul(B, a, b, *, transpose_a, transpose_b):
+    return B.kernel("matmul")(a, b, transpose_a, transpose_b)
+
+
+def matmul(a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
+    """op(a) @ op(b) for matrices (M, K) and (K, N), where op transposes if its flag is set.
+
+    Raises ValueError for anything but two matrices that fit.
+    """
+    if len(a.shape) != 2 or len(b.shape) != 2:
+        raise ValueError(f"matmul multiplies two matrices, got shapes {a.shape} and {b.shape}; reshape them first")
+    inner_a, inner_b = a.shape[0 if transpose_a else 1], b.shape[1 if transpose_b else 0]
+    if inner_a != inner_b:
+        raise ValueError(
+            f"matmul cannot multiply shapes {a.shape}{' transposed' * transpose_a} and "
+            f"{b.shape}{' transposed' * transpose_b}: the inner extents {inner_a} and {inner_b} differ"
+        )
+    return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def _dense_vjp(g, y, x, w, b, *, wanted, slope):
+    """LeakyReLU keeps the sign for slope >= 0, so the output tells which side of the kink the sum was on."""
+    h = g if slope == 1 else slope_gate(y, g, slope=slope)
+    return (
+        _matmul(h, w, transpose_a=False, transpose_b=True) if wanted[0] else None,
+        _matmul(x, h, transpose_a=True, transpose_b=False) if wanted[1] else None,
+        sum_(h, axis=0) if wanted[2] else None,
+    )
+
+
+@primitive(joint=_dense_vjp)
+def _dense(B, x, w, b, *, slope):
+    return B.kernel("dense")(x, w, b, slope)
+
+
+def dense(x: Any, w: Any, b: Any, *, slope: float = 1.0) -> Tensor:
+    """leaky(x @ w + b) in one pass: x (M, K), w (K, N), b (N,); slope 1 means no activation, 0 ReLU.
+
+    Raises ValueError if the shapes do not fit or the slope is negative (then the output would not tell the side
+    of the kink).
+    """
+    if len(x.shape) != 2 or len(w.shape) != 2 or x.shape[1] != w.shape[0] or tuple(b.shape) != (w.shape[1],):
+        raise ValueError(f"dense needs x (M, K), w (K, N), b (N,), got shapes {x.shape}, {w.shape} and {b.shape}")
+    if slope < 0:
+        raise ValueError(f"dense fuses LeakyReLU of slope 0 or more, got {slope}; apply leaky_relu separately")
+    return _dense(x, w, b, slope=slope)

@@ -1,0 +1,144 @@
+"""Operations that move, repeat, select or add up elements. In pairs, each is the other's derivative."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minigan.autodiff import Tensor, primitive
+
+
+@primitive(lambda g, y, x, *, axis, keepdims: _spread(g, x.shape, axis, keepdims))
+def _sum(B, x, *, axis, keepdims):
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+def sum(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    """The sum over `axis` (all axes if None)."""
+    return _sum(x, axis=axis, keepdims=keepdims)
+
+
+def mean(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+    """The mean over `axis` (all axes if None)."""
+    count = math.prod(x.shape[i] for i in _axes(axis, len(x.shape)))
+    return _sum(x, axis=axis, keepdims=keepdims) * (1.0 / count)
+
+
+def _spread(g: Tensor, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Tensor:
+    """The derivative of a sum: g repeated along the axes that were summed."""
+    if not keepdims and g.ndim != len(shape) and g.ndim:
+        summed = _axes(axis, len(shape))
+        g = reshape(g, tuple(1 if i in summed else extent for i, extent in enumerate(shape)))
+    return broadcast_to(g, shape)
+
+
+def _axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    """The axes meant by `axis`, counted from 0."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+@primitive(lambda g, y, x, *, shape: sum_like(g, x))
+def _broadcast_to(B, x, *, shape):
+    return B.xp.broadcast_to(x, shape)
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Tensor:
+    """x repeated to `shape` by NumPy's rules."""
+    return _broadcast_to(x, shape=tuple(shape))
+
+
+def sum_like(g: Tensor, x: Tensor) -> Tensor:
+    """g summed over the axes along which x was broadcast to g's shape: the derivative of broadcasting."""
+    if g.shape == x.shape:
+        return g
+    extra = g.ndim - x.ndim
+    repeated = tuple(i + extra for i, extent in enumerate(x.shape) if extent == 1 and g.shape[i + extra] != 1)
+    return reshape(_sum(g, axis=(*range(extra), *repeated), keepdims=False), x.shape)
+
+
+@primitive(lambda g, y, x, *, shape: _reshape(g, shape=x.shape))
+def _reshape(B, x, *, shape):
+    return x.reshape(shape)
+
+
+def reshape(x: Any, shape: int | tuple[int, ...]) -> Tensor:
+    """The same elements in row-major order under another shape; one extent may be -1."""
+    return _reshape(x, shape=shape)
+
+
+@primitive(lambda g, y, x, *, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))))
+def _transpose(B, x, *, axes):
+    return x.transpose(axes)
+
+
+def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
+    """x with its axes in the order `axes`, reversed if None."""
+    ndim = len(x.shape)
+    return _transpose(x, axes=tuple(reversed(range(ndim))) if axes is None else _axes(tuple(axes), ndim))
+
+
+def _split(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Tensor | None]:
+    pieces: list[Tensor | None] = []
+    start = 0
+    for part, want in zip(parts, wanted, strict=True):
+        stop = start + part.shape[axis]
+        key = (slice(None),) * (axis % y.ndim) + (slice(start, stop),)
+        pieces.append(index(g, key) if want else None)
+        start = stop
+    return pieces
+
+
+@primitive(joint=_split)
+def _concatenate(B, *parts, axis):
+    return B.xp.concatenate(parts, axis=axis)
+
+
+def concatenate(parts: Any, axis: int = 0) -> Tensor:
+    """The tensors `parts` one after another along `axis`."""
+    return _concatenate(*parts, axis=axis)
+
+
+@primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape))
+def _index(B, x, *, key):
+    return x[_on_device(B, key)]
+
+
+@primitive(lambda g, y, x, *, key, shape: _index(g, key=key))
+def _place(B, x, *, key, shape):
+    """Zeros of `shape` with x added at `key`: the adjoint of indexing."""
+    out = B.xp.zeros(shape, x.dtype)
+    if _is_basic(key):
+        out[key] = x
+    else:
+        B.xp.add.at(out, _on_device(B, key), x)  # an integer array may name an element twice
+    return out
+
+
+def index(x: Any, key: Any) -> Tensor:
+    """x[key] for integers, slices, None, Ellipsis, and NumPy arrays of integers, as NumPy understands them."""
+    return _index(x, key=key)
+
+
+def _is_basic(key: Any) -> bool:
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts)
+
+
+def _on_device(B: Any, key: Any) -> Any:
+    """The key with its host arrays moved to where the data is."""
+    if _is_basic(key):
+        return key
+    parts = key if isinstance(key, tuple) else (key,)
+    return tuple(part if _is_basic(part) else B.asarray(part) for part in parts)
+
+
+@primitive(lambda g, y, x, *, widths: index(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True))))
+def _pad(B, x, *, widths):
+    return B.xp.pad(x, widths)
+
+
+def pad(x: Any, widths: tuple[tuple[int, int], ...]) -> Tensor:
+    """x surrounded by zeros: `widths` gives (before, after) for each axis."""
+    return _pad(x, widths=tuple((int(a), int(b)) for a, b in widths))

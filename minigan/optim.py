@@ -1,0 +1,166 @@
+"""Optimisers, each over one flat buffer that holds all of its parameters; clipping by the global norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigan import backend
+from minigan.autodiff import Parameter, Tensor
+from minigan.ops import minimum, sqrt
+from minigan.ops import sum as sum_
+
+_ALIGNMENT = 16  # numbers between the starts of two parameters: a cache line of float32
+
+
+class Optimizer:
+    """Base: moves `parameters` (by name) into one flat buffer and keeps `slots` more of the same size as state.
+
+    `step(gradients)` updates them in place, reading nothing back from the device. `first_bad_gradient()` tells
+    afterwards whether a gradient was ever not finite.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Mapping[str, Parameter], rate: float) -> None:
+        if not parameters:
+            raise ValueError("an optimiser needs at least one parameter")
+        if not rate > 0:
+            raise ValueError(f"the learning rate must be above 0, got {rate}")
+        if len({(p.dtype, type(p.data)) for p in parameters.values()}) != 1:
+            raise ValueError("an optimiser's parameters must all have the same dtype and lie on the same backend")
+        self.names = list(parameters)
+        self.parameters = list(parameters.values())
+        self.rate = rate
+        self.steps = 0
+        self._backend = backend.of(self.parameters[0].data)
+        self._move_into_one_buffer()
+        self.state = {slot: self._backend.xp.zeros_like(self._flat) for slot in self.slots}
+        self._first_bad = self._backend.xp.full(len(self.parameters), -1, dtype="int64")
+
+    def _move_into_one_buffer(self) -> None:
+        bounds, start = [], 0
+        for p in self.parameters:
+            bounds.append((start, start + p.size))
+            start += -(-p.size // _ALIGNMENT) * _ALIGNMENT
+        self._bounds = np.array(bounds, np.int64)
+        self._flat = self._backend.xp.zeros(start, dtype=str(self.parameters[0].dtype))
+        for p, (first, last) in zip(self.parameters, bounds, strict=True):
+            self._flat[first:last] = p.data.reshape(-1)
+            p.data = self._flat[first:last].reshape(p.shape)
+            p.home = self
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """One update from `gradients`, in the order of `parameters`; raises ValueError unless they fit."""
+        for name, p, g in zip(self.names, self.parameters, gradients, strict=True):
+            if g.shape != p.shape:
+                raise ValueError(f"the gradient of {name} has shape {g.shape}, the parameter {p.shape}")
+            if p.home is not self:
+                raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
+        self.steps += 1
+        self._update([g.data for g in gradients])
+        for p in self.parameters:
+            p.version += 1
+
+    def _update(self, gradients: list[Any]) -> None:
+        raise NotImplementedError
+
+    def _run(self, kernel: str, gradients: list[Any], *settings: float) -> None:
+        self._backend.kernel(kernel)(
+            self._flat, gradients, self._bounds, *self.state.values(), self._first_bad, self.steps, self.rate, *settings
+        )
+
+    def first_bad_gradient(self) -> tuple[int, str] | None:
+        """(step, parameter name) of the first gradient that was not finite, None if all were; waits for the device."""
+        steps = self._backend.to_numpy(self._first_bad)
+        bad = [(int(step), name) for step, name in zip(steps, self.names, strict=True) if step >= 0]
+        return min(bad, key=lambda found: found[0]) if bad else None
+
+    def host_state(self) -> dict[str, np.ndarray]:
+        """Everything but the parameters that the next step depends on, copied to the host."""
+        state = {slot: self._backend.to_numpy(value) for slot, value in self.state.items()}
+        return state | {"steps": np.asarray(self.steps, np.int64)}
+
+    def load_host_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take what `host_state` gave; raises ValueError, and changes nothing, unless it fits."""
+        mine = self.host_state()
+        if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in state.items()}:
+            raise ValueError("the saved optimiser is of another kind, or for other parameters")
+        for slot in self.slots:
+            self.state[slot][...] = self._backend.asarray(state[slot])
+        self.steps = int(state["steps"])
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum: v = momentum * v + g, p = p - rate * v (Polyak, 1964)."""
+
+    slots = ("velocity",)
+
+    def __init__(self, parameters: Mapping[str, Parameter], rate: float = 0.01, *, momentum: float = 0.0) -> None:
+        _require_share("SGD", momentum=momentum)
+        super().__init__(parameters, rate)
+        self.momentum = momentum
+
+    def _update(self, gradients: list[Any]) -> None:
+        self._run("sgd", gradients, self.momentum)
+
+
+class Adam(Optimizer):
+    """Kingma and Ba, 2015, Algorithm 1. For GANs beta1 = 0.5 (Radford et al., 2016, section 4)."""
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        rate: float = 2e-4,
+        *,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+    ) -> None:
+        _require_share("Adam", beta1=beta1, beta2=beta2)
+        super().__init__(parameters, rate)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def _update(self, gradients: list[Any]) -> None:
+        self._run("adam", gradients, self.beta1, self.beta2, self.eps)
+
+
+class RMSprop(Optimizer):
+    """v = decay * v + (1 - decay) * g^2, p = p - rate * g / (sqrt(v) + eps) (Tieleman and Hinton, 2012)."""
+
+    slots = ("v",)
+
+    def __init__(
+        self, parameters: Mapping[str, Parameter], rate: float = 1e-3, *, decay: float = 0.9, eps: float = 1e-8
+    ) -> None:
+        _require_share("RMSprop", decay=decay)
+        super().__init__(parameters, rate)
+        self.decay, self.eps = decay, eps
+
+    def _update(self, gradients: list[Any]) -> None:
+        self._run("rmsprop", gradients, self.decay, self.eps)
+
+
+def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list[Tensor], Tensor]:
+    """The gradients scaled so that their joint Euclidean norm is at most `limit`, and the norm they had.
+
+    Pascanu et al., 2013, Algorithm 1. Nothing is read back from the device.
+    """
+    if not limit > 0:
+        raise ValueError(f"the limit of the norm must be above 0, got {limit}")
+    total = sum_(gradients[0] * gradients[0])
+    for g in gradients[1:]:
+        total = total + sum_(g * g)
+    norm = sqrt(total)
+    factor = minimum(limit / (norm + 1e-12), 1.0)
+    return [g * factor for g in gradients], norm
+
+
+def _require_share(optimizer: str, **shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"{optimizer}'s {name} must lie in [0, 1), got {share}")

@@ -1,0 +1,60 @@
+"""Totals of the transfers the stand-in has seen, and a context manager that reads off their growth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class Transfers:
+    """Number of host waits for the device (`synchronisations`) and of host-to-device copies (`uploads`)."""
+
+    synchronisations: int = 0
+    uploads: int = 0
+
+
+_totals = Transfers()
+
+
+def record_synchronisation() -> None:
+    """Note that the host had to wait for a value computed on the device."""
+    _totals.synchronisations += 1
+
+
+def record_upload() -> None:
+    """Note one copy from host memory to device memory."""
+    _totals.uploads += 1
+
+
+class SynchronisationCount:
+    """The growth of the totals since this object was made, up to now or up to `stop`."""
+
+    def __init__(self) -> None:
+        self._start = Transfers(_totals.synchronisations, _totals.uploads)
+        self._end: Transfers | None = None
+
+    def stop(self) -> None:
+        """Freeze the count, so that what happens after the `with` block does not change it."""
+        self._end = Transfers(_totals.synchronisations, _totals.uploads)
+
+    @property
+    def count(self) -> int:
+        """Device-to-host synchronisations."""
+        return (self._end or _totals).synchronisations - self._start.synchronisations
+
+    @property
+    def uploads(self) -> int:
+        """Host-to-device copies."""
+        return (self._end or _totals).uploads - self._start.uploads
+
+
+@contextmanager
+def count_synchronisations() -> Iterator[SynchronisationCount]:
+    """Count synchronisations (`.count`) and uploads (`.uploads`) inside the block; blocks may nest."""
+    counted = SynchronisationCount()
+    try:
+        yield counted
+    finally:
+        counted.stop()
