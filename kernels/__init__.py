@@ -42,3 +42,33 @@ def table(implementation: str, xp) -> dict[str, Callable]:
 
         return {kernel.__name__: kernel for kernel in numba.KERNELS}
     return {kernel.__name__: partial(kernel, xp) for kernel in reference.KERNELS}
+
+
+def set_threads(count: int | None = None) -> int:
+    """Compute on `count` CPU threads; see `numba.set_threads`. Needs numba."""
+    from minigan_kernels import numba
+
+    return numba.set_threads(count)
+
+
+def on_compile(say: Callable[[str], None]) -> None:
+    """Call `say(sentence)` before a kernel is compiled for the first time on this machine. Needs numba."""
+    from minigan_kernels import numba
+
+    numba.Announcer.say = staticmethod(say)
+
+
+def compile_seconds() -> float:
+    """The seconds this process has spent compiling kernels, or loading what was compiled before."""
+    if unavailable("numba"):
+        return 0.0
+    from minigan_kernels import numba
+
+    return numba.Announcer.seconds
+
+
+def vector_bits() -> int:
+    """The width of the vectors that kernels are compiled for. Needs numba."""
+    from minigan_kernels.numba.cpu import vector_bytes
+
+    return 8 * vector_bytes()

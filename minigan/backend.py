@@ -38,21 +38,32 @@ class Backend:
         else:
             self._require(kernels)
             implementation = kernels
-        table = dict(minigan_kernels.table("reference", self.xp))
-        if implementation != "reference":
-            table.update(minigan_kernels.table(implementation, self.xp))
         self.kernels = implementation
-        self._table = table
-        self.kernel: Callable[[str], Callable[..., Any]] = table.__getitem__
+        self._table: dict[str, Callable[..., Any]] | None = None
+
+    def kernel(self, operation: str) -> Callable[..., Any]:
+        """The kernel that serves `operation`. The first call loads them, and Numba with them: a moment's work."""
+        if self._table is None:
+            self._table = self._load_kernels()
+        return self._table[operation]
+
+    def _load_kernels(self) -> dict[str, Callable[..., Any]]:
+        table = dict(minigan_kernels.table("reference", self.xp))
+        if self.kernels != "reference":
+            try:
+                table.update(minigan_kernels.table(self.kernels, self.xp))
+            except ValueError as error:  # an environment variable that makes no sense
+                raise UsageError(f"{error}.") from None
+        return table
 
     def _require(self, kernels: str) -> None:
         known = ("auto", *minigan_kernels.IMPLEMENTATIONS)
         if kernels not in known:
-            raise UsageError(f"There are no kernels called '{kernels}'; {did_you_mean(kernels, known)}")
+            raise UsageError(f"there are no kernels called '{kernels}'; {did_you_mean(kernels, known)}")
         if reason := minigan_kernels.unavailable(kernels):
-            raise UsageError(f"The kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
+            raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
         if kernels not in ("reference", self.fast_implementation):
-            raise UsageError(f"The kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'.")
+            raise UsageError(f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'.")
 
     def asarray(self, values: Any, dtype: str | None = None) -> Any:
         """`values` (host numbers or an array of this library) as an array of this library."""
@@ -102,18 +113,36 @@ def use(backend: str | Backend = "auto", kernels: str = "auto") -> Backend:
     return chosen
 
 
+def set_threads(count: int | None = None) -> int:
+    """Compute on `count` CPU threads (None: `MINIGAN_NUM_THREADS`, or every core at hand); returns how many.
+
+    Raises UsageError if the environment variable is not a count.
+    """
+    if minigan_kernels.unavailable("numba"):
+        return 1
+    try:
+        return minigan_kernels.set_threads(count)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+
+
 def _find(name: str) -> Backend:
     if name not in BACKENDS:
-        raise UsageError(f"There is no backend '{name}'; {did_you_mean(name, BACKENDS)}")
+        raise UsageError(f"there is no backend '{name}'; {did_you_mean(name, BACKENDS)}")
     if name == "numpy":
         return _numpy
     xp, reason = _cupy()
     if xp is None:
         if name == "auto":
             return _numpy
-        raise UsageError(f"The backend 'cupy' cannot be used here: {reason}; choose 'numpy' or 'auto'.")
+        raise UsageError(f"the backend 'cupy' cannot be used here: {reason}; choose 'numpy' or 'auto'.")
     known = _by_type.get(xp.ndarray)
     return known if known is not None else Backend("cupy", xp)
+
+
+def why_no_cupy() -> str:
+    """Why CuPy cannot be used here, as a clause; empty if it can."""
+    return _cupy()[1]
 
 
 def _cupy() -> tuple[Any, str]:

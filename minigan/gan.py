@@ -76,6 +76,18 @@ class GAN:
         logits = self.discriminator(concatenate([real, fake]))
         return logits[: len(real)], logits[len(real) :]
 
+    def first_bad_gradient(self) -> tuple[int, str] | None:
+        """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
+        found = []
+        # In the order of a step: the discriminator learns first.
+        for name, optimizer in (
+            ("discriminator", self.discriminator_optimizer),
+            ("generator", self.generator_optimizer),
+        ):
+            if bad := optimizer.first_bad_gradient():
+                found.append((bad[0], f"{name}.{bad[1]}"))
+        return min(found, key=lambda bad: bad[0]) if found else None
+
     def latent(self, count: int, purpose: str, step: int = 0) -> Tensor:
         """`count` latent vectors (count, latent_size): standard normal, a pure function of (seed, purpose, step)."""
         dtype = self.generator_optimizer.parameters[0].dtype

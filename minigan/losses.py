@@ -71,7 +71,7 @@ def get(name: str) -> Minimax:
     try:
         return LOSSES[name]
     except KeyError:
-        raise UsageError(f"There is no loss '{name}'; {did_you_mean(name, LOSSES)}") from None
+        raise UsageError(f"there is no loss '{name}'; {did_you_mean(name, LOSSES)}") from None
 
 
 def _size(logits: Any) -> int:

@@ -1,0 +1,60 @@
+"""Measure a run's digits with a classifier trained here."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from minigan.commands import options
+from minigan.data import load
+from minigan.errors import UsageError
+from minigan.metrics import DigitClassifier, Scores
+from minigan.training.trainer import load_run, sample_images
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan evaluate`."""
+    options.add_run_argument(parser)
+    parser.add_argument("--n", type=options.whole_number, default=10_000, help="how many samples (default: 10,000)")
+    parser.add_argument("--seed", type=options.whole_number, default=1, help="of the latent vectors (default: 1)")
+    options.add_device_arguments(parser)
+    parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train the classifier, and print what it finds."""
+    if arguments.n < 1 or not 0 <= arguments.seed < 2**63:
+        raise UsageError("--n must be a whole number of at least 1, and --seed one of at least 0.")
+    options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
+    trained = load_run(arguments.path)
+    if trained.image_shape != (28, 28):
+        raise UsageError(f"evaluate judges digits of 28 x 28 pixels, but {arguments.path} makes {trained.image_shape}.")
+    classifier = DigitClassifier(load())
+    with options.bar(arguments.quiet, desc="training the digit classifier", unit="step") as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        classifier.train(progress)
+    scores = classifier.score(sample_images(trained, arguments.n, arguments.seed))
+    if arguments.json:
+        options.print_json({"run": str(arguments.path), "step": trained.gan.step, **dataclasses.asdict(scores), "missing": scores.missing})
+    else:
+        _print(arguments.path, trained.gan.step, scores)
+    return 0
+
+
+def _print(path: Path, step: int, scores: Scores) -> None:
+    print(f"{scores.pictures:,} samples of {path}, step {step:,}")
+    print(f"classifier's accuracy on held-out real digits  {scores.held_out_accuracy:7.1%}")
+    print(f"its mean confidence on the samples             {scores.mean_confidence:7.1%}")
+    print(f"its mean confidence on held-out real digits    {scores.real_confidence:7.1%}")
+    print("digit  " + "".join(f"{digit:>7}" for digit in range(10)))
+    print("share  " + "".join(f"{share:7.1%}" for share in scores.shares))
+    if scores.missing:
+        print(f"rare or missing (below 2%): {', '.join(map(str, scores.missing))}")
+    else:
+        print("all ten digits are present (each at least 2%)")

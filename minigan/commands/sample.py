@@ -1,0 +1,48 @@
+"""Draw samples from a trained run, as a picture or as numbers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from minigan import files, plots
+from minigan.commands import options
+from minigan.errors import UsageError, did_you_mean
+from minigan.training.trainer import load_run, sample_images
+
+_FORMATS = (".png", ".npz")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan sample`."""
+    options.add_run_argument(parser)
+    parser.add_argument("--n", type=options.whole_number, default=64, help="how many (default: 64)")
+    parser.add_argument("--seed", type=options.whole_number, default=0, help="of the latent vectors (default: 0)")
+    parser.add_argument("--out", type=Path, help="a .png or .npz file (default: RUN/samples-SEED.png)")
+    options.add_device_arguments(parser)
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the samples, and say where."""
+    out: Path = arguments.out or arguments.path / f"samples-{arguments.seed}.png"
+    if out.suffix.lower() not in _FORMATS:
+        raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")
+    for name, least in (("n", 1), ("seed", 0)):
+        if not least <= getattr(arguments, name) < 2**63:
+            raise UsageError(f"--{name} must be a whole number of at least {least}, not {getattr(arguments, name)}.")
+    options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
+    trained = load_run(arguments.path)
+    images = sample_images(trained, arguments.n, arguments.seed)
+    if out.suffix.lower() == ".png":
+        plots.save_png(out, plots.image_grid(images))
+    else:
+        with files.atomic_path(out) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, images=images)
+    if arguments.json:
+        options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
+    else:
+        print(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
+    return 0

@@ -1,0 +1,185 @@
+"""Train a GAN by a recipe, or go on with a run."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import minigan_kernels
+
+from minigan import backend, recipes
+from minigan.commands import options
+from minigan.data import Dataset
+from minigan.errors import UsageError
+from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free
+from minigan.training.interrupt import stop_on_signal
+from minigan.training.trainer import build, describe
+
+DONE, INTERRUPTED = 0, 130
+
+# What a resumed run may change without ceasing to be the same run.
+_FREE_ON_RESUME = {"steps", "threads"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan train`; those left out are None, so that a configuration can fill them."""
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help=f"see 'minigan recipes' (default: {recipes.DEFAULT})")
+    parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
+    parser.add_argument("--seed", type=options.whole_number, help="of every random draw (default: 0)")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE, numbered if taken)")
+    parser.add_argument("--data-dir", help="folder with IDX files of pictures (default: the 10,000 embedded digits)")
+    parser.add_argument("--download", action="store_true", default=None, help="fetch all of MNIST (11 MB), once")
+    options.add_device_arguments(parser)
+    parser.add_argument("--dtype", help="float32 or float64 (default: float32)")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting of the recipe")
+    parser.add_argument("--config", type=Path, help="repeat the run that a config.json describes")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run from its last checkpoint")
+    parser.add_argument("--sample-every", type=options.whole_number, help="steps between pictures (default: 500)")
+    parser.add_argument("--checkpoint-every", type=options.whole_number, help="steps between checkpoints (default: 1000)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and say how it went."""
+    config = _resumed_config(arguments) if arguments.resume else _new_config(arguments)
+    folder = RunFolder(arguments.resume or arguments.out or next_free(Path("runs"), config.recipe))
+    options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
+    dataset = options.load_data(config)
+    if arguments.dry_run:
+        return _describe(config, folder, dataset, arguments.json)
+    started = time.perf_counter()
+    with stop_on_signal() as request:
+        trainer = (Trainer.resume if arguments.resume else Trainer.begin)(config, dataset, folder)
+        if not arguments.quiet:
+            _announce(trainer, dataset)
+        outcome = _train(trainer, lambda: request.made, arguments.quiet)
+    _tell(outcome, trainer, time.perf_counter() - started, arguments)
+    return INTERRUPTED if outcome.interrupted else DONE
+
+
+def _new_config(arguments: argparse.Namespace) -> RunConfig:
+    base = load_config(arguments.config) if arguments.config else None
+    name = arguments.recipe or (base.recipe if base else recipes.DEFAULT)
+    recipe = recipes.get(name)
+    if base and base.recipe == recipe.name:
+        values = dataclasses.asdict(base)
+    else:
+        values = {"recipe": recipe.name, "steps": recipe.steps}
+    values |= _given(arguments)
+    return RunConfig(**values | {"settings": {**values.get("settings", {}), **_settings(arguments)}})
+
+
+def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
+    folder, config = options.open_configured_run(arguments.resume)
+    given = _given(arguments)
+    if arguments.recipe not in (None, config.recipe):
+        raise UsageError(
+            f"{folder.path} is a run of the recipe '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
+        )
+    fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
+    fixed += ["set"] if _settings(arguments) else []
+    for name in ("config", "out"):
+        if getattr(arguments, name) is not None:
+            fixed.append(name)
+    if fixed:
+        option = fixed[0].replace("_", "-")
+        raise UsageError(f"--{option} cannot change in a resumed run; leave it out, or start a new run without --resume.")
+    return dataclasses.replace(config, **{name: given[name] for name in given.keys() & _FREE_ON_RESUME})
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a configuration that the command line names."""
+    names = {field.name for field in dataclasses.fields(RunConfig)} - {"recipe", "settings"}
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
+    if "data_dir" in given:
+        given["data_dir"] = str(Path(given["data_dir"]).absolute())  # the run may be resumed from elsewhere
+    return given
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, str]:
+    pairs = [text.partition("=") for text in arguments.set]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise UsageError(f"--set takes key=value, such as --set rate=1e-4, not '{key}'.")
+    return {key: value for key, _, value in pairs}
+
+
+def _announce(trainer: Trainer, dataset: Dataset) -> None:
+    config = trainer.config
+    begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
+    print(
+        f"Training {config.recipe} on {len(dataset):,} pictures ({dataset.name}), {begun}, into {trainer.folder.path}",
+        file=sys.stderr,
+    )
+
+
+def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
+    with options.bar(quiet, total=trainer.config.steps, initial=trainer.gan.step, unit="step") as bar:
+
+        def report(step: int, metrics: dict[str, float]) -> None:
+            bar.set_postfix_str(
+                f"loss D {metrics['discriminator_loss']:.3f} G {metrics['generator_loss']:.3f}, "
+                f"D(x) {metrics['real_score']:.2f}, D(G(z)) {metrics['fake_score']:.2f}",
+                refresh=False,
+            )
+            bar.update(step - bar.n)
+
+        return trainer.run(report, should_stop)
+
+
+def _tell(outcome: Outcome, trainer: Trainer, seconds: float, arguments: argparse.Namespace) -> None:
+    folder, compiling = trainer.folder, minigan_kernels.compile_seconds()
+    if arguments.json:
+        options.print_json(
+            {
+                "run": str(folder.path),
+                "recipe": trainer.config.recipe,
+                "step": outcome.step,
+                "steps": trainer.config.steps,
+                "interrupted": outcome.interrupted,
+                "seconds": round(seconds, 3),
+                "compile_seconds": round(compiling, 3),
+                **outcome.metrics,
+            }
+        )
+    if arguments.quiet or arguments.json:
+        return
+    if outcome.interrupted:
+        print(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {folder.path}")
+        return
+    print(f"Done: {outcome.step:,} steps in {seconds:.1f} s, of which {compiling:.1f} s went into compiling kernels.")
+    print(f"Look at {folder.sample_path(outcome.step)}, {folder.film} and {folder.curves}.")
+    print(f"Next: minigan sample {folder.path}, minigan evaluate {folder.path}")
+
+
+def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: bool) -> int:
+    gan = build(config, dataset)
+    networks = {
+        name: {"layers": [repr(layer) for layer in network.layers], "parameters": sum(p.size for p in network.parameters().values())}
+        for name, network in (("generator", gan.generator), ("discriminator", gan.discriminator))
+    }
+    if as_json:
+        options.print_json(
+            {"run": str(folder.path), "config": dataclasses.asdict(config), "data": describe(dataset), **networks}
+        )
+        return DONE
+    settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
+    rows: list[tuple[str, Any]] = [
+        ("recipe", config.recipe),
+        ("settings", settings),
+        ("steps", f"{config.steps:,}"),
+        ("seed", config.seed),
+        ("data", f"{len(dataset):,} pictures from {dataset.source}"),
+        ("computes on", f"{backend.current().name}, kernels {backend.current().kernels}, {config.dtype}"),
+        ("run folder", folder.path),
+    ]
+    for name, network in networks.items():
+        rows.append((name, f"{' - '.join(network['layers'])} ({network['parameters']:,} parameters)"))
+    options.print_table(rows)
+    return DONE

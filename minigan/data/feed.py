@@ -1,0 +1,29 @@
+"""Batches of real data, scaled and placed where the networks are."""
+
+from __future__ import annotations
+
+from minigan import backend
+from minigan.autodiff import Tensor
+from minigan.data.batches import Batches
+from minigan.data.dataset import Dataset
+
+
+class Feed:
+    """Batch number `step` of a data set's images, as a Tensor (batch, height * width) in `value_range`.
+
+    The pictures stay bytes, on the device; each batch is gathered there and scaled from 0..255 to `value_range`.
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch_size: int, seed: int, value_range: tuple[float, float], dtype: str
+    ) -> None:
+        self._batches = Batches(len(dataset), batch_size, seed)
+        self._backend = backend.current()
+        self._pixels = self._backend.asarray(dataset.images.reshape(len(dataset), -1))
+        low, high = value_range
+        self._scale, self._low, self._dtype = (high - low) / 255, low, dtype
+
+    def batch(self, step: int) -> Tensor:
+        """The batch (batch, height * width); a pure function of the data, the seed and `step`."""
+        chosen = self._pixels[self._backend.asarray(self._batches.indices(step))]
+        return Tensor(chosen.astype(self._dtype) * self._scale + self._low)

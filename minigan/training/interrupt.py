@@ -1,0 +1,34 @@
+"""Ctrl-C asks a run to stop after the current step; a second Ctrl-C stops it at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Whether somebody asked the run to stop."""
+
+    def __init__(self) -> None:
+        self.made = False
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.made:
+            raise KeyboardInterrupt
+        self.made = True
+        print("\nminigan: finishing this step and writing a checkpoint; again to stop at once.", file=sys.stderr)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Inside, Ctrl-C and a polite kill (SIGTERM) become a StopRequest. Only for the main thread."""
+    request = StopRequest()
+    before = {number: signal.signal(number, request._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,99 @@
+"""The folder of a run: what lies where, and the record of metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from minigan import files
+from minigan.errors import CheckpointError, UsageError, did_you_mean
+
+
+class RunFolder:
+    """The files of a run in `path`:
+
+    config.json, checkpoint.safetensors, metrics.jsonl, samples/step_*.png, samples.gif, losses.png.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.metrics = self.path / "metrics.jsonl"
+        self.samples = self.path / "samples"
+        self.film = self.path / "samples.gif"
+        self.curves = self.path / "losses.png"
+
+    def sample_path(self, step: int) -> Path:
+        """Where the samples of `step` belong."""
+        return self.samples / f"step_{step:06d}.png"
+
+    def sample_paths(self) -> list[Path]:
+        """The samples there are, by step."""
+        return sorted(self.samples.glob("step_*.png"), key=_step_of)
+
+    def start(self) -> None:
+        """Make the folder; raises UsageError if it already holds something."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UsageError(
+                f"{self.path} already exists; go on with its run (minigan train --resume {self.path}) "
+                "or choose another folder with --out."
+            )
+        self.samples.mkdir(parents=True)
+
+    def rewind(self, step: int) -> None:
+        """Forget what was recorded after `step`, and whatever a killed writer left behind."""
+        files.remove_partial_files(self.path)
+        for sample in self.sample_paths():
+            if _step_of(sample) > step:
+                sample.unlink()
+        kept = [line for line in self._lines() if _is_row_until(line, step)]
+        files.write_text(self.metrics, "".join(kept))
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        """Add rows to the metrics, and see them to the disk."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics recorded so far."""
+        return [json.loads(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
+        if not self.metrics.exists():
+            return []
+        return self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+def open_run(path: Path) -> RunFolder:
+    """The run in `path`; raises CheckpointError, naming the nearest folder, if there is none."""
+    folder = RunFolder(path)
+    if not folder.config.is_file():
+        siblings = [p.name for p in folder.path.parent.glob("*") if (p / "config.json").is_file()]
+        hint = did_you_mean(folder.path.name, siblings) if siblings else "minigan train makes one."
+        raise CheckpointError(f"there is no run in {path} (no config.json); {hint}")
+    return folder
+
+
+def next_free(parent: Path, name: str) -> Path:
+    """`parent/name`, or `parent/name-2` and so on where that is taken."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path
+
+
+def _step_of(sample: Path) -> int:
+    return int(sample.stem.removeprefix("step_"))
+
+
+def _is_row_until(line: str, step: int) -> bool:
+    try:
+        return line.endswith("\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False  # the torn end of a killed run

@@ -1,0 +1,33 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import minigan as mg
+import minigan_kernels
+import numpy as np
+import pytest
+
+WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
+needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")
+
+
+@pytest.fixture(autouse=True)
+def _restored_backend() -> Iterator[None]:
+    yield
+    mg.use("numpy", "auto")
+
+
+@pytest.fixture(params=["reference", pytest.param("numba", marks=needs_numba)])
+def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of each implementation in turn, in use for NumPy arrays."""
+    mg.use("numpy", kernels=request.param)
+    yield request.param
+    mg.use("numpy", "auto")
+
+
+@pytest.fixture(scope="session")
+def make_rng() -> Callable[..., np.random.Generator]:
+    """A fresh generator; the same numbers for the same seed."""
+    return lambda seed=0: np.random.default_rng([20141226, seed])
