@@ -27,6 +27,7 @@ from typing import Any
 PEERS = ("torch", "jax")
 PAUSE = 0.02  # seconds for the spinning threads of the implementation before to come to rest
 UPDATES_COMPARED = 3
+WIDE = 0.2
 # In float64 the implementations differ by the order of their sums: 1e-16 times the square root of at most 1024
 # terms, over a dozen layers, is 1e-13. A wrong factor or epsilon shows above 1e-6, and an activation so near
 # LeakyReLU's kink that rounding could flip it is a matter of 1e-10 in probability; in float32 it is to be expected.
@@ -460,7 +461,15 @@ def report(facts: dict[str, Any]) -> str:
             lines.append(f"{network:8} {name:15} {row['median_ms']:9.3f} {quartiles:>16} {row['steps']:6}  {times:>14}")
         lines.append(f"{network}: the faster peer, {result['fastest_peer']}, takes "
                      f"{result['ratio_to_fastest_peer']:.2f} times as long as minigan.")  # fmt: skip
+    if unsteady(facts["networks"]):
+        lines.append("The quartiles lie far apart: the machine was not idle. Do not quote these figures; run it again.")
     return "\n".join(lines)
+
+
+def unsteady(networks: dict[str, Any]) -> bool:
+    """Whether the middle half of some implementation's steps spreads over more than WIDE of their median."""
+    rows = [row for result in networks.values() for row in result["implementations"].values()]
+    return any(row["q3_ms"] - row["q1_ms"] > WIDE * row["median_ms"] for row in rows)
 
 
 def words(text: str) -> list[str]:

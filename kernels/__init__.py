@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from functools import cache, partial
+from functools import lru_cache, partial
 
 from minigan_kernels import reference
 
@@ -29,7 +29,7 @@ def unavailable(implementation: str) -> str | None:
     return None
 
 
-@cache
+@lru_cache
 def table(implementation: str, xp) -> dict[str, Callable]:
     """Operation name -> callable for arrays of the library `xp`; lacks what the implementation does not offer.
 

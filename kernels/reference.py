@@ -22,6 +22,12 @@ def slope_gate(xp, x, v, slope):
     return xp.where(x > 0, v, v * slope)
 
 
+def gate_and_sum(xp, x, v, slope):
+    """(out, sums): out = slope_gate(x, v) for matrices (rows, columns), and its sum over the rows."""
+    out = slope_gate(xp, x, v, slope)
+    return out, out.sum(axis=0)
+
+
 def batch_norm(xp, x, gamma, beta, eps):
     """Normalise each column of x (rows, channels), scale by gamma and shift by beta: (y, mean, variance).
 
@@ -83,4 +89,4 @@ def _note_bad(xp, first_bad, k, g, step):
     first_bad[k] = xp.where(bad_now, step, first_bad[k])  # decided on the device: nothing is read back
 
 
-KERNELS = (matmul, dense, slope_gate, batch_norm, batch_norm_grad, adam, sgd, rmsprop)
+KERNELS = (matmul, dense, slope_gate, gate_and_sum, batch_norm, batch_norm_grad, adam, sgd, rmsprop)

@@ -11,19 +11,24 @@ Baydin et al., 2018, "Automatic Differentiation in Machine Learning: a Survey", 
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigan import backend
 
-Operand = "Tensor | float | np.ndarray"
-
 _numbers = itertools.count()
 _recording = True
+
+
+if TYPE_CHECKING:
+
+    def _operator(self: Tensor, other: Any) -> Tensor: ...
 
 
 class Tensor:
@@ -34,14 +39,14 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "data", "number", "parents", "rule", "saved", "stamp", "static")
-    version = 0  # only a Parameter changes
+    static: dict[str, Any]
+    stamp: int
+    version = 0  # only what is `mutable` changes: a Parameter
+    mutable = False
     __array_priority__ = 1000  # `array + tensor` asks the tensor
 
     def __init__(self, values: Any) -> None:
-        self._become(_checked_array(values))
-
-    def _become(self, data: Any) -> None:
-        self.data = data
+        self.data: Any = values.data if isinstance(values, Tensor) else backend.as_real_array(values)
         self.number = next(_numbers)
         self.rule: Rule | None = None
         self.parents: tuple[Any, ...] = ()
@@ -75,44 +80,16 @@ class Tensor:
         return len(self.data)
 
     def __repr__(self) -> str:
-        made_by = f", from {self.rule.name}" if self.rule else ""
-        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype}{made_by})"
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
     def __bool__(self) -> bool:
         raise TypeError("a Tensor has no truth value; compare its .numpy() or .item() instead")
 
     if TYPE_CHECKING:  # minigan.ops gives Tensor its operators
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _operator
+        __matmul__ = __rmatmul__ = __pow__ = __getitem__ = _operator
 
-        def __add__(self, other: Operand) -> Tensor: ...
-        def __radd__(self, other: Operand) -> Tensor: ...
-        def __sub__(self, other: Operand) -> Tensor: ...
-        def __rsub__(self, other: Operand) -> Tensor: ...
-        def __mul__(self, other: Operand) -> Tensor: ...
-        def __rmul__(self, other: Operand) -> Tensor: ...
-        def __truediv__(self, other: Operand) -> Tensor: ...
-        def __rtruediv__(self, other: Operand) -> Tensor: ...
-        def __pow__(self, exponent: float) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
-        def __matmul__(self, other: Operand) -> Tensor: ...
-        def __getitem__(self, key: Any) -> Tensor: ...
-
-
-class Parameter(Tensor):
-    """A Tensor that learning changes in place; `version` counts the changes."""
-
-    __slots__ = ("home", "version")
-
-    def __init__(self, values: Any) -> None:
-        super().__init__(values)
-        self.version = 0
-        self.home: object | None = None  # the optimiser whose flat buffer holds the numbers
-
-    def assign(self, values: Any) -> None:
-        """Replace the numbers; raises ValueError unless the shape is the same."""
-        if tuple(np.shape(values)) != self.shape:
-            raise ValueError(f"cannot assign values of shape {np.shape(values)} to a parameter of shape {self.shape}")
-        self.data[...] = backend.of(self.data).asarray(values, dtype=str(self.dtype))
-        self.version += 1
 
 
 class Rule:
@@ -135,7 +112,9 @@ class Rule:
         ]
 
 
-def primitive(*vjps: Callable | None, joint: Callable | None = None, composite: Callable | None = None) -> Callable:
+def primitive(
+    *vjps: Callable | None, joint: Callable | None = None, composite: Callable | None = None, view: bool = False
+) -> Callable:
     """Make an operation on Tensors of a forward on raw arrays, `forward(backend, *arrays, **static)`.
 
     Positional arguments are differentiable (Tensors, arrays, or Python numbers, which stay constants); keyword
@@ -145,28 +124,29 @@ def primitive(*vjps: Callable | None, joint: Callable | None = None, composite: 
 
     A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for its derivative.
     A derivative that computes on raw arrays needs a `composite`: the same operation written in differentiable
-    ones, which serves whenever a graph of the derivative is asked for.
+    ones, which serves whenever a graph of the derivative is asked for. A forward that returns a `view` of its input
+    is given a copy of a Parameter: what changes it must not change results that were computed from it.
     """
 
     def decorate(forward: Callable) -> Callable[..., Tensor]:
         rule = Rule(forward.__name__, vjps, joint, composite)
 
         def operation(*inputs: Any, **static: Any) -> Tensor:
-            arrays = []
+            arrays: list[Any] = []
             like, stamp = None, 0
-            for i, x in enumerate(inputs):
-                if not isinstance(x, Tensor):
-                    if isinstance(x, (int, float)):
-                        arrays.append(x)
-                        continue
-                    x = Tensor(x)
-                    inputs = (*inputs[:i], x, *inputs[i + 1 :])
-                if like is None:
-                    like = x.data
-                elif x.data.dtype != like.dtype:
-                    raise TypeError(f"{rule.name} was given {like.dtype} and {x.data.dtype}; convert one of them first")
-                stamp += x.version
-                arrays.append(x.data)
+            for x in inputs:
+                if isinstance(x, Tensor):
+                    data = x.data
+                    if like is None:
+                        like = data
+                    elif data.dtype != like.dtype:
+                        raise TypeError(f"{rule.name} was given {like.dtype} and {data.dtype}; convert one of them")
+                    stamp += x.version
+                    arrays.append(data.copy() if view and x.mutable else data)
+                elif isinstance(x, (int, float)):
+                    arrays.append(float(x))
+                else:
+                    return operation(*map(_lifted, inputs), **static)
             if like is None:
                 raise TypeError(f"{rule.name} needs at least one Tensor or array, got only numbers")
             room = backend.of(like)
@@ -176,17 +156,16 @@ def primitive(*vjps: Callable | None, joint: Callable | None = None, composite: 
                 error.add_note(_in_operation(rule.name, arrays))
                 raise
             y = Tensor.__new__(Tensor)
-            data, saved = data if type(data) is tuple else (data, ())
+            data, y.saved = data if type(data) is tuple else (data, ())
             # NumPy gives scalars, not arrays, for full reductions.
-            y._become(data if type(data) is room.array_type else room.asarray(data))
-            y.saved = saved
-            if _recording:
-                y.rule, y.parents, y.static, y.stamp = rule, inputs, static, stamp
+            y.data = data if type(data) is room.array_type else room.asarray(data)
+            y.number = next(_numbers)
+            y.static, y.stamp = static, stamp
+            y.rule, y.parents = (rule, inputs) if _recording else (None, ())
             return y
 
-        operation.__name__ = operation.__qualname__ = forward.__name__
-        operation.__doc__ = forward.__doc__
-        operation.__module__ = forward.__module__
+        functools.update_wrapper(operation, forward)
+        del operation.__wrapped__  # type: ignore[attr-defined] # whose signature is not the operation's
         operation.rule = rule  # type: ignore[attr-defined]
         return operation
 
@@ -204,7 +183,7 @@ def recording(on: bool) -> Iterator[None]:
         _recording = before
 
 
-def no_grad():
+def no_grad() -> AbstractContextManager[None]:
     """A context in which operations remember nothing, so that their inputs can be freed."""
     return recording(False)
 
@@ -218,62 +197,62 @@ def grad(loss: Tensor, wrt: Sequence[Tensor], *, create_graph: bool = False) -> 
     """
     if loss.size != 1:
         raise ValueError(f"grad needs a loss of one element, got shape {loss.shape}; take its sum or mean first")
-    return vjp(loss, wrt, _ones_like(loss), create_graph=create_graph)
+    return vjp(loss, wrt, Tensor(backend.of(loss.data).xp.ones_like(loss.data)), create_graph=create_graph)
 
 
 def vjp(y: Tensor, wrt: Sequence[Tensor], cotangent: Tensor, *, create_graph: bool = False) -> list[Tensor]:
     """The gradients of <cotangent, y> with respect to each Tensor of `wrt`; see `grad`."""
     if cotangent.shape != y.shape:
         raise ValueError(f"the cotangent has shape {cotangent.shape}, but y has shape {y.shape}")
-    targets = {id(x) for x in wrt}
-    cotangents = {id(y): cotangent}
-    path = _path(y, targets)
-    on_path = {id(node) for node in path}
+    targets = set(wrt)
+    cotangents = {y: cotangent}
     with recording(create_graph):
-        for node in reversed(path):
-            if not any(id(x) in on_path for x in node.parents) or id(node) not in cotangents:
-                continue
-            g = cotangents[id(node)] if id(node) in targets else cotangents.pop(id(node))
-            for x, gx in zip(node.parents, _pull_back(node, g, on_path), strict=True):
-                if gx is not None and id(x) in on_path:
-                    before = cotangents.get(id(x))
-                    cotangents[id(x)] = gx if before is None else before + gx
-    return [cotangents[id(x)] if id(x) in cotangents else _zeros_like(x) for x in wrt]
+        for node, wanted in reversed(_path(y, targets)):
+            g = cotangents.get(node) if node in targets else cotangents.pop(node, None)
+            if g is None:
+                continue  # only rules whose derivative is zero lead here
+            for x, want, gx in zip(node.parents, wanted, _pull_back(node, g, wanted), strict=True):
+                if want and gx is not None:
+                    before = cotangents.get(x)
+                    cotangents[x] = gx if before is None else before + gx
+    return [cotangents[x] if x in cotangents else _zeros_like(x) for x in wrt]
 
 
-def _path(y: Tensor, targets: set[int]) -> list[Tensor]:
-    """Every Tensor between `y` and the targets, both included, in the order they were made."""
-    seen, waiting = {id(y): y}, [y]
+def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Tensor, list[bool]]]:
+    """The results between the targets and y, in the order they were made, and which inputs of each lead to a target."""
+    seen, waiting = {y}, [y]
     while waiting:
         for x in waiting.pop().parents:
-            if isinstance(x, Tensor) and id(x) not in seen:
-                seen[id(x)] = x
+            if x not in seen and isinstance(x, Tensor):
+                seen.add(x)
                 waiting.append(x)
-    path: list[Tensor] = []
-    leads_to_target: set[int] = set()
-    for node in sorted(seen.values(), key=_number):
-        if id(node) in targets or any(id(x) in leads_to_target for x in node.parents):
-            leads_to_target.add(id(node))
-            path.append(node)
+    path, leads_to_target = [], set(targets)
+    for node in sorted(seen, key=_number):
+        if node.parents:
+            wanted = [x in leads_to_target for x in node.parents]
+            if True in wanted:
+                leads_to_target.add(node)
+                path.append((node, wanted))
     return path
 
 
-def _number(node: Tensor) -> int:
-    return node.number
+_number = operator.attrgetter("number")
 
 
-def _pull_back(node: Tensor, g: Tensor, on_path: set[int]) -> Sequence[Tensor | None]:
-    rule = node.rule
+def _pull_back(node: Tensor, g: Tensor, wanted: list[bool]) -> Sequence[Tensor | None]:
+    rule, stamp = node.rule, 0
     assert rule is not None  # a Tensor with parents has a rule
-    if node.stamp != sum(x.version for x in node.parents if isinstance(x, Tensor)):
+    for x in node.parents:
+        if isinstance(x, Tensor):
+            stamp += x.version
+    if stamp != node.stamp:
         raise RuntimeError(
-            f"a Parameter that {rule.name} used has changed since; compute the loss again before asking for its gradient"
+            f"a Parameter that {rule.name} used has changed since; compute the loss again before its gradient"
         )
-    wanted = [id(x) in on_path for x in node.parents]
     try:
         gradients = rule.pull_back(g, node, wanted)
-        for x, gx in zip(node.parents, gradients, strict=True):
-            if gx is not None and isinstance(x, Tensor) and gx.shape != x.shape:
+        for x, want, gx in zip(node.parents, wanted, gradients, strict=True):
+            if want and gx is not None and gx.data.shape != x.data.shape:
                 raise ValueError(f"the derivative has shape {gx.shape} for an input of shape {x.shape}")
         return gradients
     except Exception as error:
@@ -290,31 +269,18 @@ def _pull_back_composite(composite: Callable, g: Tensor, y: Tensor, wanted: Sequ
     return [next(gradients) if want else None for want in wanted]
 
 
-@primitive(lambda g, y, x: g)
+@primitive(lambda g, y, x: g, view=True)
 def _same(B: backend.Backend, x: Any) -> Any:
     return x
+
+
+def _lifted(x: Any) -> Any:
+    return x if isinstance(x, (Tensor, int, float)) else Tensor(x)
 
 
 def _in_operation(name: str, inputs: Sequence[Any]) -> str:
     shapes = ", ".join(str(tuple(x.shape)) if hasattr(x, "shape") else str(x) for x in inputs)
     return f"operation {name} with inputs of shapes {shapes}"
-
-
-def _checked_array(values: Any) -> Any:
-    data = values.data if isinstance(values, Tensor) else values
-    if not backend.holds(data):
-        data = np.asarray(data)
-    if str(data.dtype) not in backend.FLOATS:
-        if data.dtype.kind not in "biuf":
-            raise TypeError(f"a Tensor holds real numbers, got dtype {data.dtype}")
-        data = data.astype("float64")
-    if type(data) is not backend.current().array_type and type(data) is np.ndarray:
-        data = backend.current().asarray(data)  # host numbers move to the backend in use
-    return data
-
-
-def _ones_like(x: Tensor) -> Tensor:
-    return Tensor(backend.of(x.data).xp.ones_like(x.data))
 
 
 def _zeros_like(x: Tensor) -> Tensor:

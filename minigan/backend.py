@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import minigan_kernels
 import numpy as np
 
+import minigan_kernels
 from minigan.errors import UsageError, did_you_mean
 
 FLOATS = ("float32", "float64")
+_FLOAT_TYPES = frozenset(map(np.dtype, FLOATS))
 BACKENDS = ("auto", "numpy", "cupy")
 
 
@@ -63,7 +64,9 @@ class Backend:
         if reason := minigan_kernels.unavailable(kernels):
             raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
         if kernels not in ("reference", self.fast_implementation):
-            raise UsageError(f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'.")
+            raise UsageError(
+                f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'."
+            )
 
     def asarray(self, values: Any, dtype: str | None = None) -> Any:
         """`values` (host numbers or an array of this library) as an array of this library."""
@@ -87,12 +90,22 @@ def of(array: Any) -> Backend:
     try:
         return _by_type[type(array)]
     except KeyError:
-        raise TypeError(f"expected an array of {' or '.join(b.name for b in _by_type.values())}, got {type(array)}") from None
+        raise TypeError(
+            f"expected an array of {' or '.join(b.name for b in _by_type.values())}, got {type(array)}"
+        ) from None
 
 
-def holds(value: Any) -> bool:
-    """Whether `value` is an array of a library in use."""
-    return type(value) in _by_type
+def as_real_array(values: Any) -> Any:
+    """`values` as an array of float32 or float64: as it is if it is one; host numbers move to the backend in use.
+
+    Other real numbers become float64, as in NumPy. Raises TypeError for what is not real.
+    """
+    data = values if type(values) in _by_type else np.asarray(values)
+    if data.dtype not in _FLOAT_TYPES:
+        if data.dtype.kind not in "biuf":
+            raise TypeError(f"a Tensor holds real numbers, got dtype {data.dtype}")
+        data = data.astype("float64")
+    return _current.asarray(data) if type(data) is np.ndarray and _current.array_type is not np.ndarray else data
 
 
 def current() -> Backend:

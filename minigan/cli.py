@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(problem: object, code: int) -> int:
-    print(f"minigan: {problem}", file=sys.stderr)
+    sentence = str(problem).strip()
+    ending = "" if sentence.endswith((".", "?", "!")) else "."
+    print(f"minigan: {sentence}{ending}", file=sys.stderr)
     return code
 
 

@@ -49,32 +49,34 @@ class GAN:
         """
         real = real if isinstance(real, Tensor) else Tensor(real)
         fake = self.generator(self.latent(len(real), "train", self.step))
-
-        # Update the discriminator by descending its loss. No gradient goes through G: it is not asked for.
-        real_logits, fake_logits = self._judge(real, fake)
-        discriminator_loss = self.loss.discriminator(real_logits, fake_logits)
-        d_gradients = grad(discriminator_loss, self.discriminator_optimizer.parameters)
-        self.discriminator_optimizer.step(d_gradients)
-
-        # Update the generator by descending its loss. D's weights get no gradient: it is not asked for.
-        generator_loss = self.loss.generator(self.discriminator(fake))
-        g_gradients = grad(generator_loss, self.generator_optimizer.parameters)
-        self.generator_optimizer.step(g_gradients)
-
+        metrics = self._update_discriminator(real, fake) | self._update_generator(fake)
         self.step += 1
+        return metrics
+
+    def _update_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Descend the discriminator's loss. No gradient goes through G: it is not asked for."""
+        logits = self._judge(real, fake)
+        loss = self.loss.discriminator(*logits)
+        self.discriminator_optimizer.step(grad(loss, self.discriminator_optimizer.parameters))
         with no_grad():
-            return {
-                "discriminator_loss": discriminator_loss,
-                "generator_loss": generator_loss,
-                "real_score": mean(sigmoid(real_logits)),
-                "fake_score": mean(sigmoid(fake_logits)),
-            }
+            real_score, fake_score = (mean(sigmoid(part)) for part in logits)
+        return {"discriminator_loss": Tensor(loss), "real_score": real_score, "fake_score": fake_score}
+
+    def _update_generator(self, fake: Tensor) -> dict[str, Tensor]:
+        """Descend the generator's loss. D's weights get no gradient: it is not asked for."""
+        loss = self.loss.generator(self.discriminator(fake))
+        self.generator_optimizer.step(grad(loss, self.generator_optimizer.parameters))
+        return {"generator_loss": Tensor(loss)}  # a new Tensor: the loss itself would keep the whole graph in memory
 
     def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         if not self._judge_together:
             return self.discriminator(real), self.discriminator(fake)
         logits = self.discriminator(concatenate([real, fake]))
         return logits[: len(real)], logits[len(real) :]
+
+    def set_rate(self, rate: float) -> None:
+        """Use the learning rate `rate` for both players from the next step on."""
+        self.generator_optimizer.rate = self.discriminator_optimizer.rate = rate
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
@@ -98,12 +100,14 @@ class GAN:
 
     def sample(self, latent: Any) -> Tensor:
         """What the generator makes of `latent` (count, latent_size), in use mode: running statistics, no dropout."""
+        before = [(module, module.training) for module in self.generator.modules()]
         self.generator.eval()
         try:
             with no_grad():
                 return self.generator(latent)
         finally:
-            self.generator.train()
+            for module, training in before:
+                module.training = training
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, copied to the host, by name."""
@@ -126,9 +130,7 @@ class GAN:
                 )
         for prefix, part in self._parts().items():
             values = {
-                name.removeprefix(f"{prefix}."): value
-                for name, value in state.items()
-                if name.startswith(f"{prefix}.")
+                name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")
             }
             part.load_state(values) if isinstance(part, Module) else part.load_host_state(values)
         self.step = int(state["step"])

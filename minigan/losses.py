@@ -10,7 +10,7 @@ from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.errors import UsageError, did_you_mean
-from minigan.ops import mean, sigmoid, softplus
+from minigan.ops import mean_softplus, sigmoid
 
 
 class Minimax:
@@ -28,7 +28,7 @@ class Minimax:
 
         Gradients: d/d real = -sigmoid(-real) / n = -(1 - D(x)) / n,  d/d fake = sigmoid(fake) / n = D(G(z)) / n.
         """
-        return mean(softplus(-real_logits)) + mean(softplus(fake_logits))
+        return mean_softplus(real_logits, -1) + mean_softplus(fake_logits)
 
     def discriminator_logit_grads(self, real_logits: Any, fake_logits: Any) -> tuple[Tensor, Tensor]:
         """The closed form of the gradients of `discriminator` with respect to both logits."""
@@ -39,7 +39,7 @@ class Minimax:
 
         Gradient: -sigmoid(fake) / n = -D(G(z)) / n, which vanishes where the discriminator wins.
         """
-        return -mean(softplus(fake_logits))
+        return -mean_softplus(fake_logits)
 
     def generator_logit_grads(self, fake_logits: Any) -> Tensor:
         """The closed form of the gradient of `generator` with respect to the logits."""
@@ -56,7 +56,7 @@ class NonSaturating(Minimax):
 
     def generator(self, fake_logits: Any) -> Tensor:
         """-mean log D(G(z)) = mean softplus(-fake). Gradient: -sigmoid(-fake) / n = -(1 - D(G(z))) / n."""
-        return mean(softplus(-fake_logits))
+        return mean_softplus(fake_logits, -1)
 
     def generator_logit_grads(self, fake_logits: Any) -> Tensor:
         """The closed form of the gradient of `generator` with respect to the logits."""

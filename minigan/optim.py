@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigan import backend
-from minigan.autodiff import Parameter, Tensor
+from minigan.autodiff import Tensor
 from minigan.ops import minimum, sqrt
 from minigan.ops import sum as sum_
+from minigan.parameter import Parameter
 
 _ALIGNMENT = 16  # numbers between the starts of two parameters: a cache line of float32
 
@@ -53,10 +54,12 @@ class Optimizer:
             p.home = self
 
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """One update from `gradients`, in the order of `parameters`; raises ValueError unless they fit."""
+        """One update from `gradients`, in the order of `parameters`; raises ValueError or TypeError unless they fit."""
         for name, p, g in zip(self.names, self.parameters, gradients, strict=True):
             if g.shape != p.shape:
                 raise ValueError(f"the gradient of {name} has shape {g.shape}, the parameter {p.shape}")
+            if g.dtype != p.dtype:
+                raise TypeError(f"the gradient of {name} is {g.dtype}, the parameter {p.dtype}")
             if p.home is not self:
                 raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
         self.steps += 1
@@ -158,6 +161,15 @@ def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list
     norm = sqrt(total)
     factor = minimum(limit / (norm + 1e-12), 1.0)
     return [g * factor for g in gradients], norm
+
+
+def decayed_rate(rate: float, step: int, steps: int, decay_from: float) -> float:
+    """The learning rate at `step` (from 0) of `steps`: `rate` at first, then falling linearly to zero at the end.
+
+    `decay_from` is the share of the run, in [0, 1], after which it falls; 1 keeps it constant.
+    """
+    left = (steps - step) / steps
+    return rate * min(1.0, left / (1 - decay_from)) if decay_from < 1 else rate
 
 
 def _require_share(optimizer: str, **shares: float) -> None:

@@ -49,9 +49,7 @@ def save_film(path: Path, frames: Sequence[Path], milliseconds: int = 150) -> No
     pictures = [Image.open(frame) for frame in frames]
     durations = [milliseconds] * (len(pictures) - 1) + [2000]
     with atomic_path(path) as temporary:
-        pictures[0].save(
-            temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0
-        )
+        pictures[0].save(temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 
 def save_curves(path: Path, rows: Sequence[dict[str, Any]], loss: str) -> None:

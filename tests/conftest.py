@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import minigan as mg
-import minigan_kernels
 import numpy as np
 import pytest
+
+import minigan as mg
+import minigan_kernels
 
 WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
 needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")

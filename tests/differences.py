@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
 from minigan import Tensor, grad, ops, vjp
 
 Function = Callable[..., Tensor]
@@ -80,9 +81,7 @@ def _compare(phi: Callable[[Arrays], float], inputs: Arrays, gradients: Arrays, 
         assert g.dtype == x.dtype
     for _ in range(DIRECTIONS):
         directions = [rng.uniform(-1, 1, x.shape) for x in inputs]
-        expected, bound = derivative(
-            lambda t, d=directions: phi([x + t * di for x, di in zip(inputs, d, strict=True)])
-        )
+        expected, bound = derivative(lambda t, d=directions: phi([x + t * di for x, di in zip(inputs, d, strict=True)]))
         terms = [g * d for g, d in zip(gradients, directions, strict=True)]
         found = float(sum(t.sum() for t in terms))
         scale = float(sum(np.abs(t).sum() for t in terms)) + abs(phi(inputs)) + 1e-3

@@ -16,7 +16,7 @@ FLOORS = {
     "nn": 4, "losses": 4, "penalties": 4, "optim": 4, "checking": 4,
     "data": 5, "metrics": 5, "gan": 5,
     "training": 6, "plots": 6, "recipes": 6, "study": 6, "bench": 6,
-    "cli": 7, "__main__": 7,
+    "cli": 7, "commands": 7, "__main__": 7,
 }  # fmt: skip
 LINES = {"autodiff.py": 300, "gan.py": 200}
 TOTAL_LINES = {("ops",): 800, ("losses.py", "penalties.py"): 500}
@@ -66,7 +66,7 @@ def test_imports_point_down(path: Path) -> None:
     for line, module in _modules(path):
         assert module != "minigan", f"{path}:{line} imports the whole library"
         part = _part(module)
-        if part is None or part == own:
+        if part is None or part == own or (part == "__version__" and FLOORS[own] > FLOORS["gan"]):
             continue
         assert part in FLOORS, f"{path}:{line} imports {module}, which is no part of the library"
         below_or_beside = FLOORS[part] <= FLOORS[own]
@@ -76,7 +76,7 @@ def test_imports_point_down(path: Path) -> None:
 def test_parts_of_one_floor_do_not_import_in_a_circle() -> None:
     needs: dict[str, set[str]] = {}
     for path in LIBRARY:
-        parts = {_part(module) for _, module in _modules(path)} - {None, _own_part(path)}
+        parts = {_part(module) for _, module in _modules(path)} - {None, _own_part(path), "__version__"}
         needs.setdefault(_own_part(path), set()).update(p for p in parts if p)
     while free := [name for name, others in needs.items() if not others & needs.keys()]:
         for name in free:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import differences
-import minigan as mg
 import numpy as np
 import pytest
+
+import minigan as mg
 from minigan import Tensor, autodiff, grad, ops, vjp
 from minigan.ops import elementwise, linear, norm, shape
 

@@ -6,12 +6,12 @@ from minigan_kernels.numba.jit import Announcer, kept_on_disk, set_threads
 
 with kept_on_disk():
     from minigan_kernels.numba.adam import adam
-    from minigan_kernels.numba.gate import slope_gate
+    from minigan_kernels.numba.gate import gate_and_sum, slope_gate
     from minigan_kernels.numba.gemm import dense, matmul
     from minigan_kernels.numba.norm import batch_norm, batch_norm_grad
 
 set_threads(None)
 
-KERNELS = (matmul, dense, slope_gate, batch_norm, batch_norm_grad, adam)
+KERNELS = (matmul, dense, slope_gate, gate_and_sum, batch_norm, batch_norm_grad, adam)
 
 __all__ = ["KERNELS", "Announcer", "set_threads"]

@@ -29,9 +29,8 @@ def _pointer(typingctx, place):
 
 
 @njit(fastmath={"reassoc"}, error_model="numpy")  # lets the sum of zeros run in vectors; zero is zero in any order
-def _update(p, g, m, v, beta1, beta2, rate, root_correction, eps):
+def _update(p, g, m, v, beta1, rest1, beta2, rest2, rate, root_correction, eps):
     """Update one run of numbers; returns 0, or NaN if a gradient among them was not finite."""
-    rest1, rest2 = p.dtype.type(1) - beta1, p.dtype.type(1) - beta2
     alarm = p.dtype.type(0)
     for i in range(p.size):
         gi = g[i]
@@ -43,37 +42,33 @@ def _update(p, g, m, v, beta1, beta2, rate, root_correction, eps):
 
 
 @inner
-def _update_part(p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps, first, last):
+def _update_part(p, gradients, bounds, m, v, first_bad, step, scalars, first, last):
     for k in range(bounds.shape[0]):
         start, stop = max(first, bounds[k, 0]), min(last, bounds[k, 1])
         if start >= stop:
             continue
         g = carray(_pointer(gradients[k]), bounds[k, 1] - bounds[k, 0], p.dtype)
         run = g[start - bounds[k, 0] : stop - bounds[k, 0]]
-        alarm = _update(
-            p[start:stop], run, m[start:stop], v[start:stop], beta1, beta2, rate, root_correction, eps
-        )
+        alarm = _update(p[start:stop], run, m[start:stop], v[start:stop], *scalars)
         if alarm != 0 and first_bad[k] < 0:
             first_bad[k] = step
 
 
-@njit(parallel=True, cache=True)
-def _adam(p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps, threads):
+@njit(parallel={"fusion": False}, cache=True)
+def _adam(p, gradients, bounds, m, v, first_bad, step, scalars, threads):
     size = p.size
     if threads == 1:
-        _update_part(p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps, 0, size)
+        _update_part(p, gradients, bounds, m, v, first_bad, step, scalars, 0, size)
     else:
         for t in prange(threads):
-            _update_part(
-                p, gradients, bounds, m, v, first_bad, step, beta1, beta2, rate, root_correction, eps,
-                t * size // threads, (t + 1) * size // threads,
-            )  # fmt: skip
+            first, last = t * size // threads, (t + 1) * size // threads
+            _update_part(p, gradients, bounds, m, v, first_bad, step, scalars, first, last)
 
 
 def _signature(number):
     vector, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
     bounds = types.Array(types.int64, 2, "C")
-    return (vector, integers, bounds, vector, vector, integers, types.int64) + (number,) * 5 + (types.int64,)
+    return (vector, integers, bounds, vector, vector, integers, types.int64, types.UniTuple(number, 7), types.int64)
 
 
 ADAM = Compiled("adam", _adam, _signature)
@@ -83,8 +78,9 @@ def adam(p, gradients, bounds, m, v, first_bad, step, rate, beta1, beta2, eps):
     """One step, in place; see `reference.adam`."""
     gradients = [np.ascontiguousarray(g) for g in gradients]  # held until the kernel has returned
     places = np.array([g.__array_interface__["data"][0] for g in gradients], np.int64)
+    # 1 - beta is taken here, in double precision: float32(0.999) is off by 100 times as much as float32(0.001).
     root_correction = (1 - beta2**step) ** -0.5
-    ADAM[p.dtype](
-        p, places, bounds, m, v, first_bad, step, beta1, beta2, rate / (1 - beta1**step), root_correction, eps,
-        threads_for(p.size),
-    )  # fmt: skip
+    scalars = (beta1, 1 - beta1, beta2, 1 - beta2, rate / (1 - beta1**step), root_correction, eps)
+    number = p.dtype.type
+    scalars = tuple([number(scalar) for scalar in scalars])
+    ADAM[p.dtype](p, places, bounds, m, v, first_bad, step, scalars, threads_for(p.size))

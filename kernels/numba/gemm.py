@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange, types
 
+from minigan_kernels.numba import skinny
 from minigan_kernels.numba.jit import DTYPES, Compiled, inner, plain, scratch, threads_for
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
@@ -26,7 +27,7 @@ _TRANSPOSE_BLOCK = 16  # steps of k gathered together: their panel rows stay in 
 @inner
 def _pack_part(b, transposed, packed, first, last):
     """Pack the k-steps numbered first..last-1, counting panel after panel."""
-    panels, depth, width = packed.shape
+    _panels, depth, width = packed.shape
     columns = b.shape[0] if transposed else b.shape[1]
     step = first
     while step < last:
@@ -76,7 +77,7 @@ def _add_bias_and_bend(tile, bias, left, height, width, slope):
 @inner
 def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, first, last):
     """Compute the tiles numbered first..last-1, counting down the rows of one panel after another."""
-    panels, depth, panel_width = packed.shape
+    _panels, depth, panel_width = packed.shape
     size = a.itemsize
     rows = a.shape[1] if transposed else a.shape[0]
     row_stride, k_stride = (size, a.shape[1] * size) if transposed else (a.shape[1] * size, size)
@@ -98,24 +99,28 @@ def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, firs
         _store(tile, out, top, left, height, width, out_transposed)
 
 
-@njit(parallel=True, cache=True)
-def _gemm(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, threads):
+@njit(parallel={"fusion": False}, cache=True)
+def _gemm(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, packers, threads):
     steps = packed.shape[0] * packed.shape[1]
-    for t in prange(threads):
-        _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
+    if packers == 1:
+        _pack_part(b, b_transposed, packed, 0, steps)
+    else:
+        for t in prange(packers):
+            _pack_part(b, b_transposed, packed, t * steps // packers, (t + 1) * steps // packers)
     rows = a.shape[1] if a_transposed else a.shape[0]
     units = packed.shape[0] * ((rows + ROWS - 1) // ROWS)
-    for t in prange(threads):
-        _multiply_part(
-            a, a_transposed, packed, bias, slope, out, out_transposed,
-            t * units // threads, (t + 1) * units // threads,
-        )  # fmt: skip
+    if threads == 1:
+        _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, 0, units)
+    else:
+        for t in prange(threads):
+            first, last = t * units // threads, (t + 1) * units // threads
+            _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, first, last)
 
 
 def _signature(number):
     matrix, flag = types.Array(number, 2, "C"), types.boolean
     vector, panels = types.Array(number, 1, "C"), types.Array(number, 3, "C")
-    return (matrix, flag, matrix, flag, vector, number, matrix, flag, panels, types.int64)
+    return (matrix, flag, matrix, flag, vector, number, matrix, flag, panels, types.int64, types.int64)
 
 
 GEMM = Compiled("matmul", _gemm, _signature)
@@ -127,17 +132,21 @@ def matmul(a, b, transpose_a, transpose_b):
     a, b = plain(a), plain(b)
     rows, depth = a.shape[::-1] if transpose_a else a.shape
     columns = b.shape[0] if transpose_b else b.shape[1]
+    if rows <= skinny.LIMIT or depth <= skinny.LIMIT or columns <= skinny.LIMIT:
+        return skinny.matmul(a, b, transpose_a, transpose_b)
     out = np.empty((rows, columns), a.dtype)
     if transpose_b and rows * (depth + columns) < depth * columns:
         _run(b, False, a, not transpose_a, _NO_BIAS[a.dtype], 1.0, out, True, columns, depth, rows)
     else:
-        _run(a, transpose_a, b, False, _NO_BIAS[a.dtype], 1.0, out, False, rows, depth, columns)
+        _run(a, bool(transpose_a), b, bool(transpose_b), _NO_BIAS[a.dtype], 1.0, out, False, rows, depth, columns)
     return out
 
 
 def dense(x, w, b, slope):
     """leaky(x @ w + b); see `reference.dense`."""
     x, w, b = plain(x), plain(w), plain(b)
+    if x.shape[1] <= skinny.LIMIT or w.shape[1] <= skinny.LIMIT:
+        return skinny.dense(x, w, b, slope)
     out = np.empty((x.shape[0], w.shape[1]), x.dtype)
     _run(x, False, w, False, b, slope, out, False, x.shape[0], x.shape[1], w.shape[1])
     return out
@@ -146,5 +155,7 @@ def dense(x, w, b, slope):
 def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, rows, depth, columns):
     width = PANEL_BYTES // a.itemsize
     packed = scratch((-(-columns // width), depth, width), a.dtype)
-    threads = threads_for(rows * depth * columns)
-    GEMM[a.dtype](a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, threads)
+    packers, threads = threads_for(depth * columns), threads_for(rows * depth * columns)
+    GEMM[a.dtype](
+        a, a_transposed, b, b_transposed, bias, a.dtype.type(slope), out, out_transposed, packed, packers, threads
+    )

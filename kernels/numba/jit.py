@@ -19,6 +19,12 @@ from minigan_kernels.numba.cpu import vector_bytes
 
 # Starting a parallel region costs about 1 us with OpenMP, 39 us with workqueue and 115 us with TBB.
 _FASTEST_LAYERS_FIRST = ["omp", "tbb", "workqueue"]
+# How long an idle OpenMP thread spins (about 16 ns a count) before it sleeps. GNU's default, some 5 ms, is ruinous
+# when another program wants a core: the waiting thread burns the time that the working one needs (measured: a step of
+# 4.5 ms took 110 ms). This is longer than the gaps between kernels, and short enough to give way. Read by OpenMP when
+# the first kernel starts it.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # Below this many multiply-adds (or numbers touched) a second thread costs more than it brings.
 _SERIAL_WORK = 1 << 15
 
@@ -82,7 +88,9 @@ class Compiled(dict):
         if not marker.exists():
             Announcer.say(f"minigan: compiling the CPU kernel '{self.name}' for {dtype}: once, then kept on disk.")
         start = time.perf_counter()
+        self._function.disable_compile(False)
         self._function.compile(self._signature(_NUMBA_TYPES[dtype]))
+        self._function.disable_compile()  # other argument types are our mistake: refuse, rather than compile again
         Announcer.seconds += time.perf_counter() - start
         marker.touch()
         self[dtype] = self._function

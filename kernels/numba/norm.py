@@ -80,7 +80,7 @@ def _inverse_root(variance, eps, out):
         out[j] = one / np.sqrt(variance[j] + eps)
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel={"fusion": False}, cache=True)
 def _forward(x, gamma, beta, eps, y, mean, variance, partial, tasks, threads):
     for t in prange(threads):
         for task in range(t * tasks // threads, (t + 1) * tasks // threads):
@@ -124,7 +124,7 @@ def _gradient_block(g, x, gamma, mean, scale, dgamma, dbeta, dx, task):
             out[j] = stretch[j] * steepness[j] * (g_row[j] - sum_g[j] / rows - xhat * (sum_gx[j] / rows))
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel={"fusion": False}, cache=True)
 def _backward(g, x, gamma, mean, variance, eps, dx, dgamma, dbeta, partial_g, partial_gx, tasks, threads):
     scale = np.empty_like(variance)
     _inverse_root(variance, eps, scale)
@@ -159,23 +159,35 @@ def _blocks(x) -> tuple[int, int]:
 
 def batch_norm(x, gamma, beta, eps):
     """(y, mean, variance); see `reference.batch_norm`."""
-    x = plain(x)
+    x, gamma, beta = plain(x), plain(gamma), plain(beta)
     down, tasks = _blocks(x)
     y = np.empty_like(x)
     mean, variance = np.empty_like(gamma), np.empty_like(gamma)
     partial = np.empty((down, x.shape[1]), x.dtype)
-    FORWARD[x.dtype](x, gamma, beta, eps, y, mean, variance, partial, tasks, threads_for(x.size))
+    FORWARD[x.dtype](x, gamma, beta, x.dtype.type(eps), y, mean, variance, partial, tasks, threads_for(x.size))
     return y, mean, variance
 
 
 def batch_norm_grad(g, x, gamma, mean, variance, eps):
     """(dx, dgamma, dbeta); see `reference.batch_norm_grad`."""
-    g, x = plain(g), plain(x)
+    g, x, gamma, mean, variance = plain(g), plain(x), plain(gamma), plain(mean), plain(variance)
     down, tasks = _blocks(x)
     dx = np.empty_like(x)
     dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
     partial_g, partial_gx = np.empty((2, down, x.shape[1]), x.dtype)
     BACKWARD[x.dtype](
-        g, x, gamma, mean, variance, eps, dx, dgamma, dbeta, partial_g, partial_gx, tasks, threads_for(x.size)
+        g,
+        x,
+        gamma,
+        mean,
+        variance,
+        x.dtype.type(eps),
+        dx,
+        dgamma,
+        dbeta,
+        partial_g,
+        partial_gx,
+        tasks,
+        threads_for(x.size),
     )
     return dx, dgamma, dbeta

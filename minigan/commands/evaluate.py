@@ -41,7 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
         classifier.train(progress)
     scores = classifier.score(sample_images(trained, arguments.n, arguments.seed))
     if arguments.json:
-        options.print_json({"run": str(arguments.path), "step": trained.gan.step, **dataclasses.asdict(scores), "missing": scores.missing})
+        options.print_json(
+            {
+                "run": str(arguments.path),
+                "step": trained.gan.step,
+                **dataclasses.asdict(scores),
+                "missing": scores.missing,
+            }
+        )
     else:
         _print(arguments.path, trained.gan.step, scores)
     return 0

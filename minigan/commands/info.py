@@ -6,11 +6,10 @@ import argparse
 from typing import Any
 
 import minigan_kernels
-from minigan_kernels.cache import cache_directory
-
 from minigan import backend
 from minigan.commands import options
 from minigan.training.config import versions
+from minigan_kernels.cache import cache_directory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import minigan_kernels
 from tqdm import tqdm
 
+import minigan_kernels
 from minigan import backend
 from minigan.data import Dataset, load
 from minigan.errors import UsageError
@@ -29,9 +29,7 @@ def whole_number(text: str) -> int:
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """--backend, --kernels and --threads."""
     parser.add_argument("--backend", help="numpy, cupy, or auto: CuPy where a GPU answers (default: auto)")
-    parser.add_argument(
-        "--kernels", help="reference, numba, or auto: the fastest at hand (default: auto)"
-    )
+    parser.add_argument("--kernels", help="reference, numba, or auto: the fastest at hand (default: auto)")
     parser.add_argument(
         "--threads", type=whole_number, help="CPU threads (default: MINIGAN_NUM_THREADS, or every core at hand)"
     )

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import minigan_kernels
-
 from minigan import backend, recipes
 from minigan.commands import options
 from minigan.data import Dataset
 from minigan.errors import UsageError
+from minigan.nn import Module
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.trainer import build, describe
@@ -27,7 +27,7 @@ _FREE_ON_RESUME = {"steps", "threads"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan train`; those left out are None, so that a configuration can fill them."""
-    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help=f"see 'minigan recipes' (default: {recipes.DEFAULT})")
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help=f"of 'minigan recipes' (default {recipes.DEFAULT})")
     parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
     parser.add_argument("--seed", type=options.whole_number, help="of every random draw (default: 0)")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE, numbered if taken)")
@@ -35,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--download", action="store_true", default=None, help="fetch all of MNIST (11 MB), once")
     options.add_device_arguments(parser)
     parser.add_argument("--dtype", help="float32 or float64 (default: float32)")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting of the recipe")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
     parser.add_argument("--config", type=Path, help="repeat the run that a config.json describes")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run from its last checkpoint")
     parser.add_argument("--sample-every", type=options.whole_number, help="steps between pictures (default: 500)")
-    parser.add_argument("--checkpoint-every", type=options.whole_number, help="steps between checkpoints (default: 1000)")
+    parser.add_argument("--checkpoint-every", type=options.whole_number, help="steps between saves (default: 1000)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     options.add_json_argument(parser)
@@ -80,7 +80,7 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
     given = _given(arguments)
     if arguments.recipe not in (None, config.recipe):
         raise UsageError(
-            f"{folder.path} is a run of the recipe '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
+            f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
         )
     fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
     fixed += ["set"] if _settings(arguments) else []
@@ -89,7 +89,9 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
             fixed.append(name)
     if fixed:
         option = fixed[0].replace("_", "-")
-        raise UsageError(f"--{option} cannot change in a resumed run; leave it out, or start a new run without --resume.")
+        raise UsageError(
+            f"--{option} cannot change in a resumed run; leave it out, or start a new run without --resume."
+        )
     return dataclasses.replace(config, **{name: given[name] for name in given.keys() & _FREE_ON_RESUME})
 
 
@@ -160,10 +162,7 @@ def _tell(outcome: Outcome, trainer: Trainer, seconds: float, arguments: argpars
 
 def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: bool) -> int:
     gan = build(config, dataset)
-    networks = {
-        name: {"layers": [repr(layer) for layer in network.layers], "parameters": sum(p.size for p in network.parameters().values())}
-        for name, network in (("generator", gan.generator), ("discriminator", gan.discriminator))
-    }
+    networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
     if as_json:
         options.print_json(
             {"run": str(folder.path), "config": dataclasses.asdict(config), "data": describe(dataset), **networks}
@@ -183,3 +182,10 @@ def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: b
         rows.append((name, f"{' - '.join(network['layers'])} ({network['parameters']:,} parameters)"))
     options.print_table(rows)
     return DONE
+
+
+def _network(network: Module) -> dict[str, Any]:
+    return {
+        "layers": [repr(layer) for _, layer in network.children()],
+        "parameters": sum(parameter.size for parameter in network.parameters().values()),
+    }

@@ -14,13 +14,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from minigan_kernels.cache import cache_directory
 from tqdm import tqdm
 
 from minigan.data.dataset import Dataset
 from minigan.data.directory import from_directory
 from minigan.errors import DataError
 from minigan.files import atomic_path
+from minigan_kernels.cache import cache_directory
 
 __all__ = ["CHECKSUMS", "MIRRORS", "download", "embedded", "from_directory"]
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from minigan import backend, ops, random
-from minigan.autodiff import Parameter, Tensor
+from minigan.autodiff import Tensor
 from minigan.nn import init
 from minigan.nn.module import Fusible, Module
+from minigan.parameter import Parameter
 
 
 class Dense(Fusible):
@@ -38,10 +39,9 @@ class Dense(Fusible):
         return self._apply(x, 1.0)
 
     def fused_with(self, following: Module | None) -> Callable[[Tensor], Tensor] | None:
-        slope = following.slope if isinstance(following, LeakyReLU) else None
-        if self.bias is None or slope is None or slope < 0:
+        if self.bias is None or not isinstance(following, LeakyReLU) or following.slope < 0:
             return None
-        return lambda x: self._apply(x, slope)
+        return lambda x: self._apply(x, following.slope)
 
     def _apply(self, x: Tensor, slope: float) -> Tensor:
         if x.ndim != 2 or x.shape[1] != self.inputs:
@@ -157,7 +157,7 @@ class Dropout(Module):
         if not self.training or self.rate == 0:
             return x
         rng = random.generator(self.seed, "dropout", int(self.draws))
-        self.draws = self.draws + np.int64(1)
+        self.draws = np.asarray(self.draws + 1)  # NumPy makes a scalar of the sum
         kept = rng.random(x.shape, dtype=np.float32) >= self.rate
         mask = kept.astype(x.dtype) / np.asarray(1 - self.rate, x.dtype)
         return x * Tensor(mask)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from minigan import backend
-from minigan.autodiff import Parameter, Tensor
+from minigan.autodiff import Tensor
+from minigan.parameter import Parameter
 
 
 class Module:
@@ -33,7 +34,7 @@ class Module:
             if isinstance(value, Module):
                 yield name, value
             elif isinstance(value, list):
-                yield from ((str(i), item) for i, item in enumerate(value) if isinstance(item, Module))
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
 
     def modules(self) -> Iterator[Module]:
         """This Module and every one inside it."""
@@ -92,8 +93,8 @@ class Module:
             if isinstance(value, Parameter):
                 value.assign(state[prefix + name])
             elif name in self.buffer_names:
-                host = state[prefix + name]
-                setattr(self, name, host.copy() if isinstance(value, np.ndarray) else backend.of(value).asarray(host))
+                host = state[prefix + name].astype(str(value.dtype))
+                setattr(self, name, backend.of(value).asarray(host))
         for name, child in self.children():
             child._take_state(state, f"{prefix}{name}.")
 
@@ -106,19 +107,15 @@ class Sequential(Module):
     """Modules applied one after another. A layer that can do the next one's work in its own pass does so."""
 
     def __init__(self, *layers: Module) -> None:
-        self.layers = list(layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
                 raise TypeError(f"Sequential takes Modules, got {type(layer).__name__} in place {i}")
+        self.layers = layers
+        self._passes = _fused(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        i = 0
-        while i < len(self.layers):
-            layer = self.layers[i]
-            following = self.layers[i + 1] if i + 1 < len(self.layers) else None
-            fused = layer.fused_with(following) if isinstance(layer, Fusible) else None
-            x = fused(x) if fused else layer(x)
-            i += 2 if fused else 1
+        for apply in self._passes:
+            x = apply(x)
         return x
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -137,3 +134,15 @@ class Fusible(Module):
     def fused_with(self, following: Module | None) -> Any:
         """A function computing `following(self(x))`, or None if there is no such pass."""
         raise NotImplementedError
+
+
+def _fused(layers: Sequence[Module]) -> list[Callable[[Tensor], Tensor]]:
+    """The passes that compute `layers`: one for each, or for two where the first can do the work of both."""
+    passes: list[Callable[[Tensor], Tensor]] = []
+    i = 0
+    while i < len(layers):
+        layer, following = layers[i], layers[i + 1] if i + 1 < len(layers) else None
+        both = layer.fused_with(following) if isinstance(layer, Fusible) else None
+        passes.append(both or layer)
+        i += 2 if both else 1
+    return passes

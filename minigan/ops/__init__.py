@@ -26,14 +26,14 @@ from minigan.ops.elementwise import (
     tanh,
 )
 from minigan.ops.linear import dense, matmul
-from minigan.ops.norm import batch_norm, logsumexp
+from minigan.ops.norm import batch_norm, logsumexp, mean_softplus, softmax
 from minigan.ops.shape import broadcast_to, concatenate, index, mean, pad, reshape, sum, sum_like, transpose
 
 __all__ = [
-    "absolute", "add", "batch_norm", "broadcast_to", "concatenate", "dense", "divide", "exp", "index", "leaky_relu",
-    "log", "logsumexp", "matmul", "maximum", "mean", "minimum", "multiply", "negative", "pad", "power", "relu",
-    "reshape", "share_of_maximum", "sigmoid", "sign", "slope_gate", "softplus", "sqrt", "subtract", "sum", "sum_like",
-    "tanh", "transpose",
+    "absolute", "add", "batch_norm", "broadcast_to", "concatenate", "dense", "divide", "exp", "index",
+    "leaky_relu", "log", "logsumexp", "matmul", "maximum", "mean", "mean_softplus", "minimum", "multiply",
+    "negative", "pad", "power", "relu", "reshape", "share_of_maximum", "sigmoid", "sign", "slope_gate", "softmax",
+    "softplus", "sqrt", "subtract", "sum", "sum_like", "tanh", "transpose",
 ]  # fmt: skip
 
 

@@ -125,9 +125,18 @@ def softplus(B, x):
 
 
 @primitive(None, lambda g, y, x, v, *, slope: slope_gate(x, g, slope=slope))
-def slope_gate(B, x, v, *, slope: float):
-    """v where x > 0, slope * v elsewhere. Linear in v, flat in x: its own VJP."""
+def _slope_gate(B, x, v, *, slope):
     return B.kernel("slope_gate")(x, v, slope)
+
+
+def slope_gate(x: Any, v: Any, *, slope: float) -> Tensor:
+    """v where x > 0, slope * v elsewhere. Linear in v, flat in x: its own VJP.
+
+    Raises ValueError unless x and v have the same shape.
+    """
+    if x.shape != v.shape:
+        raise ValueError(f"slope_gate needs x and v of one shape, got {x.shape} and {v.shape}")
+    return _slope_gate(x, v, slope=slope)
 
 
 @primitive(lambda g, y, x, *, slope: slope_gate(x, g, slope=slope))

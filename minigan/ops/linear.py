@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigan import backend
 from minigan.autodiff import Tensor, primitive
-from minigan.ops.elementwise import slope_gate
+from minigan.ops.elementwise import leaky_relu, slope_gate
 from minigan.ops.shape import sum as sum_
 
 
@@ -42,17 +43,31 @@ def matmul(a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = Fal
     return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
+def _dense_composite(x: Any, w: Any, b: Any, *, slope: float) -> Tensor:
+    """The same in differentiable operations."""
+    y = _matmul(x, w, transpose_a=False, transpose_b=False) + b
+    return y if slope == 1 else leaky_relu(y, slope)
+
+
 def _dense_vjp(g, y, x, w, b, *, wanted, slope):
-    """LeakyReLU keeps the sign for slope >= 0, so the output tells which side of the kink the sum was on."""
-    h = g if slope == 1 else slope_gate(y, g, slope=slope)
+    """With h the cotangent of the sum before LeakyReLU: dx = h @ w.T, dw = x.T @ h, db = sum of h over the batch.
+
+    LeakyReLU keeps the sign for slope >= 0, so the output tells which side of the kink the sum was on.
+    """
+    if slope == 1:
+        h, db = g, sum_(g, axis=0) if wanted[2] else None
+    elif wanted[2]:
+        h, db = map(Tensor, backend.of(g.data).kernel("gate_and_sum")(y.data, g.data, slope))
+    else:
+        h, db = slope_gate(y, g, slope=slope), None
     return (
         _matmul(h, w, transpose_a=False, transpose_b=True) if wanted[0] else None,
         _matmul(x, h, transpose_a=True, transpose_b=False) if wanted[1] else None,
-        sum_(h, axis=0) if wanted[2] else None,
+        db,
     )
 
 
-@primitive(joint=_dense_vjp)
+@primitive(joint=_dense_vjp, composite=_dense_composite)
 def _dense(B, x, w, b, *, slope):
     return B.kernel("dense")(x, w, b, slope)
 

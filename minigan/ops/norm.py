@@ -1,4 +1,4 @@
-"""Batch normalisation, and the log-sum-exp that normalises a distribution."""
+"""Batch normalisation, the softmax and log-sum-exp that normalise a distribution, and the mean of softplus."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 from minigan import backend
 from minigan.autodiff import Tensor, primitive
-from minigan.ops.elementwise import exp, sqrt
+from minigan.ops.elementwise import softplus, sqrt
 from minigan.ops.shape import mean, reshape
+from minigan.ops.shape import sum as sum_
 
 
 def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float) -> Tensor:
@@ -21,9 +22,7 @@ def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float) -> Tenso
 def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps):
     channels = x.shape[-1]
     kernel = backend.of(x.data).kernel("batch_norm_grad")
-    dx, dgamma, dbeta = kernel(
-        g.data.reshape(-1, channels), x.data.reshape(-1, channels), gamma.data, *y.saved, eps
-    )
+    dx, dgamma, dbeta = kernel(g.data.reshape(-1, channels), x.data.reshape(-1, channels), gamma.data, *y.saved, eps)
     return Tensor(dx.reshape(x.shape)), Tensor(dgamma), Tensor(dbeta)
 
 
@@ -47,17 +46,65 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float) -> Tensor:
     return _batch_norm(x, gamma, beta, eps=eps)
 
 
-def _logsumexp_vjp(g, y, x, *, axis):
-    shape = tuple(1 if i == axis % x.ndim else extent for i, extent in enumerate(x.shape))
-    return reshape(g, shape) * exp(x - reshape(y, shape))  # the softmax
+def _exponentials(xp: Any, x: Any, axis: int) -> tuple[Any, Any, Any]:
+    """(the maximum, e**(x - maximum), the same with 0 in place of one 1): sums that can neither overflow nor vanish.
 
-
-@primitive(_logsumexp_vjp)
-def _logsumexp(B, x, *, axis):
+    The last makes log(1 + the others) exact where they are tiny: Blanchard, Higham and Higham, 2021, Algorithm 3.1.
+    """
     largest = x.max(axis=axis, keepdims=True)
-    return (B.xp.log(B.xp.exp(x - largest).sum(axis=axis, keepdims=True)) + largest).squeeze(axis)
+    exponentials = xp.exp(x - largest)
+    first = xp.expand_dims(x.argmax(axis=axis), axis)
+    positions = xp.arange(x.shape[axis]).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    return largest, exponentials, xp.where(positions == first, 0.0, exponentials)
+
+
+def _along(g: Tensor, x: Any, axis: int) -> Tensor:
+    """g with the axis that was summed away put back, of extent 1."""
+    return reshape(g, tuple(1 if i == axis % x.ndim else extent for i, extent in enumerate(x.shape)))
+
+
+@primitive(lambda g, y, x, *, axis: y * (g - sum_(g * y, axis=axis, keepdims=True)))
+def _softmax(B, x, *, axis):
+    _, exponentials, _ = _exponentials(B.xp, x, axis)
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """e**x / sum(e**x) over `axis`: a probability for each; without overflow for x of any size."""
+    return _softmax(x, axis=axis)
+
+
+@primitive(lambda g, y, x, *, axis: _along(g, x, axis) * softmax(x, axis))
+def _logsumexp(B, x, *, axis):
+    largest, _, others = _exponentials(B.xp, x, axis)
+    return (largest + B.xp.log1p(others.sum(axis=axis, keepdims=True))).squeeze(axis)
 
 
 def logsumexp(x: Any, axis: int = -1) -> Tensor:
-    """log(sum(e**x)) over `axis`, without overflow for x of any size."""
+    """log(sum(e**x)) over `axis`, to full precision for x of any size."""
     return _logsumexp(x, axis=axis)
+
+
+def _mean_softplus_composite(x: Any, *, sign: int) -> Tensor:
+    """The same in differentiable operations."""
+    return mean(softplus(x * float(sign)))
+
+
+def _mean_softplus_vjp(g, y, x, *, wanted, sign):
+    (decay,) = y.saved
+    rising = backend.of(decay).xp.where(x.data * sign >= 0, 1.0, decay) / (1.0 + decay)  # sigmoid(sign * x)
+    return (Tensor(rising * (g.data * (sign / x.size))),)
+
+
+@primitive(joint=_mean_softplus_vjp, composite=_mean_softplus_composite)
+def _mean_softplus(B, x, *, sign):
+    decay = B.xp.exp(-abs(x))
+    terms = B.xp.maximum(x * sign, 0.0) + B.xp.log1p(decay)
+    return terms.sum() * (1.0 / x.size), (decay,)
+
+
+def mean_softplus(x: Any, sign: int = 1) -> Tensor:
+    """The mean of log(1 + e**(sign * x)) over all elements, sign +1 or -1: the logistic losses, in one operation."""
+    if sign not in (1, -1):
+        raise ValueError(f"mean_softplus takes a sign of 1 or -1, got {sign}")
+    return _mean_softplus(x, sign=sign)

@@ -39,7 +39,7 @@ def _axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     return tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-@primitive(lambda g, y, x, *, shape: sum_like(g, x))
+@primitive(lambda g, y, x, *, shape: sum_like(g, x), view=True)
 def _broadcast_to(B, x, *, shape):
     return B.xp.broadcast_to(x, shape)
 
@@ -58,7 +58,7 @@ def sum_like(g: Tensor, x: Tensor) -> Tensor:
     return reshape(_sum(g, axis=(*range(extra), *repeated), keepdims=False), x.shape)
 
 
-@primitive(lambda g, y, x, *, shape: _reshape(g, shape=x.shape))
+@primitive(lambda g, y, x, *, shape: _reshape(g, shape=x.shape), view=True)
 def _reshape(B, x, *, shape):
     return x.reshape(shape)
 
@@ -68,7 +68,7 @@ def reshape(x: Any, shape: int | tuple[int, ...]) -> Tensor:
     return _reshape(x, shape=shape)
 
 
-@primitive(lambda g, y, x, *, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))))
+@primitive(lambda g, y, x, *, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))), view=True)
 def _transpose(B, x, *, axes):
     return x.transpose(axes)
 
@@ -100,7 +100,7 @@ def concatenate(parts: Any, axis: int = 0) -> Tensor:
     return _concatenate(*parts, axis=axis)
 
 
-@primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape))
+@primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape), view=True)
 def _index(B, x, *, key):
     return x[_on_device(B, key)]
 
@@ -134,7 +134,11 @@ def _on_device(B: Any, key: Any) -> Any:
     return tuple(part if _is_basic(part) else B.asarray(part) for part in parts)
 
 
-@primitive(lambda g, y, x, *, widths: index(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True))))
+def _unpad(g: Tensor, y: Tensor, x: Tensor, *, widths: Any) -> Tensor:
+    return index(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True)))
+
+
+@primitive(_unpad)
 def _pad(B, x, *, widths):
     return B.xp.pad(x, widths)
 

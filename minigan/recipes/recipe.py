@@ -12,7 +12,7 @@ from minigan import losses, random
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
-from minigan.optim import Adam
+from minigan.optim import Adam, decayed_rate
 
 Settings = dict[str, Any]
 Networks = Callable[[Settings, int, np.random.Generator], tuple[Module, Module]]
@@ -37,8 +37,14 @@ class Recipe:
     def build(self, *, features: int = 784, seed: int = 0, dtype: str = "float32", **changes: Any) -> GAN:
         """The untrained GAN on the current backend; `changes` replace settings. Raises UsageError for unknown ones."""
         settings = self.resolve(changes)
-        rng = random.generator(seed, "initial weights")
-        generator, discriminator = self.networks(settings, features, rng)
+        try:
+            return self._build(settings, features, seed, dtype)
+        except ValueError as error:
+            changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
+            raise UsageError(f"the recipe '{self.name}' cannot be built with {', '.join(changed)}: {error}.") from None
+
+    def _build(self, settings: Settings, features: int, seed: int, dtype: str) -> GAN:
+        generator, discriminator = self.networks(settings, features, random.generator(seed, "initial weights"))
         rate, beta1 = settings["rate"], settings["beta1"]
         return GAN(
             generator.astype(dtype),
@@ -49,6 +55,10 @@ class Recipe:
             latent_size=settings["latent_size"],
             seed=seed,
         )
+
+    def rate(self, settings: Settings, step: int, steps: int) -> float:
+        """The learning rate of both players at `step` (from 0) of `steps`."""
+        return decayed_rate(settings["rate"], step, steps, settings["decay_from"])
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
         """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""

@@ -85,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"there is no {path}; name the config.json of a run.") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as a configuration ({error}); name the config.json of a run.") from None
+        raise CheckpointError(f"{path} cannot be read ({error}); name the config.json of a run.") from None
     if not isinstance(content, dict) or "recipe" not in content:
         raise CheckpointError(f"{path} is not the configuration of a run; name the config.json of a run.")
     return content

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,24 @@ class RunFolder:
         """The samples there are, by step."""
         return sorted(self.samples.glob("step_*.png"), key=_step_of)
 
-    def start(self) -> None:
-        """Make the folder; raises UsageError if it already holds something."""
+    def create(self, fill: Callable[[RunFolder], None]) -> None:
+        """Make the folder with what `fill` writes into it; it appears whole or not at all.
+
+        Raises UsageError if there is something in its place.
+        """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UsageError(
                 f"{self.path} already exists; go on with its run (minigan train --resume {self.path}) "
                 "or choose another folder with --out."
             )
-        self.samples.mkdir(parents=True)
+        draft = RunFolder(self.path.with_name(f".{self.path.name}{files.TEMPORARY_SUFFIX}"))
+        shutil.rmtree(draft.path, ignore_errors=True)  # what a killed start left
+        try:
+            draft.samples.mkdir(parents=True)
+            fill(draft)
+            os.replace(draft.path, self.path)
+        finally:
+            shutil.rmtree(draft.path, ignore_errors=True)
 
     def rewind(self, step: int) -> None:
         """Forget what was recorded after `step`, and whatever a killed writer left behind."""

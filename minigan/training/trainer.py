@@ -52,9 +52,12 @@ class Trainer:
     def begin(cls, config: RunConfig, dataset: Dataset, folder: RunFolder) -> Trainer:
         """A new run; from its first moment there is a checkpoint to resume from."""
         trainer = cls(config, build(config, dataset), dataset, folder)
-        folder.start()
-        config.save(folder.config, data=describe(dataset))
-        trainer._save_checkpoint()
+
+        def fill(draft: RunFolder) -> None:
+            config.save(draft.config, data=describe(dataset))
+            checkpoint.save(draft.checkpoint, trainer.gan.state(), config.recipe)
+
+        folder.create(fill)
         return trainer
 
     @classmethod
@@ -80,6 +83,7 @@ class Trainer:
             self._save_samples()
         interrupted = False
         while self.gan.step < config.steps and not interrupted:
+            self.gan.set_rate(self.recipe.rate(config.settings, self.gan.step, config.steps))
             self._unread.append((self.gan.step + 1, self.gan.train_step(self.feed.batch(self.gan.step))))
             step, last = self.gan.step, self.gan.step == config.steps
             interrupted = should_stop()

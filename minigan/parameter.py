@@ -1,0 +1,32 @@
+"""Parameter: the one kind of Tensor that changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigan import backend
+from minigan.autodiff import Tensor
+
+
+class Parameter(Tensor):
+    """A Tensor that learning changes in place; `version` counts the changes.
+
+    `grad` compares versions: a loss computed from a Parameter that has changed since is refused.
+    """
+
+    __slots__ = ("home", "version")
+    mutable = True
+
+    def __init__(self, values: Any) -> None:
+        super().__init__(values)
+        self.version = 0
+        self.home: object | None = None  # the optimiser whose flat buffer holds the numbers
+
+    def assign(self, values: Any) -> None:
+        """Replace the numbers; raises ValueError unless the shape is the same."""
+        if tuple(np.shape(values)) != self.shape:
+            raise ValueError(f"cannot assign shape {np.shape(values)} to a parameter of shape {self.shape}")
+        self.data[...] = backend.of(self.data).asarray(values, dtype=str(self.dtype))
+        self.version += 1

@@ -1,0 +1,287 @@
+"""The command line as a person uses it: what it prints, and how each wrong use ends."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import SMALL, minigan, train_small
+
+from minigan import cli
+
+
+def one_sentence(text: str) -> bool:
+    """Whether `text` is a single line that starts as minigan's errors do and ends like a sentence."""
+    lines = text.strip().splitlines()
+    return len(lines) == 1 and lines[0].startswith("minigan: ") and lines[0][-1] in ".?"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory) -> Path:
+    return train_small(tmp_path_factory.mktemp("finished") / "run")
+
+
+WRONG_USES = {
+    "no such command": (["trian"], 2, "did you mean 'train'?"),
+    "no such recipe": (["train", "mnist-mpl"], 2, "did you mean 'mnist-mlp'?"),
+    "no such option": (["train", "--step", "3"], 2, "--steps"),
+    "no such setting": (["train", "--set", "ratee=1"], 2, "did you mean 'rate'?"),
+    "setting without a value": (["train", "--set", "rate"], 2, "key=value"),
+    "setting of the wrong kind": (["train", "--set", "batch_size=many"], 2, "whole number"),
+    "negative width": (["train", "--set", "generator_widths=64,-1"], 2, "generator_widths"),
+    "no layer at all": (["train", "--set", "latent_size=0"], 2, "latent_size"),
+    "learning rate of zero": (["train", "--set", "rate=0"], 2, "rate"),
+    "beta1 of one": (["train", "--set", "beta1=1"], 2, "beta1"),
+    "no such loss": (["train", "--set", "loss=minmax"], 2, "did you mean 'minimax'?"),
+    "negative steps": (["train", "--steps", "-5"], 2, "--steps must be a whole number of at least 1"),
+    "steps not a number": (["train", "--steps", "ten"], 2, "'ten' is not a whole number"),
+    "negative seed": (["train", "--seed", "-1"], 2, "--seed"),
+    "huge seed": (["train", "--seed", str(2**70)], 2, "2**63"),
+    "no threads": (["train", "--threads", "0"], 2, "--threads"),
+    "no such type": (["train", "--dtype", "float23"], 2, "did you mean 'float32'?"),
+    "no such backend": (["train", "--backend", "nunpy"], 2, "did you mean 'numpy'?"),
+    "no such kernels": (["train", "--kernels", "numbra"], 2, "did you mean 'numba'?"),
+    "batch larger than the data": (["train", "--set", "batch_size=20000"], 2, "20000"),
+    "data in two places": (["train", "--data-dir", ".", "--download"], 2, "choose one"),
+    "no such data": (["train", "--data-dir", "nowhere"], 1, "nowhere"),
+    "nothing to resume": (["train", "--resume", "nowhere"], 1, "no run in nowhere"),
+    "no such configuration": (["train", "--config", "nowhere.json"], 1, "nowhere.json"),
+    "nothing to sample": (["sample", "nowhere"], 1, "no run in nowhere"),
+    "sample without a run": (["sample"], 2, "RUN"),
+    "nothing to evaluate": (["evaluate", "nowhere"], 1, "no run in nowhere"),
+    "no such benchmark": (["bench", "toi"], 2, "did you mean 'toy'?"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_USES)
+def test_a_wrong_use_ends_with_one_sentence_and_its_code(name, capsys, tmp_path):
+    arguments, code, part = WRONG_USES[name]
+    assert cli.main(arguments) == code
+    captured = capsys.readouterr()
+    assert one_sentence(captured.err), captured.err
+    assert part in captured.err
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []  # nothing was begun
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert cli.main([]) == 2
+    assert "train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*command.split(), "--help"])
+    assert stopped.value.code == 0
+    assert "usage: minigan" in capsys.readouterr().out
+
+
+def test_hostile_data_is_refused(capsys, tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\x00\x00\x08\x03" + (10**9).to_bytes(4, "big") * 3)
+    assert cli.main(["train", "--data-dir", str(tmp_path), *SMALL]) == 1
+    assert one_sentence(capsys.readouterr().err)
+
+
+def test_pictures_of_another_size_train(capsys, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    header = b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (40, 9, 7))
+    (data / "pictures").write_bytes(header + bytes(range(250)) * 10 + bytes(20))
+    assert cli.main(["train", "--data-dir", str(data), "--out", "run", "--quiet", *SMALL]) == 0
+    assert cli.main(["sample", "run", "--n", "3", "--out", "three.npz"]) == 0
+    assert np.load("three.npz")["images"].shape == (3, 9, 7)
+    assert cli.main(["evaluate", "run", "--quiet"]) == 2
+    assert "28 x 28" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_not_written_over(finished_run, capsys):
+    before = {path: path.read_bytes() for path in finished_run.rglob("*") if path.is_file()}
+    assert cli.main(["train", "--out", str(finished_run), *SMALL]) == 2
+    assert one_sentence(capsys.readouterr().err)
+    assert before == {path: path.read_bytes() for path in finished_run.rglob("*") if path.is_file()}
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(monkeypatch, capsys, tmp_path):
+    run = tmp_path / "run"
+    real_replace, kept = os.replace, {}
+
+    def replace(source, target):
+        if Path(target).name == "checkpoint.safetensors" and Path(target).exists():
+            kept.setdefault("bytes", Path(target).read_bytes())
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    assert cli.main(["train", "--out", str(run), "--quiet", *SMALL]) == 1
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "the disk is full" in err
+    assert (run / "checkpoint.safetensors").read_bytes() == kept["bytes"]
+    assert not list(run.rglob("*.partial"))
+    monkeypatch.setattr(os, "replace", real_replace)
+    assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
+
+
+def test_a_run_without_its_checkpoint(finished_run, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_bytes((finished_run / "config.json").read_bytes())
+    for command in (["train", "--resume", "run"], ["sample", "run"], ["evaluate", "run"]):
+        assert cli.main(command) == 1
+        err = capsys.readouterr().err
+        assert one_sentence(err)
+        assert "no checkpoint" in err
+
+
+def test_a_checkpoint_of_another_recipe_changes_nothing(finished_run, tmp_path, capsys):
+    other = train_small(tmp_path / "other", "mnist-mlp-sigmoid", widths="--set=generator_widths=8")
+    (other / "checkpoint.safetensors").write_bytes((finished_run / "checkpoint.safetensors").read_bytes())
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    assert cli.main(["train", "--resume", str(other)]) == 1
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "mnist-mlp-sigmoid" in err
+    assert before == {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped header", "empty", "a pickle"])
+def test_a_damaged_checkpoint_changes_nothing(damage, finished_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.json", "metrics.jsonl"):
+        (run / name).write_bytes((finished_run / name).read_bytes())
+    whole = (finished_run / "checkpoint.safetensors").read_bytes()
+    content = {
+        "truncated": whole[:-100],
+        "flipped header": bytes([whole[0] ^ 0xFF]) + whole[1:],
+        "empty": b"",
+        "a pickle": b"\x80\x04\x95" + whole[:50],
+    }[damage]
+    (run / "checkpoint.safetensors").write_bytes(content)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert cli.main(["train", "--resume", str(run), "--steps", "30"]) == 1
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "damaged" in err
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"recipe": 3}', '{"recipe": "mnist-mlp", "settings": 7}'])
+def test_a_damaged_configuration(content, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(content)
+    assert cli.main(["train", "--resume", "run"]) in (1, 2)
+    assert one_sentence(capsys.readouterr().err)
+
+
+def test_a_huge_learning_rate_is_told_with_step_loss_and_parameter(capsys, tmp_path):
+    code = cli.main(["train", "--out", "run", "--quiet", "--set", "rate=1e30", *SMALL])
+    err = capsys.readouterr().err
+    assert code == 1
+    assert one_sentence(err), err
+    assert "step " in err
+    assert "loss" in err
+    assert ".weight" in err or ".bias" in err
+    assert cli.main(["sample", "run"]) == 0  # the checkpoint before it all is whole
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--seed", "5"), ("--dtype", "float64"), ("--set", "rate=1"), ("--out", "elsewhere"), ("--sample-every", "3")],
+)
+def test_what_a_resumed_run_may_not_change(option, value, finished_run, capsys):
+    assert cli.main(["train", "--resume", str(finished_run), option, value]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert option in err
+
+
+def test_a_near_folder_is_suggested(finished_run, capsys):
+    assert cli.main(["sample", str(finished_run.with_name("rum"))]) == 1
+    assert "did you mean 'run'?" in capsys.readouterr().err
+
+
+def test_a_dry_run_writes_nothing(tmp_path, capsys):
+    assert cli.main(["train", "--dry-run", *SMALL]) == 0
+    assert "generator" in capsys.readouterr().out
+    assert cli.main(["train", "--dry-run", "--json", *SMALL]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["config"]["steps"] == 20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_tells_programs_how_it_went(capsys, tmp_path):
+    assert cli.main(["train", "--json", "--quiet", "--out", "run", *SMALL]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["step"] == told["steps"] == 20
+    assert told["interrupted"] is False
+    assert Path(told["run"]) == Path("run")
+
+
+def test_the_default_folder_is_numbered(tmp_path):
+    for _ in range(2):
+        assert cli.main(["train", "--quiet", *SMALL]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["mnist-mlp", "mnist-mlp-2"]
+
+
+def test_a_configuration_repeats_a_run(finished_run, tmp_path):
+    assert cli.main(["train", "--config", str(finished_run / "config.json"), "--out", "again", "--quiet"]) == 0
+    for name in ("metrics.jsonl", "checkpoint.safetensors", "samples/step_000020.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (finished_run / name).read_bytes()
+
+
+def test_sample_writes_pictures_and_numbers(finished_run, capsys):
+    from PIL import Image
+
+    assert cli.main(["sample", str(finished_run), "--n", "10", "--seed", "1", "--out", "grid.png"]) == 0
+    with Image.open("grid.png") as picture:
+        assert picture.size[0] > 100
+    assert cli.main(["sample", str(finished_run), "--n", "10", "--seed", "1", "--out", "a.npz", "--json"]) == 0
+    assert cli.main(["sample", str(finished_run), "--n", "12", "--seed", "1", "--out", "b.npz"]) == 0
+    first, more = np.load("a.npz")["images"], np.load("b.npz")["images"]
+    assert first.shape == (10, 28, 28)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, more[:10])
+    assert cli.main(["sample", str(finished_run), "--seed", "2", "--n", "10", "--out", "c.npz"]) == 0
+    assert not np.array_equal(first, np.load("c.npz")["images"])
+
+
+@pytest.mark.parametrize("options", [["--out", "grid.jpg"], ["--n", "0"], ["--seed", "-1"]])
+def test_sample_refuses(options, finished_run, capsys):
+    assert cli.main(["sample", str(finished_run), *options]) == 2
+    assert one_sentence(capsys.readouterr().err)
+
+
+def test_recipes_and_info_tell_people_and_programs(capsys):
+    for command in ("recipes", "info"):
+        assert cli.main([command]) == 0
+        assert capsys.readouterr().out
+        assert cli.main([command, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)
+
+
+def test_a_bad_thread_count_in_the_environment_is_told(tmp_path):
+    result = minigan("train", *SMALL, cwd=tmp_path, MINIGAN_NUM_THREADS="many")
+    assert result.returncode in (0, 2)
+    if result.returncode:  # without numba there are no threads to count
+        assert one_sentence(result.stderr)
+        assert "MINIGAN_NUM_THREADS" in result.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path):
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m minigan recipes | head -n 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert result.stdout.startswith("mnist-mlp")
+    assert result.stderr == ""

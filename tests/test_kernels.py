@@ -1,0 +1,521 @@
+"""Every implementation of the kernels against plain loops, wide arithmetic and each other."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import needs_numba
+
+import minigan_kernels
+
+FLOATS = ["float32", "float64"]
+IMPLEMENTATIONS = ["reference", pytest.param("numba", marks=needs_numba)]
+EXTENTS = [0, 1, 2, 5, 6, 7, 16, 31, 33, 63, 64, 65, 127, 129]
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
+    """The kernels of each implementation, with the reference for what it lacks."""
+    return minigan_kernels.table("reference", np) | minigan_kernels.table(request.param, np)
+
+
+def _shapes(count: int, seed: int) -> list[tuple[int, int, int]]:
+    rng = np.random.default_rng(seed)
+    return [tuple(int(e) for e in rng.choice(EXTENTS, 3)) for _ in range(count)]
+
+
+SHAPES = [(6, 64, 64), (7, 65, 65), (1, 1, 1), (0, 3, 2), (3, 0, 2), (3, 2, 0), (64, 100, 1), (1, 129, 127)]
+
+
+def _operands(rng: np.random.Generator, m: int, k: int, n: int, flips: tuple[bool, bool], dtype: str, draw: str) -> Any:
+    def matrix(rows: int, columns: int) -> np.ndarray:
+        if draw == "integers":  # sums of products of these are exact in any order
+            return rng.integers(-4, 5, (rows, columns)).astype(dtype)
+        return rng.standard_normal((rows, columns)).astype(dtype)
+
+    return matrix(*((k, m) if flips[0] else (m, k))), matrix(*((n, k) if flips[1] else (k, n)))
+
+
+def _wide(a: np.ndarray, flip: bool) -> np.ndarray:
+    return (a.T if flip else a).astype(np.longdouble)
+
+
+def _rounding(depth: int, dtype: str) -> float:
+    """Bound of the relative error of a sum of `depth` products in any order: Higham, 2002, section 3.1."""
+    unit = float(np.finfo(dtype).eps) / 2
+    return depth * unit / (1 - depth * unit)
+
+
+FLIPS = list(itertools.product([False, True], repeat=2))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("flips", FLIPS)
+def test_matmul_of_integers_is_exact_for_every_shape(table: dict, flips: tuple[bool, bool], dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    for m, k, n in SHAPES + _shapes(40, 7):
+        a, b = _operands(rng, m, k, n, flips, dtype, "integers")
+        found = table["matmul"](a, b, *flips)
+        assert found.dtype == dtype
+        assert found.shape == (m, n)
+        expected = (a.T if flips[0] else a).astype(np.int64) @ (b.T if flips[1] else b).astype(np.int64)
+        np.testing.assert_array_equal(found, expected, err_msg=f"{m} x {k} x {n}")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("flips", FLIPS)
+def test_matmul_is_as_precise_as_its_depth_allows(table: dict, flips: tuple[bool, bool], dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    for m, k, n in SHAPES + _shapes(10, 11) + [(33, 1000, 17)]:
+        a, b = _operands(rng, m, k, n, flips, dtype, "normal")
+        wide_a, wide_b = _wide(a, flips[0]), _wide(b, flips[1])
+        error = np.abs(table["matmul"](a, b, *flips) - wide_a @ wide_b)
+        assert np.all(error <= _rounding(k + 1, dtype) * (np.abs(wide_a) @ np.abs(wide_b)))
+        if dtype == "float32" and error.size:
+            assert error.max() <= 5e-6 * max(np.abs(wide_a @ wide_b).max(), 1e-30)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("slope", [0.0, 0.25, 1.0])
+def test_dense_of_integers_is_exact_for_every_shape(table: dict, slope: float, dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    for m, k, n in SHAPES + _shapes(25, 13):
+        x, w = _operands(rng, m, k, n, (False, False), dtype, "integers")
+        b = rng.integers(-9, 10, n).astype(dtype)
+        total = x.astype(np.int64) @ w.astype(np.int64) + b.astype(np.int64)
+        found = table["dense"](x, w, b, slope)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.where(total > 0, total, total * slope), err_msg=f"{m} x {k} x {n}")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_slope_gate(table: dict, dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    for shape in [(0,), (1,), (7,), (65,), (3, 5), (2, 3, 5, 7), (129, 300)]:
+        x, v = (rng.integers(-3, 4, shape).astype(dtype) for _ in range(2))
+        found = table["slope_gate"](x, v, 0.25)
+        assert found.shape == shape
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.where(x > 0, v, v / 4))
+    nan, inf = np.array([np.nan, np.inf], dtype)
+    np.testing.assert_array_equal(
+        table["slope_gate"](np.array([1, -1, nan, inf], dtype), np.array([nan, nan, 1, inf], dtype), 0.25),
+        np.array([nan, nan, 0.25, inf], dtype),
+    )
+
+
+# Operands as they come: views, read-only, transposed, in steps.
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "fortran": np.asfortranarray,
+    "every-second": lambda a: np.repeat(np.repeat(a, 2, 0), 2, -1)[(slice(None, None, 2),) * a.ndim] if a.ndim > 1
+    else np.repeat(a, 2)[::2],
+    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "misaligned": lambda a: _misaligned(a),
+    "read-only": lambda a: _read_only(a),
+}  # fmt: skip
+
+
+def _misaligned(a: np.ndarray) -> np.ndarray:
+    raw = np.zeros(a.nbytes + 1, np.uint8)
+    out = raw[1 : 1 + a.nbytes].view(a.dtype).reshape(a.shape)
+    out[...] = a
+    return out
+
+
+def _read_only(a: np.ndarray) -> np.ndarray:
+    out = a.copy()
+    out.flags.writeable = False
+    return out
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_matmul_dense_and_gate_take_any_layout(table: dict, layout: str, dtype: str) -> None:
+    lay, rng = LAYOUTS[layout], np.random.default_rng(5)
+    for flips in FLIPS:
+        a, b = _operands(rng, 13, 7, 66, flips, dtype, "integers")
+        expected = (a.T if flips[0] else a) @ (b.T if flips[1] else b)
+        np.testing.assert_array_equal(table["matmul"](lay(a), lay(b), *flips), expected)
+    x, w = _operands(rng, 13, 7, 66, (False, False), dtype, "integers")
+    b = rng.integers(-9, 10, 66).astype(dtype)
+    np.testing.assert_array_equal(table["dense"](lay(x), lay(w), lay(b), 1.0), x @ w + b)
+    np.testing.assert_array_equal(table["slope_gate"](lay(x), lay(x), 0.5), np.where(x > 0, x, x / 2))
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "fortran"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_batch_norm_takes_any_layout(table: dict, layout: str, dtype: str) -> None:
+    lay, rng = LAYOUTS[layout], np.random.default_rng(6)
+    x, g = (rng.standard_normal((9, 5)).astype(dtype) for _ in range(2))
+    gamma, beta = (rng.standard_normal(5).astype(dtype) for _ in range(2))
+    plain = table["batch_norm"](x, gamma, beta, 1e-3)
+    for one, two in zip(table["batch_norm"](lay(x), lay(gamma), lay(beta), 1e-3), plain, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    gradients = table["batch_norm_grad"](g, x, gamma, *plain[1:], 1e-3)
+    laid = table["batch_norm_grad"](lay(g), lay(x), lay(gamma), *map(lay, plain[1:]), 1e-3)
+    for one, two in zip(laid, gradients, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+
+
+@needs_numba
+def test_each_kernel_is_compiled_once_for_each_type() -> None:
+    """A Python number or a view that fits no compiled signature would compile another, in the middle of a step."""
+    compiled = [
+        getattr(importlib.import_module(f"minigan_kernels.numba.{module}"), name)
+        for module, name in (
+            ("gemm", "GEMM"), ("gate", "GATE"), ("norm", "FORWARD"), ("norm", "BACKWARD"), ("adam", "ADAM"),
+        )
+    ]  # fmt: skip
+    kernels = minigan_kernels.table("numba", np)
+    for dtype in FLOATS:
+        _run_everything(dtype)
+        x, v = np.ones((9, 5), dtype), np.ones(5, dtype)
+        kernels["batch_norm"](_read_only(x), _read_only(v), np.ones(10, dtype)[::2], 1e-3)
+    for kernel in compiled:
+        assert len(kernel) == len(FLOATS)
+        assert len(kernel[np.dtype("float32")].signatures) == len(FLOATS), kernel.name
+
+
+# Batch normalisation.
+
+
+def _batch_norm_wide(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> tuple[np.ndarray, ...]:
+    x = x.astype(np.longdouble)
+    mean = x.sum(axis=0) / len(x)
+    variance = ((x - mean) ** 2).sum(axis=0) / len(x)
+    return (x - mean) / np.sqrt(variance + eps) * gamma + beta, mean, variance
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (7, 65), (255, 64), (256, 63), (257, 129), (1000, 1), (3, 300)])
+def test_batch_norm_against_wide_arithmetic(table: dict, shape: tuple[int, int], dtype: str) -> None:
+    rng = np.random.default_rng(7)
+    x, g = rng.standard_normal(shape).astype(dtype) * 3 + 2, rng.standard_normal(shape).astype(dtype)
+    gamma, beta = (rng.standard_normal(shape[1]).astype(dtype) for _ in range(2))
+    wide = _batch_norm_wide(x, gamma, beta, 1e-3)
+    found = table["batch_norm"](x, gamma, beta, 1e-3)
+    eps = float(np.finfo(dtype).eps)
+    assert [f.dtype for f in found] == [np.dtype(dtype)] * 3
+    for one, two in zip(found, wide, strict=True):
+        np.testing.assert_allclose(one, two, rtol=16 * eps, atol=256 * eps)
+    dx, dgamma, dbeta = table["batch_norm_grad"](g, x, gamma, *found[1:], 1e-3)
+    scale = 1 / np.sqrt(wide[2] + 1e-3)
+    xhat, wide_g = (x - wide[1]) * scale, g.astype(np.longdouble)
+    rows = shape[0]
+    np.testing.assert_allclose(dbeta, wide_g.sum(axis=0), rtol=0, atol=2 * rows * eps)
+    np.testing.assert_allclose(dgamma, (wide_g * xhat).sum(axis=0), rtol=0, atol=8 * rows * eps)
+    expected = gamma * scale * (wide_g - wide_g.mean(axis=0) - xhat * (wide_g * xhat).mean(axis=0))
+    np.testing.assert_allclose(dx, expected, rtol=0, atol=256 * eps * float(np.abs(gamma * scale).max()))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_batch_norm_of_a_large_mean_and_a_tiny_variance(table: dict, dtype: str) -> None:
+    """E[x^2] - E[x]^2 would lose every digit of this variance; around the mean it is kept."""
+    grain = 2.0**-9 if dtype == "float32" else 2.0**-30  # a few units in the last place of 1e4 and more
+    steps = np.random.default_rng(8).integers(-8, 9, (512, 5)).astype(dtype)
+    x = np.asarray(8192.0 + steps * grain, dtype)
+    _, mean, variance = table["batch_norm"](x, np.ones(5, dtype), np.zeros(5, dtype), 1e-12)
+    exact = steps.astype(np.longdouble).var(axis=0) * grain**2
+    # What the rounded mean adds to the variance is its error squared.
+    error_of_mean = np.abs(mean - x.astype(np.longdouble).mean(axis=0))
+    eps = float(np.finfo(dtype).eps)
+    assert np.all(error_of_mean <= 256 * eps * 8192)
+    assert np.all(np.abs(variance - exact - error_of_mean**2) <= 512 * eps * (exact + error_of_mean**2))
+    large = x + np.asarray(1e4, dtype)
+    y, _, variance = table["batch_norm"](large, np.ones(5, dtype), np.zeros(5, dtype), 1e-12)
+    assert np.all(variance >= 0)
+    assert np.isfinite(y).all()
+
+
+# Optimisers: against the textbook, one number at a time.
+
+
+def _adam_textbook(p, m, v, g, step, rate, beta1, beta2, eps):
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    return p - rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps), m, v
+
+
+class _Flat:
+    """Many parameters of odd sizes in one buffer, with gaps, and their gradients."""
+
+    def __init__(self, sizes: list[int], dtype: str, slots: int, seed: int = 9) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.dtype, self.sizes = dtype, sizes
+        starts = np.cumsum([0, *(-(-s // 16) * 16 + 16 for s in sizes)])
+        self.bounds = np.array([(a, a + s) for a, s in zip(starts, sizes, strict=False)], np.int64)
+        self.p = self.rng.standard_normal(int(starts[-1])).astype(dtype)
+        self.slots = [np.zeros_like(self.p) for _ in range(slots)]
+        self.first_bad = np.full(len(sizes), -1, np.int64)
+
+    def gradients(self) -> list[np.ndarray]:
+        return [self.rng.standard_normal(s).astype(self.dtype) for s in self.sizes]
+
+    def gaps(self) -> np.ndarray:
+        inside = np.zeros(self.p.size, bool)
+        for a, b in self.bounds:
+            inside[a:b] = True
+        return ~inside
+
+
+ODD_SIZES = [1, 3, 17, 0, 64, 65, 1023, 4097]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_adam_is_the_textbooks_for_fifty_steps(table: dict, dtype: str) -> None:
+    flat = _Flat(ODD_SIZES, dtype, 2)
+    settings = 0.01, 0.5, 0.999, 1e-8
+    gaps, before = flat.gaps(), flat.p.copy()
+    wide = [(flat.p[a:b].astype(np.float64), np.zeros(b - a), np.zeros(b - a)) for a, b in flat.bounds]
+    for step in range(1, 51):
+        gradients = flat.gradients()
+        table["adam"](flat.p, gradients, flat.bounds, *flat.slots, flat.first_bad, step, *settings)
+        wide = [_adam_textbook(*w, g.astype(np.float64), step, *settings) for w, g in zip(wide, gradients, strict=True)]
+    eps = float(np.finfo(dtype).eps)
+    for (a, b), (p, m, v) in zip(flat.bounds, wide, strict=True):
+        # Each step rounds p once and the update, at most 0.1, by a few units.
+        np.testing.assert_allclose(flat.p[a:b], p, rtol=50 * eps, atol=50 * eps)
+        np.testing.assert_allclose(flat.slots[0][a:b], m, rtol=16 * eps, atol=8 * eps)
+        np.testing.assert_allclose(flat.slots[1][a:b], v, rtol=200 * eps)
+    np.testing.assert_array_equal(flat.p[gaps], before[gaps])
+    assert (flat.first_bad == -1).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
+def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) -> None:
+    """m = (1 - beta1) g, v = (1 - beta2) g^2, and p moves by the rate whatever the gradient's size."""
+    flat = _Flat([97], dtype, 2)
+    flat.p[:] = 0
+    (g,) = flat.gradients()
+    table["adam"](flat.p, [g], flat.bounds, *flat.slots, flat.first_bad, 1, 0.25, beta1, 0.999, 0.0)
+    ulps = 4 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(flat.slots[0][:97], (1 - beta1) * g.astype(np.float64), rtol=ulps)
+    np.testing.assert_allclose(flat.slots[1][:97], (1 - 0.999) * g.astype(np.float64) ** 2, rtol=ulps)
+    np.testing.assert_allclose(flat.p[:97], -0.25 * np.sign(g), rtol=ulps)
+
+
+def _run_optimiser(name: str, table: dict, flat: _Flat, gradients: list[np.ndarray], step: int) -> None:
+    settings = {"adam": (0.01, 0.5, 0.999, 1e-8), "sgd": (0.01, 0.9), "rmsprop": (0.01, 0.9, 1e-8)}[name]
+    table[name](flat.p, gradients, flat.bounds, *flat.slots, flat.first_bad, step, *settings)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
+def test_the_first_bad_step_of_each_parameter_is_noted(table: dict, name: str, dtype: str) -> None:
+    flat = _Flat(ODD_SIZES, dtype, 2 if name == "adam" else 1)
+    bad = {2: (4, 63, np.nan), 3: (0, 0, np.inf), 4: (7, 4096, -np.inf), 5: (4, 0, np.nan)}
+    with np.errstate(all="ignore"):
+        for step in range(1, 7):
+            gradients = flat.gradients()
+            if step in bad:
+                k, i, value = bad[step]
+                gradients[k][i] = value
+            _run_optimiser(name, table, flat, gradients, step)
+    assert flat.first_bad.tolist() == [3, -1, -1, -1, 2, -1, -1, 4]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
+def test_huge_finite_gradients_are_not_bad(table: dict, name: str, dtype: str) -> None:
+    flat = _Flat([37, 300], dtype, 2 if name == "adam" else 1)
+    largest = np.finfo(dtype).max
+    gradients = [np.full(37, largest, dtype), np.full(300, -largest, dtype)]
+    with np.errstate(all="ignore"):
+        _run_optimiser(name, table, flat, gradients, 1)
+    assert flat.first_bad.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
+def test_gradients_may_be_views_of_any_shape(table: dict, name: str) -> None:
+    slots = 2 if name == "adam" else 1
+    one, two = _Flat([6, 1], "float64", slots), _Flat([6, 1], "float64", slots)
+    g = np.arange(6.0).reshape(2, 3)
+    _run_optimiser(name, table, one, [g, np.array(2.0)], 1)
+    _run_optimiser(name, table, two, [_read_only(g.T).T, np.broadcast_to(2.0, (1, 1))], 1)
+    np.testing.assert_array_equal(one.p, two.p)
+
+
+# Threads: the same bits.
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], int]]:
+    from minigan_kernels.numba import set_threads
+
+    if set_threads(2) < 2:
+        pytest.skip("needs two cores")
+    yield set_threads
+    set_threads(None)
+
+
+def _run_everything(dtype: str) -> list[np.ndarray]:
+    rng = np.random.default_rng(10)
+    t = minigan_kernels.table("numba", np)
+    x, w = rng.standard_normal((257, 131)).astype(dtype), rng.standard_normal((131, 140)).astype(dtype)
+    b, g = rng.standard_normal(140).astype(dtype), rng.standard_normal((257, 140)).astype(dtype)
+    results = [t["matmul"](x, w, False, False), t["dense"](x, w, b, 0.2)]
+    results += [t["matmul"](g, w, False, True), t["matmul"](x, g, True, False)]
+    results += [t["matmul"](w, x, True, True), t["slope_gate"](g, g, 0.2)]
+    for shape in ((3000, 33), (257, 140)):
+        data, cotangent = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+        gamma, beta = (rng.standard_normal(shape[1]).astype(dtype) for _ in range(2))
+        y, mean, variance = t["batch_norm"](data, gamma, beta, 1e-3)
+        results += [y, mean, variance, *t["batch_norm_grad"](cotangent, data, gamma, mean, variance, 1e-3)]
+    flat = _Flat([70_001, 3, 33_333], dtype, 2)
+    for step in (1, 2):
+        _run_optimiser("adam", t, flat, flat.gradients(), step)
+    return [*results, flat.p, *flat.slots]
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_bits_do_not_depend_on_the_number_of_threads(threads: Callable[[int], int], dtype: str) -> None:
+    assert threads(1) == 1
+    alone = _run_everything(dtype)
+    assert threads(2) == 2
+    for one, two in zip(alone, _run_everything(dtype), strict=True):
+        assert one.tobytes() == two.tobytes()
+
+
+@needs_numba
+def test_a_bad_gradient_is_noted_wherever_a_thread_meets_it(threads: Callable[[int], int]) -> None:
+    t = minigan_kernels.table("numba", np)
+    for place in (0, 39_999, 40_000, 40_001, 79_999):
+        flat = _Flat([80_000, 5], "float32", 2)
+        gradients = flat.gradients()
+        gradients[0][place] = np.nan
+        _run_optimiser("adam", t, flat, gradients, 3)
+        assert flat.first_bad.tolist() == [3, -1]
+
+
+@needs_numba
+def test_a_senseless_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from minigan_kernels.numba import set_threads
+
+    monkeypatch.setenv("MINIGAN_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="whole number of at least 1, not 'many'"):
+        set_threads(None)
+
+
+# What is available.
+
+
+def test_every_implementation_offers_only_known_operations() -> None:
+    for name in minigan_kernels.IMPLEMENTATIONS:
+        if minigan_kernels.unavailable(name) is None:
+            assert set(minigan_kernels.table(name, np)) <= set(minigan_kernels.OPERATIONS)
+    assert set(minigan_kernels.table("reference", np)) == set(minigan_kernels.OPERATIONS)
+
+
+def test_what_is_unavailable_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no implementation 'cuda'" in (minigan_kernels.unavailable("cuda") or "")
+    with pytest.raises(RuntimeError, match="no implementation 'cuda'"):
+        minigan_kernels.table("cuda", np)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert minigan_kernels.unavailable("numba") is not None
+
+
+# In processes of their own: another CPU, the cache.
+
+
+def _run_python(source: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "MINIGAN_"))}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(source)],
+        env=kept | environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+@needs_numba
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="needs a CPU of the x86-64 family")
+def test_kernels_for_a_cpu_with_256_bit_vectors(tmp_path: Path) -> None:
+    done = _run_python(
+        """
+        import numpy as np
+        import minigan_kernels
+        from minigan_kernels.numba.cpu import tile_shape, vector_bytes
+        assert vector_bytes() == 32, vector_bytes()
+        assert tile_shape() == (6, 64), tile_shape()
+        fast, plain = minigan_kernels.table("numba", np), minigan_kernels.table("reference", np)
+        rng = np.random.default_rng(0)
+        for m, k, n in ((1, 1, 1), (5, 7, 15), (6, 16, 16), (7, 3, 17), (130, 65, 33), (3, 0, 2)):
+            for flips in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                a = rng.integers(-4, 5, (k, m) if flips[0] else (m, k)).astype(np.float32)
+                b = rng.integers(-4, 5, (n, k) if flips[1] else (k, n)).astype(np.float32)
+                expected = plain["matmul"](a, b, *flips)
+                assert np.array_equal(fast["matmul"](a, b, *map(bool, flips)), expected), (m, k, n, flips)
+            x, w = (rng.integers(-4, 5, s).astype(np.float32) for s in ((m, k), (k, n)))
+            bias = rng.integers(-4, 5, n).astype(np.float32)
+            for slope in (0.0, 0.25, 1.0):
+                assert np.array_equal(fast["dense"](x, w, bias, slope), plain["dense"](x, w, bias, slope))
+        """,
+        NUMBA_CPU_NAME="haswell",
+        NUMBA_CPU_FEATURES="+avx,+avx2,+fma",
+        MINIGAN_CACHE_DIR=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+USE_ONE_KERNEL = """
+    import numpy as np
+    import minigan_kernels
+    gate = minigan_kernels.table("numba", np)["slope_gate"]
+    x = np.array([1, -1], np.float32)
+    assert gate(x, x, 0.5).tolist() == [1.0, -0.5]
+"""
+
+
+@needs_numba
+def test_compiling_is_announced_once_and_kept(tmp_path: Path) -> None:
+    first = _run_python(USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(tmp_path))
+    assert first.returncode == 0, first.stderr
+    assert "compiling the CPU kernel 'slope_gate' for float32" in first.stderr
+    assert list(tmp_path.rglob("*.nbi"))
+    second = _run_python(USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(tmp_path))
+    assert second.returncode == 0, second.stderr
+    assert second.stderr == ""
+
+
+@needs_numba
+def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
+    obstacle, temporary = tmp_path / "file", tmp_path / "tmp"
+    obstacle.write_text("a file where a folder is needed")
+    temporary.mkdir()
+    done = _run_python(
+        USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(obstacle / "cache"), HOME=str(obstacle), TMPDIR=str(temporary)
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(temporary.rglob("*.nbi"))
+    assert obstacle.is_file()
+
+
+def test_a_home_that_is_not_writable_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = importlib.import_module("minigan_kernels.cache")
+    obstacle, temporary = tmp_path / "home", tmp_path / "tmp"
+    obstacle.write_text("")
+    temporary.mkdir()
+    monkeypatch.delenv("MINIGAN_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(obstacle))
+    monkeypatch.setenv("LOCALAPPDATA", str(obstacle))
+    monkeypatch.setattr(cache.sys, "platform", "linux")
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(temporary))
+    folder = cache.cache_directory("kernels")
+    assert folder.is_dir()
+    assert folder.is_relative_to(temporary)
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(obstacle))
+    with pytest.raises(OSError, match="set MINIGAN_CACHE_DIR"):
+        cache.cache_directory("kernels")

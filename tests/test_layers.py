@@ -1,0 +1,380 @@
+"""Layers: initial weights, state, training and use, fusion, gradients, errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import differences
+import numpy as np
+import pytest
+
+from minigan import Parameter, Tensor, grad, ops, vjp
+from minigan.nn import (
+    BatchNorm,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    Module,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    init,
+)  # fmt: skip
+
+# Initial weights.
+
+SHAPE = (3, 3, 64, 128)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "std"),
+    [
+        (init.glorot_uniform, math.sqrt(2 / (9 * 64 + 9 * 128))),
+        (init.he_normal, math.sqrt(2 / (9 * 64))),
+        (init.dcgan_normal, 0.02),
+        (init.normal(0.5), 0.5),
+    ],
+)
+def test_moments_of_initial_weights(initializer: init.Initializer, std: float, make_rng: Callable) -> None:
+    drawn = initializer(make_rng(), SHAPE)
+    count = drawn.size
+    assert drawn.shape == SHAPE
+    assert abs(drawn.mean()) < 5 * std / math.sqrt(count)
+    assert abs(drawn.std() / std - 1) < 5 / math.sqrt(count)
+    np.testing.assert_array_equal(drawn, initializer(make_rng(), SHAPE))
+    assert (drawn != initializer(make_rng(1), SHAPE)).any()
+
+
+def test_glorot_keeps_to_its_limit(make_rng: Callable) -> None:
+    drawn = init.glorot_uniform(make_rng(), (300, 500))
+    limit = math.sqrt(6 / 800)
+    assert np.abs(drawn).max() <= limit
+    assert np.abs(drawn).max() > 0.999 * limit
+
+
+def test_fans_count_the_receptive_field() -> None:
+    assert init.fans((5, 7)) == (5, 7)
+    assert init.fans((4, 3, 5, 7)) == (60, 84)
+
+
+def test_layers_draw_from_the_generator_they_are_given(make_rng: Callable) -> None:
+    np.random.seed(0)  # must not matter
+    one, two, other = Dense(3, 4, make_rng()), Dense(3, 4, make_rng()), Dense(3, 4, make_rng(1))
+    np.testing.assert_array_equal(one.weight.numpy(), two.weight.numpy())
+    assert (one.weight.numpy() != other.weight.numpy()).all()
+    rng = make_rng()
+    assert (Dense(3, 4, rng).weight.numpy() != Dense(3, 4, rng).weight.numpy()).all()
+    assert one.bias is not None
+    assert not one.bias.numpy().any()
+    assert one.weight.dtype == one.bias.dtype == np.float32
+
+
+# Modules.
+
+
+def _network(seed: int = 0) -> Sequential:
+    rng = np.random.default_rng(seed)
+    return Sequential(
+        Dense(6, 5, rng), BatchNorm(5), LeakyReLU(0.2), Dropout(0.4, seed=3), Dense(5, 4, rng, bias=False), Tanh()
+    )
+
+
+NAMES = ["0.weight", "0.bias", "1.scale", "1.shift", "4.weight"]
+
+
+def test_parameters_are_named_by_their_place() -> None:
+    network = _network()
+    assert list(network.parameters()) == NAMES
+    assert list(network.parameters("g.")) == [f"g.{name}" for name in NAMES]
+    assert set(network.state()) == {*NAMES, "1.running_mean", "1.running_variance", "3.draws"}
+    assert len(list(network.modules())) == 7
+
+
+class Branches(Module):
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.gain = Parameter(np.ones(3))
+        self.left = [Dense(2, 3, rng)]
+        self.right = [Dense(2, 3, rng), Tanh()]
+
+
+def test_every_module_of_every_list_is_found(make_rng: Callable) -> None:
+    branches = Branches(make_rng())
+    assert len(branches.parameters()) == 5
+    assert len(branches.state()) == 5
+
+
+def test_a_state_is_a_copy_and_goes_round(make_rng: Callable) -> None:
+    network, other = _network(), _network(seed=1)
+    for _ in range(3):
+        network(Tensor(make_rng().standard_normal((8, 6)).astype(np.float32)))
+    state = network.state()
+    assert all(type(value) is np.ndarray for value in state.values())
+    kept = {name: value.copy() for name, value in state.items()}
+    other.load_state(state)
+    network(Tensor(make_rng(1).standard_normal((8, 6)).astype(np.float32)))
+    for name, value in other.state().items():
+        np.testing.assert_array_equal(value, kept[name])
+        np.testing.assert_array_equal(state[name], kept[name])
+        assert value.dtype == kept[name].dtype
+    other(Tensor(make_rng(2).standard_normal((8, 6)).astype(np.float32)))
+    for name, value in state.items():
+        np.testing.assert_array_equal(value, kept[name])
+
+
+def test_loading_bumps_versions_and_keeps_the_parameters() -> None:
+    network = _network()
+    parameters = network.parameters()
+    network.load_state(_network(seed=1).state())
+    for name, p in network.parameters().items():
+        assert p is parameters[name]
+        assert p.version == 1
+
+
+def _wrong_states() -> dict[str, dict[str, np.ndarray]]:
+    state = _network(seed=1).state()
+    return {
+        "missing": {name: value for name, value in state.items() if name != "4.weight"},
+        "unknown": {**state, "9.weight": np.zeros(3)},
+        "shape": {**state, "4.weight": np.zeros((4, 5), np.float32)},
+        "buffer": {**state, "1.running_mean": np.zeros(4, np.float32)},
+    }
+
+
+@pytest.mark.parametrize("kind", list(_wrong_states()))
+def test_a_state_that_does_not_fit_changes_nothing(kind: str) -> None:
+    network = _network()
+    before = network.state()
+    with pytest.raises(ValueError, match=r"4\.weight|9\.weight|1\.running_mean"):
+        network.load_state(_wrong_states()[kind])
+    for name, value in network.state().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_state_of_another_type_is_converted(make_rng: Callable) -> None:
+    network = _network()
+    network.load_state(_network(seed=1).astype("float64").state())
+    assert {v.dtype.name for v in network.state().values()} == {"float32", "int64"}
+    x = Tensor(make_rng().standard_normal((4, 6)).astype(np.float32))
+    assert network.eval()(x).dtype == np.float32
+
+
+def test_astype_converts_everything(make_rng: Callable) -> None:
+    network = _network().astype("float64")
+    assert {v.dtype.name for v in network.state().values()} == {"float64", "int64"}
+    x = make_rng().standard_normal((4, 6))
+    assert network(x).dtype == np.float64
+    assert network.eval()(x).dtype == np.float64
+
+
+def test_train_and_eval_reach_every_module() -> None:
+    network = Sequential(_network(), _network())
+    assert all(m.training for m in network.modules())
+    assert network.eval() is network
+    assert not any(m.training for m in network.modules())
+    assert network.train() is network
+    assert all(m.training for m in network.modules())
+
+
+def test_sequential_takes_modules_only() -> None:
+    with pytest.raises(TypeError, match="got float in place 1"):
+        Sequential(Tanh(), 0.5)  # type: ignore[arg-type]
+    network = _network()
+    assert len(network) == 6
+    assert isinstance(network[1], BatchNorm)
+
+
+# Batch normalisation.
+
+
+def test_running_statistics_follow_as_in_keras(kernels: str, make_rng: Callable) -> None:
+    layer = BatchNorm(3, momentum=0.9, eps=1e-3).astype("float64")
+    mean, variance = np.zeros(3), np.ones(3)
+    for step in range(5):
+        x = make_rng(step).standard_normal((4, 2, 2, 3)) * 2 + 1
+        y = layer(Tensor(x))
+        flat = x.reshape(-1, 3)
+        np.testing.assert_allclose(y.numpy().reshape(-1, 3).mean(axis=0), 0, atol=1e-12)
+        mean = 0.9 * mean + 0.1 * flat.mean(axis=0)
+        variance = 0.9 * variance + 0.1 * flat.var(axis=0)  # biased, as in Keras
+    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-13)
+    np.testing.assert_allclose(layer.running_variance, variance, rtol=1e-13)
+    layer.scale.assign([1.0, 2.0, 3.0])
+    layer.shift.assign([0.5, 0.0, -0.5])
+    x = make_rng(9).standard_normal((4, 3))
+    expected = (x - mean) / np.sqrt(variance + 1e-3) * [1, 2, 3] + [0.5, 0, -0.5]
+    np.testing.assert_allclose(layer.eval()(Tensor(x)).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-13)  # use leaves them alone
+
+
+def test_one_example_in_use_does_not_depend_on_its_batch(make_rng: Callable) -> None:
+    layer = BatchNorm(3).astype("float64")
+    layer(make_rng().standard_normal((8, 3)))
+    layer.eval()
+    x = make_rng(1).standard_normal((5, 3))
+    np.testing.assert_array_equal(layer(x).numpy()[:1], layer(x[:1]).numpy())
+
+
+# Dropout.
+
+
+def test_dropout_keeps_the_mean_and_the_rate() -> None:
+    layer = Dropout(0.3, seed=1)
+    x = np.ones((400, 500), np.float32)
+    y = layer(x).numpy()
+    kept = y != 0
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1) / np.float32(0.7)}
+    assert abs(kept.mean() - 0.7) < 5 * math.sqrt(0.21 / x.size)
+    assert abs(y.mean() - 1) < 5 * math.sqrt(0.3 / 0.7 / x.size)
+
+
+def test_dropout_masks_its_gradient_alike() -> None:
+    x = Tensor(np.ones((5, 7)))
+    y = Dropout(0.5, seed=1)(x)
+    np.testing.assert_array_equal(grad(ops.sum(y), [x])[0].numpy(), y.numpy())
+
+
+def test_dropout_draws_anew_each_time_and_reproducibly() -> None:
+    x = np.ones((6, 6), np.float32)
+    one, two, other = Dropout(0.5, seed=1), Dropout(0.5, seed=1), Dropout(0.5, seed=2)
+    masks = [one(x).numpy() for _ in range(4)]
+    assert len({m.tobytes() for m in masks}) == 4
+    for mask in masks:
+        np.testing.assert_array_equal(two(x).numpy(), mask)
+    assert (other(x).numpy() != masks[0]).any()
+
+
+def test_dropout_goes_on_where_its_state_left_off() -> None:
+    x = np.ones((6, 6), np.float32)
+    one, two = Dropout(0.5, seed=1), Dropout(0.5, seed=1)
+    one(x), one(x)
+    state = one.state()
+    two.load_state(state)
+    np.testing.assert_array_equal(two(x).numpy(), one(x).numpy())
+    two.load_state(two.state())
+    np.testing.assert_array_equal(two(x).numpy(), one(x).numpy())
+    assert int(state["draws"]) == 2
+
+
+def test_dropout_in_use_is_nothing_and_draws_nothing() -> None:
+    layer = Dropout(0.5, seed=1).eval()
+    x = Tensor(np.ones((3, 3)))
+    np.testing.assert_array_equal(layer(x).numpy(), x.numpy())
+    assert int(layer.draws) == 0
+    np.testing.assert_array_equal(Dropout(0.0, seed=1)(x).numpy(), x.numpy())
+
+
+# Fusion changes nothing but the time.
+
+
+@pytest.mark.parametrize("activation", [ReLU(), LeakyReLU(0.2), LeakyReLU(1.0), LeakyReLU(-0.3), Tanh()], ids=repr)
+@pytest.mark.parametrize("bias", [True, False])
+def test_fusion_equals_the_layers_one_by_one(kernels: str, activation: Module, bias: bool, make_rng: Callable) -> None:
+    rng = make_rng()
+    network = Sequential(Dense(5, 7, rng, bias=bias), activation, Dense(7, 3, rng), activation).astype("float64")
+    x, g = Tensor(rng.standard_normal((6, 5))), Tensor(rng.standard_normal((6, 3)))
+    leaves = [x, *network.parameters().values()]
+    fused = network(x)
+    separate = x
+    for layer in network.layers:
+        separate = layer(separate)
+    np.testing.assert_allclose(fused.numpy(), separate.numpy(), rtol=1e-14, atol=1e-15)
+    for one, two in zip(vjp(fused, leaves, g), vjp(separate, leaves, g), strict=True):
+        np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-13, atol=1e-14)
+
+
+def test_fusion_saves_a_pass() -> None:
+    rng = np.random.default_rng(0)
+    x = Tensor(np.ones((2, 3), np.float32))
+    y = Sequential(Dense(3, 4, rng), LeakyReLU())(x)
+    assert y.parents[0] is x
+
+
+# Gradients in float64.
+
+
+def _layers() -> dict[str, tuple[Module, tuple[int, ...]]]:
+    rng = np.random.default_rng(5)
+    return {
+        "Dense": (Dense(4, 3, rng), (5, 4)),
+        "Dense-bias": (Dense(4, 3, rng, bias=False), (5, 4)),
+        "BatchNorm": (BatchNorm(3), (6, 3)),
+        "BatchNorm-image": (BatchNorm(2), (2, 3, 3, 2)),
+        "BatchNorm-eval": (BatchNorm(3).eval(), (6, 3)),
+        "LeakyReLU": (LeakyReLU(), (3, 4)),
+        "ReLU": (ReLU(), (3, 4)),
+        "Tanh": (Tanh(), (3, 4)),
+        "Sigmoid": (Sigmoid(), (3, 4)),
+        "Flatten": (Flatten(), (3, 2, 2)),
+        "Reshape": (Reshape(2, 3), (3, 6)),
+        "Dropout-eval": (Dropout(0.5, seed=0).eval(), (3, 4)),
+        "network": (Sequential(Dense(4, 6, rng), BatchNorm(6), Tanh(), Dense(6, 2, rng), Sigmoid()), (5, 4)),
+    }
+
+
+@pytest.mark.parametrize("name", list(_layers()))
+def test_gradients_of_layers(name: str, kernels: str) -> None:
+    layer, shape = _layers()[name]
+    layer.astype("float64")
+    rng = np.random.default_rng(6)
+    x = rng.uniform(0.4, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+    names = list(layer.parameters())
+
+    def function(x: Tensor, *values: Tensor) -> Tensor:
+        for name_, value in zip(names, values, strict=True):
+            owner: Module = layer
+            *path, last = name_.split(".")
+            for step in path:
+                owner = dict(owner.children())[step]
+            setattr(owner, last, value)
+        return layer(x)
+
+    values = [p.numpy() + rng.uniform(0.1, 0.3, p.shape) for p in layer.parameters().values()]
+    differences.check_first_order(function, [x, *values])
+    differences.check_second_order(function, [x, *values])
+
+
+# Errors name the layer.
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (Dense(4, 3, np.random.default_rng(0)), (2, 5), r"Dense\(4, 3\) takes \(batch, 4\), got shape \(2, 5\)"),
+        (Dense(4, 3, np.random.default_rng(0)), (2, 2, 2), r"Dense\(4, 3\).*Flatten"),
+        (BatchNorm(3), (2, 4), r"BatchNorm\(3\) takes \(..., 3\), got shape \(2, 4\)"),
+        (Reshape(2, 3), (4, 5), r"Reshape\(2, 3\) takes 6 numbers for each example, got shape \(4, 5\)"),
+    ],
+    ids=["dense", "dense-image", "batch-norm", "reshape"],
+)
+def test_shape_errors_name_the_layer(layer: Module, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        layer(np.ones(shape, np.float32))
+    with pytest.raises(ValueError, match=message):
+        Sequential(layer, LeakyReLU())(np.ones(shape, np.float32))
+
+
+def test_senseless_settings_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    for make, message in (
+        (lambda: Dense(0, 3, rng), "Dense's inputs must be a whole number"),
+        (lambda: Dense(3, 2.0, rng), "Dense's outputs must be a whole number"),
+        (lambda: BatchNorm(-1), "BatchNorm's features"),
+        (lambda: BatchNorm(3, momentum=1.0), "momentum"),
+        (lambda: Dropout(1.0, seed=0), "rate"),
+        (lambda: Dropout(-0.1, seed=0), "rate"),
+        (lambda: Reshape(3, 0), "Reshape's extent 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_shapes_of_flatten_and_reshape(make_rng: Callable) -> None:
+    x = make_rng().standard_normal((3, 2, 2, 5))
+    flat = Flatten()(x)
+    assert flat.shape == (3, 20)
+    np.testing.assert_array_equal(Reshape(2, 2, 5)(flat).numpy(), x)
+    assert Flatten()(np.ones((0, 2, 3))).shape == (0, 6)
