@@ -168,7 +168,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("dense", (m, JUDGE), (JUDGE, 1), (1,)),
         ("matmul", (m, 1), (JUDGE, 1), False, True),  # D backward: to its hidden layer
         ("matmul", (m, JUDGE), (m, 1), True, False),  # and its weights; no gradient of the data, none in G
-        ("slope_gate", (m, JUDGE), (m, JUDGE)),
+        ("gate_and_sum", (m, JUDGE), (m, JUDGE)),
         ("matmul", (m, DATA), (m, JUDGE), True, False),
     ]
     assert g_phase == [
@@ -179,7 +179,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("matmul", (n, JUDGE), (DATA, JUDGE), False, True),
         ("matmul", (n, DATA), (HIDDEN, DATA), False, True),  # G backward
         ("matmul", (n, HIDDEN), (n, DATA), True, False),
-        ("slope_gate", (n, HIDDEN), (n, HIDDEN)),
+        ("gate_and_sum", (n, HIDDEN), (n, HIDDEN)),
         ("matmul", (n, LATENT), (n, HIDDEN), True, False),  # no gradient of the latent vectors
     ]
     assert rest == []

@@ -115,6 +115,16 @@ def test_slope_gate(table: dict, dtype: str) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_gate_and_sum(table: dict, dtype: str) -> None:
+    rng = np.random.default_rng(5)
+    for shape in [(1, 1), (0, 3), (7, 5), (16, 64), (17, 65), (33, 1), (513, 130)]:
+        x, v = (rng.integers(-3, 4, shape).astype(dtype) for _ in range(2))
+        out, sums = table["gate_and_sum"](x, v, 0.25)
+        np.testing.assert_array_equal(out, np.where(x > 0, v, v / 4))
+        np.testing.assert_array_equal(sums, np.where(x > 0, v, v / 4).sum(axis=0))
+
+
 # Operands as they come: views, read-only, transposed, in steps.
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

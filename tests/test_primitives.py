@@ -109,7 +109,7 @@ TABLE: dict[str, list[tuple[Callable[..., Tensor], tuple[np.ndarray, ...]]]] = {
     "tanh": [(ops.tanh, (_signed(3, 5),))],
     "sigmoid": [(ops.sigmoid, (_signed(3, 5) * 3,))],
     "softplus": [(ops.softplus, (_signed(3, 5) * 3,))],
-    "slope_gate": [
+    "_slope_gate": [
         (lambda x, v, s=s: ops.slope_gate(x, v, slope=s), (_signed(3, 5), _signed(3, 5))) for s in (0.0, 0.2, 1.0)
     ],
     "_leaky_relu": [
@@ -142,6 +142,10 @@ TABLE: dict[str, list[tuple[Callable[..., Tensor], tuple[np.ndarray, ...]]]] = {
         (lambda x, g, b: ops.batch_norm(x, g, b, eps=1e-3), (_signed(4, 1), _signed(1), _signed(1))),
         (lambda x: ops.batch_norm(x, ops.sum(x, axis=0), x[0], eps=1e-3), (_signed(5, 2),)),
     ],
+    "_softmax": [(lambda x, a=a: ops.softmax(x, axis=a), (_signed(3, 5),)) for a in (0, 1, -2)]
+    + [(ops.softmax, (_signed(7),)), (lambda x: ops.softmax(x, axis=1), (_signed(2, 3, 4),))],
+    "_mean_softplus": [(lambda x, s=s: ops.mean_softplus(x, s), (_signed(3, 5),)) for s in (1, -1)]
+    + [(ops.mean_softplus, (_signed(1),))],
     "_logsumexp": [(lambda x, a=a: ops.logsumexp(x, axis=a), (_signed(3, 5),)) for a in (0, 1, -1, -2)]
     + [(ops.logsumexp, (_signed(7),)), (lambda x: ops.logsumexp(x, axis=1), (_signed(2, 3, 4),))],
     "_sum": [
