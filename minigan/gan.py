@@ -10,7 +10,7 @@ from minigan import backend, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.losses import Minimax
 from minigan.nn import BatchNorm, Module
-from minigan.ops import concatenate, mean, sigmoid
+from minigan.ops import concatenate
 from minigan.optim import Optimizer
 
 
@@ -58,9 +58,7 @@ class GAN:
         logits = self._judge(real, fake)
         loss = self.loss.discriminator(*logits)
         self.discriminator_optimizer.step(grad(loss, self.discriminator_optimizer.parameters))
-        with no_grad():
-            real_score, fake_score = (mean(sigmoid(part)) for part in logits)
-        return {"discriminator_loss": Tensor(loss), "real_score": real_score, "fake_score": fake_score}
+        return {"discriminator_loss": Tensor(loss), "real_score": _score(logits[0]), "fake_score": _score(logits[1])}
 
     def _update_generator(self, fake: Tensor) -> dict[str, Tensor]:
         """Descend the generator's loss. D's weights get no gradient: it is not asked for."""
@@ -142,3 +140,12 @@ class GAN:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+
+
+def _score(logits: Tensor) -> Tensor:
+    """mean D = mean sigmoid(logits), for people to watch: outside any graph, so by the shortest formula.
+
+    It is exact where it matters to them: tanh saturates where sigmoid is within a rounding of 0 or 1.
+    """
+    tanh = backend.of(logits.data).xp.tanh
+    return Tensor(tanh(logits.data * 0.5).sum() * (0.5 / logits.size) + 0.5)

@@ -100,18 +100,21 @@ def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, firs
 
 
 @njit(parallel={"fusion": False}, cache=True)
-def _gemm(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, packers, threads):
-    steps = packed.shape[0] * packed.shape[1]
-    if packers == 1:
-        _pack_part(b, b_transposed, packed, 0, steps)
-    else:
-        for t in prange(packers):
-            _pack_part(b, b_transposed, packed, t * steps // packers, (t + 1) * steps // packers)
+def _gemm(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, threads):
     rows = a.shape[1] if a_transposed else a.shape[0]
-    units = packed.shape[0] * ((rows + ROWS - 1) // ROWS)
+    panels, depth = packed.shape[0], packed.shape[1]
+    steps, units = panels * depth, panels * ((rows + ROWS - 1) // ROWS)
     if threads == 1:
+        _pack_part(b, b_transposed, packed, 0, steps)
         _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, 0, units)
+    elif panels % threads == 0:  # each thread computes from just the panels it packs: nobody waits in between
+        for t in prange(threads):
+            _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
+            first, last = t * units // threads, (t + 1) * units // threads
+            _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, first, last)
     else:
+        for t in prange(threads):
+            _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
         for t in prange(threads):
             first, last = t * units // threads, (t + 1) * units // threads
             _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, first, last)
@@ -120,7 +123,7 @@ def _gemm(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, pa
 def _signature(number):
     matrix, flag = types.Array(number, 2, "C"), types.boolean
     vector, panels = types.Array(number, 1, "C"), types.Array(number, 3, "C")
-    return (matrix, flag, matrix, flag, vector, number, matrix, flag, panels, types.int64, types.int64)
+    return (matrix, flag, matrix, flag, vector, number, matrix, flag, panels, types.int64)
 
 
 GEMM = Compiled("matmul", _gemm, _signature)
@@ -155,7 +158,5 @@ def dense(x, w, b, slope):
 def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, rows, depth, columns):
     width = PANEL_BYTES // a.itemsize
     packed = scratch((-(-columns // width), depth, width), a.dtype)
-    packers, threads = threads_for(depth * columns), threads_for(rows * depth * columns)
-    GEMM[a.dtype](
-        a, a_transposed, b, b_transposed, bias, a.dtype.type(slope), out, out_transposed, packed, packers, threads
-    )
+    threads = threads_for(rows * depth * columns)
+    GEMM[a.dtype](a, a_transposed, b, b_transposed, bias, a.dtype.type(slope), out, out_transposed, packed, threads)
