@@ -39,7 +39,7 @@ class Tensor:
 
     __slots__ = ("__weakref__", "data", "number", "parents", "rule", "saved", "stamp", "static")
     static: dict[str, Any]
-    stamp: int
+    stamp: int | None
     version = 0  # only what is `mutable` changes: a Parameter
     mutable = False
     __array_priority__ = 1000  # `array + tensor` asks the tensor
@@ -132,7 +132,7 @@ def primitive(
 
         def operation(*inputs: Any, **static: Any) -> Tensor:
             arrays: list[Any] = []
-            like, stamp = None, 0
+            like, stamp = None, None  # the versions of the Parameters used, added up; None without any
             for x in inputs:
                 if isinstance(x, Tensor):
                     data = x.data
@@ -140,8 +140,10 @@ def primitive(
                         like = data
                     elif data.dtype != like.dtype:
                         raise TypeError(f"{rule.name} was given {like.dtype} and {data.dtype}; convert one of them")
-                    stamp += x.version
-                    arrays.append(data.copy() if view and x.mutable else data)
+                    if x.mutable:
+                        stamp = (stamp or 0) + x.version
+                        data = data.copy() if view else data
+                    arrays.append(data)
                 elif isinstance(x, (int, float)):
                     arrays.append(float(x))
                 else:
@@ -215,13 +217,16 @@ def vjp(y: Tensor, wrt: Sequence[Tensor], cotangent: Tensor, *, create_graph: bo
             if g is None:
                 continue  # only rules whose derivative is zero lead here
             for x, want, gx in zip(node.parents, wanted, _pull_back(node, g, wanted), strict=True):
-                if want and gx is not None:
-                    before = cotangents.get(x)
-                    cotangents[x] = gx if before is None else before + gx
+                if not want or gx is None:
+                    continue
+                if gx.data.shape != x.data.shape:
+                    raise _wrong_shape(gx, x, node)
+                before = cotangents.get(x)
+                cotangents[x] = gx if before is None else before + gx
     return [cotangents[x] if x in cotangents else _zeros_like(x) for x in wrt]
 
 
-def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Tensor, list[bool]]]:
+def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
     """The results between the targets and y, in the order they were made, and which inputs of each lead to a target."""
     seen, waiting = {y}, [y]
     while waiting:
@@ -242,25 +247,22 @@ def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Tensor, list[bool]]]:
 _number = operator.attrgetter("number")
 
 
-def _pull_back(node: Tensor, g: Tensor, wanted: list[bool]) -> Sequence[Tensor | None]:
-    rule, stamp = node.rule, 0
-    assert rule is not None  # a Tensor with parents has a rule
-    for x in node.parents:
-        if isinstance(x, Tensor):
-            stamp += x.version
-    if stamp != node.stamp:
+def _pull_back(node: Any, g: Tensor, wanted: list[bool]) -> Sequence[Tensor | None]:
+    if node.stamp is not None and node.stamp != sum(x.version for x in node.parents if isinstance(x, Tensor)):
         raise RuntimeError(
-            f"a Parameter that {rule.name} used has changed since; compute the loss again before its gradient"
+            f"a Parameter that {node.rule.name} used has changed since; compute the loss again before its gradient"
         )
     try:
-        gradients = rule.pull_back(g, node, wanted)
-        for x, want, gx in zip(node.parents, wanted, gradients, strict=True):
-            if want and gx is not None and gx.data.shape != x.data.shape:
-                raise ValueError(f"the derivative has shape {gx.shape} for an input of shape {x.shape}")
-        return gradients
+        return node.rule.pull_back(g, node, wanted)
     except Exception as error:
-        error.add_note(f"... in the derivative: {_in_operation(rule.name, node.parents)}")
+        error.add_note(f"... in the derivative: {_in_operation(node.rule.name, node.parents)}")
         raise
+
+
+def _wrong_shape(gx: Tensor, x: Tensor, node: Any) -> ValueError:
+    error = ValueError(f"the derivative has shape {gx.shape} for an input of shape {x.shape}")
+    error.add_note(f"... in the derivative: {_in_operation(node.rule.name, node.parents)}")
+    return error
 
 
 def _pull_back_composite(composite: Callable, g: Tensor, y: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:

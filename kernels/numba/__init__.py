@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigan_kernels.numba.jit import Announcer, kept_on_disk, set_threads
+from minigan_kernels.numba.memory import keep_freed_memory
 
 with kept_on_disk():
     from minigan_kernels.numba.adam import adam
@@ -11,6 +12,7 @@ with kept_on_disk():
     from minigan_kernels.numba.norm import batch_norm, batch_norm_grad
 
 set_threads(None)
+keep_freed_memory()
 
 KERNELS = (matmul, dense, slope_gate, gate_and_sum, batch_norm, batch_norm_grad, adam)
 

@@ -17,6 +17,8 @@ from numba.extending import intrinsic
 
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
 
+_WORK = 8  # numbers are read and written for each parameter, and a root and a division taken
+
 
 @intrinsic
 def _pointer(typingctx, place):
@@ -83,4 +85,4 @@ def adam(p, gradients, bounds, m, v, first_bad, step, rate, beta1, beta2, eps):
     scalars = (beta1, 1 - beta1, beta2, 1 - beta2, rate / (1 - beta1**step), root_correction, eps)
     number = p.dtype.type
     scalars = tuple([number(scalar) for scalar in scalars])
-    ADAM[p.dtype](p, places, bounds, m, v, first_bad, step, scalars, threads_for(p.size))
+    ADAM[p.dtype](p, places, bounds, m, v, first_bad, step, scalars, threads_for(_WORK * p.size))

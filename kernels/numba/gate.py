@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange, types
 
-from minigan_kernels.numba.jit import Compiled, inner, plain, threads_for
+from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.memory import plain
 
 _ROWS = 16  # rows summed together by one thread
 

@@ -18,9 +18,11 @@ import numpy as np
 from numba import njit, prange, types
 
 from minigan_kernels.numba import skinny
-from minigan_kernels.numba.jit import DTYPES, Compiled, inner, plain, scratch, threads_for
+from minigan_kernels.numba.jit import DTYPES, Compiled, inner, threads_for
+from minigan_kernels.numba.memory import plain, scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
+_MULTIPLY_ADDS = 8  # in registers take as long as touching one number in memory
 _TRANSPOSE_BLOCK = 16  # steps of k gathered together: their panel rows stay in the first-level cache
 
 
@@ -158,5 +160,5 @@ def dense(x, w, b, slope):
 def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, rows, depth, columns):
     width = PANEL_BYTES // a.itemsize
     packed = scratch((-(-columns // width), depth, width), a.dtype)
-    threads = threads_for(rows * depth * columns)
+    threads = threads_for(rows * depth * columns // _MULTIPLY_ADDS)
     GEMM[a.dtype](a, a_transposed, b, b_transposed, bias, a.dtype.type(slope), out, out_transposed, packed, threads)

@@ -1,18 +1,17 @@
-"""Compiling once and keeping it; how many threads; reused scratch memory."""
+"""Compiling once and keeping it; how many threads."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numba import config, float32, float64, get_num_threads, njit, set_num_threads
+from numba import config, float32, float64, njit, set_num_threads
 
 from minigan_kernels.cache import cache_directory
 from minigan_kernels.numba.cpu import vector_bytes
@@ -25,8 +24,8 @@ _FASTEST_LAYERS_FIRST = ["omp", "tbb", "workqueue"]
 # the first kernel starts it.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-# Below this many multiply-adds (or numbers touched) a second thread costs more than it brings.
-_SERIAL_WORK = 1 << 15
+# Numbers touched, below which a second thread costs more than it brings: starting one takes as long as 100,000 of them.
+_SERIAL_WORK = 1 << 17
 
 _NUMBA_TYPES = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 DTYPES = tuple(_NUMBA_TYPES)
@@ -97,52 +96,25 @@ class Compiled(dict):
         return self._function
 
 
+_threads = 1  # asked of Numba once: its own answer takes longer than a small kernel's first thousand additions
+
+
 def set_threads(count: int | None) -> int:
     """Use `count` threads, or `MINIGAN_NUM_THREADS`, or every core this process may run on; returns the count.
 
     More threads than cores never help, so the cores the process may use (its affinity mask) are the limit.
     """
+    global _threads
     if count is None:
         wanted = os.environ.get("MINIGAN_NUM_THREADS", "")
         if wanted and not (wanted.isdigit() and int(wanted) > 0):
             raise ValueError(f"MINIGAN_NUM_THREADS must be a whole number of at least 1, not '{wanted}'")
         count = int(wanted) if wanted else config.NUMBA_NUM_THREADS
-    set_num_threads(min(count, config.NUMBA_NUM_THREADS))
-    return get_num_threads()
+    _threads = min(count, config.NUMBA_NUM_THREADS)
+    set_num_threads(_threads)
+    return _threads
 
 
 def threads_for(work: int) -> int:
-    """How many threads `work` (multiply-adds, or numbers touched) is worth."""
-    return 1 if work < _SERIAL_WORK else get_num_threads()
-
-
-def plain(array: np.ndarray) -> np.ndarray:
-    """`array` as the kernels take it, in row-major order and writable; itself if it is so already."""
-    return array if array.flags.carray else np.array(array, order="C")
-
-
-class _Scratch(threading.local):
-    def __init__(self) -> None:
-        self.buffers: dict[np.dtype, np.ndarray] = {}
-
-
-_scratch = _Scratch()
-_ALIGNMENT = 64  # a cache line, and the widest vector
-
-
-def scratch(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Uninitialised, cache-line aligned memory, good until this thread's next call for the same type."""
-    count = 1
-    for extent in shape:
-        count *= extent
-    buffer = _scratch.buffers.get(dtype)
-    if buffer is None or buffer.size < count:
-        buffer = _scratch.buffers[dtype] = aligned_empty(max(count, 1 << 16), dtype)
-    return buffer[:count].reshape(shape)
-
-
-def aligned_empty(count: int, dtype: np.dtype) -> np.ndarray:
-    """A vector of `count` uninitialised numbers that starts on a cache line."""
-    raw = np.empty(count * dtype.itemsize + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + count * dtype.itemsize].view(dtype)
+    """How many threads `work` is worth, counted in numbers touched (or as much arithmetic as takes that long)."""
+    return 1 if work < _SERIAL_WORK else _threads

@@ -14,7 +14,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange, types
 
-from minigan_kernels.numba.jit import Compiled, inner, plain, threads_for
+from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.memory import plain
 
 _ROWS = 256  # a block of 256 x 64 float32 is 64 KiB: it stays in the second-level cache between passes
 _COLUMNS = 64
@@ -164,7 +165,7 @@ def batch_norm(x, gamma, beta, eps):
     y = np.empty_like(x)
     mean, variance = np.empty_like(gamma), np.empty_like(gamma)
     partial = np.empty((down, x.shape[1]), x.dtype)
-    FORWARD[x.dtype](x, gamma, beta, x.dtype.type(eps), y, mean, variance, partial, tasks, threads_for(x.size))
+    FORWARD[x.dtype](x, gamma, beta, x.dtype.type(eps), y, mean, variance, partial, tasks, threads_for(4 * x.size))
     return y, mean, variance
 
 
@@ -188,6 +189,6 @@ def batch_norm_grad(g, x, gamma, mean, variance, eps):
         partial_g,
         partial_gx,
         tasks,
-        threads_for(x.size),
+        threads_for(4 * x.size),
     )
     return dx, dgamma, dbeta

@@ -7,15 +7,16 @@ all cases, each a loop over contiguous rows that LLVM turns into vectors:
     combine     out[i, :] = sum over k of a[i, k] b[k, :]       few k: a first layer forward, a last layer's gradient
     accumulate  out[i, :] = sum over k of a[k, i] b[k, :]       few i: the gradient of the weights of either
 
-They read the large operand once: memory-bound. One thread does it all, so the bits are always the same.
+They read or write the large operand once: memory-bound. Only `combine`, whose sums are short, is shared among
+threads: the bits are always the same.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import njit, prange, types
 
-from minigan_kernels.numba.jit import Compiled
+from minigan_kernels.numba.jit import Compiled, inner, threads_for
 
 LIMIT = 4  # extents up to this are tiny
 
@@ -32,13 +33,13 @@ def _dots(a, b, out):
             out[i, j] = total
 
 
-@njit(error_model="numpy", cache=True)
-def _combine(a, b, bias, slope, out):
+@inner
+def _combine_part(a, b, bias, slope, out, first, last):
     """`b` has LIMIT rows: those past the terms of `a` are zero, so that one pass over `out` does it all."""
     terms = a.shape[1]
     b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
     zero = a.dtype.type(0)
-    for i in range(out.shape[0]):
+    for i in range(first, last):
         target = out[i]
         a0 = a[i, 0]
         a1 = a[i, 1] if terms > 1 else zero
@@ -47,6 +48,16 @@ def _combine(a, b, bias, slope, out):
         for j in range(target.size):
             total = a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j] + bias[j]
             target[j] = total if total > 0 else total * slope
+
+
+@njit(parallel={"fusion": False}, cache=True)
+def _combine(a, b, bias, slope, out, threads):
+    rows = out.shape[0]
+    if threads == 1:
+        _combine_part(a, b, bias, slope, out, 0, rows)
+    else:
+        for t in prange(threads):
+            _combine_part(a, b, bias, slope, out, t * rows // threads, (t + 1) * rows // threads)
 
 
 @njit(error_model="numpy", cache=True)
@@ -66,7 +77,7 @@ def _three_matrices(number):
 
 def _combine_signature(number):
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-    return (matrix, matrix, vector, number, matrix)
+    return (matrix, matrix, vector, number, matrix, types.int64)
 
 
 DOTS = Compiled("skinny dots", _dots, _three_matrices)
@@ -115,7 +126,7 @@ def _few_terms(a, b, bias, slope):
         a = np.zeros((a.shape[0], 1), a.dtype)
     padded = np.zeros((LIMIT, b.shape[1]), a.dtype)
     padded[: b.shape[0]] = b
-    COMBINE[a.dtype](a, padded, bias, a.dtype.type(slope), out)
+    COMBINE[a.dtype](a, padded, bias, a.dtype.type(slope), out, threads_for(out.size))
     return out
 
 

@@ -122,6 +122,8 @@ def index(x: Any, key: Any) -> Tensor:
 
 
 def _is_basic(key: Any) -> bool:
+    if isinstance(key, (slice, int)):
+        return True
     parts = key if isinstance(key, tuple) else (key,)
     return all(part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts)
 
