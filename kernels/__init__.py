@@ -6,7 +6,6 @@ covers the operations that take the time. This package stands on its own: it imp
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -18,14 +17,22 @@ OPERATIONS = tuple(kernel.__name__ for kernel in reference.KERNELS)
 
 
 def unavailable(implementation: str) -> str | None:
-    """Why `implementation` cannot be used here, as a clause; None if it can."""
+    """Why `implementation` cannot be used here, as a clause; None if it can. The first answer takes a moment."""
     if implementation not in IMPLEMENTATIONS:
         return f"there is no implementation '{implementation}' (known: {', '.join(IMPLEMENTATIONS)})"
-    if implementation == "numba":
-        if importlib.util.find_spec("numba") is None:
-            return "the package numba is not installed (pip install numba)"
-        if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-            return "NUMBA_DISABLE_JIT is set"
+    if implementation == "reference":
+        return None
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set"
+    return _no_numba()
+
+
+@lru_cache
+def _no_numba() -> str | None:
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:  # missing, or made for other versions of what it needs
+        return f"numba cannot be imported ({error})"
     return None
 
 

@@ -45,7 +45,9 @@ class Tensor:
     __array_priority__ = 1000  # `array + tensor` asks the tensor
 
     def __init__(self, values: Any) -> None:
-        self.data: Any = values.data if isinstance(values, Tensor) else backend.as_real_array(values)
+        if isinstance(values, Tensor):  # a Parameter's numbers change, a Tensor's must not
+            values = values.data.copy() if values.mutable else values.data
+        self.data: Any = backend.as_real_array(values)
         self.number = next(_numbers)
         self.rule: Rule | None = None
         self.parents: tuple[Any, ...] = ()
@@ -128,7 +130,7 @@ def primitive(
     """
 
     def decorate(forward: Callable) -> Callable[..., Tensor]:
-        rule = Rule(forward.__name__, vjps, joint, composite)
+        rule = Rule(forward.__name__.lstrip("_"), vjps, joint, composite)
 
         def operation(*inputs: Any, **static: Any) -> Tensor:
             arrays: list[Any] = []
@@ -280,6 +282,8 @@ def _same(B: backend.Backend, x: Any) -> Any:
 
 
 def _lifted(x: Any) -> Any:
+    if isinstance(x, np.generic):
+        return x.item()  # a NumPy scalar is a number, not an array
     return x if isinstance(x, (Tensor, int, float)) else Tensor(x)
 
 

@@ -31,16 +31,18 @@ class Backend:
 
     def choose_kernels(self, kernels: str) -> None:
         """Serve operations from `kernels`; raises UsageError, and changes nothing, if that cannot be had."""
-        implementation = "reference"
-        if kernels == "auto":
-            fast = self.fast_implementation
-            if fast is not None and minigan_kernels.unavailable(fast) is None:
-                implementation = fast
-        else:
+        if kernels != "auto":
             self._require(kernels)
-            implementation = kernels
-        self.kernels = implementation
+        self._wanted = kernels
         self._table: dict[str, Callable[..., Any]] | None = None
+
+    @property
+    def kernels(self) -> str:
+        """The implementation that serves what it offers; the reference serves the rest."""
+        if self._wanted != "auto":
+            return self._wanted
+        fast = self.fast_implementation
+        return fast if fast is not None and minigan_kernels.unavailable(fast) is None else "reference"
 
     def kernel(self, operation: str) -> Callable[..., Any]:
         """The kernel that serves `operation`. The first call loads them, and Numba with them: a moment's work."""
@@ -129,9 +131,10 @@ def use(backend: str | Backend = "auto", kernels: str = "auto") -> Backend:
 def set_threads(count: int | None = None) -> int:
     """Compute on `count` CPU threads (None: `MINIGAN_NUM_THREADS`, or every core at hand); returns how many.
 
-    Raises UsageError if the environment variable is not a count.
+    The reference kernels leave threads to the array library. Raises UsageError if the environment variable is not
+    a count.
     """
-    if minigan_kernels.unavailable("numba"):
+    if _current.kernels != "numba":
         return 1
     try:
         return minigan_kernels.set_threads(count)
@@ -162,6 +165,6 @@ def _cupy() -> tuple[Any, str]:
     """The module cupy if a GPU answers through it; else None and why. CuPy imports without a GPU: ask it."""
     try:
         import cupy
-    except ImportError:
-        return None, "the package cupy is not installed"
+    except ImportError as error:
+        return None, f"cupy cannot be imported ({error})"
     return (cupy, "") if cupy.is_available() else (None, "cupy finds no CUDA device")

@@ -6,6 +6,7 @@ of both and fresh latent noise. `benchmarks/train_step.py` times the same networ
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -67,17 +68,15 @@ def build(name: str, dtype: str = "float32") -> tuple[GAN, Any]:
     return maker(dtype)
 
 
-def measure(
-    names: Iterable[str], *, seconds: float = 3.0, progress: Callable[[float], None] | None = None
-) -> dict[str, dict[str, float]]:
+def measure(names: Iterable[str], *, seconds: float = 3.0) -> dict[str, dict[str, float]]:
     """Milliseconds per training step of each named network, from about `seconds` of timed steps for each.
 
     Gives for each name "median_ms", "q1_ms" and "q3_ms" (the quartiles) and "steps", the number of steps timed.
-    Compilation and the first steps are not counted. `progress` is told the share of the rounds that is done.
+    Compilation and the first steps are not counted.
     Raises UsageError for an unknown name, before anything is timed.
     """
     steps = {name: _training_step(*build(name)) for name in names}
-    rounds = timed_rounds(steps, seconds=seconds, progress=progress)
+    rounds = timed_rounds(steps, seconds=seconds)
     return {name: summary(times) for name, times in rounds.items()}
 
 
@@ -86,15 +85,14 @@ def timed_rounds(
     *,
     seconds: float,
     pause: float = 0.0,
-    progress: Callable[[float], None] | None = None,
 ) -> dict[str, list[list[float]]]:
     """The duration in seconds of calls of each step, in rounds in which each has a turn.
 
     Taking turns spreads whatever else the machine does evenly over all of them. Each turn starts with `pause`
     seconds of sleep, in which the spinning threads of the one before come to rest, and some untimed calls.
     """
-    if not seconds > 0:
-        raise UsageError(f"the seconds to measure for must be above 0, not {seconds}.")
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"the seconds to measure for must be a number above 0, not {seconds}.")
     for step in steps.values():
         step()  # compiles
         _call_for(step, seconds * _WARM_UP_SHARE)
@@ -105,8 +103,6 @@ def timed_rounds(
             for _ in range(_UNTIMED_STEPS):
                 steps[name]()
             times[name].append(_call_for(steps[name], seconds / _ROUNDS))
-        if progress is not None:
-            progress((turn + 1) / _ROUNDS)
     return times
 
 

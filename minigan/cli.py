@@ -14,9 +14,8 @@ from typing import NoReturn
 
 from minigan import __version__
 from minigan.commands import bench, evaluate, info, list_recipes, sample, train
+from minigan.commands.options import FAILED, INTERRUPTED, WRONG_USE
 from minigan.errors import MiniganError, UsageError, did_you_mean
-
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 COMMANDS = {
     "train": train,
@@ -63,9 +62,14 @@ def _run(arguments: list[str]) -> int:
         raise UsageError(f"there is no command '{first}'; {did_you_mean(first, COMMANDS)}")
     known, unknown = parser.parse_known_args(arguments)
     if unknown:
-        options = [option for action in known.subparser._actions for option in action.option_strings]
-        raise UsageError(f"'{known.command}' does not know '{unknown[0]}'; {did_you_mean(unknown[0], options)}")
-    return known.run(known)
+        known_here = known.subparser if known.command else parser
+        options = [option for action in known_here._actions for option in action.option_strings]
+        raise UsageError(f"'{known_here.prog}' does not know '{unknown[0]}'; {did_you_mean(unknown[0], options)}")
+    if not known.command:
+        raise UsageError(f"no command was given; known: {', '.join(COMMANDS)}.")
+    code = known.run(known)
+    sys.stdout.flush()  # here, where a reader that has gone is understood
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,5 +94,5 @@ def _say(problem: object, code: int) -> int:
 def _explain(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"the disk is full{where}; free some space, then go on with 'minigan train --resume RUN'."
+        return f"the disk is full{where}; free some space, then try again (a run goes on with train --resume RUN)."
     return f"{error.strerror or error}{where}; check that the path exists and may be written."

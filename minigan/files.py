@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".partial"
+
+# Read once, at import: it can only be read by setting it, which other threads would notice.
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 @contextmanager
@@ -25,9 +29,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are ordinary files
+        temporary.chmod(0o666 & ~UMASK)  # mkstemp makes files private; results are ordinary files
         os.replace(temporary, target)
-        _flush_to_disk(target.parent)
+        with suppress(OSError):  # some network file systems cannot flush a folder; the new file is in place
+            _flush_to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -53,9 +58,3 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

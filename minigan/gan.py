@@ -8,24 +8,25 @@ import numpy as np
 
 from minigan import backend, random
 from minigan.autodiff import Tensor, grad, no_grad
-from minigan.losses import Minimax
+from minigan.losses import Loss
 from minigan.nn import BatchNorm, Module
 from minigan.ops import concatenate
 from minigan.optim import Optimizer
+from minigan.state import require_fit
 
 
 class GAN:
     """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
 
     generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
-    standard normal draws, a pure function of (seed, step).
+    standard normal draws, a pure function of (seed, purpose, step).
     """
 
     def __init__(
         self,
         generator: Module,
         discriminator: Module,
-        loss: Minimax,
+        loss: Loss,
         generator_optimizer: Optimizer,
         discriminator_optimizer: Optimizer,
         *,
@@ -111,26 +112,15 @@ class GAN:
         """Everything that the next step depends on, copied to the host, by name."""
         state = {"step": np.asarray(self.step, np.int64)}
         for prefix, part in self._parts().items():
-            values = part.state() if isinstance(part, Module) else part.host_state()
-            state |= {f"{prefix}.{name}": value for name, value in values.items()}
+            state |= {f"{prefix}.{name}": value for name, value in part.state().items()}
         return state
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Take what `state` gave; raises ValueError, and changes nothing, unless all of it fits."""
-        mine = self.state()
-        for name in sorted(mine.keys() | state.keys()):
-            if name not in state or name not in mine:
-                raise ValueError(f"{name} is {'missing' if name in mine else 'not known here'}")
-            if mine[name].shape != state[name].shape or mine[name].dtype != state[name].dtype:
-                raise ValueError(
-                    f"{name} has shape {state[name].shape} and type {state[name].dtype}, "
-                    f"expected {mine[name].shape} and {mine[name].dtype}"
-                )
+        require_fit(self.state(), state)
         for prefix, part in self._parts().items():
-            values = {
-                name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")
-            }
-            part.load_state(values) if isinstance(part, Module) else part.load_host_state(values)
+            names = [name for name in state if name.startswith(f"{prefix}.")]
+            part.load_state({name.removeprefix(f"{prefix}."): state[name] for name in names})
         self.step = int(state["step"])
 
     def _parts(self) -> dict[str, Module | Optimizer]:

@@ -13,15 +13,13 @@ from minigan.errors import UsageError, did_you_mean
 from minigan.ops import mean_softplus, sigmoid
 
 
-class Minimax:
-    """The zero-sum game of Goodfellow et al., 2014, equation 1: min over G, max over D of V(D, G).
+class Loss:
+    """The game of Goodfellow et al., 2014, equation 1, as the discriminator sees it; subclasses add the generator.
 
     V(D, G) = mean log D(x) + mean log(1 - D(G(z)))
-
-    The discriminator minimises -V, the generator its own part of V.
     """
 
-    name = "minimax"
+    name: str
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """-V = mean softplus(-real) + mean softplus(fake).
@@ -32,7 +30,21 @@ class Minimax:
 
     def discriminator_logit_grads(self, real_logits: Any, fake_logits: Any) -> tuple[Tensor, Tensor]:
         """The closed form of the gradients of `discriminator` with respect to both logits."""
-        return sigmoid(-real_logits) * (-1.0 / _size(real_logits)), sigmoid(fake_logits) * (1.0 / _size(fake_logits))
+        return sigmoid(-real_logits) * (-1.0 / real_logits.size), sigmoid(fake_logits) * (1.0 / fake_logits.size)
+
+    def generator(self, fake_logits: Any) -> Tensor:
+        """What the generator minimises, a scalar, from the logits (n, 1) of its samples."""
+        raise NotImplementedError
+
+    def generator_logit_grads(self, fake_logits: Any) -> Tensor:
+        """The closed form of the gradient of `generator` with respect to the logits."""
+        raise NotImplementedError
+
+
+class Minimax(Loss):
+    """The zero-sum game: min over G, max over D of V(D, G). The generator minimises its own part of V."""
+
+    name = "minimax"
 
     def generator(self, fake_logits: Any) -> Tensor:
         """mean log(1 - D(G(z))) = -mean softplus(fake).
@@ -43,10 +55,10 @@ class Minimax:
 
     def generator_logit_grads(self, fake_logits: Any) -> Tensor:
         """The closed form of the gradient of `generator` with respect to the logits."""
-        return sigmoid(fake_logits) * (-1.0 / _size(fake_logits))
+        return sigmoid(fake_logits) * (-1.0 / fake_logits.size)
 
 
-class NonSaturating(Minimax):
+class NonSaturating(Loss):
     """The same discriminator; the generator maximises log D(G(z)) instead (Goodfellow et al., 2014, section 3).
 
     Same fixed point, but the generator's gradient is largest, not smallest, where the discriminator wins.
@@ -60,19 +72,15 @@ class NonSaturating(Minimax):
 
     def generator_logit_grads(self, fake_logits: Any) -> Tensor:
         """The closed form of the gradient of `generator` with respect to the logits."""
-        return sigmoid(-fake_logits) * (-1.0 / _size(fake_logits))
+        return sigmoid(-fake_logits) * (-1.0 / fake_logits.size)
 
 
-LOSSES = {loss.name: loss for loss in (Minimax(), NonSaturating())}
+LOSSES: dict[str, Loss] = {loss.name: loss for loss in (Minimax(), NonSaturating())}
 
 
-def get(name: str) -> Minimax:
+def get(name: str) -> Loss:
     """The loss called `name`; raises UsageError, naming the nearest, if there is none."""
     try:
         return LOSSES[name]
     except KeyError:
         raise UsageError(f"there is no loss '{name}'; {did_you_mean(name, LOSSES)}") from None
-
-
-def _size(logits: Any) -> int:
-    return logits.size

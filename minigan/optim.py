@@ -12,6 +12,7 @@ from minigan.autodiff import Tensor
 from minigan.ops import minimum, sqrt
 from minigan.ops import sum as sum_
 from minigan.parameter import Parameter
+from minigan.state import require_fit
 
 _ALIGNMENT = 16  # numbers between the starts of two parameters: a cache line of float32
 
@@ -37,8 +38,9 @@ class Optimizer:
         self.rate = rate
         self.steps = 0
         self._backend = backend.of(self.parameters[0].data)
+        self._token = object()  # marks the parameters as ours without keeping this optimiser alive
         self._move_into_one_buffer()
-        self.state = {slot: self._backend.xp.zeros_like(self._flat) for slot in self.slots}
+        self.moments = {slot: self._backend.xp.zeros_like(self._flat) for slot in self.slots}
         self._first_bad = self._backend.xp.full(len(self.parameters), -1, dtype="int64")
 
     def _move_into_one_buffer(self) -> None:
@@ -51,7 +53,7 @@ class Optimizer:
         for p, (first, last) in zip(self.parameters, bounds, strict=True):
             self._flat[first:last] = p.data.reshape(-1)
             p.data = self._flat[first:last].reshape(p.shape)
-            p.home = self
+            p.home = self._token
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One update from `gradients`, in the order of `parameters`; raises ValueError or TypeError unless they fit."""
@@ -60,7 +62,7 @@ class Optimizer:
                 raise ValueError(f"the gradient of {name} has shape {g.shape}, the parameter {p.shape}")
             if g.dtype != p.dtype:
                 raise TypeError(f"the gradient of {name} is {g.dtype}, the parameter {p.dtype}")
-            if p.home is not self:
+            if p.home is not self._token:
                 raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
         self.steps += 1
         self._update([g.data for g in gradients])
@@ -72,7 +74,14 @@ class Optimizer:
 
     def _run(self, kernel: str, gradients: list[Any], *settings: float) -> None:
         self._backend.kernel(kernel)(
-            self._flat, gradients, self._bounds, *self.state.values(), self._first_bad, self.steps, self.rate, *settings
+            self._flat,
+            gradients,
+            self._bounds,
+            *self.moments.values(),
+            self._first_bad,
+            self.steps,
+            self.rate,
+            *settings,
         )
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
@@ -81,19 +90,18 @@ class Optimizer:
         bad = [(int(step), name) for step, name in zip(steps, self.names, strict=True) if step >= 0]
         return min(bad, key=lambda found: found[0]) if bad else None
 
-    def host_state(self) -> dict[str, np.ndarray]:
-        """Everything but the parameters that the next step depends on, copied to the host."""
-        state = {slot: self._backend.to_numpy(value) for slot, value in self.state.items()}
+    def state(self) -> dict[str, np.ndarray]:
+        """What the next step depends on besides the parameters and the settings, copied to the host."""
+        state = {slot: self._backend.to_numpy(value) for slot, value in self.moments.items()}
         return state | {"steps": np.asarray(self.steps, np.int64)}
 
-    def load_host_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take what `host_state` gave; raises ValueError, and changes nothing, unless it fits."""
-        mine = self.host_state()
-        if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in state.items()}:
-            raise ValueError("the saved optimiser is of another kind, or for other parameters")
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take what `state` gave; raises ValueError, and changes nothing, unless it fits."""
+        require_fit(self.state(), state)
         for slot in self.slots:
-            self.state[slot][...] = self._backend.asarray(state[slot])
+            self.moments[slot][...] = self._backend.asarray(state[slot])
         self.steps = int(state["steps"])
+        self._first_bad[...] = -1
 
 
 class SGD(Optimizer):
@@ -125,6 +133,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         _require_share("Adam", beta1=beta1, beta2=beta2)
+        _require_eps("Adam", eps)
         super().__init__(parameters, rate)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
@@ -141,6 +150,7 @@ class RMSprop(Optimizer):
         self, parameters: Mapping[str, Parameter], rate: float = 1e-3, *, decay: float = 0.9, eps: float = 1e-8
     ) -> None:
         _require_share("RMSprop", decay=decay)
+        _require_eps("RMSprop", eps)
         super().__init__(parameters, rate)
         self.decay, self.eps = decay, eps
 
@@ -168,6 +178,8 @@ def decayed_rate(rate: float, step: int, steps: int, decay_from: float) -> float
 
     `decay_from` is the share of the run, in [0, 1], after which it falls; 1 keeps it constant.
     """
+    if not 0 <= decay_from <= 1:
+        raise ValueError(f"decay_from must lie in [0, 1], got {decay_from}")
     left = (steps - step) / steps
     return rate * min(1.0, left / (1 - decay_from)) if decay_from < 1 else rate
 
@@ -176,3 +188,8 @@ def _require_share(optimizer: str, **shares: float) -> None:
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise ValueError(f"{optimizer}'s {name} must lie in [0, 1), got {share}")
+
+
+def _require_eps(optimizer: str, eps: float) -> None:
+    if not eps > 0:
+        raise ValueError(f"{optimizer}'s eps must be above 0, got {eps}")

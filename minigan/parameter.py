@@ -22,10 +22,11 @@ class Parameter(Tensor):
     def __init__(self, values: Any) -> None:
         super().__init__(values)
         self.version = 0
-        self.home: object | None = None  # the optimiser whose flat buffer holds the numbers
+        self.home: object | None = None  # stands for the optimiser whose flat buffer holds the numbers
 
     def assign(self, values: Any) -> None:
         """Replace the numbers; raises ValueError unless the shape is the same."""
+        values = values.data if isinstance(values, Tensor) else values
         if tuple(np.shape(values)) != self.shape:
             raise ValueError(f"cannot assign shape {np.shape(values)} to a parameter of shape {self.shape}")
         self.data[...] = backend.of(self.data).asarray(values, dtype=str(self.dtype))

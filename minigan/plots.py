@@ -11,6 +11,7 @@ import numpy as np
 from minigan.files import atomic_path
 
 _MARGIN = 2  # pixels between pictures
+_REST_MILLISECONDS = 2000  # on the last frame of a film
 _MIN_HEIGHT = 480  # a small grid is enlarged by a whole factor to at least this
 
 
@@ -46,10 +47,16 @@ def save_film(path: Path, frames: Sequence[Path], milliseconds: int = 150) -> No
     """Write the PNG pictures `frames` as one animated GIF that rests on the last, atomically."""
     from PIL import Image
 
-    pictures = [Image.open(frame) for frame in frames]
-    durations = [milliseconds] * (len(pictures) - 1) + [2000]
+    def picture(frame: Path) -> Image.Image:
+        with Image.open(frame) as opened:
+            return opened.copy()
+
+    durations = [milliseconds] * (len(frames) - 1) + [_REST_MILLISECONDS]
+    following = (picture(frame) for frame in frames[1:])  # one at a time, for there may be thousands
     with atomic_path(path) as temporary:
-        pictures[0].save(temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+        picture(frames[0]).save(
+            temporary, format="GIF", save_all=True, append_images=following, duration=durations, loop=0
+        )
 
 
 def save_curves(path: Path, rows: Sequence[dict[str, Any]], loss: str) -> None:
@@ -77,6 +84,5 @@ def _draw_smoothed(axes: Any, steps: Sequence[int], values: Sequence[float], lab
     """The values, faint, and their running mean over a fiftieth of the run."""
     window = max(1, len(values) // 50)
     (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.6)
-    if len(values) >= window:
-        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-        axes.plot(steps[window - 1 :], smooth, color=line.get_color(), label=label)
+    smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+    axes.plot(steps[window - 1 :], smooth, color=line.get_color(), label=label)

@@ -132,7 +132,7 @@ def test_only_the_asked_for_paths_are_visited(monkeypatch: pytest.MonkeyPatch) -
     loss = ops.sum(ops.exp(a) * ops.tanh(b))
     monkeypatch.setattr(autodiff.Rule, "pull_back", spy)
     grad(loss, [b])
-    assert visited == [("_sum", (True,)), ("multiply", (False, True)), ("tanh", (True,))]
+    assert visited == [("sum", (True,)), ("multiply", (False, True)), ("tanh", (True,))]
 
 
 def test_hand_derived_and_composed_derivatives_of_batch_norm_agree(kernels: str, make_rng) -> None:

@@ -71,14 +71,10 @@ def test_network_is_the_same_at_every_call_and_has_the_type_asked_for():
 
 
 def test_measure_gives_median_quartiles_and_steps_and_prints_nothing(capsys):
-    shares = []
-    result = bench.measure(["toy"], seconds=0.02, progress=shares.append)
+    result = bench.measure(["toy"], seconds=0.02)
     assert list(result) == ["toy"]
     assert set(result["toy"]) == {"median_ms", "q1_ms", "q3_ms", "steps"}
     assert 0 < result["toy"]["q1_ms"] <= result["toy"]["median_ms"] <= result["toy"]["q3_ms"]
-    assert result["toy"]["steps"] >= len(shares)
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
     assert capsys.readouterr().out == ""
 
 

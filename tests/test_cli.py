@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 from runs import SMALL, minigan, train_small
 
 from minigan import cli
+from minigan.training import RunFolder
 
 
 def one_sentence(text: str) -> bool:
@@ -32,6 +36,12 @@ def finished_run(tmp_path_factory) -> Path:
 
 WRONG_USES = {
     "no such command": (["trian"], 2, "did you mean 'train'?"),
+    "an option before any command": (["--bogus"], 2, "--bogus"),
+    "nothing but dashes": (["--"], 2, "does not know '--'"),
+    "a share above 1": (["train", "--set", "decay_from=7"], 2, "decay_from"),
+    "steps with a comma in the wrong place": (["train", "--steps", "1,5"], 2, "'1,5' is not a whole number"),
+    "a dry run that would fetch": (["train", "--dry-run", "--download"], 2, "leave one of them out"),
+    "endless measuring": (["bench", "toy", "--seconds", "inf"], 2, "seconds"),
     "no such recipe": (["train", "mnist-mpl"], 2, "did you mean 'mnist-mlp'?"),
     "no such option": (["train", "--step", "3"], 2, "--steps"),
     "no such setting": (["train", "--set", "ratee=1"], 2, "did you mean 'rate'?"),
@@ -175,11 +185,23 @@ def test_a_damaged_checkpoint_changes_nothing(damage, finished_run, tmp_path, ca
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"recipe": 3}', '{"recipe": "mnist-mlp", "settings": 7}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"recipe": 3}',
+        '{"recipe": "mnist-mlp", "settings": 7}',
+        '{"recipe": "mnist-mlp", "sed": 5}',
+        '{"recipe": "mnist-mlp", "kernels": 3}',
+        '{"recipe": "mnist-mlp", "log_every": 0}',
+    ],
+)
 def test_a_damaged_configuration(content, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(content)
-    assert cli.main(["train", "--resume", "run"]) in (1, 2)
+    assert cli.main(["train", "--resume", "run"]) == 1
     assert one_sentence(capsys.readouterr().err)
 
 
@@ -277,11 +299,84 @@ def test_a_bad_thread_count_in_the_environment_is_told(tmp_path):
         assert "MINIGAN_NUM_THREADS" in result.stderr
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path):
-    import subprocess
-    import sys
-
-    command = f"{sys.executable} -m minigan recipes | head -n 1"
-    result = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert result.stdout.startswith("mnist-mlp")
+@pytest.mark.parametrize("reader", ["head -n 1", "true"])
+def test_a_reader_that_leaves_early_is_no_error(reader, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = f"{sys.executable} -m minigan recipes | {reader}"
+    result = subprocess.run(
+        command, shell=True, capture_output=True, text=True, cwd=tmp_path, check=True, env=environment
+    )
     assert result.stderr == ""
+
+
+def test_a_disk_that_really_fills_up_is_told(tmp_path):
+    program = (
+        "import resource, sys; from minigan.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); sys.exit(main(sys.argv[1:]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, "train", "--out", "run", "--quiet", *SMALL, "--set", "generator_widths=99"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert one_sentence(result.stderr), result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_pictures(folder: Path, first: int) -> None:
+    folder.mkdir(exist_ok=True)
+    header = b"\x00\x00\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (40, 9, 7))
+    (folder / "pictures").write_bytes(header + bytes([first]) + bytes(40 * 9 * 7 - 1))
+
+
+def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys):
+    write_pictures(tmp_path / "data", 1)
+    assert cli.main(["train", "--data-dir", "data", "--out", "run", "--quiet", *SMALL]) == 0
+    (tmp_path / "data").rename(tmp_path / "moved")
+    more = ["train", "--resume", "run", "--steps", "30", "--quiet"]
+    assert cli.main([*more, "--data-dir", "moved"]) == 0
+    write_pictures(tmp_path / "moved", 2)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    capsys.readouterr()
+    assert cli.main([*more[:-3], "--steps", "40"]) == 1
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "is not what" in err
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_run_cannot_become_shorter(finished_run, capsys):
+    before = (finished_run / "config.json").read_bytes()
+    assert cli.main(["train", "--resume", str(finished_run), "--steps", "5"]) == 2
+    assert one_sentence(capsys.readouterr().err)
+    assert (finished_run / "config.json").read_bytes() == before
+
+
+def test_two_processes_do_not_train_into_one_folder(finished_run, capsys):
+    pytest.importorskip("fcntl", reason="this platform has no such locks")
+    with RunFolder(finished_run).locked():
+        assert cli.main(["train", "--resume", str(finished_run), "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "another process" in err
+
+
+def test_a_configuration_of_another_recipe_is_not_quietly_dropped(finished_run, capsys):
+    assert cli.main(["train", "mnist-mlp-sigmoid", "--config", str(finished_run / "config.json")]) == 2
+    assert one_sentence(capsys.readouterr().err)
+
+
+def test_an_empty_folder_and_the_current_one_can_hold_a_run(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["train", "--out", "empty", "--quiet", *SMALL]) == 0
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli.main(["train", "--out", ".", "--quiet", *SMALL]) == 0
+    assert (tmp_path / "here" / "losses.png").exists()
+
+
+def test_edited_folders_of_samples_are_no_trouble(tmp_path):
+    run = train_small(tmp_path / "run")
+    (run / "samples" / "step_best.png").write_bytes(b"mine")
+    shutil.rmtree(run / "samples")
+    assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minigan"
 
 FLOORS = {
-    "kernels": 0, "errors": 0, "files": 0, "random": 0, "backend": 1, "autodiff": 2, "parameter": 2, "ops": 3,
+    "kernels": 0, "errors": 0, "files": 0, "random": 0, "backend": 1, "autodiff": 2, "parameter": 2, "state": 0,
+    "ops": 3,
     "nn": 4, "losses": 4, "penalties": 4, "optim": 4, "checking": 4,
     "data": 5, "metrics": 5, "gan": 5,
     "training": 6, "plots": 6, "recipes": 6, "study": 6, "bench": 6,

@@ -241,7 +241,7 @@ def _primitives() -> Iterator[tuple[str, Any]]:
 def test_the_table_holds_every_primitive() -> None:
     rules = dict(_primitives())
     assert len({id(p.rule) for _, p in _primitives()}) == len(rules), "two primitives have the same name"
-    assert rules.keys() == TABLE.keys()
+    assert rules.keys() == {name.lstrip("_") for name in TABLE}
     assert len(rules) > 25
 
 
@@ -249,7 +249,7 @@ def test_the_table_holds_every_primitive() -> None:
 def test_each_case_ends_in_the_primitive_it_names(case: Case) -> None:
     y = case.function(*map(Tensor, case.inputs))
     assert y.rule is not None
-    assert y.rule.name == case.primitive
+    assert y.rule.name == case.primitive.lstrip("_")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

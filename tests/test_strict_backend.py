@@ -119,8 +119,8 @@ def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
                 optimizer.step(clipped)
         assert waits.count == 0
         assert optimizer.first_bad_gradient() is None
-        state = optimizer.host_state()
-        optimizer.load_host_state(state)
+        state = optimizer.state()
+        optimizer.load_state(state)
         optimizer.step(gradients[0])
         return [*parameters.values(), *norms, *state.values()]
 

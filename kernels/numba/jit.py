@@ -8,8 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
+import numba
 import numpy as np
 from numba import config, float32, float64, njit, set_num_threads
 
@@ -66,8 +68,9 @@ def kept_on_disk() -> Iterator[None]:
         config.THREADING_LAYER_PRIORITY = _FASTEST_LAYERS_FIRST
 
 
+@lru_cache
 def _cache_folder() -> Path:
-    fingerprint = hashlib.sha256()
+    fingerprint = hashlib.sha256(f"{sys.version} numba {numba.__version__}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         fingerprint.update(source.read_bytes())
     return cache_directory(f"kernels/{fingerprint.hexdigest()[:16]}-{vector_bytes() * 8}bit")
@@ -107,7 +110,7 @@ def set_threads(count: int | None) -> int:
     global _threads
     if count is None:
         wanted = os.environ.get("MINIGAN_NUM_THREADS", "")
-        if wanted and not (wanted.isdigit() and int(wanted) > 0):
+        if wanted and not (wanted.isdecimal() and int(wanted) > 0):
             raise ValueError(f"MINIGAN_NUM_THREADS must be a whole number of at least 1, not '{wanted}'")
         count = int(wanted) if wanted else config.NUMBA_NUM_THREADS
     _threads = min(count, config.NUMBA_NUM_THREADS)

@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print milliseconds per step: median and quartiles."""
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
-    results = bench.measure(arguments.networks or list(bench.NETWORKS), seconds=arguments.seconds)
+    names = arguments.networks or list(bench.NETWORKS)
+    results = bench.measure(names, seconds=arguments.seconds)
     if arguments.json:
         options.print_json(results)
     else:

@@ -10,14 +10,14 @@ from minigan.commands import options
 from minigan.data import load
 from minigan.errors import UsageError
 from minigan.metrics import DigitClassifier, Scores
+from minigan.metrics.digits import SMALLEST_SHARE
 from minigan.training.trainer import load_run, sample_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan evaluate`."""
     options.add_run_argument(parser)
-    parser.add_argument("--n", type=options.whole_number, default=10_000, help="how many samples (default: 10,000)")
-    parser.add_argument("--seed", type=options.whole_number, default=1, help="of the latent vectors (default: 1)")
+    options.add_count_arguments(parser, 10_000)
     options.add_device_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
     options.add_json_argument(parser)
@@ -25,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the classifier, and print what it finds."""
-    if arguments.n < 1 or not 0 <= arguments.seed < 2**63:
-        raise UsageError("--n must be a whole number of at least 1, and --seed one of at least 0.")
+    options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path)
     if trained.image_shape != (28, 28):
@@ -62,6 +61,6 @@ def _print(path: Path, step: int, scores: Scores) -> None:
     print("digit  " + "".join(f"{digit:>7}" for digit in range(10)))
     print("share  " + "".join(f"{share:7.1%}" for share in scores.shares))
     if scores.missing:
-        print(f"rare or missing (below 2%): {', '.join(map(str, scores.missing))}")
+        print(f"rare or missing (below {SMALLEST_SHARE:.0%}): {', '.join(map(str, scores.missing))}")
     else:
-        print("all ten digits are present (each at least 2%)")
+        print(f"all ten digits are present (each at least {SMALLEST_SHARE:.0%})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,17 +14,19 @@ from tqdm import tqdm
 
 import minigan_kernels
 from minigan import backend
-from minigan.data import Dataset, load
 from minigan.errors import UsageError
-from minigan.training import RunConfig, RunFolder, load_config, open_run
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 def whole_number(text: str) -> int:
     """An integer written as people write it: 10000, 10_000 or 10,000."""
-    try:
-        return int(text.replace(",", ""))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    return int(text.replace(",", ""))
+
+
+_WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,19 +54,21 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
     backend.set_threads(threads)
-    if quiet and minigan_kernels.unavailable("numba") is None:
+    if quiet and backend.current().kernels == "numba":
         minigan_kernels.on_compile(lambda sentence: None)
 
 
-def open_configured_run(path: Path) -> tuple[RunFolder, RunConfig]:
-    """The run in `path` and its configuration; raises CheckpointError if there is none."""
-    folder = open_run(path)
-    return folder, load_config(folder.config)
+def add_count_arguments(parser: argparse.ArgumentParser, count: int) -> None:
+    """--n and --seed, of samples."""
+    parser.add_argument("--n", type=whole_number, default=count, help=f"how many samples (default: {count:,})")
+    parser.add_argument("--seed", type=whole_number, default=1, help="of their latent vectors (default: 1)")
 
 
-def load_data(config: RunConfig) -> Dataset:
-    """The data that `config` names."""
-    return load(Path(config.data_dir) if config.data_dir else None, config.download)
+def check_counts(arguments: argparse.Namespace) -> None:
+    """Raise UsageError unless --n and --seed make sense."""
+    for name, least in (("n", 1), ("seed", 0)):
+        if not least <= getattr(arguments, name) < 2**63:
+            raise UsageError(f"--{name} must be a whole number of at least {least}, not {getattr(arguments, name)}.")
 
 
 def print_json(content: Any) -> None:

@@ -18,8 +18,7 @@ _FORMATS = (".png", ".npz")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan sample`."""
     options.add_run_argument(parser)
-    parser.add_argument("--n", type=options.whole_number, default=64, help="how many (default: 64)")
-    parser.add_argument("--seed", type=options.whole_number, default=0, help="of the latent vectors (default: 0)")
+    options.add_count_arguments(parser, 64)
     parser.add_argument("--out", type=Path, help="a .png or .npz file (default: RUN/samples-SEED.png)")
     options.add_device_arguments(parser)
     options.add_json_argument(parser)
@@ -30,9 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or arguments.path / f"samples-{arguments.seed}.png"
     if out.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")
-    for name, least in (("n", 1), ("seed", 0)):
-        if not least <= getattr(arguments, name) < 2**63:
-            raise UsageError(f"--{name} must be a whole number of at least {least}, not {getattr(arguments, name)}.")
+    options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path)
     images = sample_images(trained, arguments.n, arguments.seed)

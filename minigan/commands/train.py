@@ -5,24 +5,21 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import minigan_kernels
 from minigan import backend, recipes
 from minigan.commands import options
-from minigan.data import Dataset
+from minigan.data import Dataset, load
 from minigan.errors import UsageError
 from minigan.nn import Module
-from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free
+from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.trainer import build, describe
 
-DONE, INTERRUPTED = 0, 130
-
 # What a resumed run may change without ceasing to be the same run.
-_FREE_ON_RESUME = {"steps", "threads"}
+_FREE_ON_RESUME = {"steps", "threads", "data_dir"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run from its last checkpoint")
     parser.add_argument("--sample-every", type=options.whole_number, help="steps between pictures (default: 500)")
     parser.add_argument("--checkpoint-every", type=options.whole_number, help="steps between saves (default: 1000)")
+    parser.add_argument("--log-every", type=options.whole_number, help="steps between metrics (default: 10)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     options.add_json_argument(parser)
@@ -50,33 +48,42 @@ def run(arguments: argparse.Namespace) -> int:
     config = _resumed_config(arguments) if arguments.resume else _new_config(arguments)
     folder = RunFolder(arguments.resume or arguments.out or next_free(Path("runs"), config.recipe))
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
-    dataset = options.load_data(config)
+    if arguments.dry_run and config.download:
+        raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
+    dataset = load(Path(config.data_dir) if config.data_dir else None, config.download, progress=not arguments.quiet)
     if arguments.dry_run:
         return _describe(config, folder, dataset, arguments.json)
-    started = time.perf_counter()
     with stop_on_signal() as request:
         trainer = (Trainer.resume if arguments.resume else Trainer.begin)(config, dataset, folder)
         if not arguments.quiet:
             _announce(trainer, dataset)
+        compiling = minigan_kernels.compile_seconds()
         outcome = _train(trainer, lambda: request.made, arguments.quiet)
-    _tell(outcome, trainer, time.perf_counter() - started, arguments)
-    return INTERRUPTED if outcome.interrupted else DONE
+        compiling = minigan_kernels.compile_seconds() - compiling
+    _tell(outcome, compiling, trainer, arguments)
+    return options.INTERRUPTED if outcome.interrupted else options.DONE
 
 
 def _new_config(arguments: argparse.Namespace) -> RunConfig:
     base = load_config(arguments.config) if arguments.config else None
-    name = arguments.recipe or (base.recipe if base else recipes.DEFAULT)
-    recipe = recipes.get(name)
-    if base and base.recipe == recipe.name:
-        values = dataclasses.asdict(base)
-    else:
-        values = {"recipe": recipe.name, "steps": recipe.steps}
-    values |= _given(arguments)
-    return RunConfig(**values | {"settings": {**values.get("settings", {}), **_settings(arguments)}})
+    if base and arguments.recipe not in (None, base.recipe):
+        raise UsageError(
+            f"{arguments.config} describes a run of '{base.recipe}', not of '{arguments.recipe}'; leave the recipe out."
+        )
+    recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
+    values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
+    given = _given(arguments)
+    if "data_dir" in given and "download" not in given:
+        values["download"] = False  # one source of data named here replaces the configuration's
+    if "download" in given and "data_dir" not in given:
+        values["data_dir"] = None
+    settings = {**values.get("settings", {}), **_settings(arguments)}
+    return RunConfig(**values | given | {"settings": settings})
 
 
 def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
-    folder, config = options.open_configured_run(arguments.resume)
+    folder = open_run(arguments.resume)
+    config = load_config(folder.config)
     given = _given(arguments)
     if arguments.recipe not in (None, config.recipe):
         raise UsageError(
@@ -84,9 +91,7 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
         )
     fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
     fixed += ["set"] if _settings(arguments) else []
-    for name in ("config", "out"):
-        if getattr(arguments, name) is not None:
-            fixed.append(name)
+    fixed += [name for name in ("config", "out") if getattr(arguments, name) is not None]
     if fixed:
         option = fixed[0].replace("_", "-")
         raise UsageError(
@@ -135,17 +140,18 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
         return trainer.run(report, should_stop)
 
 
-def _tell(outcome: Outcome, trainer: Trainer, seconds: float, arguments: argparse.Namespace) -> None:
-    folder, compiling = trainer.folder, minigan_kernels.compile_seconds()
+def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
+    folder, taken = trainer.folder, outcome.step - outcome.first_step
     if arguments.json:
         options.print_json(
             {
                 "run": str(folder.path),
                 "recipe": trainer.config.recipe,
+                "first_step": outcome.first_step,
                 "step": outcome.step,
-                "steps": trainer.config.steps,
+                "steps": outcome.steps,
                 "interrupted": outcome.interrupted,
-                "seconds": round(seconds, 3),
+                "seconds": round(outcome.seconds, 3),
                 "compile_seconds": round(compiling, 3),
                 **outcome.metrics,
             }
@@ -155,19 +161,20 @@ def _tell(outcome: Outcome, trainer: Trainer, seconds: float, arguments: argpars
     if outcome.interrupted:
         print(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {folder.path}")
         return
-    print(f"Done: {outcome.step:,} steps in {seconds:.1f} s, of which {compiling:.1f} s went into compiling kernels.")
+    kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
+    print(f"Done: {taken:,} steps in {outcome.seconds:.1f} s{kernels}.")
     print(f"Look at {folder.sample_path(outcome.step)}, {folder.film} and {folder.curves}.")
     print(f"Next: minigan sample {folder.path}, minigan evaluate {folder.path}")
 
 
 def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: bool) -> int:
-    gan = build(config, dataset)
+    gan = build(config, dataset.images.shape[1:])
     networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
     if as_json:
         options.print_json(
             {"run": str(folder.path), "config": dataclasses.asdict(config), "data": describe(dataset), **networks}
         )
-        return DONE
+        return options.DONE
     settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
     rows: list[tuple[str, Any]] = [
         ("recipe", config.recipe),
@@ -181,7 +188,7 @@ def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: b
     for name, network in networks.items():
         rows.append((name, f"{' - '.join(network['layers'])} ({network['parameters']:,} parameters)"))
     options.print_table(rows)
-    return DONE
+    return options.DONE
 
 
 def _network(network: Module) -> dict[str, Any]:

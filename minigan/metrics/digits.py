@@ -25,7 +25,7 @@ _HELD_OUT = 1000
 _EPOCHS = 40
 _BATCH = 100
 _SHIFT = 1  # pixels by which pictures move in training, at most
-_SMALLEST_SHARE = 0.02
+SMALLEST_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Scores:
     @property
     def missing(self) -> list[int]:
         """The digits that make up less than 2% of the pictures."""
-        return [digit for digit, share in enumerate(self.shares) if share < _SMALLEST_SHARE]
+        return [digit for digit, share in enumerate(self.shares) if share < SMALLEST_SHARE]
 
 
 class DigitClassifier:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,10 +37,14 @@ class Dense(Fusible):
     def forward(self, x: Tensor) -> Tensor:
         return self._apply(x, 1.0)
 
-    def fused_with(self, following: Module | None) -> Callable[[Tensor], Tensor] | None:
-        if self.bias is None or not isinstance(following, LeakyReLU) or following.slope < 0:
-            return None
-        return lambda x: self._apply(x, following.slope)
+    def fuses_with(self, following: Module) -> bool:
+        # Not a subclass: its forward may do something else.
+        if self.bias is None or not isinstance(following, LeakyReLU):
+            return False
+        return type(following) in (LeakyReLU, ReLU) and following.slope >= 0
+
+    def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
+        return self._apply(x, following.slope)
 
     def _apply(self, x: Tensor, slope: float) -> Tensor:
         if x.ndim != 2 or x.shape[1] != self.inputs:
@@ -160,7 +163,7 @@ class Dropout(Module):
         self.draws = np.asarray(self.draws + 1)  # NumPy makes a scalar of the sum
         kept = rng.random(x.shape, dtype=np.float32) >= self.rate
         mask = kept.astype(x.dtype) / np.asarray(1 - self.rate, x.dtype)
-        return x * Tensor(mask)
+        return x * Tensor(backend.of(x.data).asarray(mask))
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from minigan import backend
 from minigan.autodiff import Tensor
 from minigan.parameter import Parameter
+from minigan.state import require_fit
 
 
 class Module:
@@ -33,7 +34,7 @@ class Module:
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, list):
+            elif isinstance(value, (list, tuple)):
                 yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
 
     def modules(self) -> Iterator[Module]:
@@ -60,7 +61,12 @@ class Module:
         return self.train(False)
 
     def astype(self, dtype: str) -> Self:
-        """Convert every parameter and buffer to `dtype`, "float32" or "float64"."""
+        """Convert every parameter and buffer to `dtype`, "float32" or "float64".
+
+        Raises RuntimeError if an optimiser already holds the parameters: it would go on with the old ones.
+        """
+        if any(p.home is not None for p in self.parameters().values()):
+            raise RuntimeError("convert the parameters with astype before an optimiser is made for them")
         for module in self.modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
@@ -80,12 +86,7 @@ class Module:
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take the values of `state` (see `state`); raises ValueError, and changes nothing, unless all fit."""
-        mine = self.state()
-        if missing := sorted(mine.keys() ^ state.keys()):
-            raise ValueError(f"the state and the module differ in what they hold: {', '.join(missing[:4])}")
-        for name, value in mine.items():
-            if value.shape != state[name].shape:
-                raise ValueError(f"the state has shape {state[name].shape} for {name}, the module {value.shape}")
+        require_fit(self.state(), state)
         self._take_state(state, "")
 
     def _take_state(self, state: Mapping[str, np.ndarray], prefix: str) -> None:
@@ -93,8 +94,7 @@ class Module:
             if isinstance(value, Parameter):
                 value.assign(state[prefix + name])
             elif name in self.buffer_names:
-                host = state[prefix + name].astype(str(value.dtype))
-                setattr(self, name, backend.of(value).asarray(host))
+                setattr(self, name, backend.of(value).asarray(state[prefix + name]))
         for name, child in self.children():
             child._take_state(state, f"{prefix}{name}.")
 
@@ -114,8 +114,8 @@ class Sequential(Module):
         self._passes = _fused(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        for apply in self._passes:
-            x = apply(x)
+        for layer, following in self._passes:
+            x = layer(x) if following is None else layer.forward_with(following, x)
         return x
 
     def children(self) -> Iterator[tuple[str, Module]]:
@@ -131,18 +131,22 @@ class Sequential(Module):
 class Fusible(Module):
     """A Module that may compute itself and the one after it in a single pass."""
 
-    def fused_with(self, following: Module | None) -> Any:
-        """A function computing `following(self(x))`, or None if there is no such pass."""
+    def fuses_with(self, following: Module) -> bool:
+        """Whether `forward_with(following, x)` can serve."""
+        raise NotImplementedError
+
+    def forward_with(self, following: Any, x: Tensor) -> Tensor:
+        """`following(self(x))` in one pass."""
         raise NotImplementedError
 
 
-def _fused(layers: Sequence[Module]) -> list[Callable[[Tensor], Tensor]]:
-    """The passes that compute `layers`: one for each, or for two where the first can do the work of both."""
-    passes: list[Callable[[Tensor], Tensor]] = []
+def _fused(layers: Sequence[Module]) -> list[tuple[Any, Module | None]]:
+    """The passes that compute `layers`: each layer with the one after it, where one pass can do the work of both."""
+    passes: list[tuple[Any, Module | None]] = []
     i = 0
     while i < len(layers):
         layer, following = layers[i], layers[i + 1] if i + 1 < len(layers) else None
-        both = layer.fused_with(following) if isinstance(layer, Fusible) else None
-        passes.append(both or layer)
+        both = isinstance(layer, Fusible) and following is not None and layer.fuses_with(following)
+        passes.append((layer, following if both else None))
         i += 2 if both else 1
     return passes

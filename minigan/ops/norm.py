@@ -46,16 +46,10 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float) -> Tensor:
     return _batch_norm(x, gamma, beta, eps=eps)
 
 
-def _exponentials(xp: Any, x: Any, axis: int) -> tuple[Any, Any, Any]:
-    """(the maximum, e**(x - maximum), the same with 0 in place of one 1): sums that can neither overflow nor vanish.
-
-    The last makes log(1 + the others) exact where they are tiny: Blanchard, Higham and Higham, 2021, Algorithm 3.1.
-    """
+def _exponentials(xp: Any, x: Any, axis: int) -> tuple[Any, Any]:
+    """The maximum, and e**(x - maximum), which cannot overflow and is not all 0."""
     largest = x.max(axis=axis, keepdims=True)
-    exponentials = xp.exp(x - largest)
-    first = xp.expand_dims(x.argmax(axis=axis), axis)
-    positions = xp.arange(x.shape[axis]).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
-    return largest, exponentials, xp.where(positions == first, 0.0, exponentials)
+    return largest, xp.exp(x - largest)
 
 
 def _along(g: Tensor, x: Any, axis: int) -> Tensor:
@@ -65,7 +59,7 @@ def _along(g: Tensor, x: Any, axis: int) -> Tensor:
 
 @primitive(lambda g, y, x, *, axis: y * (g - sum_(g * y, axis=axis, keepdims=True)))
 def _softmax(B, x, *, axis):
-    _, exponentials, _ = _exponentials(B.xp, x, axis)
+    _, exponentials = _exponentials(B.xp, x, axis)
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
 
@@ -76,7 +70,14 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 @primitive(lambda g, y, x, *, axis: _along(g, x, axis) * softmax(x, axis))
 def _logsumexp(B, x, *, axis):
-    largest, _, others = _exponentials(B.xp, x, axis)
+    """log(sum) = maximum + log1p(the sum without one maximum's 1): exact also where the others are tiny.
+
+    Source: Blanchard, Higham and Higham, 2021, Algorithm 3.1.
+    """
+    largest, exponentials = _exponentials(B.xp, x, axis)
+    first = B.xp.expand_dims(x.argmax(axis=axis), axis)
+    positions = B.xp.arange(x.shape[axis]).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    others = B.xp.where(positions == first, 0.0, exponentials)
     return (largest + B.xp.log1p(others.sum(axis=axis, keepdims=True))).squeeze(axis)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from minigan.autodiff import Tensor, primitive
 
 
@@ -36,7 +38,10 @@ def _axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """The axes meant by `axis`, counted from 0."""
     if axis is None:
         return tuple(range(ndim))
-    return tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if not all(-ndim <= i < ndim for i in axes):
+        raise ValueError(f"axis {axis} is out of range for {ndim} axes")
+    return tuple(i % ndim for i in axes)
 
 
 @primitive(lambda g, y, x, *, shape: sum_like(g, x), view=True)
@@ -76,7 +81,10 @@ def _transpose(B, x, *, axes):
 def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
     """x with its axes in the order `axes`, reversed if None."""
     ndim = len(x.shape)
-    return _transpose(x, axes=tuple(reversed(range(ndim))) if axes is None else _axes(tuple(axes), ndim))
+    order = tuple(reversed(range(ndim))) if axes is None else _axes(tuple(axes), ndim)
+    if sorted(order) != list(range(ndim)):
+        raise ValueError(f"transpose needs each of {ndim} axes once, got {axes}")
+    return _transpose(x, axes=order)
 
 
 def _split(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Tensor | None]:
@@ -118,7 +126,12 @@ def _place(B, x, *, key, shape):
 
 def index(x: Any, key: Any) -> Tensor:
     """x[key] for integers, slices, None, Ellipsis, and NumPy arrays of integers, as NumPy understands them."""
-    return _index(x, key=key)
+    return _index(x, key=key if _is_basic(key) else _copied(key))
+
+
+def _copied(key: Any) -> Any:
+    """The key with copies of its arrays: the derivative must find them as they are now."""
+    return tuple(part if _is_basic(part) else np.array(part) for part in (key if isinstance(key, tuple) else (key,)))
 
 
 def _is_basic(key: Any) -> bool:

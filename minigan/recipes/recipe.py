@@ -41,7 +41,9 @@ class Recipe:
             return self._build(settings, features, seed, dtype)
         except ValueError as error:
             changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
-            raise UsageError(f"the recipe '{self.name}' cannot be built with {', '.join(changed)}: {error}.") from None
+            raise UsageError(
+                f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}."
+            ) from None
 
     def _build(self, settings: Settings, features: int, seed: int, dtype: str) -> GAN:
         generator, discriminator = self.networks(settings, features, random.generator(seed, "initial weights"))
@@ -67,6 +69,8 @@ class Recipe:
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
             settings[key] = _like(self.settings[key], key, value)
+        if not settings["decay_from"] <= 1:
+            raise UsageError(f"the setting 'decay_from' is a share of the run, at most 1, not {changes['decay_from']}.")
         return settings
 
 

@@ -16,13 +16,13 @@ _FORMAT = 1
 
 def save(path: Path, state: dict[str, np.ndarray], recipe: str) -> None:
     """Write `state` and the recipe's name, atomically: a crash leaves the checkpoint that was there."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as serialise
 
     note = json.dumps({"format": _FORMAT, "recipe": recipe}, sort_keys=True)
     with files.atomic_path(path) as temporary:
         # safetensors stores the memory as it lies: row-major order is asked for here.
-        ordered = {name: np.array(value, order="C") for name, value in state.items()}
-        save_file(ordered, str(temporary), metadata={_KEY: note})
+        ordered = {name: np.asarray(value, order="C") for name, value in state.items()}
+        temporary.write_bytes(serialise(ordered, metadata={_KEY: note}))
 
 
 def load(path: Path, recipe: str) -> dict[str, np.ndarray]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigan import files, recipes
+from minigan import __version__, files, recipes
 from minigan.backend import BACKENDS, FLOATS
 from minigan.errors import CheckpointError, UsageError, did_you_mean
 
-_MAX_SEED = 2**63
+_LIMIT = 2**63
+_FACTS = ("versions", "data", "computed_on")  # entries that are there for people to read
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class RunConfig:
 
     recipe: str = recipes.DEFAULT
     settings: dict[str, Any] = field(default_factory=dict)
-    steps: int = 10_000
+    steps: int = recipes.get(recipes.DEFAULT).steps
     seed: int = 0
     dtype: str = "float32"
     backend: str = "auto"
@@ -40,15 +42,19 @@ class RunConfig:
     log_every: int = 10
 
     def __post_init__(self) -> None:
+        _require_kind("recipe", self.recipe, str)
         recipe = recipes.get(self.recipe)
+        _require_kind("settings", self.settings, dict)
         object.__setattr__(self, "settings", recipe.resolve(self.settings))
         for name in ("steps", "sample_every", "checkpoint_every", "log_every"):
             _require_whole(name, getattr(self, name), 1)
         _require_whole("seed", self.seed, 0)
-        if self.seed >= _MAX_SEED:
-            raise UsageError(f"--seed must be below 2**63, not {self.seed}.")
         if self.threads is not None:
             _require_whole("threads", self.threads, 1)
+        for name in ("dtype", "backend", "kernels"):
+            _require_kind(name, getattr(self, name), str)
+        _require_kind("data-dir", self.data_dir or "", str)
+        _require_kind("download", self.download, bool)
         if self.dtype not in FLOATS:
             raise UsageError(f"there is no --dtype '{self.dtype}'; {did_you_mean(self.dtype, FLOATS)}")
         if self.backend not in BACKENDS:
@@ -63,20 +69,30 @@ class RunConfig:
 def load_config(path: Path) -> RunConfig:
     """The configuration in `path`; raises CheckpointError if it is missing, damaged, or not one."""
     content = _read(path)
-    names = {f.name for f in dataclasses.fields(RunConfig)}
+    names = [f.name for f in dataclasses.fields(RunConfig)]
+    for name in content.keys() - {*names, *_FACTS}:
+        raise CheckpointError(f"{path} has an unknown entry '{name}'; {did_you_mean(name, names)}")
     try:
-        return RunConfig(**{name: value for name, value in content.items() if name in names})
-    except (TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} holds a value of the wrong kind ({error}); restore the file.") from None
+        return RunConfig(**{name: content[name] for name in names if name in content})
+    except UsageError as error:
+        raise CheckpointError(f"{path} does not describe a run: {error}") from None
 
 
-def recorded_image_shape(path: Path) -> tuple[int, int]:
-    """The (height, width) of the pictures that the run configured in `path` was trained on."""
-    try:
-        height, width = _read(path)["data"]["image_shape"]
-        return int(height), int(width)
-    except (KeyError, TypeError, ValueError):
-        raise CheckpointError(f"{path} does not say which pictures the run was trained on; restore the file.") from None
+def recorded_data(path: Path) -> dict[str, Any]:
+    """What the configuration in `path` says of the data: "image_shape" [height, width], "sha256", and more."""
+    data = _read(path).get("data")
+    if not isinstance(data, dict) or not _is_shape(data.get("image_shape")) or "sha256" not in data:
+        raise CheckpointError(f"{path} does not say which pictures the run was trained on; restore the file.")
+    return data
+
+
+def versions() -> dict[str, str]:
+    """The versions of what the numbers depend on."""
+    found = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
+    for package in ("numba", "cupy"):
+        if package in sys.modules:
+            found[package] = sys.modules[package].__version__
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -91,20 +107,21 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def versions() -> dict[str, str]:
-    """The versions of what the numbers depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version(), "numpy": np.__version__}
-    for package in ("minigan", "numba", "cupy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(n, int) and n > 0 for n in value)
 
 
 def _require_whole(name: str, value: Any, least: int) -> None:
+    option = name.replace("_", "-")
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        option = name.replace("_", "-")
         raise UsageError(f"--{option} must be a whole number of at least {least}, not {value!r}.")
+    if value >= _LIMIT:
+        raise UsageError(f"--{option} must be below 2**63, not {value}.")
+
+
+def _require_kind(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise UsageError(f"--{name} must be a {_KINDS[kind]}, not {value!r}.")
+
+
+_KINDS = {str: "word", bool: "yes or no", dict: "table of settings"}

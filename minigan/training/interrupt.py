@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,7 +19,8 @@ class StopRequest:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
-        print("\nminigan: finishing this step and writing a checkpoint; again to stop at once.", file=sys.stderr)
+        # Not print: the signal may have come while something else was printing.
+        os.write(2, b"\nminigan: stopping as soon as a checkpoint is written; again to stop at once.\n")
 
 
 @contextmanager

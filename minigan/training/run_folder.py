@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from minigan import files
 from minigan.errors import CheckpointError, UsageError, did_you_mean
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_SAMPLE = re.compile(r"step_(\d+)\.png")
 
 
 class RunFolder:
@@ -34,26 +44,50 @@ class RunFolder:
 
     def sample_paths(self) -> list[Path]:
         """The samples there are, by step."""
-        return sorted(self.samples.glob("step_*.png"), key=_step_of)
+        return sorted((p for p in self.samples.glob("step_*.png") if _SAMPLE.fullmatch(p.name)), key=_step_of)
 
     def create(self, fill: Callable[[RunFolder], None]) -> None:
         """Make the folder with what `fill` writes into it; it appears whole or not at all.
 
-        Raises UsageError if there is something in its place.
+        Raises UsageError if there is something in its place; an empty folder is filled.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists():
+            self._require_empty()
+            fill(self)
+            return
+        target = Path(os.path.abspath(self.path))  # has a name even where the path is "."
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = tempfile.mkdtemp(prefix=f".{target.name}.", suffix=files.TEMPORARY_SUFFIX, dir=target.parent)
+        try:
+            fill(RunFolder(Path(draft)))
+            os.chmod(draft, 0o777 & ~files.UMASK)  # mkdtemp makes folders private
+            os.rename(draft, target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+    def _require_empty(self) -> None:
+        if not self.path.is_dir() or any(self.path.iterdir()):
             raise UsageError(
                 f"{self.path} already exists; go on with its run (minigan train --resume {self.path}) "
                 "or choose another folder with --out."
             )
-        draft = RunFolder(self.path.with_name(f".{self.path.name}{files.TEMPORARY_SUFFIX}"))
-        shutil.rmtree(draft.path, ignore_errors=True)  # what a killed start left
-        try:
-            draft.samples.mkdir(parents=True)
-            fill(draft)
-            os.replace(draft.path, self.path)
-        finally:
-            shutil.rmtree(draft.path, ignore_errors=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training into this folder; raises UsageError if one does.
+
+        The lock goes with the process, however that ends. Where the platform has no such locks there is none.
+        """
+        if fcntl is None:
+            yield
+            return
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(f"another process is training into {self.path}; wait for it, or stop it.") from None
+            yield
 
     def rewind(self, step: int) -> None:
         """Forget what was recorded after `step`, and whatever a killed writer left behind."""
@@ -84,8 +118,8 @@ class RunFolder:
 def open_run(path: Path) -> RunFolder:
     """The run in `path`; raises CheckpointError, naming the nearest folder, if there is none."""
     folder = RunFolder(path)
-    if not folder.config.is_file():
-        siblings = [p.name for p in folder.path.parent.glob("*") if (p / "config.json").is_file()]
+    if not os.path.isfile(folder.config):  # unlike Path.is_file, it takes "not permitted" for no
+        siblings = [p.name for p in folder.path.parent.glob("*") if os.path.isfile(p / "config.json")]
         hint = did_you_mean(folder.path.name, siblings) if siblings else "minigan train makes one."
         raise CheckpointError(f"there is no run in {path} (no config.json); {hint}")
     return folder

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from minigan import plots, random, recipes
+from minigan import backend, plots, random, recipes
 from minigan.autodiff import Tensor
 from minigan.data import Dataset
 from minigan.data.feed import Feed
-from minigan.errors import CheckpointError, NonFiniteError
+from minigan.errors import CheckpointError, NonFiniteError, UsageError
 from minigan.gan import GAN
 from minigan.training import checkpoint
-from minigan.training.config import RunConfig, load_config, recorded_image_shape
+from minigan.training.config import RunConfig, load_config, recorded_data
 from minigan.training.run_folder import RunFolder, open_run
 
 _GRID = 64  # samples in each picture of progress
@@ -29,90 +29,113 @@ Report = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `Trainer.run` ended: the last step, its metrics, the seconds, and whether it was asked to stop."""
+    """How a call of `Trainer.run` ended: at which steps it began and stopped, of how many, the last metrics recorded
+    and the seconds it took."""
 
+    first_step: int
     step: int
+    steps: int
     metrics: dict[str, float]
     seconds: float
-    interrupted: bool
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether steps are left."""
+        return self.step < self.steps
 
 
 class Trainer:
     """A run: a GAN, its data and its folder. Build it with `begin` or `resume`, then `run` it."""
 
     def __init__(self, config: RunConfig, gan: GAN, dataset: Dataset, folder: RunFolder) -> None:
-        self.config, self.gan, self.folder = config, gan, folder
+        self.config, self.gan, self.dataset, self.folder = config, gan, dataset, folder
         self.recipe = recipes.get(config.recipe)
         self.image_shape = dataset.images.shape[1:]
         self.feed = Feed(dataset, config.settings["batch_size"], config.seed, self.recipe.value_range, config.dtype)
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
-        self._last_metrics: dict[str, float] = {}
 
     @classmethod
     def begin(cls, config: RunConfig, dataset: Dataset, folder: RunFolder) -> Trainer:
         """A new run; from its first moment there is a checkpoint to resume from."""
-        trainer = cls(config, build(config, dataset), dataset, folder)
+        trainer = cls(config, build(config, dataset.images.shape[1:]), dataset, folder)
 
         def fill(draft: RunFolder) -> None:
-            config.save(draft.config, data=describe(dataset))
             checkpoint.save(draft.checkpoint, trainer.gan.state(), config.recipe)
+            config.save(draft.config, data=describe(dataset), computed_on=_device())
 
         folder.create(fill)
         return trainer
 
     @classmethod
     def resume(cls, config: RunConfig, dataset: Dataset, folder: RunFolder) -> Trainer:
-        """The run in `folder`, as it was at its last checkpoint; what was recorded later is forgotten.
+        """The run in `folder`, as it was at its last checkpoint; what was recorded later is forgotten at `run`.
 
-        Raises CheckpointError, and changes nothing in the folder, if the checkpoint does not fit.
+        Raises CheckpointError if the checkpoint or the data do not fit, UsageError if the run is already longer than
+        `config.steps`; nothing in the folder is changed.
         """
-        gan = build(config, dataset)
+        gan = build(config, dataset.images.shape[1:])
         load_into(gan, config, folder)
-        trainer = cls(config, gan, dataset, folder)
-        folder.rewind(gan.step)
-        config.save(folder.config, data=describe(dataset))
-        return trainer
+        _require_same_data(dataset, folder)
+        if gan.step > config.steps:
+            raise UsageError(f"{folder.path} is at step {gan.step} already; ask for at least as many --steps.")
+        return cls(config, gan, dataset, folder)
 
     def run(self, report: Report, should_stop: Callable[[], bool]) -> Outcome:
         """Train to `config.steps`, or until `should_stop()`; `report(step, metrics)` at every recorded step.
 
-        Raises NonFiniteError, leaving the last checkpoint as it is, when a loss or a gradient is not finite.
+        Raises NonFiniteError, leaving the last checkpoint as it is, when a loss or a gradient is not finite;
+        UsageError if another process trains into the folder.
         """
-        started, config = time.perf_counter(), self.config
-        if self.gan.step == 0:
+        with self.folder.locked():
+            self.folder.rewind(self.gan.step)
+            self.config.save(self.folder.config, data=describe(self.dataset), computed_on=_device())
+            return self._run(report, should_stop)
+
+    def _run(self, report: Report, should_stop: Callable[[], bool]) -> Outcome:
+        started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
+        if first == 0:
             self._save_samples()
-        interrupted = False
-        while self.gan.step < config.steps and not interrupted:
-            self.gan.set_rate(self.recipe.rate(config.settings, self.gan.step, config.steps))
+        while self.gan.step < steps:
+            self.gan.set_rate(self.recipe.rate(self.config.settings, self.gan.step, steps))
             self._unread.append((self.gan.step + 1, self.gan.train_step(self.feed.batch(self.gan.step))))
-            step, last = self.gan.step, self.gan.step == config.steps
-            interrupted = should_stop()
-            recorded = step % config.log_every == 0 or last
-            if recorded or interrupted or self._saves_at(step):
-                self._read_metrics(record=recorded)
-                report(step, self._last_metrics)
-            if step % config.sample_every == 0 or last:
-                self._save_samples()
-            if self._saves_at(step) or interrupted:
-                self._save_checkpoint()
+            stopping = should_stop()
+            self._keep_records(report, stopping)
+            if stopping:
+                break
         self._draw()
-        seconds = time.perf_counter() - started
-        return Outcome(self.gan.step, self._last_metrics, seconds, self.gan.step < config.steps)
+        rows = self.folder.rows()
+        return Outcome(
+            first_step=first,
+            step=self.gan.step,
+            steps=steps,
+            metrics={name: value for name, value in rows[-1].items() if name != "step"} if rows else {},
+            seconds=time.perf_counter() - started,
+        )
 
-    def _saves_at(self, step: int) -> bool:
-        return step % self.config.checkpoint_every == 0 or step == self.config.steps
+    def _keep_records(self, report: Report, stopping: bool) -> None:
+        """Write down what this step is due: metrics, samples, a checkpoint."""
+        step, last = self.gan.step, self.gan.step == self.config.steps
+        recorded = step % self.config.log_every == 0 or last
+        saved = step % self.config.checkpoint_every == 0 or last or stopping
+        if recorded or saved:
+            report(step, self._read_metrics(record=recorded))
+        if step % self.config.sample_every == 0 or last:
+            self._save_samples()
+        if saved:
+            self._save_checkpoint()
 
-    def _read_metrics(self, *, record: bool) -> None:
+    def _read_metrics(self, *, record: bool) -> dict[str, float]:
         """Read what the steps left on the device, refuse what is not finite, and record the latest."""
         self._refuse_bad_gradient()
-        step, metrics = self._unread[-1]
-        self._last_metrics = {name: value.item() for name, value in metrics.items()}
-        for name, value in self._last_metrics.items():
+        step, unread = self._unread[-1]
+        metrics = {name: value.item() for name, value in unread.items()}
+        for name, value in metrics.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"step {step}: the {name.replace('_', ' ')} is {value}; {self._advice()}")
         self._unread.clear()
         if record:
-            self.folder.append([{"step": step, **self._last_metrics}])
+            self.folder.append([{"step": step, **metrics}])
+        return metrics
 
     def _refuse_bad_gradient(self) -> None:
         bad = self.gan.first_bad_gradient()
@@ -139,14 +162,14 @@ class Trainer:
     def _draw(self) -> None:
         if rows := self.folder.rows():
             plots.save_curves(self.folder.curves, rows, self.config.settings["loss"])
-        plots.save_film(self.folder.film, self.folder.sample_paths())
+        if samples := self.folder.sample_paths():
+            plots.save_film(self.folder.film, samples)
 
 
-def build(config: RunConfig, dataset: Dataset) -> GAN:
-    """The untrained GAN of `config` for pictures like those of `dataset`."""
-    height, width = dataset.images.shape[1:]
+def build(config: RunConfig, image_shape: tuple[int, ...]) -> GAN:
+    """The untrained GAN of `config` for pictures of `image_shape` (H, W)."""
     recipe = recipes.get(config.recipe)
-    return recipe.build(features=height * width, seed=config.seed, dtype=config.dtype, **config.settings)
+    return recipe.build(features=math.prod(image_shape), seed=config.seed, dtype=config.dtype, **config.settings)
 
 
 def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> None:
@@ -173,10 +196,8 @@ def load_run(path: Path) -> TrainedRun:
     """The GAN in the run folder `path`; raises CheckpointError if it is missing or damaged."""
     folder = open_run(path)
     config = load_config(folder.config)
-    image_shape = recorded_image_shape(folder.config)
-    gan = recipes.get(config.recipe).build(
-        features=math.prod(image_shape), seed=config.seed, dtype=config.dtype, **config.settings
-    )
+    image_shape = tuple(recorded_data(folder.config)["image_shape"])
+    gan = build(config, image_shape)
     load_into(gan, config, folder)
     return TrainedRun(gan, config, image_shape)
 
@@ -206,3 +227,17 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "image_shape": list(dataset.images.shape[1:]),
         "sha256": dataset.sha256,
     }
+
+
+def _device() -> dict[str, str]:
+    """What a configuration says of where the numbers came from."""
+    return {"backend": backend.current().name, "kernels": backend.current().kernels}
+
+
+def _require_same_data(dataset: Dataset, folder: RunFolder) -> None:
+    recorded = recorded_data(folder.config)
+    if recorded["sha256"] != dataset.sha256:
+        raise CheckpointError(
+            f"the data in {dataset.source} is not what {folder.path} was trained on; "
+            "name the folder that holds it with --data-dir."
+        )
