@@ -86,7 +86,8 @@ class Trainer:
         Raises NonFiniteError, leaving the last checkpoint as it is, when a loss or a gradient is not finite;
         UsageError if another process trains into the folder.
         """
-        with self.folder.locked():
+        # Overflow is not worth a warning here: whatever is not finite is refused, with a sentence.
+        with self.folder.locked(), np.errstate(all="ignore"):
             self.folder.rewind(self.gan.step)
             self.config.save(self.folder.config, data=describe(self.dataset), computed_on=_device())
             return self._run(report, should_stop)
