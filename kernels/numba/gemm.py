@@ -58,8 +58,13 @@ def _pack_part(b, transposed, packed, first, last):
 def _store(tile, out, top, left, height, width, transposed):
     if transposed:
         for j in range(width):
-            for i in range(height):
-                out[left + j, top + i] = tile[i, j]
+            target = out[left + j, top : top + height]
+            if height == ROWS:  # a loop of known length, which the compiler unrolls
+                for i in range(ROWS):
+                    target[i] = tile[i, j]
+            else:
+                for i in range(height):
+                    target[i] = tile[i, j]
     else:
         for i in range(height):
             target = out[top + i, left : left + width]
@@ -68,12 +73,13 @@ def _store(tile, out, top, left, height, width, transposed):
 
 
 @inner
-def _add_bias_and_bend(tile, bias, left, height, width, slope):
+def _store_bent(tile, bias, slope, out, top, left, height, width):
     shift = bias[left : left + width]
     for i in range(height):
+        target = out[top + i, left : left + width]
         for j in range(width):
             total = tile[i, j] + shift[j]
-            tile[i, j] = total if total > 0 else total * slope
+            target[j] = total if total > 0 else total * slope
 
 
 @inner
@@ -87,6 +93,7 @@ def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, firs
     blocks = (rows + ROWS - 1) // ROWS
     offsets = np.empty(ROWS, np.int64)
     tile = np.empty((ROWS, panel_width), a.dtype)
+    number = a.dtype.type(0)
     for unit in range(first, last):
         panel = unit // blocks
         top = (unit - panel * blocks) * ROWS
@@ -95,10 +102,16 @@ def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, firs
         width = min(panel_width, columns - left)
         for i in range(ROWS):  # rows past the end repeat the last one: read safely, never stored
             offsets[i] = (top + min(i, height - 1)) * row_stride
-        multiply_tile(address(a), offsets, k_stride, depth, address(packed) + panel * depth * PANEL_BYTES, tile)
+        b = address(packed) + panel * depth * PANEL_BYTES
+        if height == ROWS and width == panel_width and not (bias.size or out_transposed):
+            place, step = address(out) + (top * columns + left) * size, columns * size
+            multiply_tile(number, address(a), offsets, k_stride, depth, b, place, step)
+            continue
+        multiply_tile(number, address(a), offsets, k_stride, depth, b, address(tile), PANEL_BYTES)
         if bias.size:
-            _add_bias_and_bend(tile, bias, left, height, width, slope)
-        _store(tile, out, top, left, height, width, out_transposed)
+            _store_bent(tile, bias, slope, out, top, left, height, width)
+        else:
+            _store(tile, out, top, left, height, width, out_transposed)
 
 
 @njit(parallel={"fusion": False}, cache=True)

@@ -40,19 +40,22 @@ def address(typingctx, array):
 
 
 @intrinsic
-def multiply_tile(typingctx, a, row_offsets, a_step, k, b, tile):
-    """tile[:, :] = A @ B over `k` steps; `a`, `b` are addresses, `row_offsets` and `a_step` count bytes."""
-    signature = types.void(types.int64, row_offsets, types.int64, types.int64, types.int64, tile)
-    scalar = ir.FloatType() if tile.dtype == types.float32 else ir.DoubleType()
-    size = tile.dtype.bitwidth // 8
+def multiply_tile(typingctx, number, a, row_offsets, a_step, k, b, out, out_step):
+    """Write a tile of A @ B over `k` steps, for numbers of the type of `number`.
+
+    `a`, `b` and `out` are addresses; `row_offsets`, `a_step` and `out_step`, from one row of the tile to the next,
+    count bytes.
+    """
+    signature = types.void(number, types.int64, row_offsets, *(types.int64,) * 5)
+    scalar = ir.FloatType() if number == types.float32 else ir.DoubleType()
+    size = number.bitwidth // 8
     lanes = _VECTOR_BYTES // size
     vectors = PANEL_BYTES // _VECTOR_BYTES
     vector = ir.VectorType(scalar, lanes)
 
     def codegen(context, builder, signature, args):
-        a_now, offsets, step, count, b_now, tile_value = args
-        offsets = context.make_array(signature.args[1])(context, builder, offsets).data
-        out = context.make_array(signature.args[5])(context, builder, tile_value).data
+        _, a_now, offsets, step, count, b_now, out_now, out_stride = args
+        offsets = context.make_array(signature.args[2])(context, builder, offsets).data
         # fmuladd fuses where the CPU can and stays correct where it cannot.
         multiply_add = cgutils.get_or_insert_function(
             builder.module,
@@ -87,11 +90,12 @@ def multiply_tile(typingctx, a, row_offsets, a_step, k, b, tile):
             builder.store(builder.add(a_at, step), a_cursor)
             builder.store(builder.add(b_at, ir.Constant(_I64, PANEL_BYTES)), b_cursor)
 
-        out_at = builder.ptrtoint(out, _I64)
+        row_at = out_now
         for i in range(ROWS):
             for j in range(vectors):
-                place = ir.Constant(_I64, i * PANEL_BYTES + _VECTOR_BYTES * j)
-                builder.store(builder.load(sums[i][j]), at(out_at, place, vector), align=size)
+                place = ir.Constant(_I64, _VECTOR_BYTES * j)
+                builder.store(builder.load(sums[i][j]), at(row_at, place, vector), align=size)
+            row_at = builder.add(row_at, out_stride)
         return context.get_dummy_value()
 
     return signature, codegen
