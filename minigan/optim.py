@@ -58,9 +58,9 @@ class Optimizer:
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One update from `gradients`, in the order of `parameters`; raises ValueError or TypeError unless they fit."""
         for name, p, g in zip(self.names, self.parameters, gradients, strict=True):
-            if g.shape != p.shape:
+            if g.data.shape != p.data.shape:
                 raise ValueError(f"the gradient of {name} has shape {g.shape}, the parameter {p.shape}")
-            if g.dtype != p.dtype:
+            if g.data.dtype != p.data.dtype:
                 raise TypeError(f"the gradient of {name} is {g.dtype}, the parameter {p.dtype}")
             if p.home is not self._token:
                 raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")

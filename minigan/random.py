@@ -7,16 +7,21 @@ noise: the draws are always made on the host.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 import numpy as np
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
-    """An independent stream for `purpose` at `step`.
+    """An independent stream for `purpose` at `step`; seed and step are whole numbers from 0 to 2^64 - 1.
 
     Philox (Salmon et al., 2011) is counter-based: the key holds the seed and the purpose, the top word of the
     counter the step, so a stream has 2^192 blocks of four numbers before it could meet the next step's.
     """
-    key = np.array([seed, zlib.crc32(purpose.encode())], dtype=np.uint64)
     counter = np.array([0, 0, 0, step], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+    return np.random.Generator(np.random.Philox(key=_key(seed, purpose), counter=counter))
+
+
+@lru_cache(maxsize=64)
+def _key(seed: int, purpose: str) -> np.ndarray:
+    return np.array([seed, zlib.crc32(purpose.encode())], dtype=np.uint64)

@@ -47,7 +47,8 @@ class Dense(Fusible):
         return self._apply(x, following.slope)
 
     def _apply(self, x: Tensor, slope: float) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != self.inputs:
+        shape = x.shape
+        if len(shape) != 2 or shape[1] != self.inputs:
             raise ValueError(f"{self} takes (batch, {self.inputs}), got shape {x.shape}; put Flatten before it?")
         if self.bias is None:
             return ops.matmul(x, self.weight)

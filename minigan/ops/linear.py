@@ -78,8 +78,9 @@ def dense(x: Any, w: Any, b: Any, *, slope: float = 1.0) -> Tensor:
     Raises ValueError if the shapes do not fit or the slope is negative (then the output would not tell the side
     of the kink).
     """
-    if len(x.shape) != 2 or len(w.shape) != 2 or x.shape[1] != w.shape[0] or tuple(b.shape) != (w.shape[1],):
-        raise ValueError(f"dense needs x (M, K), w (K, N), b (N,), got shapes {x.shape}, {w.shape} and {b.shape}")
+    shapes = x_shape, w_shape, b_shape = x.shape, w.shape, b.shape
+    if len(x_shape) != 2 or len(w_shape) != 2 or x_shape[1] != w_shape[0] or b_shape != w_shape[1:]:
+        raise ValueError("dense needs x (M, K), w (K, N), b (N,), got shapes {}, {} and {}".format(*shapes))
     if slope < 0:
         raise ValueError(f"dense fuses LeakyReLU of slope 0 or more, got {slope}; apply leaky_relu separately")
     return _dense(x, w, b, slope=slope)
