@@ -88,7 +88,7 @@ class Compiled(dict):
             raise TypeError(f"the numba kernel '{self.name}' works in float32 and float64, not in {dtype}")
         marker = _cache_folder() / f"{self.name}-{dtype}-{config.CPU_NAME or 'host'}.compiled"
         if not marker.exists():
-            Announcer.say(f"minigan: compiling the CPU kernel '{self.name}' for {dtype}: once, then kept on disk.")
+            Announcer.say(f"minigan: compiling the kernel '{self.name}' for {dtype} on this CPU (once; it is kept)")
         start = time.perf_counter()
         self._function.disable_compile(False)
         self._function.compile(self._signature(_NUMBA_TYPES[dtype]))

@@ -54,8 +54,9 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
     backend.set_threads(threads)
-    if quiet and backend.current().kernels == "numba":
-        minigan_kernels.on_compile(lambda sentence: None)
+    if backend.current().kernels == "numba":
+        # Through tqdm, so that a sentence does not land in the middle of a progress bar.
+        minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
 
 
 def add_count_arguments(parser: argparse.ArgumentParser, count: int) -> None:

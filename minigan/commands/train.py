@@ -130,6 +130,8 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
     with options.bar(quiet, total=trainer.config.steps, initial=trainer.gan.step, unit="step") as bar:
 
         def report(step: int, metrics: dict[str, float]) -> None:
+            if bar.n == bar.initial:
+                bar.unpause()  # the first steps compile the kernels: they say nothing of the rate to expect
             bar.set_postfix_str(
                 f"loss D {metrics['discriminator_loss']:.3f} G {metrics['generator_loss']:.3f}, "
                 f"D(x) {metrics['real_score']:.2f}, D(G(z)) {metrics['fake_score']:.2f}",
