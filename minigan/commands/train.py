@@ -127,10 +127,11 @@ def _announce(trainer: Trainer, dataset: Dataset) -> None:
 
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
-    with options.bar(quiet, total=trainer.config.steps, initial=trainer.gan.step, unit="step") as bar:
+    begun = trainer.gan.step
+    with options.bar(quiet, total=trainer.config.steps, initial=begun, unit="step") as bar:
 
         def report(step: int, metrics: dict[str, float]) -> None:
-            if bar.n == bar.initial:
+            if bar.n == begun:
                 bar.unpause()  # the first steps compile the kernels: they say nothing of the rate to expect
             bar.set_postfix_str(
                 f"loss D {metrics['discriminator_loss']:.3f} G {metrics['generator_loss']:.3f}, "
