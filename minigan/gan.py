@@ -73,10 +73,6 @@ class GAN:
         logits = self.discriminator(concatenate([real, fake]))
         return logits[: len(real)], logits[len(real) :]
 
-    def set_rate(self, rate: float) -> None:
-        """Use the learning rate `rate` for both players from the next step on."""
-        self.generator_optimizer.rate = self.discriminator_optimizer.rate = rate
-
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
         found = []

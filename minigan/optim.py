@@ -173,17 +173,6 @@ def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list
     return [g * factor for g in gradients], norm
 
 
-def decayed_rate(rate: float, step: int, steps: int, decay_from: float) -> float:
-    """The learning rate at `step` (from 0) of `steps`: `rate` at first, then falling linearly to zero at the end.
-
-    `decay_from` is the share of the run, in [0, 1], after which it falls; 1 keeps it constant.
-    """
-    if not 0 <= decay_from <= 1:
-        raise ValueError(f"decay_from must lie in [0, 1], got {decay_from}")
-    left = (steps - step) / steps
-    return rate * min(1.0, left / (1 - decay_from)) if decay_from < 1 else rate
-
-
 def _require_share(optimizer: str, **shares: float) -> None:
     for name, share in shares.items():
         if not 0 <= share < 1:

@@ -38,7 +38,6 @@ WRONG_USES = {
     "no such command": (["trian"], 2, "did you mean 'train'?"),
     "an option before any command": (["--bogus"], 2, "--bogus"),
     "nothing but dashes": (["--"], 2, "does not know '--'"),
-    "a share above 1": (["train", "--set", "decay_from=7"], 2, "decay_from"),
     "steps with a comma in the wrong place": (["train", "--steps", "1,5"], 2, "'1,5' is not a whole number"),
     "a dry run that would fetch": (["train", "--dry-run", "--download"], 2, "leave one of them out"),
     "endless measuring": (["bench", "toy", "--seconds", "inf"], 2, "seconds"),

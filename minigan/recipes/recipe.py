@@ -12,7 +12,7 @@ from minigan import losses, random
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
-from minigan.optim import Adam, decayed_rate
+from minigan.optim import Adam
 
 Settings = dict[str, Any]
 Networks = Callable[[Settings, int, np.random.Generator], tuple[Module, Module]]
@@ -58,10 +58,6 @@ class Recipe:
             seed=seed,
         )
 
-    def rate(self, settings: Settings, step: int, steps: int) -> float:
-        """The learning rate of both players at `step` (from 0) of `steps`."""
-        return decayed_rate(settings["rate"], step, steps, settings["decay_from"])
-
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
         """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""
         settings = dict(self.settings)
@@ -69,8 +65,6 @@ class Recipe:
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
             settings[key] = _like(self.settings[key], key, value)
-        if not settings["decay_from"] <= 1:
-            raise UsageError(f"the setting 'decay_from' is a share of the run, at most 1, not {changes['decay_from']}.")
         return settings
 
 

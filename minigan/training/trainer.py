@@ -97,7 +97,6 @@ class Trainer:
         if first == 0:
             self._save_samples()
         while self.gan.step < steps:
-            self.gan.set_rate(self.recipe.rate(self.config.settings, self.gan.step, steps))
             self._unread.append((self.gan.step + 1, self.gan.train_step(self.feed.batch(self.gan.step))))
             stopping = should_stop()
             self._keep_records(report, stopping)
