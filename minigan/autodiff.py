@@ -21,6 +21,7 @@ import numpy as np
 
 from minigan import backend
 
+_rooms = backend.by_type  # looked up here, for every operation, without a call
 _numbers = itertools.count()
 _recording = True
 
@@ -152,7 +153,7 @@ def primitive(
                     return operation(*map(_lifted, inputs), **static)
             if like is None:
                 raise TypeError(f"{rule.name} needs at least one Tensor or array, got only numbers")
-            room = backend.of(like)
+            room = _rooms[type(like)]
             try:
                 data = forward(room, *arrays, **static)
             except Exception as error:

@@ -83,17 +83,18 @@ class Backend:
 
 
 _numpy = Backend("numpy", np)
-_by_type: dict[type, Backend] = {np.ndarray: _numpy}
+by_type: dict[type, Backend] = {np.ndarray: _numpy}
+"""Every backend in use, by the type of its arrays."""
 _current = _numpy
 
 
 def of(array: Any) -> Backend:
     """The backend that holds `array`; raises TypeError for what is not an array of a known library."""
     try:
-        return _by_type[type(array)]
+        return by_type[type(array)]
     except KeyError:
         raise TypeError(
-            f"expected an array of {' or '.join(b.name for b in _by_type.values())}, got {type(array)}"
+            f"expected an array of {' or '.join(b.name for b in by_type.values())}, got {type(array)}"
         ) from None
 
 
@@ -102,7 +103,7 @@ def as_real_array(values: Any) -> Any:
 
     Other real numbers become float64, as in NumPy. Raises TypeError for what is not real.
     """
-    data = values if type(values) in _by_type else np.asarray(values)
+    data = values if type(values) in by_type else np.asarray(values)
     if data.dtype not in _FLOAT_TYPES:
         if data.dtype.kind not in "biuf":
             raise TypeError(f"a Tensor holds real numbers, got dtype {data.dtype}")
@@ -123,7 +124,7 @@ def use(backend: str | Backend = "auto", kernels: str = "auto") -> Backend:
     global _current
     chosen = backend if isinstance(backend, Backend) else _find(backend)
     chosen.choose_kernels(kernels)
-    _by_type[chosen.array_type] = chosen
+    by_type[chosen.array_type] = chosen
     _current = chosen
     return chosen
 
@@ -152,7 +153,7 @@ def _find(name: str) -> Backend:
         if name == "auto":
             return _numpy
         raise UsageError(f"the backend 'cupy' cannot be used here: {reason}; choose 'numpy' or 'auto'.")
-    known = _by_type.get(xp.ndarray)
+    known = by_type.get(xp.ndarray)
     return known if known is not None else Backend("cupy", xp)
 
 

@@ -33,7 +33,7 @@ def on_both() -> Iterator[Callable]:
             np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
     yield run
-    backend._by_type.pop(strict_device.ndarray, None)
+    backend.by_type.pop(strict_device.ndarray, None)
 
 
 def _host(x: Tensor | np.ndarray) -> np.ndarray:
@@ -166,7 +166,7 @@ def test_the_counter_counts() -> None:
         ops.sum(Tensor([1.0, 2.0])).item()
     assert waits.count == 1
     assert type(Tensor([1.0]).data) is strict_device.ndarray
-    backend._by_type.pop(strict_device.ndarray, None)
+    backend.by_type.pop(strict_device.ndarray, None)
 
 
 def test_arrays_of_two_libraries_do_not_mix() -> None:
@@ -174,4 +174,4 @@ def test_arrays_of_two_libraries_do_not_mix() -> None:
     mg.use(backend.Backend("strict", strict_device))
     with pytest.raises(TypeError):
         on_host + Tensor([1.0, 2.0])
-    backend._by_type.pop(strict_device.ndarray, None)
+    backend.by_type.pop(strict_device.ndarray, None)

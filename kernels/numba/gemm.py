@@ -4,8 +4,8 @@
     out = leaky(A @ B + bias)                  the dense layer: bias and LeakyReLU while the tile is in cache
 
 2 M N K flops. B is packed once into panels of PANEL columns, (panel, k, PANEL), so that the micro-kernel reads
-it in order; A is read where it lies. Each ROWS x PANEL tile of `out` is one unit of work, summed over k in
-order by one thread: the bits do not depend on the number of threads.
+it in order, unless it is read only a few times; A is read where it lies. Each ROWS x PANEL tile of `out` is one
+unit of work, summed over k in order by one thread: the bits do not depend on the number of threads.
 
 Packing a transposed B is slow (it gathers), and in a wide network the transposed operand is the large one, the
 weights (dx = g @ w.T). Where that is so, the product is computed as its transpose, out.T = w @ g.T: the weights
@@ -22,6 +22,7 @@ from minigan_kernels.numba.jit import DTYPES, Compiled, inner, threads_for
 from minigan_kernels.numba.memory import plain, scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
+_FEW_ROWS = 64  # of the result: then a panel is read so few times that packing it first does not pay
 _MULTIPLY_ADDS = 8  # in registers take as long as touching one number in memory
 _TRANSPOSE_BLOCK = 16  # steps of k gathered together: their panel rows stay in the first-level cache
 
@@ -83,8 +84,11 @@ def _store_bent(tile, bias, slope, out, top, left, height, width):
 
 
 @inner
-def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, first, last):
-    """Compute the tiles numbered first..last-1, counting down the rows of one panel after another."""
+def _multiply_part(a, transposed, b, direct, packed, bias, slope, out, out_transposed, first, last):
+    """Compute the tiles numbered first..last-1, counting down the rows of one panel after another.
+
+    Where `direct`, full panels of B are read where they lie, and only its last, narrower one is packed.
+    """
     _panels, depth, panel_width = packed.shape
     size = a.itemsize
     rows = a.shape[1] if transposed else a.shape[0]
@@ -102,12 +106,15 @@ def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, firs
         width = min(panel_width, columns - left)
         for i in range(ROWS):  # rows past the end repeat the last one: read safely, never stored
             offsets[i] = (top + min(i, height - 1)) * row_stride
-        b = address(packed) + panel * depth * PANEL_BYTES
+        if direct and width == panel_width:
+            source, step = address(b) + left * size, b.shape[1] * size
+        else:
+            source, step = address(packed) + panel * depth * PANEL_BYTES, PANEL_BYTES
         if height == ROWS and width == panel_width and not (bias.size or out_transposed):
-            place, step = address(out) + (top * columns + left) * size, columns * size
-            multiply_tile(number, address(a), offsets, k_stride, depth, b, place, step)
+            place = address(out) + (top * columns + left) * size
+            multiply_tile(number, address(a), offsets, k_stride, depth, source, step, place, columns * size)
             continue
-        multiply_tile(number, address(a), offsets, k_stride, depth, b, address(tile), PANEL_BYTES)
+        multiply_tile(number, address(a), offsets, k_stride, depth, source, step, address(tile), PANEL_BYTES)
         if bias.size:
             _store_bent(tile, bias, slope, out, top, left, height, width)
         else:
@@ -115,30 +122,36 @@ def _multiply_part(a, transposed, packed, bias, slope, out, out_transposed, firs
 
 
 @njit(parallel={"fusion": False}, cache=True)
-def _gemm(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, packed, threads):
+def _gemm(a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads):
     rows = a.shape[1] if a_transposed else a.shape[0]
     panels, depth = packed.shape[0], packed.shape[1]
     steps, units = panels * depth, panels * ((rows + ROWS - 1) // ROWS)
+    first_packed = b.shape[1] // packed.shape[2] * depth if direct else 0
     if threads == 1:
-        _pack_part(b, b_transposed, packed, 0, steps)
-        _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, 0, units)
+        _pack_part(b, b_transposed, packed, first_packed, steps)
+        _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, 0, units)
+    elif direct:
+        _pack_part(b, b_transposed, packed, first_packed, steps)
+        for t in prange(threads):
+            first, last = t * units // threads, (t + 1) * units // threads
+            _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
     elif panels % threads == 0:  # each thread computes from just the panels it packs: nobody waits in between
         for t in prange(threads):
             _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
             first, last = t * units // threads, (t + 1) * units // threads
-            _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, first, last)
+            _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
     else:
         for t in prange(threads):
             _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
         for t in prange(threads):
             first, last = t * units // threads, (t + 1) * units // threads
-            _multiply_part(a, a_transposed, packed, bias, slope, out, out_transposed, first, last)
+            _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
 
 
 def _signature(number):
     matrix, flag = types.Array(number, 2, "C"), types.boolean
     vector, panels = types.Array(number, 1, "C"), types.Array(number, 3, "C")
-    return (matrix, flag, matrix, flag, vector, number, matrix, flag, panels, types.int64)
+    return (matrix, flag, matrix, flag, flag, vector, number, matrix, flag, panels, types.int64)
 
 
 GEMM = Compiled("matmul", _gemm, _signature)
@@ -174,4 +187,6 @@ def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, row
     width = PANEL_BYTES // a.itemsize
     packed = scratch((-(-columns // width), depth, width), a.dtype)
     threads = threads_for(rows * depth * columns // _MULTIPLY_ADDS)
-    GEMM[a.dtype](a, a_transposed, b, b_transposed, bias, a.dtype.type(slope), out, out_transposed, packed, threads)
+    direct = rows <= _FEW_ROWS and not b_transposed
+    slope = a.dtype.type(slope)
+    GEMM[a.dtype](a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 import threading
 
@@ -47,9 +48,7 @@ _ALIGNMENT = 64  # a cache line, and the widest vector
 
 def scratch(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Uninitialised, cache-line aligned memory, good until this thread's next call for the same type."""
-    count = 1
-    for extent in shape:
-        count *= extent
+    count = math.prod(shape)
     buffer = _scratch.buffers.get(dtype)
     if buffer is None or buffer.size < count:
         buffer = _scratch.buffers[dtype] = aligned_empty(max(count, 1 << 16), dtype)

@@ -3,7 +3,7 @@
     tile[i, j] = sum over k of A(i, k) * B[k, j]        i < ROWS, j < PANEL
 
 A(i, k) is the scalar at  a + row_offsets[i] + k * a_step  (bytes), so that rows, columns or gathered rows of
-any array can stand on the left. B is packed: PANEL consecutive numbers for each k. The tile lives in vector
+any array can stand on the left. B[k, :] are PANEL consecutive numbers at  b + k * b_step. The tile lives in vector
 registers for the whole loop: for each k, PANEL / lanes loads of B, ROWS broadcasts of A, and ROWS * PANEL /
 lanes fused multiply-adds that depend on nothing but their own accumulator (Goto and van de Geijn, 2008,
 "Anatomy of High-Performance Matrix Multiplication"). On a CPU with AVX-512 that is 24 multiply-adds for 10
@@ -40,13 +40,13 @@ def address(typingctx, array):
 
 
 @intrinsic
-def multiply_tile(typingctx, number, a, row_offsets, a_step, k, b, out, out_step):
+def multiply_tile(typingctx, number, a, row_offsets, a_step, k, b, b_step, out, out_step):
     """Write a tile of A @ B over `k` steps, for numbers of the type of `number`.
 
-    `a`, `b` and `out` are addresses; `row_offsets`, `a_step` and `out_step`, from one row of the tile to the next,
-    count bytes.
+    `a`, `b` and `out` are addresses; `row_offsets`, `a_step`, `b_step`, and `out_step` from one row of the tile to
+    the next, count bytes.
     """
-    signature = types.void(number, types.int64, row_offsets, *(types.int64,) * 5)
+    signature = types.void(number, types.int64, row_offsets, *(types.int64,) * 6)
     scalar = ir.FloatType() if number == types.float32 else ir.DoubleType()
     size = number.bitwidth // 8
     lanes = _VECTOR_BYTES // size
@@ -54,7 +54,7 @@ def multiply_tile(typingctx, number, a, row_offsets, a_step, k, b, out, out_step
     vector = ir.VectorType(scalar, lanes)
 
     def codegen(context, builder, signature, args):
-        _, a_now, offsets, step, count, b_now, out_now, out_stride = args
+        _, a_now, offsets, a_stride, count, b_now, b_stride, out_now, out_stride = args
         offsets = context.make_array(signature.args[2])(context, builder, offsets).data
         # fmuladd fuses where the CPU can and stays correct where it cannot.
         multiply_add = cgutils.get_or_insert_function(
@@ -87,8 +87,8 @@ def multiply_tile(typingctx, number, a, row_offsets, a_step, k, b, out, out_step
                 for j in range(vectors):
                     total = builder.call(multiply_add, [left, b_vectors[j], builder.load(sums[i][j])])
                     builder.store(total, sums[i][j])
-            builder.store(builder.add(a_at, step), a_cursor)
-            builder.store(builder.add(b_at, ir.Constant(_I64, PANEL_BYTES)), b_cursor)
+            builder.store(builder.add(a_at, a_stride), a_cursor)
+            builder.store(builder.add(b_at, b_stride), b_cursor)
 
         row_at = out_now
         for i in range(ROWS):
