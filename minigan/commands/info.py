@@ -36,10 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _facts() -> dict[str, Any]:
     current = backend.use("auto")
+    threads = backend.set_threads(None)  # loads numba, whose version is then known
     facts: dict[str, Any] = {
         "versions": versions(),
         "backend": current.name,
-        "threads": backend.set_threads(None),
+        "threads": threads,
         "cache folder": str(cache_directory("")),
     }
     for name in minigan_kernels.IMPLEMENTATIONS:
