@@ -20,10 +20,10 @@ from minigan_kernels.numba.cpu import vector_bytes
 
 # Starting a parallel region costs about 1 us with OpenMP, 39 us with workqueue and 115 us with TBB.
 _FASTEST_LAYERS_FIRST = ["omp", "tbb", "workqueue"]
-# How long an idle OpenMP thread spins (about 16 ns a count) before it sleeps. GNU's default, some 5 ms, is ruinous
-# when another program wants a core: the waiting thread burns the time that the working one needs (measured: a step of
-# 4.5 ms took 110 ms). This is longer than the gaps between kernels, and short enough to give way. Read by OpenMP when
-# the first kernel starts it.
+# How long an idle OpenMP thread spins (about 16 ns a count) before it sleeps. GNU's default of 300,000 is ruinous
+# when another program wants a core: the waiting thread burns the time that the working one needs. Measured beside one
+# busy process: a step that takes 4.5 ms took as long at 10,000 counts, 110 ms at 30,000, and more by default. This is
+# longer than the gaps between kernels, and short enough to give way. Read by OpenMP when the first kernel starts it.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # Numbers touched, below which a second thread costs more than it brings: starting one takes as long as 100,000 of them.
