@@ -7,6 +7,7 @@ covers the operations that take the time. This package stands on its own: it imp
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -67,11 +68,8 @@ def on_compile(say: Callable[[str], None]) -> None:
 
 def compile_seconds() -> float:
     """The seconds this process has spent compiling kernels, or loading what was compiled before."""
-    if unavailable("numba"):
-        return 0.0
-    from minigan_kernels import numba
-
-    return numba.Announcer.seconds
+    loaded = sys.modules.get("minigan_kernels.numba")  # not imported here: where it is not in use, there are none
+    return loaded.Announcer.seconds if loaded else 0.0
 
 
 def vector_bits() -> int:

@@ -91,7 +91,7 @@ class GAN:
         draw = random.generator(self.seed, f"latent/{purpose}", step).standard_normal(
             (count, self.latent_size), dtype=dtype.type
         )
-        return Tensor(backend.current().asarray(draw))
+        return Tensor(draw)
 
     def sample(self, latent: Any) -> Tensor:
         """What the generator makes of `latent` (count, latent_size), in use mode: running statistics, no dropout."""

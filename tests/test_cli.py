@@ -298,6 +298,11 @@ def test_a_bad_thread_count_in_the_environment_is_told(tmp_path):
         assert "MINIGAN_NUM_THREADS" in result.stderr
 
 
+def test_the_reference_kernels_do_not_ask_for_numba_threads(tmp_path):
+    result = minigan("train", "--kernels", "reference", "--quiet", *SMALL, cwd=tmp_path, MINIGAN_NUM_THREADS="many")
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize("reader", ["head -n 1", "true"])
 def test_a_reader_that_leaves_early_is_no_error(reader, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

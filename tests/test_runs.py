@@ -135,6 +135,10 @@ def test_a_folder_that_fails_to_fill_does_not_appear(tmp_path):
     with pytest.raises(OSError, match="full"):
         RunFolder(tmp_path / "run").create(fill)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OSError, match="full"):
+        RunFolder(tmp_path / "empty").create(fill)
+    assert list((tmp_path / "empty").iterdir()) == []
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError):
         RunFolder(tmp_path / "file").create(lambda draft: None)

@@ -43,7 +43,6 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-_ALIGNMENT = 64  # a cache line, and the widest vector
 
 
 def scratch(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from minigan import backend, ops, random
+from minigan import ops, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.data import Batches, Dataset
 from minigan.errors import UsageError
@@ -105,13 +104,12 @@ class DigitClassifier:
 
 def _cross_entropy(logits: Tensor, labels: np.ndarray) -> Tensor:
     """-mean log softmax(logits)[label]: logits (N, 10), labels (N,)."""
-    one_hot = Tensor(backend.current().asarray(np.eye(DIGITS, dtype=np.float32)[labels]))
+    one_hot = Tensor(np.eye(DIGITS, dtype=np.float32)[labels])
     return ops.mean(ops.logsumexp(logits) - ops.sum(logits * one_hot, axis=1))
 
 
 def _as_input(images: np.ndarray) -> Tensor:
-    values: Any = images.reshape(len(images), -1).astype(np.float32) / 255
-    return Tensor(backend.current().asarray(values))
+    return Tensor(images.reshape(len(images), -1).astype(np.float32) / 255)
 
 
 def _shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

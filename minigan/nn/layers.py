@@ -197,7 +197,7 @@ class Reshape(Module):
 
 
 def _parameter(values: np.ndarray) -> Parameter:
-    return Parameter(backend.current().asarray(values.astype(np.float32)))
+    return Parameter(values.astype(np.float32))
 
 
 def _require_counts(layer: str, **counts: int) -> None:

@@ -49,11 +49,17 @@ class RunFolder:
     def create(self, fill: Callable[[RunFolder], None]) -> None:
         """Make the folder with what `fill` writes into it; it appears whole or not at all.
 
-        Raises UsageError if there is something in its place; an empty folder is filled.
+        Raises UsageError if there is something in its place. An empty folder is filled where it is, for it may be a
+        mount point; should that fail, it is emptied again.
         """
         if self.path.exists():
             self._require_empty()
-            fill(self)
+            try:
+                fill(self)
+            except BaseException:
+                for name in (self.config, self.checkpoint):
+                    name.unlink(missing_ok=True)
+                raise
             return
         target = Path(os.path.abspath(self.path))  # has a name even where the path is "."
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +83,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keep other processes from training into this folder; raises UsageError if one does.
 
-        The lock goes with the process, however that ends. Where the platform has no such locks there is none.
+        The lock goes with the process, however that ends. Where there are no locks, none is taken.
         """
         if fcntl is None:
             yield
@@ -85,8 +91,10 @@ class RunFolder:
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise UsageError(f"another process is training into {self.path}; wait for it, or stop it.") from None
+            except OSError:
+                pass  # this file system has no locks
             yield
 
     def rewind(self, step: int) -> None:
@@ -98,10 +106,10 @@ class RunFolder:
         kept = [line for line in self._lines() if _is_row_until(line, step)]
         files.write_text(self.metrics, "".join(kept))
 
-    def append(self, rows: list[dict[str, Any]]) -> None:
-        """Add rows to the metrics, and see them to the disk."""
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row to the metrics, and see it to the disk."""
         with self.metrics.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -134,7 +134,7 @@ class Trainer:
                 raise NonFiniteError(f"step {step}: the {name.replace('_', ' ')} is {value}; {self._advice()}")
         self._unread.clear()
         if record:
-            self.folder.append([{"step": step, **metrics}])
+            self.folder.append({"step": step, **metrics})
         return metrics
 
     def _refuse_bad_gradient(self) -> None:
