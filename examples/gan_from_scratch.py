@@ -70,7 +70,7 @@ def main(steps: int, out: Path) -> None:
     generator.eval()  # batch norm by its running statistics: a sample no longer depends on its neighbours
     with mg.no_grad():
         samples = generator(noise()).numpy()
-    plots.save_png(out, plots.image_grid(plots.to_bytes(samples.reshape(-1, 28, 28), (-1, 1))))
+    plots.save_png(out, plots.image_grid(plots.to_bytes(samples.reshape(-1, 28, 28, 1), (-1, 1))))
     print(f"wrote {out}")
 
 

@@ -42,7 +42,8 @@ def draw(out: Path) -> None:
     axes = figure.subplots()
     for name, loss in mg.losses.LOSSES.items():
         # The losses are means over the batch: times its size gives the gradient of one example.
-        axes.plot(logits.numpy(), loss.generator_logit_grads(logits).numpy() * logits.size, label=name)
+        found = loss.generator_logit_grads(logits, logits * 0.0)  # relativistic losses compare with reals: at 0
+        axes.plot(logits.numpy(), found.numpy() * logits.size, label=name)
     axes.set(xlabel="logit of a generated picture", ylabel="gradient of the generator's loss")
     axes.grid(alpha=0.3)
     axes.legend()
@@ -50,13 +51,14 @@ def draw(out: Path) -> None:
     print(f"wrote {out}")
 
 
-def tables(name: str, loss: mg.losses.Minimax) -> float:
+def tables(name: str, loss: mg.losses.Loss) -> float:
     """Print the tables of both players; return the largest disagreement."""
-    zero = Tensor([0.0])  # the discriminator's loss is a sum of a real and a fake part: fix one, look at the other
+    zero = Tensor([0.0])  # what is compared or added to the logit that is looked at
+    samples = (lambda x: loss.generator(x, zero), lambda x: loss.generator_logit_grads(x, zero))
     real = (lambda x: loss.discriminator(x, zero), lambda x: loss.discriminator_logit_grads(x, zero)[0])
     fake = (lambda x: loss.discriminator(zero, x), lambda x: loss.discriminator_logit_grads(zero, x)[1])
     return max(
-        table(f"{name}: the generator, at D's logit of its fake", loss.generator, loss.generator_logit_grads),
+        table(f"{name}: the generator, at D's logit of its fake", *samples),
         table(f"{name}: the discriminator, at the logit of a real picture", *real),
         table(f"{name}: the discriminator, at the logit of a fake picture", *fake),
     )

@@ -13,7 +13,56 @@ def matmul(xp, a, b, transpose_a, transpose_b):
 
 def dense(xp, x, w, b, slope):
     """leaky(x @ w + b): x (M, K), w (K, N), b (N,); slope 1 leaves the sum as it is."""
-    y = x @ w + b
+    return _bent(xp, x @ w, b, slope)
+
+
+def conv2d(xp, x, w, b, slope, geometry, memo=None):
+    """leaky(cross-correlation of x with w, plus b): x (N, H, W, in), w (kh, kw, in, out), b (out,) or None.
+
+    y[n, i, j] = sum over taps (u, v) of padded x[n, i * down + u, j * across + v] @ w[u, v].
+    """
+    y = None
+    padded = _padded(xp, x, geometry)
+    for (u, v), window in _windows(geometry):
+        term = padded[window] @ w[u, v]
+        y = term if y is None else y + term
+    return _bent(xp, y, b, slope)
+
+
+def conv2d_input_grad(xp, g, w, b, slope, geometry, memo=None):
+    """leaky(the derivative of <g, conv2d(x, w)> in x, plus b): the transposed convolution.
+
+    g (N, out rows, out columns, out), w (kh, kw, in, out), b (in,) or None; gives (N, H, W, in).
+    """
+    (top, _), (left, _) = geometry.padding
+    height, width = geometry.size
+    padded = xp.zeros((g.shape[0], *geometry.padded, w.shape[2]), g.dtype)
+    for (u, v), window in _windows(geometry):
+        padded[window] += g @ w[u, v].T
+    return _bent(xp, padded[:, top : top + height, left : left + width], b, slope)
+
+
+def conv2d_weight_grad(xp, x, g, geometry):
+    """The derivative of <g, conv2d(x, w)> in w, (kh, kw, in, out)."""
+    padded = _padded(xp, x, geometry)
+    taps = [xp.tensordot(padded[window], g, ((0, 1, 2), (0, 1, 2))) for _, window in _windows(geometry)]
+    return xp.stack(taps).reshape(*geometry.kernel, x.shape[-1], g.shape[-1])
+
+
+def _padded(xp, x, geometry):
+    return xp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
+
+
+def _windows(geometry):
+    """For each tap (u, v) of the kernel, the part of the padded pictures that meets it."""
+    (rows, columns), (down, across) = geometry.out, geometry.stride
+    for u in range(geometry.kernel[0]):
+        for v in range(geometry.kernel[1]):
+            yield (u, v), (slice(None), slice(u, u + down * rows, down), slice(v, v + across * columns, across))
+
+
+def _bent(xp, y, b, slope):
+    y = y if b is None else y + b
     return y if slope == 1 else xp.where(y > 0, y, y * slope)
 
 
@@ -28,25 +77,26 @@ def gate_and_sum(xp, x, v, slope):
     return out, out.sum(axis=0)
 
 
-def batch_norm(xp, x, gamma, beta, eps):
-    """Normalise each column of x (rows, channels), scale by gamma and shift by beta: (y, mean, variance).
+def batch_norm(xp, x, gamma, beta, eps, slope):
+    """Normalise each column of x (rows, channels), scale by gamma, shift by beta, bend: (y, mean, variance).
 
     The variance is the biased one (divided by the number of rows), as in Ioffe and Szegedy, 2015, Algorithm 1.
     """
-    mean = x.mean(axis=0)
+    mean = x[0] + (x - x[0]).mean(axis=0)  # sums of what lies around 0 keep their digits, however large the mean is
     centred = x - mean
     variance = (centred * centred).mean(axis=0)
-    return centred / xp.sqrt(variance + eps) * gamma + beta, mean, variance
+    return _bent(xp, centred * (1 / xp.sqrt(variance + eps)) * gamma, beta, slope), mean, variance
 
 
-def batch_norm_grad(xp, g, x, gamma, mean, variance, eps):
+def batch_norm_grad(xp, g, x, gamma, beta, mean, variance, eps, slope):
     """The derivatives (dx, dgamma, dbeta) of <g, y> for y of `batch_norm`."""
     scale = 1 / xp.sqrt(variance + eps)
     xhat = (x - mean) * scale
-    dbeta = g.sum(axis=0)
-    dgamma = (g * xhat).sum(axis=0)
+    h = slope_gate(xp, xhat * gamma + beta, g, slope)
+    dbeta = h.sum(axis=0)
+    dgamma = (h * xhat).sum(axis=0)
     rows = x.shape[0]
-    return gamma * scale * (g - dbeta / rows - xhat * (dgamma / rows)), dgamma, dbeta
+    return gamma * scale * (h - dbeta / rows - xhat * (dgamma / rows)), dgamma, dbeta
 
 
 def adam(xp, p, gradients, bounds, m, v, first_bad, step, rate, beta1, beta2, eps):
@@ -89,4 +139,7 @@ def _note_bad(xp, first_bad, k, g, step):
     first_bad[k] = xp.where(bad_now, step, first_bad[k])  # decided on the device: nothing is read back
 
 
-KERNELS = (matmul, dense, slope_gate, gate_and_sum, batch_norm, batch_norm_grad, adam, sgd, rmsprop)
+KERNELS = (
+    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum,
+    batch_norm, batch_norm_grad, adam, sgd, rmsprop,
+)  # fmt: skip

@@ -1,12 +1,10 @@
 """Reverse-mode automatic differentiation: Tensor, primitive, grad, no_grad.
 
-An operation is written once: its forward on raw arrays, and for each differentiable input one vector-Jacobian
-product (VJP), which is itself built from operations. So `grad(..., create_graph=True)` gives derivatives that
-can be differentiated again, to any order.
+An operation is written once: its forward on raw arrays, and for each differentiable input one vector-Jacobian product
+(VJP), itself built from operations. So `grad(..., create_graph=True)` can be differentiated again, to any order.
 
-Each Tensor made by an operation remembers the operation and its inputs. Tensors are numbered as they are made,
-and an operation's inputs exist before its output: counting down from the loss is a topological order. See
-Baydin et al., 2018, "Automatic Differentiation in Machine Learning: a Survey", section 3.2.
+Each Tensor made by an operation remembers the operation and its inputs. Tensors are numbered as they are made, and
+inputs exist before outputs: counting down from the loss is a topological order (Baydin et al., 2018, section 3.2).
 """
 
 from __future__ import annotations
@@ -24,7 +22,6 @@ from minigan import backend
 _rooms = backend.by_type  # looked up here, for every operation, without a call
 _numbers = itertools.count()
 _recording = True
-
 
 if TYPE_CHECKING:
 
@@ -120,14 +117,14 @@ def primitive(
     """Make an operation on Tensors of a forward on raw arrays, `forward(backend, *arrays, **static)`.
 
     Positional arguments are differentiable (Tensors, arrays, or Python numbers, which stay constants); keyword
-    arguments are static. The derivatives are given in one of two ways, built from operations on Tensors:
-    `vjps`, one `vjp(g, y, *inputs, **static)` for each positional argument, None where the derivative is zero;
-    or `joint(g, y, *inputs, wanted, **static)`, which returns all of them and may share work among them.
+    arguments are static. The derivatives are built from operations on Tensors: `vjps`, one
+    `vjp(g, y, *inputs, **static)` for each positional argument, None where the derivative is zero; or
+    `joint(g, y, *inputs, wanted, **static)`, which returns all of them and may share work among them.
 
-    A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for its derivative.
-    A derivative that computes on raw arrays needs a `composite`: the same operation written in differentiable
-    ones, which serves whenever a graph of the derivative is asked for. A forward that returns a `view` of its input
-    is given a copy of a Parameter: what changes it must not change results that were computed from it.
+    A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for its derivative. A
+    derivative on raw arrays needs a `composite`: the same operation written in differentiable ones, which serves when a
+    graph of the derivative is asked for. A forward that returns a `view` of its input is given a copy of a Parameter:
+    what changes it must not change results that were computed from it.
     """
 
     def decorate(forward: Callable) -> Callable[..., Tensor]:
@@ -196,26 +193,31 @@ def no_grad() -> recording:
     return recording(False)
 
 
-def grad(loss: Tensor, wrt: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
+def grad(loss: Tensor, wrt: Sequence[Tensor], *, create_graph: bool = False, keep_graph: bool = True) -> list[Tensor]:
     """The gradients of the scalar `loss` with respect to each Tensor of `wrt`; nothing else is touched.
 
-    Only the paths from `loss` to `wrt` are visited; a Tensor that does not lead to `loss` has gradient zero.
-    With `create_graph` the gradients can be differentiated in turn. Raises ValueError if `loss` has more than one
-    element, RuntimeError if a Parameter changed after the loss was computed from it.
+    Only the paths from `loss` to `wrt` are visited; other Tensors have gradient zero. With `create_graph` the gradients
+    can be differentiated in turn. Without `keep_graph` the paths are taken apart on the way, to free memory early.
+    Raises ValueError if `loss` has more than one element, RuntimeError if a Parameter changed since it was used.
     """
     if loss.size != 1:
         raise ValueError(f"grad needs a loss of one element, got shape {loss.shape}; take its sum or mean first")
-    return vjp(loss, wrt, Tensor(backend.of(loss.data).xp.ones_like(loss.data)), create_graph=create_graph)
+    ones = backend.of(loss.data).xp.ones_like(loss.data)
+    return vjp(loss, wrt, Tensor(ones), create_graph=create_graph, keep_graph=keep_graph)
 
 
-def vjp(y: Tensor, wrt: Sequence[Tensor], cotangent: Tensor, *, create_graph: bool = False) -> list[Tensor]:
+def vjp(
+    y: Tensor, wrt: Sequence[Tensor], cotangent: Tensor, *, create_graph: bool = False, keep_graph: bool = True
+) -> list[Tensor]:
     """The gradients of <cotangent, y> with respect to each Tensor of `wrt`; see `grad`."""
     if cotangent.shape != y.shape:
         raise ValueError(f"the cotangent has shape {cotangent.shape}, but y has shape {y.shape}")
     targets = set(wrt)
     cotangents = {y: cotangent}
     with recording(create_graph):
-        for node, wanted in reversed(_path(y, targets)):
+        path = _path(y, targets)
+        while path:
+            node, wanted = path.pop()
             g = cotangents.get(node) if node in targets else cotangents.pop(node, None)
             if g is None:
                 continue  # only rules whose derivative is zero lead here
@@ -226,7 +228,9 @@ def vjp(y: Tensor, wrt: Sequence[Tensor], cotangent: Tensor, *, create_graph: bo
                     raise _wrong_shape(gx, x, node)
                 before = cotangents.get(x)
                 cotangents[x] = gx if before is None else before + gx
-    return [cotangents[x] if x in cotangents else _zeros_like(x) for x in wrt]
+            if not keep_graph:
+                node.parents = node.saved = ()
+    return [cotangents[x] if x in cotangents else Tensor(backend.of(x.data).xp.zeros_like(x.data)) for x in wrt]
 
 
 def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
@@ -239,6 +243,8 @@ def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
                 waiting.append(x)
     path, leads_to_target = [], set(targets)
     for node in sorted(seen, key=_number):
+        if node.rule is not None and not node.parents:
+            raise RuntimeError("an earlier gradient took this graph apart; ask for that one with keep_graph=True")
         if node.parents:
             wanted = [x in leads_to_target for x in node.parents]
             if True in wanted:
@@ -252,8 +258,9 @@ _number = operator.attrgetter("number")
 
 def _pull_back(node: Any, g: Tensor, wanted: list[bool]) -> Sequence[Tensor | None]:
     if node.stamp is not None and node.stamp != sum(x.version for x in node.parents if isinstance(x, Tensor)):
+        name = node.rule.name
         raise RuntimeError(
-            f"a Parameter that {node.rule.name} used has changed since; compute the loss again before its gradient"
+            f"a Parameter that {name} used has changed since; compute the loss again before its gradient"
         )
     try:
         return node.rule.pull_back(g, node, wanted)
@@ -291,7 +298,3 @@ def _lifted(x: Any) -> Any:
 def _in_operation(name: str, inputs: Sequence[Any]) -> str:
     shapes = ", ".join(str(tuple(x.shape)) if hasattr(x, "shape") else str(x) for x in inputs)
     return f"operation {name} with inputs of shapes {shapes}"
-
-
-def _zeros_like(x: Tensor) -> Tensor:
-    return Tensor(backend.of(x.data).xp.zeros_like(x.data))

@@ -9,6 +9,7 @@ import numpy as np
 
 import minigan_kernels
 from minigan.errors import UsageError, did_you_mean
+from minigan_kernels.aligned import aligned_zeros
 
 FLOATS = ("float32", "float64")
 _FLOAT_TYPES = frozenset(map(np.dtype, FLOATS))
@@ -73,6 +74,10 @@ class Backend:
     def asarray(self, values: Any, dtype: str | None = None) -> Any:
         """`values` (host numbers or an array of this library) as an array of this library."""
         return self.xp.asarray(values, dtype=dtype)
+
+    def zeros(self, count: int, dtype: np.dtype) -> Any:
+        """A vector of `count` zeros that starts on a cache line."""
+        return aligned_zeros((count,), dtype) if self.xp is np else self.xp.zeros(count, dtype=str(dtype))
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """A copy of `array` on the host; waits for the device."""

@@ -17,15 +17,32 @@ from minigan import backend, random
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.losses import NonSaturating
-from minigan.nn import BatchNorm, Dense, LeakyReLU, Module, Sequential, Tanh
+from minigan.nn import (
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Flatten,
+    LeakyReLU,
+    Module,
+    ReLU,
+    Reshape,
+    Sequential,
+    Tanh,
+    init,
+)
 from minigan.optim import Adam
 
 RATE, BETA1 = 2e-4, 0.5
 
 _SLOPE = 0.2
-_ROUNDS = 12
-_UNTIMED_STEPS = 5  # after each change of turn: threads wake, caches fill
+_FEWEST_ROUNDS, _MOST_ROUNDS = 5, 12
+_UNTIMED_STEPS, _UNTIMED_SECONDS = 5, 0.5  # at most, after each change of turn: threads wake, caches fill
 _WARM_UP_SHARE = 0.1  # of the timed seconds
+_DCGAN_NORM: dict[str, Any] = {"momentum": 0.9, "eps": 1e-5}
+_DCGAN_WEIGHTS: dict[str, Any] = {"initializer": init.dcgan_normal}
+# A kernel of 4 x 4 with these halves a picture, or doubles it.
+_TIMES_TWO: dict[str, Any] = {"stride": 2, "padding": 1, **_DCGAN_WEIGHTS}
 
 
 def toy(dtype: str = "float32") -> tuple[GAN, Any]:
@@ -55,7 +72,47 @@ def mlp(dtype: str = "float32") -> tuple[GAN, Any]:
     return _game(generator, discriminator, rng.uniform(-1, 1, (64, 784)), latent_size=100, dtype=dtype)
 
 
-NETWORKS: dict[str, Callable[..., tuple[GAN, Any]]] = {"toy": toy, "mlp": mlp}
+def dcgan28(dtype: str = "float32") -> tuple[GAN, Any]:
+    """Grey images of 28 x 28, batch 64. G: dense to 7 x 7 x 128, up to 14 x 14 x 64, up to 28 x 28. D: the way back."""
+    rng = random.generator(0, "bench/dcgan28")
+    generator = Sequential(
+        Dense(100, 7 * 7 * 128, rng, **_DCGAN_WEIGHTS), BatchNorm(7 * 7 * 128, **_DCGAN_NORM), LeakyReLU(_SLOPE),
+        Reshape(7, 7, 128),
+        ConvTranspose2d(128, 64, 4, rng, **_TIMES_TWO), BatchNorm(64, **_DCGAN_NORM), LeakyReLU(_SLOPE),
+        ConvTranspose2d(64, 1, 4, rng, **_TIMES_TWO), Tanh(),
+    )  # fmt: skip
+    discriminator = Sequential(
+        Conv2d(1, 64, 4, rng, **_TIMES_TWO), LeakyReLU(_SLOPE),
+        Conv2d(64, 128, 4, rng, **_TIMES_TWO), BatchNorm(128, **_DCGAN_NORM), LeakyReLU(_SLOPE),
+        Flatten(), Dense(7 * 7 * 128, 1, rng, **_DCGAN_WEIGHTS),
+    )  # fmt: skip
+    return _game(generator, discriminator, rng.uniform(-1, 1, (64, 28, 28, 1)), latent_size=100, dtype=dtype)
+
+
+def dcgan64(dtype: str = "float32") -> tuple[GAN, Any]:
+    """Colour images of 64 x 64, batch 64: Radford et al., 2016, figure 1, with 64 to 512 channels, half of theirs."""
+    rng = random.generator(0, "bench/dcgan64")
+    whole: dict[str, Any] = {"bias": False, **_DCGAN_WEIGHTS}  # a kernel as large as its picture
+    times_two: dict[str, Any] = {"bias": False, **_TIMES_TWO}
+    generator = Sequential(
+        Reshape(1, 1, 100),
+        ConvTranspose2d(100, 512, 4, rng, **whole), BatchNorm(512, **_DCGAN_NORM), ReLU(),
+        ConvTranspose2d(512, 256, 4, rng, **times_two), BatchNorm(256, **_DCGAN_NORM), ReLU(),
+        ConvTranspose2d(256, 128, 4, rng, **times_two), BatchNorm(128, **_DCGAN_NORM), ReLU(),
+        ConvTranspose2d(128, 64, 4, rng, **times_two), BatchNorm(64, **_DCGAN_NORM), ReLU(),
+        ConvTranspose2d(64, 3, 4, rng, **times_two), Tanh(),
+    )  # fmt: skip
+    discriminator = Sequential(
+        Conv2d(3, 64, 4, rng, **times_two), LeakyReLU(_SLOPE),
+        Conv2d(64, 128, 4, rng, **times_two), BatchNorm(128, **_DCGAN_NORM), LeakyReLU(_SLOPE),
+        Conv2d(128, 256, 4, rng, **times_two), BatchNorm(256, **_DCGAN_NORM), LeakyReLU(_SLOPE),
+        Conv2d(256, 512, 4, rng, **times_two), BatchNorm(512, **_DCGAN_NORM), LeakyReLU(_SLOPE),
+        Conv2d(512, 1, 4, rng, **whole), Flatten(),
+    )  # fmt: skip
+    return _game(generator, discriminator, rng.uniform(-1, 1, (64, 64, 64, 3)), latent_size=100, dtype=dtype)
+
+
+NETWORKS: dict[str, Callable[..., tuple[GAN, Any]]] = {"toy": toy, "mlp": mlp, "dcgan28": dcgan28, "dcgan64": dcgan64}
 """Each makes (a fresh GAN, a batch of real data for it); the same at every call."""
 
 
@@ -69,7 +126,7 @@ def build(name: str, dtype: str = "float32") -> tuple[GAN, Any]:
 
 
 def measure(names: Iterable[str], *, seconds: float = 3.0) -> dict[str, dict[str, float]]:
-    """Milliseconds per training step of each named network, from about `seconds` of timed steps for each.
+    """Milliseconds per training step of each named network, from about `seconds` of timed steps (at least 5) for each.
 
     Gives for each name "median_ms", "q1_ms" and "q3_ms" (the quartiles) and "steps", the number of steps timed.
     Compilation and the first steps are not counted.
@@ -89,20 +146,23 @@ def timed_rounds(
     """The duration in seconds of calls of each step, in rounds in which each has a turn.
 
     Taking turns spreads whatever else the machine does evenly over all of them. Each turn starts with `pause`
-    seconds of sleep, in which the spinning threads of the one before come to rest, and some untimed calls.
+    seconds of sleep, in which the spinning threads of the one before come to rest, and some untimed calls. Slow steps
+    get fewer rounds and untimed calls, so that the whole takes not much longer than `seconds` for each of them.
     """
     if not 0 < seconds < math.inf:
         raise UsageError(f"the seconds to measure for must be a number above 0, not {seconds}.")
-    for step in steps.values():
+    lasts: dict[str, float] = {}
+    for name, step in steps.items():
         step()  # compiles
-        _call_for(step, seconds * _WARM_UP_SHARE)
+        lasts[name] = max(min(_call_for(step, seconds * _WARM_UP_SHARE)), 1e-9)  # a coarse clock may say 0
+    rounds = _within(_FEWEST_ROUNDS, seconds / max(lasts.values(), default=1.0), _MOST_ROUNDS)
     times: dict[str, list[list[float]]] = {name: [] for name in steps}
-    for turn in range(_ROUNDS):
+    for turn in range(rounds):
         for name in _rotated(list(steps), turn):
             time.sleep(pause)
-            for _ in range(_UNTIMED_STEPS):
+            for _ in range(_within(0, _UNTIMED_SECONDS / lasts[name], _UNTIMED_STEPS)):
                 steps[name]()
-            times[name].append(_call_for(steps[name], seconds / _ROUNDS))
+            times[name].append(_call_for(steps[name], seconds / rounds))
     return times
 
 
@@ -146,6 +206,10 @@ def _call_for(step: Callable[[], Any], seconds: float) -> list[float]:
         durations.append(now - before)
         before = now
     return durations
+
+
+def _within(least: int, count: float, most: int) -> int:
+    return max(least, min(most, int(count)))
 
 
 def _rotated(items: list[str], places: int) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from minigan import __version__
-from minigan.commands import bench, evaluate, info, list_recipes, sample, train
+from minigan.commands import bench, evaluate, gradcheck, info, list_recipes, sample, train
 from minigan.commands.options import FAILED, INTERRUPTED, WRONG_USE
 from minigan.errors import MiniganError, UsageError, did_you_mean
 
@@ -22,6 +22,7 @@ COMMANDS = {
     "sample": sample,
     "evaluate": evaluate,
     "recipes": list_recipes,
+    "gradcheck": gradcheck,
     "bench": bench,
     "info": info,
 }

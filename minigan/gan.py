@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from minigan import backend, random
 from minigan.autodiff import Tensor, grad, no_grad
+from minigan.average import Average
 from minigan.losses import Loss
 from minigan.nn import BatchNorm, Module
 from minigan.ops import concatenate
 from minigan.optim import Optimizer
+from minigan.penalties import Penalty
 from minigan.state import require_fit
 
 
@@ -19,7 +22,12 @@ class GAN:
     """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
 
     generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
-    standard normal draws, a pure function of (seed, purpose, step).
+    standard normal draws, a pure function of (seed, purpose, step). With `average` above 0 the samples come from the
+    moving average of the generator with that decay a step.
+
+    With a `penalty` (see minigan.penalties) the discriminator minimises its loss + penalty_weight * penalty. With
+    `penalty_every` k it is computed at every k-th step only, beginning with the first, and weighs k times as much
+    there (Karras et al., 2020, appendix B). Raises ValueError if k is not a whole number of at least 1.
     """
 
     def __init__(
@@ -32,13 +40,28 @@ class GAN:
         *,
         latent_size: int,
         seed: int = 0,
+        average: float = 0.0,
+        penalty: Penalty | None = None,
+        penalty_weight: float = 10.0,
+        penalty_every: int = 1,
     ) -> None:
+        if not isinstance(penalty_every, int) or penalty_every < 1:
+            raise ValueError(f"penalty_every is {penalty_every!r}, expected 1 for every step, 2 for every second, ...")
         self.generator, self.discriminator, self.loss = generator, discriminator, loss
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.latent_size, self.seed = latent_size, seed
         self.step = 0
+        self.average = Average(generator, average) if average else None
+        self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
         self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
+        if penalty is not None and not self._judge_together:
+            warnings.warn(
+                "the discriminator has batch norm, so its score of one example depends on all others, but a gradient "
+                "penalty constrains its slope at each example alone; leave batch norm out of the discriminator, or the "
+                "penalty out of the game",
+                stacklevel=2,
+            )
 
     def train_step(self, real: Any) -> dict[str, Tensor]:
         """One step of the discriminator and one of the generator, on a batch of real data.
@@ -46,25 +69,38 @@ class GAN:
         As in Algorithm 1 with k = 1, except that both players see the same fakes: that spares the generator a
         second pass, and each player's gradient keeps its expectation. Returns scalars on the device, which nothing
         has read yet: "discriminator_loss", "generator_loss", "real_score" = mean D(x), "fake_score" = mean D(G(z)),
-        the scores as the discriminator gave them before its update.
+        the scores as the discriminator gave them before its update; with a penalty also "penalty", without its
+        weight, at the steps that compute it. The loss of the discriminator is without the penalty.
         """
         real = real if isinstance(real, Tensor) else Tensor(real)
         fake = self.generator(self.latent(len(real), "train", self.step))
-        metrics = self._update_discriminator(real, fake) | self._update_generator(fake)
+        metrics = self._update_discriminator(real, fake) | self._update_generator(real, fake)
         self.step += 1
+        if self.average:
+            self.average.update(self.step)
         return metrics
 
     def _update_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Descend the discriminator's loss. No gradient goes through G: it is not asked for."""
         logits = self._judge(real, fake)
         loss = self.loss.discriminator(*logits)
-        self.discriminator_optimizer.step(grad(loss, self.discriminator_optimizer.parameters))
-        return {"discriminator_loss": Tensor(loss), "real_score": _score(logits[0]), "fake_score": _score(logits[1])}
+        report = {"discriminator_loss": Tensor(loss), "real_score": _score(logits[0]), "fake_score": _score(logits[1])}
+        if self.penalty is not None and self.step % self.penalty_every == 0:
+            draws = random.generator(self.seed, "penalty", self.step)
+            penalty = self.penalty(self.discriminator, real, fake, draws)
+            report["penalty"] = Tensor(penalty)
+            loss = loss + penalty * (self.penalty_weight * self.penalty_every)
+        self.discriminator_optimizer.step(grad(loss, self.discriminator_optimizer.parameters, keep_graph=False))
+        return report
 
-    def _update_generator(self, fake: Tensor) -> dict[str, Tensor]:
+    def _update_generator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Descend the generator's loss. D's weights get no gradient: it is not asked for."""
-        loss = self.loss.generator(self.discriminator(fake))
-        self.generator_optimizer.step(grad(loss, self.generator_optimizer.parameters))
+        if self.loss.relative:
+            real_logits, fake_logits = self._judge(real, fake)
+            loss = self.loss.generator(fake_logits, real_logits)
+        else:
+            loss = self.loss.generator(self.discriminator(fake))
+        self.generator_optimizer.step(grad(loss, self.generator_optimizer.parameters, keep_graph=False))
         return {"generator_loss": Tensor(loss)}  # a new Tensor: the loss itself would keep the whole graph in memory
 
     def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,12 +130,13 @@ class GAN:
         return Tensor(draw)
 
     def sample(self, latent: Any) -> Tensor:
-        """What the generator makes of `latent` (count, latent_size), in use mode: running statistics, no dropout."""
-        before = [(module, module.training) for module in self.generator.modules()]
-        self.generator.eval()
+        """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""
+        generator = self.average.network if self.average else self.generator
+        before = [(module, module.training) for module in generator.modules()]
+        generator.eval()
         try:
             with no_grad():
-                return self.generator(latent)
+                return generator(latent)
         finally:
             for module, training in before:
                 module.training = training
@@ -119,13 +156,14 @@ class GAN:
             part.load_state({name.removeprefix(f"{prefix}."): state[name] for name in names})
         self.step = int(state["step"])
 
-    def _parts(self) -> dict[str, Module | Optimizer]:
-        return {
+    def _parts(self) -> dict[str, Module | Optimizer | Average]:
+        parts: dict[str, Module | Optimizer | Average] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
+        return parts if self.average is None else parts | {"generator_average": self.average}
 
 
 def _score(logits: Tensor) -> Tensor:

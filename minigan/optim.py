@@ -40,7 +40,7 @@ class Optimizer:
         self._backend = backend.of(self.parameters[0].data)
         self._token = object()  # marks the parameters as ours without keeping this optimiser alive
         self._move_into_one_buffer()
-        self.moments = {slot: self._backend.xp.zeros_like(self._flat) for slot in self.slots}
+        self.moments = {slot: self._backend.zeros(self._flat.size, self._flat.dtype) for slot in self.slots}
         self._first_bad = self._backend.xp.full(len(self.parameters), -1, dtype="int64")
 
     def _move_into_one_buffer(self) -> None:
@@ -49,7 +49,7 @@ class Optimizer:
             bounds.append((start, start + p.size))
             start += -(-p.size // _ALIGNMENT) * _ALIGNMENT
         self._bounds = np.array(bounds, np.int64)
-        self._flat = self._backend.xp.zeros(start, dtype=str(self.parameters[0].dtype))
+        self._flat = self._backend.zeros(start, self.parameters[0].dtype)
         for p, (first, last) in zip(self.parameters, bounds, strict=True):
             self._flat[first:last] = p.data.reshape(-1)
             p.data = self._flat[first:last].reshape(p.shape)
@@ -67,7 +67,7 @@ class Optimizer:
         self.steps += 1
         self._update([g.data for g in gradients])
         for p in self.parameters:
-            p.version += 1
+            p.changed()
 
     def _update(self, gradients: list[Any]) -> None:
         raise NotImplementedError

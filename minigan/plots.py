@@ -16,12 +16,12 @@ _MIN_HEIGHT = 480  # a small grid is enlarged by a whole factor to at least this
 
 
 def image_grid(images: np.ndarray) -> np.ndarray:
-    """`images` (N, H, W) uint8 as one picture, row by row in a near-square grid on white."""
-    count, height, width = images.shape
+    """`images` (N, H, W, C) uint8 as one picture (height, width, C), row by row in a near-square grid on white."""
+    count, height, width, channels = images.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     cell_height, cell_width = height + _MARGIN, width + _MARGIN
-    grid = np.full((rows * cell_height + _MARGIN, columns * cell_width + _MARGIN), 255, np.uint8)
+    grid = np.full((rows * cell_height + _MARGIN, columns * cell_width + _MARGIN, channels), 255, np.uint8)
     for i, image in enumerate(images):
         top, left = _MARGIN + i // columns * cell_height, _MARGIN + i % columns * cell_width
         grid[top : top + height, left : left + width] = image
@@ -36,11 +36,11 @@ def to_bytes(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:
-    """Write a grey picture (H, W) uint8 as PNG, atomically."""
+    """Write a picture (H, W, C) uint8, grey (C = 1) or RGB (C = 3), as PNG, atomically."""
     from PIL import Image  # comes with matplotlib; imported late because it takes a moment
 
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG")
+        Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(temporary, format="PNG")
 
 
 def save_film(path: Path, frames: Sequence[Path], milliseconds: int = 150) -> None:
@@ -49,7 +49,10 @@ def save_film(path: Path, frames: Sequence[Path], milliseconds: int = 150) -> No
 
     def picture(frame: Path) -> Image.Image:
         with Image.open(frame) as opened:
-            return opened.copy()
+            if opened.mode == "L":
+                return opened.copy()
+            # Each frame in its own best 256 colours, dithered; Pillow alone would leave bands of one colour.
+            return opened.quantize(palette=opened.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
 
     durations = [milliseconds] * (len(frames) - 1) + [_REST_MILLISECONDS]
     following = (picture(frame) for frame in frames[1:])  # one at a time, for there may be thousands

@@ -1,13 +1,20 @@
-"""Small runs for tests: tiny networks on the embedded digits, a second or less each."""
+"""Small runs for tests: tiny networks on the embedded digits or on pictures, a second or less each."""
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from minigan import cli
+from minigan.data import ImageShape
+from minigan.nn import Dense, Flatten, LeakyReLU, Module, Reshape, Sequential, Tanh
+from minigan.recipes.recipe import Recipe, Settings
 
 SMALL = [
     "--steps", "20", "--sample-every", "10", "--checkpoint-every", "5",
@@ -39,3 +46,36 @@ def minigan(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
     process = start_minigan(*arguments, cwd=cwd, **environment)
     out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def _colour_networks(s: Settings, shape: ImageShape, rng: np.random.Generator) -> tuple[Module, Module]:
+    if shape[0] != shape[1]:
+        raise ValueError(f"its pictures are square, not {shape[0]} x {shape[1]}; name a folder of pictures, not of IDX")
+    pixels = math.prod(shape)
+    generator = Sequential(Dense(s["latent_size"], pixels, rng), Reshape(*shape), Tanh())
+    return generator, Sequential(Flatten(), Dense(pixels, 8, rng), LeakyReLU(0.2), Dense(8, 1, rng))
+
+
+COLOUR = Recipe(
+    name="colour",
+    summary="a recipe for tests, whose networks take and make pictures (batch, H, W, C)",
+    networks=_colour_networks,
+    settings={
+        "latent_size": 4, "batch_size": 4, "rate": 1e-3, "beta1": 0.5, "loss": "non-saturating",
+        "image_size": 6, "channels": 3,
+    },
+    steps=20,
+    value_range=(-1.0, 1.0),
+    image_shape=(6, 6, 3),
+    flat=False,
+)  # fmt: skip
+
+
+def write_photos(folder: Path, count: int = 12) -> Path:
+    """`folder` with colour pictures of two sizes in it, half of them in a folder within."""
+    rng = np.random.default_rng(count)
+    (folder / "more").mkdir(parents=True)
+    for i in range(count):
+        pixels = rng.integers(0, 256, (9, 7 + i % 2 * 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / ("more" if i % 2 else ".") / f"{i:02d}.png")
+    return folder

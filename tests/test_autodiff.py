@@ -135,19 +135,43 @@ def test_only_the_asked_for_paths_are_visited(monkeypatch: pytest.MonkeyPatch) -
     assert visited == [("sum", (True,)), ("multiply", (False, True)), ("tanh", (True,))]
 
 
-def test_hand_derived_and_composed_derivatives_of_batch_norm_agree(kernels: str, make_rng) -> None:
+@pytest.mark.parametrize("slope", [1.0, 0.2, 0.0, -0.5])
+def test_hand_derived_and_composed_derivatives_of_batch_norm_agree(kernels: str, slope: float, make_rng) -> None:
     rng = make_rng()
     leaves = [Tensor(rng.standard_normal(s)) for s in ((8, 5), (5,), (5,))]
     g = Tensor(rng.standard_normal((8, 5)))
-    y = ops.batch_norm(*leaves, eps=1e-3)
+    y = ops.batch_norm(*leaves, eps=1e-3, slope=slope)
     by_hand = vjp(y, leaves, g)
     composed = vjp(y, leaves, g, create_graph=True)
-    formula = vjp(ops.norm._batch_norm_composite(*leaves, eps=1e-3), leaves, g)
+    formula = vjp(ops.norm._batch_norm_composite(*leaves, eps=1e-3, slope=slope), leaves, g)
     for one, two, three in zip(by_hand, composed, formula, strict=True):
         np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(one.numpy(), three.numpy(), rtol=1e-12, atol=1e-13)
         assert one.rule is None
         assert two.rule is not None
+
+
+@pytest.mark.parametrize("slope", [0.2, 0.0, -0.5])
+@pytest.mark.parametrize("shape", [(8, 5), (2, 3, 4, 5), (1, 5)])
+def test_batch_norm_bent_in_its_own_pass_equals_two_passes(kernels: str, shape, slope: float, make_rng) -> None:
+    """Values to the bit, derivatives of first and second order up to rounding."""
+    rng = make_rng()
+    leaves = [Tensor(rng.standard_normal(s)) for s in (shape, (5,), (5,))]
+    g = Tensor(rng.standard_normal(shape))
+    fused = ops.batch_norm(*leaves, eps=1e-3, slope=slope)
+    separate = ops.leaky_relu(ops.batch_norm(*leaves, eps=1e-3), slope=slope)
+    assert (fused.numpy() < 0).any() == (slope > 0)
+    np.testing.assert_array_equal(fused.numpy(), separate.numpy())
+    for one, two in zip(fused.saved, separate.parents[0].saved, strict=True):
+        np.testing.assert_array_equal(one, two)
+    found = []
+    for y in (fused, separate):
+        first = vjp(y, leaves, g, create_graph=True)
+        squares = ops.sum(first[0] * first[0]) + ops.sum(first[1] * first[1]) + ops.sum(first[2] * first[2])
+        found.append([*vjp(y, leaves, g), *first, *grad(squares, [*leaves, g])])
+    assert shape == (1, 5) or found[0][-4].numpy().any()
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-11, atol=1e-11)
 
 
 def test_gradients_carry_a_graph_only_when_asked() -> None:
@@ -358,7 +382,7 @@ def _without_collector() -> Iterator[None]:
 @pytest.mark.usefixtures("_without_collector")
 def test_graphs_are_freed_without_the_collector(kernels: str) -> None:
     x = Parameter(np.ones((4, 3)))
-    hidden = ops.batch_norm(ops.tanh(x), ops.sum(x, axis=0), x[0], eps=1e-3)
+    hidden = ops.batch_norm(ops.tanh(x), ops.sum(x, axis=0), x[0], eps=1e-3, slope=0.2)
     loss = ops.sum(hidden * hidden)
     (first,) = grad(loss, [x], create_graph=True)
     (second,) = grad(ops.sum(first * first), [x])
@@ -382,3 +406,31 @@ def test_grad_of_a_failed_operation_leaves_no_garbage() -> None:
 
 def test_a_loss_of_nothing_trainable_is_fine() -> None:
     assert mg.grad(_leaf(1.0), []) == []
+
+
+def test_a_graph_that_is_not_kept_gives_the_same_gradients_and_its_memory_back(kernels: str) -> None:
+    x, w = Tensor(np.linspace(-1, 2, 12).reshape(4, 3)), Tensor(np.ones((3, 2)))
+
+    def loss_and_hidden() -> tuple[Tensor, weakref.ref]:
+        hidden = ops.tanh(x @ w)
+        return ops.sum(hidden * hidden), weakref.ref(hidden)
+
+    kept, hidden = loss_and_hidden()
+    expected = grad(kept, [x, w])
+    assert hidden() is not None
+    loss, hidden = loss_and_hidden()
+    found = grad(loss, [x, w], keep_graph=False)
+    assert hidden() is None
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+    with pytest.raises(RuntimeError, match="took this graph apart"):
+        grad(loss, [x])
+    with pytest.raises(RuntimeError, match="took this graph apart"):
+        grad(loss * 2.0, [w])
+
+
+def test_what_leads_nowhere_stays_whole_when_a_graph_is_taken_apart() -> None:
+    x, w = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    fake = x * x
+    grad(ops.sum(fake * w), [w], keep_graph=False)  # like the discriminator's step: x is not asked for
+    np.testing.assert_array_equal(grad(ops.sum(fake), [x])[0].numpy(), [2.0, 4.0])

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SMALL, minigan, train_small
+from PIL import Image
+from runs import COLOUR, SMALL, minigan, train_small, write_photos
 
-from minigan import cli
+from minigan import cli, recipes
 from minigan.training import RunFolder
 
 
@@ -110,7 +111,133 @@ def test_pictures_of_another_size_train(capsys, tmp_path):
     assert cli.main(["sample", "run", "--n", "3", "--out", "three.npz"]) == 0
     assert np.load("three.npz")["images"].shape == (3, 9, 7)
     assert cli.main(["evaluate", "run", "--quiet"]) == 2
-    assert "28 x 28" in capsys.readouterr().err
+    assert "28 x 28 grey" in capsys.readouterr().err
+
+
+@pytest.fixture
+def colour(monkeypatch, tmp_path) -> list[str]:
+    """Arguments that train the recipe of tests on a folder of colour pictures."""
+    monkeypatch.setitem(recipes.RECIPES, COLOUR.name, COLOUR)
+    write_photos(tmp_path / "photos")
+    return ["train", "colour", "--data-dir", "photos", "--out", "run", "--quiet", "--sample-every", "10"]
+
+
+def test_colour_from_a_folder_to_a_film(colour, capsys):
+    assert cli.main(colour) == 0
+    recorded = json.loads(Path("run/config.json").read_text())
+    assert recorded["data"]["image_shape"] == [6, 6, 3]
+    assert recorded["data"]["images"] == 12
+    assert recorded["strict"] is False
+    for path in ("run/samples/step_000020.png", "run/samples.gif"):
+        with Image.open(path) as picture:
+            picture.seek(getattr(picture, "n_frames", 1) - 1)
+            pixels = np.asarray(picture.convert("RGB"))
+        assert pixels.shape == (528, 528, 3)  # 8 by 8 pictures of 6 and a margin of 2, enlarged 8 times
+        assert (pixels.min(axis=2) != pixels.max(axis=2)).mean() > 0.3
+    assert cli.main(["sample", "run", "--n", "5", "--out", "five.npz"]) == 0
+    assert cli.main(["sample", "run", "--n", "4", "--out", "four.png"]) == 0
+    images = np.load("five.npz")["images"]
+    assert images.shape == (5, 6, 6, 3) and images.dtype == np.uint8
+    with Image.open("four.png") as picture:
+        drawn = np.asarray(picture)
+    enlarged = drawn.shape[0] // 18
+    np.testing.assert_array_equal(drawn[::enlarged, ::enlarged][2:8, 10:16], images[1])
+    capsys.readouterr()
+    assert cli.main(["evaluate", "run", "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "28 x 28 grey" in err and "6 x 6 colour" in err
+
+
+def test_a_resumed_run_on_pictures_ends_with_the_same_bits(colour):
+    assert cli.main([*colour, "--steps", "35"]) == 0
+    straight = Path("run").rename("straight")
+    assert cli.main(colour) == 0
+    assert cli.main(["train", "--resume", "run", "--steps", "35", "--quiet", "--strict"]) == 0
+    for name in ("metrics.jsonl", "checkpoint.safetensors", "samples/step_000035.png"):
+        assert (Path("run") / name).read_bytes() == (straight / name).read_bytes()
+
+
+def test_settings_say_what_pictures_become(colour):
+    assert cli.main([*colour, "--set", "image_size=5", "--set", "channels=1"]) == 0
+    assert json.loads(Path("run/config.json").read_text())["data"]["image_shape"] == [5, 5, 1]
+    assert cli.main(["sample", "run", "--n", "2", "--out", "two.npz"]) == 0
+    assert np.load("two.npz")["images"].shape == (2, 5, 5)
+
+
+def test_pictures_serve_where_digits_are_the_default(colour):
+    arguments = ["train", "--data-dir", "photos", "--out", "run", "--quiet", *SMALL, "--set", "batch_size=4"]
+    assert cli.main(arguments) == 0
+    assert json.loads(Path("run/config.json").read_text())["data"]["image_shape"] == [28, 28, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "part"),
+    [
+        (["--set", "channels=2"], 2, "'channels' must be 1 (grey) or 3 (colour), not 2"),
+        (["--set", "image_size=0"], 2, "'image_size' must be at least 1"),
+        (["--data-dir", "idx"], 2, "its pictures are square, not 9 x 7; name a folder of pictures"),
+        (["--data-dir", "idx/pictures"], 1, "is a file"),
+        (["--data-dir", "empty"], 1, "holds no picture (it is empty)"),
+        (["--data-dir", "both"], 1, "holds both IDX files (pictures) and pictures (00.png; "),
+        (["--set", "batch_size=13"], 2, "the data set has 12 examples"),
+    ],
+)
+def test_what_does_not_suit_a_recipe_of_pictures(change, code, part, colour, capsys):
+    write_pictures(Path("idx"), 0)
+    Path("empty").mkdir()
+    shutil.copytree("photos", "both")
+    write_pictures(Path("both"), 0)
+    assert cli.main([*colour, *change]) == code
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert part in err
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("extra", [[], ["--download"], ["--dry-run"]])
+def test_a_recipe_of_pictures_asks_for_a_folder(extra, colour, capsys):
+    without = [argument for argument in colour if argument not in ("--data-dir", "photos")]
+    assert cli.main([*without, *extra]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "this recipe needs pictures, 6 x 6 colour" in err and "--data-dir" in err
+
+
+def test_damaged_pictures_are_told_and_left_out_or_refused(colour, capsys):
+    (Path("photos") / "zero.JPG").write_bytes(b"")
+    (Path("photos") / "more" / "letter.png").write_text("Dear reader")
+    assert cli.main([*colour, "--strict"]) == 1
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert str(Path("photos") / "more" / "letter.png") in err and "--strict" in err
+    assert not Path("run").exists()
+
+    assert cli.main([argument for argument in colour if argument != "--quiet"]) == 0
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert one_sentence(told.rpartition("\r")[2])
+    for part in ("2 of the 14 pictures", "more/letter.png: it does not begin", "zero.JPG: it is empty", "--strict"):
+        assert part in told
+    assert json.loads(Path("run/config.json").read_text())["data"]["images"] == 12
+    assert cli.main(["train", "--resume", "run", "--steps", "25", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_strict_is_remembered(colour):
+    assert cli.main([*colour, "--strict"]) == 0
+    assert json.loads(Path("run/config.json").read_text())["strict"] is True
+    (Path("photos") / "zero.png").write_bytes(b"")
+    assert cli.main(["train", "--resume", "run", "--steps", "25", "--quiet"]) == 1
+    assert cli.main(["train", "--config", "run/config.json", "--out", "again", "--quiet"]) == 1
+
+
+def test_a_run_goes_on_with_its_own_pictures_only(colour, capsys):
+    assert cli.main(colour) == 0
+    (Path("photos") / "00.png").unlink()
+    assert cli.main(["train", "--resume", "run", "--steps", "25"]) == 1
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert one_sentence(err[err.index("minigan: ") :])
+    assert "is not what" in err
 
 
 def test_a_folder_in_use_is_not_written_over(finished_run, capsys):
@@ -195,6 +322,7 @@ def test_a_damaged_checkpoint_changes_nothing(damage, finished_run, tmp_path, ca
         '{"recipe": "mnist-mlp", "sed": 5}',
         '{"recipe": "mnist-mlp", "kernels": 3}',
         '{"recipe": "mnist-mlp", "log_every": 0}',
+        '{"recipe": "mnist-mlp", "strict": "very"}',
     ],
 )
 def test_a_damaged_configuration(content, tmp_path, capsys):
@@ -261,8 +389,6 @@ def test_a_configuration_repeats_a_run(finished_run, tmp_path):
 
 
 def test_sample_writes_pictures_and_numbers(finished_run, capsys):
-    from PIL import Image
-
     assert cli.main(["sample", str(finished_run), "--n", "10", "--seed", "1", "--out", "grid.png"]) == 0
     with Image.open("grid.png") as picture:
         assert picture.size[0] > 100

@@ -22,9 +22,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strict_device
 
+import minigan as mg
+from minigan import backend
 from minigan.data import Batches, Dataset, load, mnist
 from minigan.data.directory import from_directory
+from minigan.data.feed import Feed
 from minigan.data.idx import read_idx, read_shape
 from minigan.errors import DataError, UsageError
 
@@ -212,9 +216,10 @@ def test_unreadable_file_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_dataset_records_which_data_it_holds() -> None:
-    images, labels = random_images(), random_labels()
+    images, labels = random_images()[..., None], random_labels()
     dataset = Dataset("digits", images, labels, "a test")
     assert len(dataset) == 12
+    assert dataset.image_shape == (5, 7, 1)
     assert dataset.sha256 == hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     assert Dataset("digits", images, None, "a test").sha256 == hashlib.sha256(images.tobytes()).hexdigest()
     assert Dataset("strided", images[::2], labels[::2], "a test").sha256 == (
@@ -223,7 +228,7 @@ def test_dataset_records_which_data_it_holds() -> None:
 
 
 def test_dataset_cannot_be_changed_and_leaves_the_arrays_of_its_maker_alone() -> None:
-    images, labels = random_images(), random_labels()
+    images, labels = random_images()[..., None], random_labels()
     dataset = Dataset("digits", images, labels, "a test")
     assert dataset.labels is not None
     for array in (dataset.images, dataset.labels):
@@ -233,7 +238,15 @@ def test_dataset_cannot_be_changed_and_leaves_the_arrays_of_its_maker_alone() ->
 
 
 @pytest.mark.parametrize(
-    "images", [np.zeros((2, 3, 3)), np.zeros((2, 9), np.uint8), np.zeros((0, 3, 3), np.uint8)], ids=str
+    "images",
+    [
+        np.zeros((2, 3, 3, 1)),
+        np.zeros((2, 3, 3), np.uint8),
+        np.zeros((0, 3, 3, 1), np.uint8),
+        np.zeros((2, 3, 3, 2), np.uint8),
+        np.zeros((2, 3, 3, 4), np.uint8),
+    ],
+    ids=lambda images: f"{images.dtype}{images.shape}",
 )
 def test_dataset_refuses_other_images(images: np.ndarray) -> None:
     with pytest.raises(DataError) as error:
@@ -244,7 +257,7 @@ def test_dataset_refuses_other_images(images: np.ndarray) -> None:
 @pytest.mark.parametrize("labels", [np.zeros(2), np.zeros(3, np.uint8), np.zeros((2, 1), np.uint8)], ids=str)
 def test_dataset_refuses_other_labels(labels: np.ndarray) -> None:
     with pytest.raises(DataError) as error:
-        Dataset("odd", np.zeros((2, 3, 3), np.uint8), labels, "a test")
+        Dataset("odd", np.zeros((2, 3, 3, 3), np.uint8), labels, "a test")
     assert_one_sentence(error, "'odd'", str(labels.shape))
 
 
@@ -270,7 +283,7 @@ def test_directory_in_the_layout_of_mnist(tmp_path: Path) -> None:
     (folder / "archive").mkdir()
     for split, prefix in (("train", "train"), ("test", "t10k")):
         dataset = from_directory(folder, split)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(dataset.images, files[f"{prefix}-images-idx3-ubyte.gz"])
+        np.testing.assert_array_equal(dataset.images, files[f"{prefix}-images-idx3-ubyte.gz"][..., None])
         np.testing.assert_array_equal(dataset.labels, files[f"{prefix}-labels-idx1-ubyte.gz"])
         assert dataset.name == "fashion"
         assert dataset.source == str(folder / f"{prefix}-images-idx3-ubyte.gz")
@@ -280,7 +293,7 @@ def test_directory_is_read_by_content_where_names_say_nothing(tmp_path: Path) ->
     folder = fill(tmp_path, {"a.bin": random_labels(), "latest.dat": random_images()})
     for split in ("train", "test"):
         dataset = from_directory(folder, split)
-        np.testing.assert_array_equal(dataset.images, random_images())
+        np.testing.assert_array_equal(dataset.images, random_images()[..., None])
         np.testing.assert_array_equal(dataset.labels, random_labels())
 
 
@@ -418,7 +431,7 @@ def test_unknown_split(tmp_path: Path) -> None:
 
 def test_embedded_digits() -> None:
     dataset = mnist.embedded()
-    assert dataset.images.shape == (10_000, 28, 28)
+    assert dataset.images.shape == (10_000, 28, 28, 1)
     assert dataset.images.dtype == np.uint8
     assert dataset.labels is not None
     assert dataset.labels.shape == (10_000,)
@@ -474,7 +487,7 @@ def real_mnist() -> Path:
 def test_embedded_digits_are_the_first_of_mnist(real_mnist: Path) -> None:
     embedded, whole = mnist.embedded(), from_directory(real_mnist)
     assert embedded.labels is not None and whole.labels is not None
-    assert whole.images.shape == (60_000, 28, 28)
+    assert whole.images.shape == (60_000, 28, 28, 1)
     np.testing.assert_array_equal(embedded.images, whole.images[:10_000])
     np.testing.assert_array_equal(embedded.labels, whole.labels[:10_000])
 
@@ -589,7 +602,7 @@ def test_download_fetches_every_file_from_the_first_mirror(mirrors: tuple[Mirror
     assert contents(folder) == ARCHIVES
     assert sorted(mirrors[0].asked) == sorted(ARCHIVES)
     assert mirrors[1].asked == []
-    np.testing.assert_array_equal(from_directory(folder, "train").images, random_images(12))
+    np.testing.assert_array_equal(from_directory(folder, "train").images, random_images(12)[..., None])
     np.testing.assert_array_equal(from_directory(folder, "test").labels, random_labels(6))
 
 
@@ -767,6 +780,14 @@ def test_load_refuses_two_sources(tmp_path: Path) -> None:
     assert_one_sentence(error, str(tmp_path), "choose one")
 
 
+def test_digits_do_not_serve_where_other_pictures_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "download", lambda **_: pytest.fail("fetched what cannot serve"))
+    for download in (False, True):
+        with pytest.raises(UsageError) as error:
+            load(download=download, image_shape=(64, 64, 3))
+        assert_one_sentence(error, "needs pictures, 64 x 64 colour", "28 x 28 grey", "--data-dir")
+
+
 # --- Batches ---
 
 
@@ -819,3 +840,36 @@ def test_negative_step_is_refused() -> None:
     with pytest.raises(UsageError) as error:
         Batches(10, 3, seed=0).indices(-1)
     assert_one_sentence(error, "-1")
+
+
+# --- Feed ---
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("value_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_feed_gives_the_chosen_pictures_in_the_range(channels: int, value_range: tuple[float, float]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (9, 2, 5, channels), dtype=np.uint8)
+    dataset, (low, high) = Dataset("odd", images, None, "a test"), value_range
+    for step in (0, 3):
+        expected = low + images[Batches(9, 4, seed=2).indices(step)] / 255 * (high - low)
+        batch = Feed(dataset, 4, 2, value_range, "float64", flat=False).batch(step).numpy()
+        assert batch.dtype == np.float64
+        np.testing.assert_allclose(batch, expected, rtol=0, atol=1e-15)
+        flat = Feed(dataset, 4, 2, value_range, "float64", flat=True).batch(step).numpy()
+        np.testing.assert_array_equal(flat, batch.reshape(4, -1))
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_feed_never_waits_for_the_device(flat: bool) -> None:
+    dataset = Dataset("odd", np.arange(72, dtype=np.uint8).reshape(6, 2, 2, 3), None, "a test")
+    expected = Feed(dataset, 2, 0, (-1.0, 1.0), "float32", flat=flat).batch(1).numpy()
+    try:
+        mg.use(backend.Backend("strict", strict_device))
+        feed = Feed(dataset, 2, 0, (-1.0, 1.0), "float32", flat=flat)
+        with strict_device.count_synchronisations() as waits:
+            batch = feed.batch(1)
+        assert waits.count == 0
+        assert type(batch.data) is strict_device.ndarray
+        np.testing.assert_array_equal(batch.numpy(), expected)
+    finally:
+        backend.by_type.pop(strict_device.ndarray, None)

@@ -82,6 +82,21 @@ def test_loss_gradients_draws_where_it_is_told(tmp_path):
         assert len(picture.getcolors(1 << 20)) > 2
 
 
+def test_dirac_gan_prints_the_table_and_draws_the_fields(tmp_path):
+    out = run("dirac_gan", "--steps", "20", "--out", "fields.png", cwd=tmp_path)
+    verdicts = re.findall(r"^(\S.*?)  .* (simultaneous|alternating) .* (converges|circles|diverges)\b", out, re.M)
+    assert len(verdicts) == 24
+    assert {(rule, verdict) for name, rule, verdict in verdicts if name == "minimax"} == {
+        ("simultaneous", "diverges"), ("alternating", "circles"),
+    }  # fmt: skip
+    assert {verdict for name, _, verdict in verdicts if name.startswith("R1")} == {"converges"}
+    assert out.endswith("wrote fields.png\n")
+    assert files(tmp_path) == ["fields.png"]
+    with Image.open(tmp_path / "fields.png") as picture:
+        assert picture.size == (1170, 936)
+        assert len(picture.getcolors(1 << 20)) > 100
+
+
 def test_own_operation_is_right_to_the_third_derivative(tmp_path):
     out = run("own_operation", cwd=tmp_path)
     rows = re.findall(r"^ +(\d) +(\S+) +(\S+)$", out, re.M)
@@ -89,6 +104,16 @@ def test_own_operation_is_right_to_the_third_derivative(tmp_path):
     assert float(rows[0][1]) == pytest.approx(0.927671, abs=1e-6)  # s + s (1 - s) with s = sigmoid(1)
     assert all(float(error) < 1e-8 for _, _, error in rows)
     assert out.endswith("all three agree\n")
+
+
+def test_convolution_finds_one_number_in_three_ways(tmp_path):
+    out = run("convolution", cwd=tmp_path)
+    numbers = re.findall(r"^<.+> += (\S+)$", out, re.M)
+    assert len(numbers) == 3
+    assert len(set(numbers)) == 1
+    found, expected = re.search(r"^third derivative +(\S+) +finite differences (\S+)$", out, re.M).groups()
+    assert float(found) == pytest.approx(float(expected), rel=1e-7)
+    assert out.endswith("[0. 0. 7. 8. 9.]\n [0. 0. 0. 0. 0.]\n [0. 0. 0. 0. 0.]]\n")
 
 
 def test_xor_is_learned(tmp_path):

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan import GAN, Tensor, backend, losses
+from minigan import GAN, Tensor, backend, grad, losses, penalties, random
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Tanh
-from minigan.optim import Adam
+from minigan.optim import SGD, Adam
 
 LATENT, HIDDEN, DATA, JUDGE, BATCH = 3, 5, 4, 6, 7
 
 
-def _gan(loss: str = "non-saturating", dtype: str = "float64", rich: bool = False, judge_norm: bool = False) -> GAN:
+def _gan(
+    loss: str = "non-saturating", dtype: str = "float64", rich: bool = False, judge_norm: bool = False, **options: Any
+) -> GAN:
     """Plain networks, or `rich` ones with batch normalisation in G and dropout in D."""
     rng = np.random.default_rng(11)
     g_layers: list[Module] = [Dense(LATENT, HIDDEN, rng), LeakyReLU(0.2), Dense(HIDDEN, DATA, rng), Tanh()]
@@ -35,6 +37,7 @@ def _gan(loss: str = "non-saturating", dtype: str = "float64", rich: bool = Fals
         Adam(discriminator.parameters(), 0.02, beta1=0.5),
         latent_size=LATENT,
         seed=3,
+        **options,
     )
 
 
@@ -194,6 +197,7 @@ def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypa
     hidden_real, hidden_fake = first(Tensor(real)).numpy(), first(fake).numpy()
     d_phase, _, _ = _kernel_calls(gan, real, monkeypatch)
     assert [call[1] for call in d_phase if call[0] == "batch_norm"] == [(BATCH, JUDGE)] * 2
+    assert not {"slope_gate", "gate_and_sum"} & {call[0] for call in d_phase}  # LeakyReLU is part of them
     # momentum 0.5, three passes: reals, fakes, and the generator's step through the updated weights
     third = gan.discriminator[0](fake).numpy().mean(axis=0)
     expected = 0.5 * (0.5 * (0.5 * hidden_real.mean(axis=0)) + 0.5 * hidden_fake.mean(axis=0)) + 0.5 * third
@@ -217,7 +221,106 @@ def test_a_report_holds_no_graph_of_the_scores() -> None:
     assert 0 < report["real_score"].item() < 1
 
 
+# Relativistic losses.
+
+
+@pytest.mark.parametrize("judge_norm", [False, True])
+@pytest.mark.parametrize("loss", [name for name, loss in losses.LOSSES.items() if loss.relative])
+def test_a_relativistic_generator_sees_the_reals_as_d_is_after_its_update(loss: str, judge_norm: bool) -> None:
+    gan = _gan(loss, judge_norm=judge_norm)
+    real, fake = Tensor(_real(0)), gan.generator(gan.latent(BATCH, "train", 0))
+    before = gan.loss.generator(gan.discriminator(fake), gan.discriminator(real)).item()
+    found = gan.train_step(real)["generator_loss"].item()
+    after = gan.loss.generator(gan.discriminator(fake), gan.discriminator(real)).item()
+    assert found == pytest.approx(after, rel=1e-12)
+    assert found != pytest.approx(before, rel=1e-3)
+
+
+def test_a_relativistic_step_gives_d_no_gradient_from_g(monkeypatch: pytest.MonkeyPatch) -> None:
+    d_phase, g_phase, _ = _kernel_calls(_gan("relativistic-pairing"), _real(0), monkeypatch)
+    n, m = BATCH, 2 * BATCH
+    of_weights = [("matmul", (m, JUDGE), (m, 1), True, False), ("matmul", (m, DATA), (m, JUDGE), True, False)]
+    assert all(call in d_phase and call not in g_phase for call in of_weights)
+    assert g_phase[:2] == [("dense", (m, DATA), (DATA, JUDGE), (JUDGE,)), ("dense", (m, JUDGE), (JUDGE, 1), (1,))]
+    assert ("matmul", (n, HIDDEN), (n, DATA), True, False) in g_phase  # G's own
+
+
+# Penalties.
+
+
+@pytest.mark.parametrize("name", penalties.PENALTIES)
+def test_the_discriminator_descends_its_loss_and_the_penalty(name: str, kernels: str) -> None:
+    """Against the sum of both by hand; with every k-th step k times as much, and nothing of it at the others."""
+    penalty, rate, weight, every = penalties.get(name), 0.02, 3.0, 2
+    gan = _gan("least-squares", penalty=penalty, penalty_weight=weight, penalty_every=every)
+    gan.discriminator_optimizer = SGD(gan.discriminator.parameters(), rate)
+    for step in range(3):
+        real, fake = Tensor(_real(step)), gan.generator(gan.latent(BATCH, "train", step))
+        steepness = penalty(gan.discriminator, real, fake, random.generator(gan.seed, "penalty", step))
+        loss = gan.loss.discriminator(gan.discriminator(real), gan.discriminator(fake))
+        total = loss + steepness * (weight * every) if step % every == 0 else loss
+        parameters = gan.discriminator.parameters()
+        gradients = grad(total, list(parameters.values()))
+        expected = {
+            name: p.numpy() - rate * g.numpy() for (name, p), g in zip(parameters.items(), gradients, strict=True)
+        }
+        report = gan.train_step(real)
+        assert report["discriminator_loss"].item() == pytest.approx(loss.item(), rel=1e-12)
+        assert ("penalty" in report) == (step % every == 0)
+        if "penalty" in report:
+            assert report["penalty"].item() == pytest.approx(steepness.item(), rel=1e-12)
+            assert report["penalty"].parents == ()
+        for name, p in gan.discriminator.parameters().items():
+            np.testing.assert_allclose(p.numpy(), expected[name], rtol=0, atol=1e-13)
+
+
+def test_steps_without_the_penalty_are_those_of_a_game_without() -> None:
+    lazy, plain = _gan(penalty=penalties.r1, penalty_every=4), _gan()
+    lazy.train_step(_real(0))
+    plain.load_state(lazy.state())
+    for step in (1, 2, 3):
+        lazy.train_step(_real(step))
+        plain.train_step(_real(step))
+    for name, value in plain.state().items():
+        assert lazy.state()[name].tobytes() == value.tobytes(), name
+    lazy.train_step(_real(4))
+    plain.train_step(_real(4))
+    assert any((lazy.state()[name] != value).any() for name, value in plain.state().items())
+
+
+def test_batch_norm_in_a_penalised_discriminator_is_warned_of_once() -> None:
+    with pytest.warns(UserWarning, match="the discriminator has batch norm.*leave batch norm out") as caught:
+        gan = _gan(judge_norm=True, penalty=penalties.wgan_gp)
+    gan.train_step(_real(0))  # a second warning would be an error
+    assert len(caught) == 1
+    _gan(judge_norm=True)
+    _gan(rich=True, penalty=penalties.wgan_gp)  # in the generator it is welcome
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5])
+def test_a_penalty_comes_at_every_kth_step(every: float) -> None:
+    with pytest.raises(ValueError, match=rf"penalty_every is {every}, expected 1"):
+        _gan(penalty=penalties.r1, penalty_every=every)
+
+
 # Resuming.
+
+
+@pytest.mark.parametrize("name", penalties.PENALTIES)
+@pytest.mark.parametrize("loss", ["wasserstein", "relativistic-average"])
+def test_a_resumed_game_with_a_penalty_goes_on_to_the_same_bits(loss: str, name: str) -> None:
+    def game() -> GAN:
+        return _gan(loss, "float32", rich=True, penalty=penalties.get(name), penalty_every=2)
+
+    straight, resumed = game(), game()
+    for step in range(3):
+        straight.train_step(_real(step, "float32"))
+    resumed.load_state(straight.state())
+    for step in range(3, 6):
+        one, two = (gan.train_step(_real(step, "float32")) for gan in (straight, resumed))
+        assert {key: value.item() for key, value in one.items()} == {key: value.item() for key, value in two.items()}
+    for key, value in straight.state().items():
+        assert resumed.state()[key].tobytes() == value.tobytes(), key
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -170,11 +170,11 @@ def test_batch_norm_takes_any_layout(table: dict, layout: str, dtype: str) -> No
     lay, rng = LAYOUTS[layout], np.random.default_rng(6)
     x, g = (rng.standard_normal((9, 5)).astype(dtype) for _ in range(2))
     gamma, beta = (rng.standard_normal(5).astype(dtype) for _ in range(2))
-    plain = table["batch_norm"](x, gamma, beta, 1e-3)
-    for one, two in zip(table["batch_norm"](lay(x), lay(gamma), lay(beta), 1e-3), plain, strict=True):
+    plain = table["batch_norm"](x, gamma, beta, 1e-3, 0.2)
+    for one, two in zip(table["batch_norm"](lay(x), lay(gamma), lay(beta), 1e-3, 0.2), plain, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
-    gradients = table["batch_norm_grad"](g, x, gamma, *plain[1:], 1e-3)
-    laid = table["batch_norm_grad"](lay(g), lay(x), lay(gamma), *map(lay, plain[1:]), 1e-3)
+    gradients = table["batch_norm_grad"](g, x, gamma, beta, *plain[1:], 1e-3, 0.2)
+    laid = table["batch_norm_grad"](*map(lay, (g, x, gamma, beta, *plain[1:])), 1e-3, 0.2)
     for one, two in zip(laid, gradients, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
@@ -192,7 +192,8 @@ def test_each_kernel_is_compiled_once_for_each_type() -> None:
     for dtype in FLOATS:
         _run_everything(dtype)
         x, v = np.ones((9, 5), dtype), np.ones(5, dtype)
-        kernels["batch_norm"](_read_only(x), _read_only(v), np.ones(10, dtype)[::2], 1e-3)
+        _, mean, variance = kernels["batch_norm"](_read_only(x), _read_only(v), np.ones(10, dtype)[::2], 1e-3, 0)
+        kernels["batch_norm_grad"](x, _read_only(x), _read_only(v), v, mean, variance, 1, np.float64(0.2))
     for kernel in compiled:
         assert len(kernel) == len(FLOATS)
         assert len(kernel[np.dtype("float32")].signatures) == len(FLOATS), kernel.name
@@ -208,26 +209,138 @@ def _batch_norm_wide(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: fl
     return (x - mean) / np.sqrt(variance + eps) * gamma + beta, mean, variance
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (7, 65), (255, 64), (256, 63), (257, 129), (1000, 1), (3, 300)])
-def test_batch_norm_against_wide_arithmetic(table: dict, shape: tuple[int, int], dtype: str) -> None:
-    rng = np.random.default_rng(7)
+def _norm_operands(rng: np.random.Generator, shape: tuple[int, int], dtype: str) -> tuple[np.ndarray, ...]:
+    """(x, g, gamma, beta)."""
     x, g = rng.standard_normal(shape).astype(dtype) * 3 + 2, rng.standard_normal(shape).astype(dtype)
-    gamma, beta = (rng.standard_normal(shape[1]).astype(dtype) for _ in range(2))
-    wide = _batch_norm_wide(x, gamma, beta, 1e-3)
-    found = table["batch_norm"](x, gamma, beta, 1e-3)
+    return x, g, *(rng.standard_normal(shape[1]).astype(dtype) for _ in range(2))
+
+
+# Cut by the fast kernels into many blocks of rows, of about the same number, and strips of columns.
+BLOCKS = [(100, 513), (700, 1100), (3001, 33), (5001, 17)]
+NORM_SHAPES = [(1, 1), (2, 3), (7, 65), (255, 64), (256, 63), (257, 129), (1000, 1), (3, 300), (1, 1300), *BLOCKS]
+
+
+@needs_numba
+def test_the_shapes_are_cut_into_blocks() -> None:
+    cut = importlib.import_module("minigan_kernels.numba.norm")._blocks
+    blocks = [cut(np.empty(shape)) for shape in BLOCKS]
+    assert all(down >= 3 for down, _ in blocks)
+    assert sum(tasks > down for down, tasks in blocks) >= 2
+    assert any(shape[0] % down for shape, (down, _) in zip(BLOCKS, blocks, strict=True))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("slope", [1.0, 0.2, 0.0, -0.5])
+@pytest.mark.parametrize("shape", NORM_SHAPES)
+def test_batch_norm_against_wide_arithmetic(table: dict, shape: tuple[int, int], slope: float, dtype: str) -> None:
+    x, g, gamma, beta = _norm_operands(np.random.default_rng(7), shape, dtype)
+    total, mean, variance = _batch_norm_wide(x, gamma, beta, 1e-3)
+    g[np.abs(total) < 1e-3] = 0  # so near the kink rounding decides on the side
+    found = table["batch_norm"](x, gamma, beta, 1e-3, slope)
     eps = float(np.finfo(dtype).eps)
     assert [f.dtype for f in found] == [np.dtype(dtype)] * 3
-    for one, two in zip(found, wide, strict=True):
+    bent = np.where(total > 0, total, total * slope)
+    for one, two in zip(found, (bent, mean, variance), strict=True):
         np.testing.assert_allclose(one, two, rtol=16 * eps, atol=256 * eps)
-    dx, dgamma, dbeta = table["batch_norm_grad"](g, x, gamma, *found[1:], 1e-3)
-    scale = 1 / np.sqrt(wide[2] + 1e-3)
-    xhat, wide_g = (x - wide[1]) * scale, g.astype(np.longdouble)
-    rows = shape[0]
-    np.testing.assert_allclose(dbeta, wide_g.sum(axis=0), rtol=0, atol=2 * rows * eps)
-    np.testing.assert_allclose(dgamma, (wide_g * xhat).sum(axis=0), rtol=0, atol=8 * rows * eps)
-    expected = gamma * scale * (wide_g - wide_g.mean(axis=0) - xhat * (wide_g * xhat).mean(axis=0))
+    gradients = table["batch_norm_grad"](g, x, gamma, beta, *found[1:], 1e-3, slope)
+    assert [f.dtype for f in gradients] == [np.dtype(dtype)] * 3
+    dx, dgamma, dbeta = gradients
+    scale, h = 1 / np.sqrt(variance + 1e-3), np.where(total > 0, g, g * np.longdouble(slope))
+    xhat, rows = (x - mean) * scale, shape[0]
+    np.testing.assert_allclose(dbeta, h.sum(axis=0), rtol=0, atol=2 * rows * eps)
+    np.testing.assert_allclose(dgamma, (h * xhat).sum(axis=0), rtol=0, atol=8 * rows * eps)
+    expected = gamma * scale * (h - h.mean(axis=0) - xhat * (h * xhat).mean(axis=0))
     np.testing.assert_allclose(dx, expected, rtol=0, atol=256 * eps * float(np.abs(gamma * scale).max()))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("slope", [0.2, 0.0, -0.5])
+@pytest.mark.parametrize("shape", [(1, 5), (7, 65), (257, 129), (100, 513), (5001, 17)])
+def test_fused_batch_norm_is_batch_norm_and_a_gate(
+    table: dict, shape: tuple[int, int], slope: float, dtype: str
+) -> None:
+    """To the bit, and the side of the kink is that of the result, even where only rounding decides on it."""
+    x, g, gamma, beta = _norm_operands(np.random.default_rng(15), shape, dtype)
+    plain, mean, variance = table["batch_norm"](x, gamma, np.zeros_like(beta), 1e-3, 1.0)
+    beta = -plain[shape[0] // 2]
+    plain, *_ = table["batch_norm"](x, gamma, beta, 1e-3, 1.0)
+    assert np.abs(plain[shape[0] // 2]).max() < 1e-5
+    found = table["batch_norm"](x, gamma, beta, 1e-3, slope)
+    for one, two in zip(found, (table["slope_gate"](plain, plain, slope), mean, variance), strict=True):
+        np.testing.assert_array_equal(one, two)
+    gradients = table["batch_norm_grad"](g, x, gamma, beta, mean, variance, 1e-3, slope)
+    h = table["slope_gate"](plain, g, slope)
+    for one, two in zip(gradients, table["batch_norm_grad"](h, x, gamma, beta, mean, variance, 1e-3, 1.0), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("slope", [0.25, 0.0])
+def test_batch_norm_at_the_kink_has_the_slope_of_the_left(table: dict, slope: float, zero: float, dtype: str) -> None:
+    x = np.array([[-2.0], [0.0], [2.0], [0.0]], dtype).repeat(4, axis=1)  # the mean is 0, and two rows on it
+    gamma, beta = np.array([1.0, -3.0, zero, 0.5], dtype), np.full(4, zero, dtype)
+    y, mean, variance = table["batch_norm"](x, gamma, beta, 1e-3, slope)
+    assert not y[1].any()
+    assert not y[:, 2].any()
+    g = np.zeros_like(x)
+    g[1] = 8.0
+    dx, dgamma, dbeta = table["batch_norm_grad"](g, x, gamma, beta, mean, variance, 1e-3, slope)
+    np.testing.assert_array_equal(dbeta, 8.0 * slope)
+    np.testing.assert_array_equal(dgamma, 0.0)
+    expected = gamma / np.sqrt(2.001) * 8.0 * slope * np.array([[-0.25], [0.75], [-0.25], [-0.25]])
+    np.testing.assert_allclose(dx, expected, rtol=8 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 511, 1300])
+def test_one_row_is_its_own_mean(table: dict, columns: int, dtype: str) -> None:
+    x, g, gamma, beta = _norm_operands(np.random.default_rng(16), (1, columns), dtype)
+    y, mean, variance = table["batch_norm"](x + 1000, gamma, beta, 1e-3, 0.25)
+    np.testing.assert_array_equal(y[0], np.where(beta > 0, beta, beta / 4))
+    np.testing.assert_array_equal(mean, x[0] + 1000)
+    assert not variance.any()
+    dx, dgamma, dbeta = table["batch_norm_grad"](g, x + 1000, gamma, beta, mean, variance, 1e-3, 0.25)
+    assert not dx.any()
+    assert not dgamma.any()
+    np.testing.assert_array_equal(dbeta, np.where(beta > 0, g[0], g[0] / 4))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(2, 3), (33, 512), (1000, 1), *BLOCKS])
+def test_moments_far_from_zero(table: dict, shape: tuple[int, int], dtype: str) -> None:
+    """A mean of 1e4, a deviation of 1, and a drift from row to row, so that the blocks' means differ."""
+    x = 1e4 + np.random.default_rng(17).standard_normal(shape) + np.linspace(-2, 2, shape[0])[:, None]
+    x = x.astype(dtype)
+    total, mean, variance = _batch_norm_wide(x, np.ones(shape[1]), np.zeros(shape[1]), 1e-3)
+    y, found_mean, found_variance = table["batch_norm"](x, np.ones(shape[1], dtype), np.zeros(shape[1], dtype), 1e-3, 1)
+    grain = 1e4 * float(np.finfo(dtype).eps)  # in float32 0.001; that of x**2 is 1e4 times as large
+    error = np.abs(found_mean - mean)  # sums of many numbers of 1e4 drift, but not far
+    assert np.all(error <= (5 + shape[0] / 32) * grain)
+    deviation = np.sqrt(variance + 1e-3)
+    of_variance = np.abs(found_variance - variance)
+    assert np.all(of_variance <= 2 * error**2 + grain**2 + 16 * grain * deviation)
+    allowed = error + np.abs(total) * of_variance / deviation + 4 * grain * 1e-4 * (1 + np.abs(total))
+    assert np.all(np.abs(y - total) <= 2 * allowed / deviation)
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.2])
+def test_a_bad_number_stays_in_its_column(table: dict, slope: float) -> None:
+    rng = np.random.default_rng(18)
+    for shape in ((5, 7), (100, 513), (5001, 17)):
+        x, g, gamma, beta = _norm_operands(rng, shape, "float32")
+        bad, rest = x.copy(), np.arange(shape[1]) != 3
+        for number in (np.nan, np.inf):
+            bad[shape[0] // 3, 3] = number
+            with np.errstate(all="ignore"):
+                clean = table["batch_norm"](x, gamma, beta, 1e-3, slope)
+                found = table["batch_norm"](bad, gamma, beta, 1e-3, slope)
+                clean += table["batch_norm_grad"](g, x, gamma, beta, *clean[1:], 1e-3, slope)
+                found += table["batch_norm_grad"](g, bad, gamma, beta, *found[1:], 1e-3, slope)
+            for one, two in zip(found, clean, strict=True):
+                np.testing.assert_array_equal(one[..., rest], two[..., rest])
+            assert np.isnan(found[0][:, 3]).all()
+            assert np.isnan(found[3][:, 3]).all()
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -236,7 +349,7 @@ def test_batch_norm_of_a_large_mean_and_a_tiny_variance(table: dict, dtype: str)
     grain = 2.0**-9 if dtype == "float32" else 2.0**-30  # a few units in the last place of 1e4 and more
     steps = np.random.default_rng(8).integers(-8, 9, (512, 5)).astype(dtype)
     x = np.asarray(8192.0 + steps * grain, dtype)
-    _, mean, variance = table["batch_norm"](x, np.ones(5, dtype), np.zeros(5, dtype), 1e-12)
+    _, mean, variance = table["batch_norm"](x, np.ones(5, dtype), np.zeros(5, dtype), 1e-12, 1.0)
     exact = steps.astype(np.longdouble).var(axis=0) * grain**2
     # What the rounded mean adds to the variance is its error squared.
     error_of_mean = np.abs(mean - x.astype(np.longdouble).mean(axis=0))
@@ -244,7 +357,7 @@ def test_batch_norm_of_a_large_mean_and_a_tiny_variance(table: dict, dtype: str)
     assert np.all(error_of_mean <= 256 * eps * 8192)
     assert np.all(np.abs(variance - exact - error_of_mean**2) <= 512 * eps * (exact + error_of_mean**2))
     large = x + np.asarray(1e4, dtype)
-    y, _, variance = table["batch_norm"](large, np.ones(5, dtype), np.zeros(5, dtype), 1e-12)
+    y, _, variance = table["batch_norm"](large, np.ones(5, dtype), np.zeros(5, dtype), 1e-12, 1.0)
     assert np.all(variance >= 0)
     assert np.isfinite(y).all()
 
@@ -379,11 +492,12 @@ def _run_everything(dtype: str) -> list[np.ndarray]:
     results = [t["matmul"](x, w, False, False), t["dense"](x, w, b, 0.2)]
     results += [t["matmul"](g, w, False, True), t["matmul"](x, g, True, False)]
     results += [t["matmul"](w, x, True, True), t["slope_gate"](g, g, 0.2)]
-    for shape in ((3000, 33), (257, 140)):
+    for shape in ((3000, 33), (257, 140), (700, 1100)):
         data, cotangent = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
         gamma, beta = (rng.standard_normal(shape[1]).astype(dtype) for _ in range(2))
-        y, mean, variance = t["batch_norm"](data, gamma, beta, 1e-3)
-        results += [y, mean, variance, *t["batch_norm_grad"](cotangent, data, gamma, mean, variance, 1e-3)]
+        y, mean, variance = t["batch_norm"](data, gamma, beta, 1e-3, 0.2)
+        gradients = t["batch_norm_grad"](cotangent, data, gamma, beta, mean, variance, 1e-3, 0.2)
+        results += [y, mean, variance, *gradients]
     flat = _Flat([70_001, 3, 33_333], dtype, 2)
     for step in (1, 2):
         _run_optimiser("adam", t, flat, flat.gradients(), step)

@@ -12,17 +12,22 @@ import pytest
 
 from minigan import Parameter, Tensor, grad, ops, vjp
 from minigan.nn import (
+    AveragePool2d,
     BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
     LeakyReLU,
+    MaxPool2d,
     Module,
     ReLU,
     Reshape,
     Sequential,
     Sigmoid,
     Tanh,
+    Upsample2d,
     init,
 )  # fmt: skip
 from minigan.optim import Adam
@@ -291,8 +296,195 @@ def test_fusion_equals_the_layers_one_by_one(kernels: str, activation: Module, b
 def test_fusion_saves_a_pass() -> None:
     rng = np.random.default_rng(0)
     x = Tensor(np.ones((2, 3), np.float32))
-    y = Sequential(Dense(3, 4, rng), LeakyReLU())(x)
-    assert y.parents[0] is x
+    for activation in (ReLU(), LeakyReLU()):
+        for layer in (Dense(3, 4, rng), BatchNorm(3)):
+            y = Sequential(layer, activation)(x)
+            assert y.parents[0] is x
+            assert y.static["slope"] == activation.slope
+
+
+@pytest.mark.parametrize("activation", [ReLU(), LeakyReLU(0.2), LeakyReLU(1.0), LeakyReLU(-0.3), Tanh()], ids=repr)
+@pytest.mark.parametrize("shape", [(6, 3), (2, 4, 3, 3)])
+def test_batch_norm_and_its_activation_in_training_and_in_use(
+    kernels: str, shape: tuple[int, ...], activation: Module, make_rng: Callable
+) -> None:
+    """Fused or not: the same values, running statistics, and derivatives of first and second order."""
+    rng = make_rng()
+    layer = BatchNorm(3, momentum=0.5).astype("float64")
+    layer.scale.assign(rng.standard_normal(3))
+    layer.shift.assign(rng.standard_normal(3))
+    twin = copy.deepcopy(layer)
+    network = Sequential(layer, activation)
+    for training in (True, True, False, True, False):  # the mode may change after the passes were planned
+        network.train(training)
+        twin.train(training)
+        x, g = Tensor(rng.standard_normal(shape) * 2 + 1), Tensor(rng.standard_normal(shape))
+        statistics = layer.running_mean, layer.running_variance
+        y, expected = network(x), activation(twin(x))
+        np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-14, atol=1e-15)
+        for name, value in twin.state().items():
+            np.testing.assert_array_equal(layer.state()[name], value)
+        unchanged = [a is b for a, b in zip(statistics, (layer.running_mean, layer.running_variance), strict=True)]
+        assert unchanged == [not training] * 2
+        found = []
+        for result, owner in ((y, layer), (expected, twin)):
+            leaves = [x, owner.scale, owner.shift]
+            first = vjp(result, leaves, g, create_graph=True)
+            second = grad(ops.sum(first[0] * first[0]) + ops.sum(first[1] * first[1]), [x, owner.scale, g])
+            found.append([*vjp(result, leaves, g), *first, *second])
+        for one, two in zip(*found, strict=True):
+            np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-11, atol=1e-12)
+
+
+def test_in_use_the_activation_follows_the_running_statistics() -> None:
+    layer = BatchNorm(2, eps=0.0).astype("float64")
+    layer.running_mean, layer.running_variance = np.array([1.0, -1.0]), np.array([4.0, 0.25])
+    network = Sequential(layer, LeakyReLU(0.25)).eval()
+    y = network(Tensor(np.array([[5.0, 0.0], [-7.0, -3.0], [1.0, -1.0]])))
+    assert y.numpy().tolist() == [[2.0, 2.0], [-1.0, -1.0], [0.0, 0.0]]
+
+
+class Halved(LeakyReLU):
+    """LeakyReLU that does something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 0.5
+
+
+@pytest.mark.parametrize("layer", ["Dense", "BatchNorm", "Conv2d", "ConvTranspose2d"])
+def test_a_subclass_of_an_activation_keeps_its_own_forward(layer: str, make_rng: Callable) -> None:
+    rng = make_rng()
+    made = {
+        "Dense": lambda: Dense(3, 4, rng), "BatchNorm": lambda: BatchNorm(3),
+        "Conv2d": lambda: Conv2d(3, 4, 3, rng), "ConvTranspose2d": lambda: ConvTranspose2d(3, 4, 3, rng),
+    }[layer]()  # fmt: skip
+    x = Tensor(rng.standard_normal((2, 4, 5, 3) if layer.startswith("Conv") else (4, 3)).astype(np.float32))
+    own, plain = (Sequential(made, after)(x).numpy() for after in (Halved(0.2), LeakyReLU(0.2)))
+    assert (plain < 0).any()
+    np.testing.assert_allclose(own, plain / 2, rtol=1e-6)
+
+
+# Layers for pictures.
+
+
+def _pictures(seed: int = 0) -> Sequential:
+    """From (batch, 6, 6, 3) to (batch, 12, 12, 2)."""
+    rng = np.random.default_rng(seed)
+    return Sequential(
+        Conv2d(3, 5, 4, rng, stride=2, padding=1), LeakyReLU(0.2),
+        Upsample2d(2), AveragePool2d(3, stride=1, padding="same"),
+        ConvTranspose2d(5, 4, (4, 3), rng, stride=(2, 1), padding=((1, 1), (1, 1))), BatchNorm(4), ReLU(),
+        ConvTranspose2d(4, 2, 3, rng, stride=(1, 2), padding="same", bias=False), MaxPool2d((1, 1)),
+    )  # fmt: skip
+
+
+def test_parameters_of_convolutions(make_rng: Callable) -> None:
+    for layer, shape in (
+        (Conv2d(3, 5, 4, make_rng()), (4, 4, 3, 5)),
+        (Conv2d(3, 5, (2, 7), make_rng(), stride=2, padding="same"), (2, 7, 3, 5)),
+        (ConvTranspose2d(3, 5, 4, make_rng()), (4, 4, 5, 3)),
+        (ConvTranspose2d(3, 5, (2, 7), make_rng(), output_size=(9, 9)), (2, 7, 5, 3)),
+    ):
+        assert {name: p.shape for name, p in layer.parameters().items()} == {"weight": shape, "bias": (5,)}
+        assert {p.dtype.name for p in layer.parameters().values()} == {"float32"}
+        assert not layer.bias.numpy().any()
+        np.testing.assert_array_equal(layer.weight.numpy(), init.glorot_uniform(make_rng(), shape).astype(np.float32))
+    for make in (Conv2d, ConvTranspose2d):
+        assert list(make(3, 5, 4, make_rng(), bias=False).parameters()) == ["weight"]
+        drawn = make(3, 5, 4, make_rng(), initializer=init.dcgan_normal).weight.numpy()
+        np.testing.assert_array_equal(drawn, (0.02 * make_rng().standard_normal(drawn.shape)).astype(np.float32))
+        rng = make_rng()
+        assert (make(3, 5, 4, rng).weight.numpy() != make(3, 5, 4, rng).weight.numpy()).all()
+
+
+def test_pictures_have_the_shapes_they_should(make_rng: Callable) -> None:
+    rng, x = make_rng(), np.ones((2, 7, 8, 3), np.float32)
+    for layer, shape in (
+        (Conv2d(3, 5, 4, rng, stride=2, padding=1), (2, 3, 4, 5)),
+        (Conv2d(3, 5, (3, 1), rng, stride=(3, 2), padding="same"), (2, 3, 4, 5)),
+        (Conv2d(3, 5, 4, rng, padding="valid"), (2, 4, 5, 5)),
+        (Conv2d(3, 5, 4, rng, padding=((0, 2), (3, 0))), (2, 6, 8, 5)),
+        (ConvTranspose2d(3, 5, 4, rng, stride=2, padding=1), (2, 14, 16, 5)),
+        (ConvTranspose2d(3, 5, 5, rng, stride=2, padding="same"), (2, 14, 16, 5)),
+        (ConvTranspose2d(3, 5, 3, rng, stride=(2, 4)), (2, 15, 31, 5)),
+        (ConvTranspose2d(3, 5, 3, rng, stride=(2, 4), padding="valid"), (2, 15, 32, 5)),
+        (ConvTranspose2d(3, 5, 3, rng, stride=2, padding=1, output_size=(14, 15)), (2, 14, 15, 5)),
+        (Upsample2d(), (2, 14, 16, 3)),
+        (Upsample2d((1, 3)), (2, 7, 24, 3)),
+        (AveragePool2d(), (2, 3, 4, 3)),
+        (AveragePool2d((3, 2), stride=(2, 1), padding=1), (2, 4, 9, 3)),
+        (MaxPool2d(3), (2, 2, 2, 3)),
+        (MaxPool2d(3, stride=2, padding="same"), (2, 4, 4, 3)),
+    ):
+        y = layer(x)
+        assert y.shape == shape, layer
+        assert y.dtype == np.float32
+
+
+def test_a_network_of_pictures_keeps_its_names_its_state_and_its_type(make_rng: Callable) -> None:
+    network, other = _pictures(), _pictures(seed=1)
+    names = ["0.weight", "0.bias", "4.weight", "4.bias", "5.scale", "5.shift", "7.weight"]
+    assert list(network.parameters()) == names
+    x = make_rng().standard_normal((2, 6, 6, 3)).astype(np.float32)
+    network(x), other(x)
+    assert network(x).shape == (2, 12, 12, 2)
+    other.load_state(network.state())
+    np.testing.assert_array_equal(other.eval()(x).numpy(), network.eval()(x).numpy())
+    wide = _pictures().astype("float64")
+    assert {v.dtype.name for v in wide.state().values()} == {"float64"}
+    assert wide(x.astype(np.float64)).dtype == np.float64
+    np.testing.assert_allclose(wide(x.astype(np.float64)).numpy(), _pictures()(x).numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", [ReLU(), LeakyReLU(0.2), LeakyReLU(1.0), LeakyReLU(-0.3), Tanh()], ids=repr)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("make", [Conv2d, ConvTranspose2d])
+def test_fused_convolutions_equal_the_layers_one_by_one(
+    kernels: str, make: type, bias: bool, activation: Module, make_rng: Callable
+) -> None:
+    rng = make_rng()
+    network = Sequential(
+        make(3, 9, 4, rng, stride=2, padding=1, bias=bias), activation,
+        make(9, 4, 3, rng, padding="same", bias=not bias), activation,
+    ).astype("float64")  # fmt: skip
+    for name, p in network.parameters().items():
+        if "bias" in name:
+            p.assign(rng.standard_normal(p.shape) * 0.3)
+    x = Tensor(rng.standard_normal((2, 6, 8, 3)))
+    leaves = [x, *network.parameters().values()]
+    fused = network(x)
+    separate = x
+    for layer in network.layers:
+        separate = layer(separate)
+    g = Tensor(rng.standard_normal(fused.shape))
+    np.testing.assert_allclose(fused.numpy(), separate.numpy(), rtol=1e-13, atol=1e-14)
+    for create_graph in (False, True):
+        of_fused, of_separate = (vjp(y, leaves, g, create_graph=create_graph) for y in (fused, separate))
+        for one, two in zip(of_fused, of_separate, strict=True):
+            np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-12, atol=1e-13)
+    (dx,), (expected,) = (vjp(y, [x], g, create_graph=True) for y in (fused, separate))
+    second, expected_second = (grad(ops.sum(d * d), [*leaves[1:], g]) for d in (dx, expected))
+    assert any(found.numpy().any() for found in second)
+    for one, two in zip(second, expected_second, strict=True):
+        np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("make", [Conv2d, ConvTranspose2d])
+def test_fusion_saves_a_pass_after_a_convolution(make: type, bias: bool, make_rng: Callable) -> None:
+    x = Tensor(np.ones((1, 4, 4, 3), np.float32))
+    for activation in (ReLU(), LeakyReLU()):
+        y = Sequential(make(3, 4, 3, make_rng(), bias=bias), activation)(x)
+        assert y.parents[0] is x
+        assert y.static["slope"] == activation.slope
+
+
+@pytest.mark.parametrize("make", [Conv2d, ConvTranspose2d])
+def test_the_precision_reaches_the_kernels(make: type, make_rng: Callable) -> None:
+    x = Tensor(np.ones((1, 4, 4, 3), np.float32))
+    for precision in ("exact", "fast"):
+        layer = make(3, 4, 4, make_rng(), stride=2, padding=1, precision=precision)
+        assert layer(x).static["geometry"].precision == precision
 
 
 # Gradients in float64.
@@ -313,6 +505,28 @@ def _layers() -> dict[str, tuple[Module, tuple[int, ...]]]:
         "Flatten": (Flatten(), (3, 2, 2)),
         "Reshape": (Reshape(2, 3), (3, 6)),
         "Dropout-eval": (Dropout(0.5, seed=0).eval(), (3, 4)),
+        "Conv2d": (Conv2d(3, 4, 4, rng, stride=2, padding=1), (2, 4, 6, 3)),
+        "Conv2d-bias": (Conv2d(2, 3, (3, 2), rng, padding="same", bias=False), (2, 3, 4, 2)),
+        "Conv2d-fast": (Conv2d(3, 4, 4, rng, stride=2, padding=1, precision="fast"), (1, 6, 6, 3)),
+        "ConvTranspose2d": (ConvTranspose2d(3, 4, 4, rng, stride=2, padding=1), (2, 2, 3, 3)),
+        "ConvTranspose2d-bias": (ConvTranspose2d(2, 3, 3, rng, stride=2, padding="same", bias=False), (2, 2, 3, 2)),
+        "ConvTranspose2d-size": (ConvTranspose2d(2, 3, 3, rng, stride=3, output_size=(8, 13)), (1, 2, 4, 2)),
+        "Upsample2d": (Upsample2d((2, 3)), (2, 2, 3, 2)),
+        "AveragePool2d": (AveragePool2d(3, stride=2, padding=1), (2, 4, 5, 2)),
+        "pictures": (
+            Sequential(
+                Conv2d(2, 3, 4, rng, stride=2, padding=1),
+                BatchNorm(3),
+                Tanh(),
+                Upsample2d(),
+                ConvTranspose2d(3, 2, 3, rng, padding=1),
+                Tanh(),
+                AveragePool2d(),
+                Flatten(),
+                Dense(8, 1, rng),
+            ),
+            (2, 4, 4, 2),
+        ),
         "network": (Sequential(Dense(4, 6, rng), BatchNorm(6), Tanh(), Dense(6, 2, rng), Sigmoid()), (5, 4)),
     }
 
@@ -349,9 +563,50 @@ def test_gradients_of_layers(name: str, kernels: str) -> None:
         (Dense(4, 3, np.random.default_rng(0)), (2, 2, 2), r"Dense\(4, 3\).*Flatten"),
         (BatchNorm(3), (2, 4), r"BatchNorm\(3\) takes \(..., 3\), got shape \(2, 4\)"),
         (Reshape(2, 3), (4, 5), r"Reshape\(2, 3\) takes 6 numbers for each example, got shape \(4, 5\)"),
+        (
+            Conv2d(3, 4, 4, np.random.default_rng(0), stride=2, padding=1),
+            (2, 6, 6, 5),
+            r"Conv2d\(3, 4, 4, stride=2, padding=1\) takes \(batch, height, width, 3\), got shape \(2, 6, 6, 5\)",
+        ),
+        (
+            Conv2d(3, 4, (4, 2), np.random.default_rng(0), stride=(2, 1), padding="same"),
+            (2, 108),
+            r"Conv2d\(3, 4, \(4, 2\), stride=\(2, 1\), padding='same'\) takes .* got shape \(2, 108\)",
+        ),
+        (
+            Conv2d(3, 4, 4, np.random.default_rng(0)),
+            (2, 3, 6, 3),
+            r"Conv2d\(3, 4, 4, .*\) on shape \(2, 3, 6, 3\): .* does not fit .*\(3 - 4\) // 1 \+ 1 = 0 rows",
+        ),
+        (
+            Conv2d(3, 4, 4, np.random.default_rng(0), padding="full"),
+            (2, 6, 6, 3),
+            r"Conv2d\(3, 4, 4, stride=1, padding='full'\) on shape \(2, 6, 6, 3\): padding must be .* not 'full'",
+        ),
+        (
+            ConvTranspose2d(3, 4, 4, np.random.default_rng(0), stride=2),
+            (2, 3, 3, 4),
+            r"ConvTranspose2d\(3, 4, 4, stride=2, padding=0\) takes \(batch, height, width, 3\), got .*3, 3, 4",
+        ),
+        (
+            ConvTranspose2d(3, 4, 4, np.random.default_rng(0), stride=2, padding=1, output_size=(9, 9)),
+            (2, 3, 3, 3),
+            r"ConvTranspose2d\(.*\) on shape \(2, 3, 3, 3\): 3 x 3 pixels cannot become 9 x 9",
+        ),
+        (
+            MaxPool2d(3, padding=1),
+            (2, 5, 0, 3),
+            r"MaxPool2d\(\(3, 3\), stride=\(3, 3\), padding=1\) on shape \(2, 5, 0, 3\): .* does not fit",
+        ),
+        (AveragePool2d(2, padding=2), (2, 5, 5, 3), r"AveragePool2d\(.*\) on shape .* windows outside of the picture"),
+        (AveragePool2d(), (2, 5), r"AveragePool2d\(.*\) on shape \(2, 5\): average_pool2d takes pictures"),
+        (Upsample2d(), (2, 5), r"upsample2d takes pictures \(N, H, W, C\), got shape \(2, 5\)"),
     ],
-    ids=["dense", "dense-image", "batch-norm", "reshape"],
-)
+    ids=[
+        "dense", "dense-image", "batch-norm", "reshape", "conv", "conv-flat", "conv-small", "conv-padding",
+        "transposed", "transposed-size", "max-pool", "average-pool", "average-pool-flat", "upsample",
+    ],
+)  # fmt: skip
 def test_shape_errors_name_the_layer(layer: Module, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layer(np.ones(shape, np.float32))
@@ -369,6 +624,15 @@ def test_senseless_settings_are_refused() -> None:
         (lambda: Dropout(1.0, seed=0), "rate"),
         (lambda: Dropout(-0.1, seed=0), "rate"),
         (lambda: Reshape(3, 0), "Reshape's extent 1"),
+        (lambda: Conv2d(0, 3, 4, rng), "Conv2d's inputs must be a whole number of at least 1, got 0"),
+        (lambda: Conv2d(3, 2.5, 4, rng), "Conv2d's outputs must be a whole number of at least 1, got 2.5"),
+        (lambda: ConvTranspose2d(3, -1, 4, rng), "ConvTranspose2d's outputs"),
+        (lambda: Conv2d(3, 3, 0, rng), "a kernel is one or two whole numbers of at least 1, not 0"),
+        (lambda: Conv2d(3, 3, (3, 3, 3), rng), r"a kernel is .* not \(3, 3, 3\)"),
+        (lambda: ConvTranspose2d(3, 3, 4, rng, stride=(1, 0)), r"a stride is .* not \(1, 0\)"),
+        (lambda: Upsample2d(0), "a factor is"),
+        (lambda: MaxPool2d(0), "a window is"),
+        (lambda: AveragePool2d(2, stride=-1), "a stride is"),
     ):
         with pytest.raises(ValueError, match=message):
             make()
@@ -403,3 +667,12 @@ def test_a_tensor_of_a_parameter_keeps_its_numbers() -> None:
     kept = Tensor(parameter)
     parameter.assign(np.zeros(3))
     assert np.all(kept.numpy() == 1)
+
+
+def test_astype_keeps_a_shared_parameter_one() -> None:
+    rng = np.random.default_rng(0)
+    a, b = Dense(3, 3, rng), Dense(3, 3, rng)
+    b.weight = a.weight
+    network = Sequential(a, b).astype("float64")
+    assert network[0].weight is network[1].weight
+    assert network[0].weight.dtype == np.float64

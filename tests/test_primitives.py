@@ -1,4 +1,4 @@
-"""Every primitive to second order against finite differences; kinks; numerical safety."""
+"""Every primitive to second order against finite differences, from the catalog's table; kinks; numerical safety."""
 
 from __future__ import annotations
 
@@ -9,223 +9,36 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import differences
 import numpy as np
 import pytest
 
 import minigan as mg
-from minigan import Tensor, autodiff, grad, ops, vjp
-from minigan.ops import elementwise, linear, norm, shape
+from minigan import Tensor, autodiff, grad, gradcheck, ops, vjp
+from minigan.catalog import primitives
+from minigan.catalog.draw import Draw
+from minigan.ops import conv, elementwise, linear, norm, pool, shape
 
-_rng = np.random.default_rng(8)
-
-
-def _signed(*extents: int) -> np.ndarray:
-    """Numbers of either sign, at least 0.4 away from zero."""
-    return _rng.uniform(0.4, 1.6, extents) * _rng.choice([-1.0, 1.0], extents)
-
-
-def _positive(*extents: int) -> np.ndarray:
-    return _rng.uniform(0.4, 1.6, extents)
-
-
-def _apart(*extents: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays that differ by at least 0.4 everywhere, in either order."""
-    a = _signed(*extents)
-    return a, a + _signed(*extents)
-
-
-def _dense_inputs(rows: int, depth: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every sum x @ w + b lies far from 0; about half of the columns are negative."""
-    sides = np.where(np.arange(columns) % 2, 1.0, -1.0)
-    return _positive(rows, depth), _positive(depth, columns) * sides, _positive(columns) * sides
+TABLE = primitives.primitives()
+COMPOSED = primitives.composed()
+_draw = Draw(8, "values")
 
 
 @dataclass(frozen=True)
 class Case:
-    primitive: str
+    operation: str
     number: int
     function: Callable[..., Tensor]
     inputs: tuple[np.ndarray, ...]
 
     def __str__(self) -> str:
-        return f"{self.primitive}-{self.number}-{'x'.join(str(i.shape) for i in self.inputs)}".replace(" ", "")
+        return f"{self.operation}-{self.number}-{'x'.join(str(i.shape) for i in self.inputs)}".replace(" ", "")
 
 
-TABLE: dict[str, list[tuple[Callable[..., Tensor], tuple[np.ndarray, ...]]]] = {
-    "add": [
-        (ops.add, (_signed(3, 5), _signed(3, 5))),
-        (ops.add, (_signed(5), _signed(2, 3, 5))),
-        (ops.add, (_signed(3, 1), _signed(1, 5))),
-        (ops.add, (_signed(), _signed(7))),
-        (lambda x: 2 + x, (_signed(3),)),
-        (lambda x: x + x, (_signed(3),)),
-    ],
-    "subtract": [
-        (ops.subtract, (_signed(3, 5), _signed(5))),
-        (ops.subtract, (_signed(1, 1), _signed(2, 3, 1))),
-        (lambda x: 2.0 - x, (_signed(3),)),
-        (lambda x: x - 1, (_signed(3),)),
-    ],
-    "multiply": [
-        (ops.multiply, (_signed(3, 5), _signed(3, 5))),
-        (ops.multiply, (_signed(4, 1, 3), _signed(5, 1))),
-        (ops.multiply, (_signed(), _signed(2, 2))),
-        (lambda x: x * x, (_signed(3, 3),)),
-        (lambda x: -3 * x, (_signed(3),)),
-    ],
-    "divide": [
-        (ops.divide, (_signed(3, 5), _signed(3, 5))),
-        (ops.divide, (_signed(2, 1), _signed(3, 1, 4))),
-        (lambda x: 2.0 / x, (_signed(5),)),
-        (lambda x: x / 4, (_signed(5),)),
-        (lambda x: x / x, (_signed(5),)),
-    ],
-    "negative": [(ops.negative, (_signed(3, 2),)), (ops.negative, (_signed(),))],
-    "_power": [
-        (lambda x: x**3, (_signed(3, 2),)),
-        (lambda x: ops.power(x, -1.5), (_positive(5),)),
-        (lambda x: ops.power(x, 0.5), (_positive(5),)),
-        (lambda x: x**2, (np.array([0.0, 1.0, -2.0]),)),
-        (lambda x: x**1, (np.array([0.0, 1.0, -2.0]),)),
-        (lambda x: x**0, (np.array([0.0, 1.0, -2.0]),)),
-    ],
-    "exp": [(ops.exp, (_signed(3, 5),))],
-    "log": [(ops.log, (_positive(3, 5),))],
-    "sqrt": [(ops.sqrt, (_positive(3, 5),))],
-    "sign": [(ops.sign, (_signed(3, 5),))],
-    "absolute": [(ops.absolute, (_signed(3, 5),)), (abs, (_signed(4),))],
-    "share_of_maximum": [
-        (ops.share_of_maximum, _apart(3, 5)),
-        (lambda x: ops.share_of_maximum(x, 0.0), (_signed(3),)),
-    ],
-    "maximum": [
-        (ops.maximum, _apart(3, 5)),
-        (ops.maximum, (_signed(4, 3), np.array([0.1, -0.1, 3.0]))),
-        (ops.maximum, (np.array([[0.1], [-0.1]]), _signed(3))),
-        (lambda x: ops.maximum(x, 0.0), (_signed(5),)),
-        (lambda x: ops.maximum(0.0, x), (_signed(5),)),
-    ],
-    "tanh": [(ops.tanh, (_signed(3, 5),))],
-    "sigmoid": [(ops.sigmoid, (_signed(3, 5) * 3,))],
-    "softplus": [(ops.softplus, (_signed(3, 5) * 3,))],
-    "_slope_gate": [
-        (lambda x, v, s=s: ops.slope_gate(x, v, slope=s), (_signed(3, 5), _signed(3, 5))) for s in (0.0, 0.2, 1.0)
-    ],
-    "_leaky_relu": [
-        (ops.leaky_relu, (_signed(3, 5),)),
-        (ops.relu, (_signed(3, 5),)),
-        (lambda x: ops.leaky_relu(x, slope=-0.5), (_signed(2, 2, 3),)),
-        (lambda x: ops.leaky_relu(ops.transpose(x)), (_signed(4, 3),)),
-    ],
-    "_matmul": [
-        (lambda a, b, s=s, t=t: ops.matmul(a, b, transpose_a=s, transpose_b=t), (_signed(*m), _signed(*n)))
-        for s, t, m, n in (
-            (False, False, (3, 5), (5, 2)),
-            (True, False, (5, 3), (5, 2)),
-            (False, True, (3, 5), (2, 5)),
-            (True, True, (5, 3), (2, 5)),
-            (False, True, (1, 7), (9, 7)),
-            (True, True, (1, 1), (3, 1)),
-            (False, False, (7, 1), (1, 65)),
-        )
-    ]
-    + [(lambda a: a @ a, (_signed(3, 3),)), (lambda a: ops.matmul(a, a, transpose_a=True), (_signed(3, 3),))],
-    "_dense": [
-        (lambda x, w, b, s=s: ops.dense(x, w, b, slope=s), _dense_inputs(*extents))
-        for s in (0.0, 0.2, 1.0)
-        for extents in ((5, 3, 4), (1, 2, 7))
-    ],
-    "_batch_norm": [
-        (lambda x, g, b: ops.batch_norm(x, g, b, eps=1e-3), (_signed(6, 3), _signed(3), _signed(3))),
-        (lambda x, g, b: ops.batch_norm(x, g, b, eps=1e-2), (_signed(2, 3, 2, 5), _signed(5), _signed(5))),
-        (lambda x, g, b: ops.batch_norm(x, g, b, eps=1e-3), (_signed(4, 1), _signed(1), _signed(1))),
-        (lambda x: ops.batch_norm(x, ops.sum(x, axis=0), x[0], eps=1e-3), (_signed(5, 2),)),
-    ],
-    "_softmax": [(lambda x, a=a: ops.softmax(x, axis=a), (_signed(3, 5),)) for a in (0, 1, -2)]
-    + [(ops.softmax, (_signed(7),)), (lambda x: ops.softmax(x, axis=1), (_signed(2, 3, 4),))],
-    "_mean_softplus": [(lambda x, s=s: ops.mean_softplus(x, s), (_signed(3, 5),)) for s in (1, -1)]
-    + [(ops.mean_softplus, (_signed(1),))],
-    "_logsumexp": [(lambda x, a=a: ops.logsumexp(x, axis=a), (_signed(3, 5),)) for a in (0, 1, -1, -2)]
-    + [(ops.logsumexp, (_signed(7),)), (lambda x: ops.logsumexp(x, axis=1), (_signed(2, 3, 4),))],
-    "_sum": [
-        (lambda x, a=a, k=k: ops.sum(x, axis=a, keepdims=k), (_signed(2, 3, 5),))
-        for a in (None, 0, -1, (0, 2), (-2, 0), (0, 1, 2), ())
-        for k in (False, True)
-    ]
-    + [(ops.sum, (_signed(),)), (ops.sum, (_signed(1, 1),))],
-    "_broadcast_to": [
-        (lambda x: ops.broadcast_to(x, (4, 3, 5)), (_signed(3, 1),)),
-        (lambda x: ops.broadcast_to(x, (2, 3)), (_signed(),)),
-        (lambda x: ops.broadcast_to(x, (2, 3)), (_signed(2, 3),)),
-        (lambda x: ops.broadcast_to(x, (1, 3)), (_signed(3),)),
-    ],
-    "_reshape": [
-        (lambda x: ops.reshape(x, (5, -1)), (_signed(2, 3, 5),)),
-        (lambda x: ops.reshape(x, -1), (_signed(2, 3),)),
-        (lambda x: ops.reshape(x, ()), (_signed(1),)),
-        (lambda x: ops.reshape(ops.transpose(x), (2, 3)), (_signed(2, 3),)),
-    ],
-    "_transpose": [
-        (ops.transpose, (_signed(2, 3, 5),)),
-        (lambda x: ops.transpose(x, (2, 0, 1)), (_signed(2, 3, 5),)),
-        (lambda x: ops.transpose(x, (-1, 0, -2)), (_signed(2, 3, 5),)),
-        (ops.transpose, (_signed(4),)),
-    ],
-    "_concatenate": [
-        (lambda a, b, c: ops.concatenate([a, b, c]), (_signed(2, 3), _signed(1, 3), _signed(4, 3))),
-        (lambda a, b, c: ops.concatenate([a, b, c], axis=-1), (_signed(2, 1), _signed(2, 3), _signed(2, 2))),
-        (lambda a, b: ops.concatenate([a, b, a], axis=1), (_signed(2, 1, 3), _signed(2, 2, 3))),
-        (lambda a: ops.concatenate((a,)), (_signed(3),)),
-    ],
-    "_index": [
-        (lambda x, k=k: x[k], (_signed(4, 3, 5),))
-        for k in (
-            1,
-            -1,
-            slice(None, None, 2),
-            slice(None, None, -1),
-            (slice(1, 3), 0),
-            (0, 1, 2),
-            (Ellipsis, 2),
-            (None, slice(None), None, 1),
-            np.array([0, 2, 2, -1]),
-            (slice(None), np.array([1, 1, 0])),
-            (np.array([0, 1, 0]), np.array([2, 0, 2])),
-            (np.array([[0, 3], [3, 3]]), slice(None), -1),
-            (Ellipsis, np.array([4, 4])),
-            np.zeros(0, np.int64),
-        )
-    ],
-    "_place": [
-        (lambda x, k=k, s=s: shape._place(x, key=k, shape=s), (_signed(*extents),))
-        for k, s, extents in (
-            (slice(1, 3), (4, 3), (2, 3)),
-            ((Ellipsis, 0), (2, 3), (2,)),
-            ((None, 1), (4, 3), (1, 3)),
-            (np.array([0, 2, 0]), (3, 2), (3, 2)),
-            ((np.array([1, 1]), np.array([0, 0])), (3, 2), (2,)),
-        )
-    ],
-    "_pad": [
-        (lambda x: ops.pad(x, ((1, 2), (0, 3))), (_signed(2, 3),)),
-        (lambda x: ops.pad(x, ((0, 0),)), (_signed(4),)),
-        (lambda x: ops.pad(x, ((0, 0), (1, 1), (2, 0), (0, 0))), (_signed(2, 3, 3, 2),)),
-    ],
-    "_same": [(autodiff._same, (_signed(2, 3),))],
-}
-CASES = [Case(name, i, f, inputs) for name, cases in TABLE.items() for i, (f, inputs) in enumerate(cases)]
+def _cases(table: primitives.Table) -> list[Case]:
+    return [Case(name, i, f, inputs) for name, rows in table.items() for i, (f, inputs) in enumerate(rows)]
 
-# Made of primitives; their derivatives are the primitives', but the formulas are their own.
-COMPOSED: list[tuple[str, Callable[..., Tensor], tuple[np.ndarray, ...]]] = [
-    ("minimum", ops.minimum, _apart(3, 5)),
-    ("minimum-number", lambda x: ops.minimum(x, 0.0), (_signed(3),)),
-    ("mean", ops.mean, (_signed(3, 5),)),
-    ("mean-axis", lambda x: ops.mean(x, -1, keepdims=True), (_signed(3, 5),)),
-    ("mean-axes", lambda x: ops.mean(x, (0, -1)), (_signed(3, 2, 5),)),
-    ("sum_like", ops.sum_like, (_signed(4, 3, 5), _signed(3, 1))),
-    ("sum_like-scalar", ops.sum_like, (_signed(4, 3), _signed())),
-]
+
+CASES = _cases(TABLE)
 
 
 def _primitives() -> Iterator[tuple[str, Any]]:
@@ -249,23 +62,31 @@ def test_the_table_holds_every_primitive() -> None:
 def test_each_case_ends_in_the_primitive_it_names(case: Case) -> None:
     y = case.function(*map(Tensor, case.inputs))
     assert y.rule is not None
-    assert y.rule.name == case.primitive.lstrip("_")
+    assert y.rule.name == case.operation.lstrip("_")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_first_derivatives(case: Case, kernels: str) -> None:
-    differences.check_first_order(case.function, case.inputs)
+def test_first_and_second_derivatives(case: Case, kernels: str) -> None:
+    gradcheck(case.function, list(case.inputs), order=2).raise_for_failure()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_second_derivatives(case: Case, kernels: str) -> None:
-    differences.check_second_order(case.function, case.inputs)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_derivatives_are_linear_in_the_cotangent(case: Case, create_graph: bool, kernels: str) -> None:
+    tensors = [Tensor(x) for x in case.inputs]
+    y = case.function(*tensors)
+    u, v = _draw.normal(*y.shape), _draw.normal(*y.shape)
+    of_u, of_v, of_both = (
+        vjp(y, tensors, Tensor(cotangent), create_graph=create_graph) for cotangent in (u, v, u - 2 * v)
+    )
+    for first, second, both in zip(of_u, of_v, of_both, strict=True):
+        expected = first.numpy() - 2 * second.numpy()
+        np.testing.assert_allclose(both.numpy(), expected, rtol=0, atol=1e-12 * (1 + abs(expected).max(initial=0)))
 
 
-@pytest.mark.parametrize(("name", "function", "inputs"), COMPOSED, ids=[c[0] for c in COMPOSED])
-def test_composed_operations(name: str, function: Callable[..., Tensor], inputs: tuple[np.ndarray, ...]) -> None:
-    differences.check_first_order(function, inputs)
-    differences.check_second_order(function, inputs)
+@pytest.mark.parametrize("case", _cases(COMPOSED), ids=str)
+def test_composed_operations(case: Case) -> None:
+    gradcheck(case.function, list(case.inputs), order=2).raise_for_failure()
 
 
 FORWARDS = [
@@ -278,7 +99,7 @@ FORWARDS = [
 
 @pytest.mark.parametrize(("name", "expected", "count"), FORWARDS, ids=[f[0] for f in FORWARDS])
 def test_values_are_numpys(name: str, expected: Callable, count: int, kernels: str) -> None:
-    inputs = [_signed(5, 5) for _ in range(count)]
+    inputs = [_draw.signed(5, 5) for _ in range(count)]
     np.testing.assert_allclose(getattr(ops, name)(*map(Tensor, inputs)).numpy(), expected(*inputs), rtol=1e-13)
 
 
@@ -320,6 +141,24 @@ def test_fused_dense_has_the_kink_of_the_separate_layers(kernels: str, slope: fl
     g = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
     np.testing.assert_array_equal(fused(x).numpy(), separate(x).numpy())
     np.testing.assert_array_equal(vjp(fused(x), [x], g)[0].numpy(), vjp(separate(x), [x], g)[0].numpy())
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0])
+def test_fused_batch_norm_has_the_kink_of_the_separate_operations(kernels: str, slope: float, zero: float) -> None:
+    x = Tensor(np.array([[-1.0, 3.0, 0.5], [0.0, 0.0, 0.0], [1.0, -3.0, -0.5]]))  # the second row is the mean
+    gamma, beta = Tensor(np.array([1.0, -2.0, zero])), Tensor(np.full(3, zero))
+    g = Tensor(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]))
+    leaves = [x, gamma, beta]
+    fused = ops.batch_norm(*leaves, eps=1e-3, slope=slope)
+    separate = ops.leaky_relu(ops.batch_norm(*leaves, eps=1e-3), slope=slope)
+    assert not fused.numpy()[1].any()
+    np.testing.assert_array_equal(fused.numpy(), separate.numpy())
+    for create_graph in (False, True):
+        one, two = (vjp(y, leaves, g, create_graph=create_graph) for y in (fused, separate))
+        for first, second in zip(one, two, strict=True):
+            np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-14, atol=1e-15)
+    assert vjp(fused, leaves, g)[2].numpy()[2] == pytest.approx(18.0 * slope, rel=1e-15)
 
 
 def test_absolute_at_zero_is_flat() -> None:
@@ -459,5 +298,7 @@ def test_shapes_that_do_not_fit_are_refused(kernels: str) -> None:
 
 
 def test_the_modules_of_this_file_are_the_librarys() -> None:
-    assert {elementwise, linear, norm, shape} <= {importlib.import_module(p.__module__) for _, p in _primitives()}
+    assert {conv, elementwise, linear, norm, pool, shape} <= {
+        importlib.import_module(p.__module__) for _, p in _primitives()
+    }
     assert mg.ops is ops

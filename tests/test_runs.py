@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import random
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from runs import SMALL, minigan, start_minigan, train_small
+from runs import COLOUR, SMALL, minigan, start_minigan, train_small
 
-from minigan import cli
+from minigan import cli, recipes
 from minigan.errors import UsageError
-from minigan.training import RunFolder
+from minigan.training import RunConfig, RunFolder, trainer
+from minigan.training.trainer import TrainedRun, sample_images
 
 LONG = [*SMALL, "--steps", "3000", "--checkpoint-every", "40", "--sample-every", "250"]
 
@@ -153,3 +157,43 @@ def test_what_was_recorded_after_the_checkpoint_is_forgotten(tmp_path):
     (run / ".checkpoint.safetensors.abc.partial").write_bytes(b"half")
     assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
     assert contents(run) == before
+
+
+def test_a_run_of_the_time_before_colour_goes_on(tmp_path):
+    """Its configuration says [height, width] and nothing of strict."""
+    run, straight = train_small(tmp_path / "run"), tmp_path / "straight"
+    config = json.loads((run / "config.json").read_text())
+    assert config["data"]["image_shape"] == [28, 28, 1]
+    config["data"]["image_shape"] = [28, 28]
+    del config["strict"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert cli.main(["sample", str(run), "--out", str(tmp_path / "grid.png")]) == 0
+    assert cli.main(["train", "--resume", str(run), "--steps", "35", "--quiet"]) == 0
+    assert cli.main(["train", "--out", str(straight), "--quiet", *SMALL, "--steps", "35"]) == 0
+    assert contents(run) == contents(straight)
+
+
+@pytest.mark.parametrize("shape", [[28], [28, 28, 2], [28, 28, 1, 1], [28, 0, 1], [28, "28", 1], "28", None])
+def test_a_recorded_shape_that_is_none(shape, tmp_path, capsys):
+    run = train_small(tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["image_shape"] = shape
+    (run / "config.json").write_text(json.dumps(config))
+    capsys.readouterr()
+    assert cli.main(["sample", str(run)]) == 1
+    assert "does not say which pictures" in capsys.readouterr().err
+
+
+def test_samples_take_memory_for_some_pictures_at_a_time(monkeypatch):
+    """A generator of large pictures is never asked for many at once, and the pictures are those of one pass."""
+    recipe = dataclasses.replace(COLOUR, settings=COLOUR.settings | {"image_size": 128})
+    monkeypatch.setitem(recipes.RECIPES, recipe.name, recipe)
+    run = TrainedRun(recipe.build(), RunConfig(recipe=recipe.name), (128, 128, 3))
+    asked: list[int] = []
+    make = run.gan.sample
+    monkeypatch.setattr(run.gan, "sample", lambda latent: asked.append(len(latent)) or make(latent))
+    images = sample_images(run, 50, seed=1)
+    assert images.shape == (50, 128, 128, 3) and images.dtype == np.uint8
+    assert sum(asked) == 50 and max(asked) * 128 * 128 * 3 <= 1 << 20
+    monkeypatch.setattr(trainer, "_MADE_AT_ONCE", 1 << 30)
+    np.testing.assert_array_equal(sample_images(run, 50, seed=1), images)

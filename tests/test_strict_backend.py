@@ -11,8 +11,25 @@ import test_gan
 import test_primitives
 
 import minigan as mg
-from minigan import Parameter, Tensor, backend, losses, ops, vjp
-from minigan.nn import BatchNorm, Dense, Dropout, Flatten, LeakyReLU, Module, Reshape, Sequential, Sigmoid, Tanh
+from minigan import Parameter, Tensor, backend, losses, ops, penalties, vjp
+from minigan.nn import (
+    AveragePool2d,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    MaxPool2d,
+    Module,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    Upsample2d,
+)
 from minigan.optim import SGD, Adam, RMSprop, clip_by_global_norm
 
 
@@ -63,9 +80,21 @@ def _layers() -> dict[str, tuple[Module, tuple[int, ...]]]:
         "BatchNorm": (BatchNorm(3), (6, 3)),
         "BatchNorm-image": (BatchNorm(2), (2, 3, 3, 2)),
         "BatchNorm-eval": (BatchNorm(3).eval(), (6, 3)),
+        "BatchNorm-fused": (Sequential(BatchNorm(3), LeakyReLU()), (6, 3)),
+        "BatchNorm-fused-image": (Sequential(BatchNorm(2), ReLU()), (2, 3, 3, 2)),
+        "BatchNorm-fused-eval": (Sequential(BatchNorm(3), LeakyReLU()).eval(), (6, 3)),
         "Dropout": (Dropout(0.5, seed=3), (6, 3)),
         "Reshape": (Sequential(Flatten(), Reshape(3, 2)), (4, 2, 3)),
         "Sigmoid": (Sequential(Sigmoid(), Tanh()), (3, 4)),
+        "Conv2d": (Conv2d(3, 4, 4, rng, stride=2, padding=1), (2, 6, 5, 3)),
+        "Conv2d-fused": (Sequential(Conv2d(3, 4, (3, 2), rng, padding="same"), LeakyReLU()), (2, 4, 5, 3)),
+        "Conv2d-fused-no-bias": (Sequential(Conv2d(3, 4, 3, rng, bias=False), LeakyReLU()), (2, 4, 5, 3)),
+        "ConvTranspose2d-fused-no-bias": (Sequential(ConvTranspose2d(3, 2, 4, rng, bias=False), ReLU()), (1, 2, 3, 3)),
+        "ConvTranspose2d": (ConvTranspose2d(3, 4, 4, rng, stride=2, padding=1, bias=False), (2, 3, 2, 3)),
+        "ConvTranspose2d-fused": (Sequential(ConvTranspose2d(3, 2, 3, rng, stride=2), LeakyReLU()), (2, 2, 3, 3)),
+        "Upsample2d": (Upsample2d(), (2, 2, 3, 2)),
+        "AveragePool2d": (AveragePool2d(3, stride=2, padding=1), (2, 4, 5, 2)),
+        "MaxPool2d": (MaxPool2d(3, stride=2, padding="same"), (2, 4, 5, 2)),
     }
 
 
@@ -92,11 +121,11 @@ def test_layers(name: str, dtype: str, on_both: Callable) -> None:
 def test_losses(name: str, on_both: Callable) -> None:
     def run() -> list[Tensor]:
         rng = np.random.default_rng(2)
-        real, fake = Tensor(rng.standard_normal((5, 1)) * 9), Tensor(rng.standard_normal((4, 1)) * 9)
+        real, fake = Tensor(rng.standard_normal((5, 1)) * 9), Tensor(rng.standard_normal((5, 1)) * 9)
         loss = losses.get(name)
-        of_discriminator, of_generator = loss.discriminator(real, fake), loss.generator(fake)
+        of_discriminator, of_generator = loss.discriminator(real, fake), loss.generator(fake, real)
         gradients = [*mg.grad(of_discriminator, [real, fake]), *mg.grad(of_generator, [fake])]
-        closed = [*loss.discriminator_logit_grads(real, fake), loss.generator_logit_grads(fake)]
+        closed = [*loss.discriminator_logit_grads(real, fake), loss.generator_logit_grads(fake, real)]
         return [of_discriminator, of_generator, *gradients, *closed]
 
     on_both(run)
@@ -155,6 +184,20 @@ def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) ->
         state = gan.state()
         gan.load_state(state)
         return [*reports, drawn, *state.values(), *gan.train_step(batches[0]).values()]
+
+    on_both(run)
+
+
+@pytest.mark.parametrize("name", sorted(penalties.PENALTIES))
+def test_training_steps_with_a_penalty(name: str, on_both: Callable) -> None:
+    def run() -> list:
+        gan = test_gan._gan("hinge", rich=True, penalty=penalties.get(name), penalty_every=2)
+        reports = []
+        with strict_device.count_synchronisations() as waits:
+            for step in range(3):
+                reports += list(gan.train_step(Tensor(test_gan._real(step))).values())
+        assert waits.count == 0
+        return [*reports, *gan.state().values()]
 
     on_both(run)
 

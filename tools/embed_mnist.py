@@ -31,7 +31,7 @@ def main() -> int:
         print(f"embed_mnist: {error}", file=sys.stderr)
         return 1
     _write(arguments.output, {"images": images, "labels": labels})
-    sha256 = Dataset("embedded", images, labels, "embedded").sha256
+    sha256 = Dataset("embedded", images[..., None], labels, "embedded").sha256
     print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes, SHA-256 of the arrays {sha256}")
     return 0
 
@@ -41,7 +41,7 @@ def _first(dataset: Dataset, count: int) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             f"{dataset.source} holds {len(dataset):,} images, expected {count:,} with labels; name the folder of MNIST"
         )
-    return dataset.images[:count], dataset.labels[:count]
+    return dataset.images[:count, :, :, 0], dataset.labels[:count]
 
 
 def _write(target: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -7,6 +7,7 @@ from minigan_kernels.numba.memory import keep_freed_memory
 
 with kept_on_disk():
     from minigan_kernels.numba.adam import adam
+    from minigan_kernels.numba.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
     from minigan_kernels.numba.gate import gate_and_sum, slope_gate
     from minigan_kernels.numba.gemm import dense, matmul
     from minigan_kernels.numba.norm import batch_norm, batch_norm_grad
@@ -14,6 +15,9 @@ with kept_on_disk():
 set_threads(None)
 keep_freed_memory()
 
-KERNELS = (matmul, dense, slope_gate, gate_and_sum, batch_norm, batch_norm_grad, adam)
+KERNELS = (
+    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum, batch_norm,
+    batch_norm_grad, adam,
+)  # fmt: skip
 
 __all__ = ["KERNELS", "Announcer", "set_threads"]

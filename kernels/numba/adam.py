@@ -12,9 +12,10 @@ g * 0 is NaN exactly for such a g.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit, prange, types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
 
 _WORK = 8  # numbers are read and written for each parameter, and a root and a division taken
@@ -44,7 +45,8 @@ def _update(p, g, m, v, beta1, rest1, beta2, rest2, rate, root_correction, eps):
 
 
 @inner
-def _update_part(p, gradients, bounds, m, v, first_bad, step, scalars, first, last):
+def _update_share(t, threads, p, gradients, bounds, m, v, first_bad, step, scalars):
+    first, last = t * p.size // threads, (t + 1) * p.size // threads
     for k in range(bounds.shape[0]):
         start, stop = max(first, bounds[k, 0]), min(last, bounds[k, 1])
         if start >= stop:
@@ -56,15 +58,9 @@ def _update_part(p, gradients, bounds, m, v, first_bad, step, scalars, first, la
             first_bad[k] = step
 
 
-@njit(parallel={"fusion": False}, cache=True)
+@njit(cache=True)
 def _adam(p, gradients, bounds, m, v, first_bad, step, scalars, threads):
-    size = p.size
-    if threads == 1:
-        _update_part(p, gradients, bounds, m, v, first_bad, step, scalars, 0, size)
-    else:
-        for t in prange(threads):
-            first, last = t * size // threads, (t + 1) * size // threads
-            _update_part(p, gradients, bounds, m, v, first_bad, step, scalars, first, last)
+    share(threads, _update_share, (p, gradients, bounds, m, v, first_bad, step, scalars))
 
 
 def _signature(number):

@@ -10,35 +10,33 @@ LeakyReLU, and the sums of its columns are the gradient of the bias: they cost n
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 
-from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.aligned import result
+from minigan_kernels.numba.crew import share
+from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
 from minigan_kernels.numba.memory import plain
 
 _ROWS = 16  # rows summed together by one thread
 
 
 @inner
-def _gate_part(x, v, slope, out):
+def _gate_share(t, threads, x_all, v_all, slope, out_all):
+    first, last = t * out_all.size // threads, (t + 1) * out_all.size // threads
+    x, v, out = x_all[first:last], v_all[first:last], out_all[first:last]
     for i in range(out.size):
         out[i] = v[i] if x[i] > 0 else v[i] * slope
 
 
-@njit(parallel={"fusion": False}, cache=True)
+@njit(cache=True)
 def _gate(x, v, slope, out, threads):
-    size = out.size
-    if threads == 1:
-        _gate_part(x, v, slope, out)
-    else:
-        for t in prange(threads):
-            first, last = t * size // threads, (t + 1) * size // threads
-            _gate_part(x[first:last], v[first:last], slope, out[first:last])
+    share(threads, _gate_share, (x, v, slope, out))
 
 
 @inner
 def _gate_and_sum_block(x, v, slope, out, partial, block):
     total = partial[block]
-    total[:] = 0
+    clear(total)
     for i in range(block * _ROWS, min(out.shape[0], (block + 1) * _ROWS)):
         x_row, v_row, out_row = x[i], v[i], out[i]
         for j in range(total.size):
@@ -50,22 +48,22 @@ def _gate_and_sum_block(x, v, slope, out, partial, block):
 @inner
 def _add_rows(partial, sums):
     """In order, so that the bits do not depend on the number of threads."""
-    sums[:] = 0
+    clear(sums)
     for block in range(partial.shape[0]):
         for j in range(sums.size):
             sums[j] += partial[block, j]
 
 
-@njit(parallel={"fusion": False}, cache=True)
-def _gate_and_sum(x, v, slope, out, partial, sums, threads):
+@inner
+def _gate_and_sum_share(t, threads, x, v, slope, out, partial):
     blocks = partial.shape[0]
-    if threads == 1:
-        for block in range(blocks):
-            _gate_and_sum_block(x, v, slope, out, partial, block)
-    else:
-        for t in prange(threads):
-            for block in range(t * blocks // threads, (t + 1) * blocks // threads):
-                _gate_and_sum_block(x, v, slope, out, partial, block)
+    for block in range(t * blocks // threads, (t + 1) * blocks // threads):
+        _gate_and_sum_block(x, v, slope, out, partial, block)
+
+
+@njit(cache=True)
+def _gate_and_sum(x, v, slope, out, partial, sums, threads):
+    share(threads, _gate_and_sum_share, (x, v, slope, out, partial))
     _add_rows(partial, sums)
 
 
@@ -86,7 +84,7 @@ GATE_AND_SUM = Compiled("gate_and_sum", _gate_and_sum, _gate_and_sum_signature)
 def slope_gate(x, v, slope):
     """v where x > 0, slope * v elsewhere; see `reference.slope_gate`."""
     x, v = plain(x), plain(v)
-    out = np.empty(x.shape, x.dtype)
+    out = result(x.shape, x.dtype)
     number = x.dtype.type
     GATE[x.dtype](x.reshape(-1), v.reshape(-1), number(slope), out.reshape(-1), threads_for(x.size))
     return out
@@ -95,7 +93,7 @@ def slope_gate(x, v, slope):
 def gate_and_sum(x, v, slope):
     """(out, sums); see `reference.gate_and_sum`."""
     x, v = plain(x), plain(v)
-    out, sums = np.empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype)
+    out, sums = result(x.shape, x.dtype), np.empty(x.shape[1], x.dtype)
     partial = np.empty((-(-x.shape[0] // _ROWS), x.shape[1]), x.dtype)
     GATE_AND_SUM[x.dtype](x, v, x.dtype.type(slope), out, partial, sums, threads_for(x.size))
     return out, sums

@@ -15,14 +15,17 @@ become the left side, which is read where it lies; the price is to gather the sm
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 
+from minigan_kernels.aligned import result
 from minigan_kernels.numba import skinny
+from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import DTYPES, Compiled, inner, threads_for
 from minigan_kernels.numba.memory import plain, scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
 _FEW_ROWS = 64  # of the result: then a panel is read so few times that packing it first does not pay
+_NEAR = 1 << 18  # bytes that stay in a core's own cache: there packing does not pay either
 _MULTIPLY_ADDS = 8  # in registers take as long as touching one number in memory
 _TRANSPOSE_BLOCK = 16  # steps of k gathered together: their panel rows stay in the first-level cache
 
@@ -50,8 +53,6 @@ def _pack_part(b, transposed, packed, first, last):
                 source, target = b[k, left : left + filled], packed[panel, k]
                 for j in range(filled):
                     target[j] = source[j]
-        if filled < width:
-            packed[panel, k0:k1, filled:] = 0
         step += k1 - k0
 
 
@@ -96,6 +97,7 @@ def _multiply_part(a, transposed, b, direct, packed, bias, slope, out, out_trans
     columns = out.shape[0] if out_transposed else out.shape[1]
     blocks = (rows + ROWS - 1) // ROWS
     offsets = np.empty(ROWS, np.int64)
+    whole = np.zeros(1, np.int64)
     tile = np.empty((ROWS, panel_width), a.dtype)
     number = a.dtype.type(0)
     for unit in range(first, last):
@@ -110,42 +112,47 @@ def _multiply_part(a, transposed, b, direct, packed, bias, slope, out, out_trans
             source, step = address(b) + left * size, b.shape[1] * size
         else:
             source, step = address(packed) + panel * depth * PANEL_BYTES, PANEL_BYTES
-        if height == ROWS and width == panel_width and not (bias.size or out_transposed):
-            place = address(out) + (top * columns + left) * size
-            multiply_tile(number, address(a), offsets, k_stride, depth, source, step, place, columns * size)
+        straight = height == ROWS and width == panel_width and not (bias.size or out_transposed)
+        place = address(out) + (top * columns + left) * size if straight else address(tile)
+        place_step = columns * size if straight else PANEL_BYTES
+        multiply_tile(number, address(a), offsets, whole, k_stride, depth, source, step, place, place_step)
+        if straight:
             continue
-        multiply_tile(number, address(a), offsets, k_stride, depth, source, step, address(tile), PANEL_BYTES)
         if bias.size:
             _store_bent(tile, bias, slope, out, top, left, height, width)
         else:
             _store(tile, out, top, left, height, width, out_transposed)
 
 
-@njit(parallel={"fusion": False}, cache=True)
+@inner
+def _pack_share(t, threads, b, transposed, packed):
+    steps = packed.shape[0] * packed.shape[1]
+    _pack_part(b, transposed, packed, t * steps // threads, (t + 1) * steps // threads)
+
+
+@inner
+def _multiply_share(
+    t, threads, a, transposed, b, b_transposed, direct, apart, packed, bias, slope, out, out_transposed
+):
+    rows = a.shape[1] if transposed else a.shape[0]
+    units = packed.shape[0] * ((rows + ROWS - 1) // ROWS)
+    if apart:
+        _pack_share(t, threads, b, b_transposed, packed)
+    first, last = t * units // threads, (t + 1) * units // threads
+    _multiply_part(a, transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
+
+
+@njit(cache=True)
 def _gemm(a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads):
-    rows = a.shape[1] if a_transposed else a.shape[0]
-    panels, depth = packed.shape[0], packed.shape[1]
-    steps, units = panels * depth, panels * ((rows + ROWS - 1) // ROWS)
-    first_packed = b.shape[1] // packed.shape[2] * depth if direct else 0
-    if threads == 1:
-        _pack_part(b, b_transposed, packed, first_packed, steps)
-        _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, 0, units)
-    elif direct:
-        _pack_part(b, b_transposed, packed, first_packed, steps)
-        for t in prange(threads):
-            first, last = t * units // threads, (t + 1) * units // threads
-            _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
-    elif panels % threads == 0:  # each thread computes from just the panels it packs: nobody waits in between
-        for t in prange(threads):
-            _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
-            first, last = t * units // threads, (t + 1) * units // threads
-            _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
-    else:
-        for t in prange(threads):
-            _pack_part(b, b_transposed, packed, t * steps // threads, (t + 1) * steps // threads)
-        for t in prange(threads):
-            first, last = t * units // threads, (t + 1) * units // threads
-            _multiply_part(a, a_transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
+    # Where panels divide evenly, each thread computes from just the panels it packs: nobody waits in between.
+    apart = packed.shape[0] % threads == 0 and not direct
+    if direct:
+        depth = packed.shape[1]
+        _pack_part(b, b_transposed, packed, b.shape[1] // packed.shape[2] * depth, packed.shape[0] * depth)
+    elif not apart:
+        share(threads, _pack_share, (b, b_transposed, packed))
+    right = (b, b_transposed, direct, apart, packed)
+    share(threads, _multiply_share, (a, a_transposed, *right, bias, slope, out, out_transposed))
 
 
 def _signature(number):
@@ -165,7 +172,7 @@ def matmul(a, b, transpose_a, transpose_b):
     columns = b.shape[0] if transpose_b else b.shape[1]
     if rows <= skinny.LIMIT or depth <= skinny.LIMIT or columns <= skinny.LIMIT:
         return skinny.matmul(a, b, transpose_a, transpose_b)
-    out = np.empty((rows, columns), a.dtype)
+    out = result((rows, columns), a.dtype)
     if transpose_b and rows * (depth + columns) < depth * columns:
         _run(b, False, a, not transpose_a, _NO_BIAS[a.dtype], 1.0, out, True, columns, depth, rows)
     else:
@@ -178,15 +185,15 @@ def dense(x, w, b, slope):
     x, w, b = plain(x), plain(w), plain(b)
     if x.shape[1] <= skinny.LIMIT or w.shape[1] <= skinny.LIMIT:
         return skinny.dense(x, w, b, slope)
-    out = np.empty((x.shape[0], w.shape[1]), x.dtype)
+    out = result((x.shape[0], w.shape[1]), x.dtype)
     _run(x, False, w, False, b, slope, out, False, x.shape[0], x.shape[1], w.shape[1])
     return out
 
 
 def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, rows, depth, columns):
     width = PANEL_BYTES // a.itemsize
-    packed = scratch((-(-columns // width), depth, width), a.dtype)
+    (packed,) = scratch(a.dtype, (-(-columns // width), depth, width))
     threads = threads_for(rows * depth * columns // _MULTIPLY_ADDS)
-    direct = rows <= _FEW_ROWS and not b_transposed
+    direct = not b_transposed and (rows <= _FEW_ROWS or b.nbytes <= _NEAR)
     slope = a.dtype.type(slope)
     GEMM[a.dtype](a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads)

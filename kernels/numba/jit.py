@@ -26,8 +26,8 @@ _FASTEST_LAYERS_FIRST = ["omp", "tbb", "workqueue"]
 # longer than the gaps between kernels, and short enough to give way. Read by OpenMP when the first kernel starts it.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-# Numbers touched, below which a second thread costs more than it brings: starting one takes as long as 100,000 of them.
-_SERIAL_WORK = 1 << 17
+# Numbers touched, below which a second thread costs more than it brings: starting one takes as long as 50,000 of them.
+_SERIAL_WORK = 1 << 16
 
 _NUMBA_TYPES = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 DTYPES = tuple(_NUMBA_TYPES)
@@ -36,7 +36,15 @@ DTYPES = tuple(_NUMBA_TYPES)
 # The serial inner parts of kernels. NumPy's error model: no test for division by zero, which would keep LLVM from
 # using vectors. For the same reason loops run over slices, from 0: a start that might be negative, as far as the
 # compiler knows, costs a test for wrapping around at every element.
-inner = njit(error_model="numpy")
+# They are called by compiled code only, so they need no wrappers for callers in Python or C.
+inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+@inner
+def clear(vector):
+    """Fill a vector with zeros. Numba takes a second to compile `vector[:] = 0`."""
+    for i in range(vector.size):
+        vector[i] = 0
 
 
 def _print_notice(text: str) -> None:
@@ -58,8 +66,7 @@ def kept_on_disk() -> Iterator[None]:
     sources: Numba itself notices changes only in the file of the function, not in the files it calls.
     """
     before, layers = config.CACHE_DIR, config.THREADING_LAYER_PRIORITY
-    if not before:
-        config.CACHE_DIR = str(_cache_folder())
+    config.CACHE_DIR = str(_cache_folder())
     try:
         yield
     finally:
@@ -73,7 +80,12 @@ def _cache_folder() -> Path:
     fingerprint = hashlib.sha256(f"{sys.version} numba {numba.__version__}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         fingerprint.update(source.read_bytes())
-    return cache_directory(f"kernels/{fingerprint.hexdigest()[:16]}-{vector_bytes() * 8}bit")
+    name = f"kernels/{fingerprint.hexdigest()[:16]}-{vector_bytes() * 8}bit"
+    if not os.environ.get("NUMBA_CACHE_DIR"):
+        return cache_directory(name)
+    folder = Path(os.environ["NUMBA_CACHE_DIR"]) / "minigan" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 class Compiled(dict):
@@ -90,6 +102,9 @@ class Compiled(dict):
         if not marker.exists():
             Announcer.say(f"minigan: compiling the kernel '{self.name}' for {dtype} on this CPU (once; it is kept)")
         start = time.perf_counter()
+        from minigan_kernels.numba.crew import assemble  # late: that module is kept on disk too
+
+        assemble()  # before the kernel is loaded, which calls it by name
         self._function.disable_compile(False)
         self._function.compile(self._signature(_NUMBA_TYPES[dtype]))
         self._function.disable_compile()  # other argument types are our mistake: refuse, rather than compile again

@@ -9,12 +9,14 @@ import threading
 
 import numpy as np
 
-_ALIGNMENT = 64  # a cache line, and the widest vector
+from minigan_kernels.aligned import ALIGNMENT, aligned_empty
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT = 32 << 20  # glibc's own limit for what it takes from its heap
 _KEPT_IN_ALL = 512 << 20
+
+_MOST_DIVISIONS = 500  # of scratch memory to remember: a network has some dozens, pictures of all sizes without end
 
 
 def keep_freed_memory() -> None:
@@ -40,22 +42,33 @@ def plain(array: np.ndarray) -> np.ndarray:
 class _Scratch(threading.local):
     def __init__(self) -> None:
         self.buffers: dict[np.dtype, np.ndarray] = {}
+        self.divided: dict[tuple, list[np.ndarray]] = {}  # by type and shapes, as they were divided before
 
 
 _scratch = _Scratch()
 
 
-def scratch(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Uninitialised, cache-line aligned memory, good until this thread's next call for the same type."""
-    count = math.prod(shape)
+def scratch(dtype: np.dtype, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Uninitialised arrays that start on cache lines, good until this thread's next call for the same type."""
+    divided = _scratch.divided.get((dtype, shapes))
+    if divided is None:
+        if len(_scratch.divided) > _MOST_DIVISIONS:
+            _scratch.divided.clear()
+        divided = _scratch.divided[dtype, shapes] = _divide(dtype, shapes)
+    return divided
+
+
+def _divide(dtype: np.dtype, shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
+    line = ALIGNMENT // dtype.itemsize
+    starts = [0]
+    for shape in shapes:
+        starts.append(starts[-1] + -(-math.prod(shape) // line) * line)
     buffer = _scratch.buffers.get(dtype)
-    if buffer is None or buffer.size < count:
-        buffer = _scratch.buffers[dtype] = aligned_empty(max(count, 1 << 16), dtype)
-    return buffer[:count].reshape(shape)
-
-
-def aligned_empty(count: int, dtype: np.dtype) -> np.ndarray:
-    """A vector of `count` uninitialised numbers that starts on a cache line."""
-    raw = np.empty(count * dtype.itemsize + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + count * dtype.itemsize].view(dtype)
+    if buffer is None or buffer.size < starts[-1]:
+        _scratch.divided = {key: arrays for key, arrays in _scratch.divided.items() if key[0] != dtype}
+        _scratch.buffers.pop(dtype, None)  # freed before the larger one is taken
+        buffer = _scratch.buffers[dtype] = aligned_empty((max(starts[-1], 1 << 16),), dtype)
+    return [
+        buffer[start : start + math.prod(shape)].reshape(shape)
+        for start, shape in zip(starts[:-1], shapes, strict=True)
+    ]

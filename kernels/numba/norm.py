@@ -1,51 +1,55 @@
-"""Batch normalisation forward and backward (Ioffe and Szegedy, 2015) on a (rows, channels) matrix.
+"""Batch normalisation forward and backward (Ioffe and Szegedy, 2015) on a (rows, channels) matrix, with LeakyReLU.
 
-    y  = gamma * xhat + beta            xhat = (x - mean) / sqrt(variance + eps), moments over the rows
-    dx = gamma / sqrt(variance + eps) * (g - mean(g) - xhat * mean(g * xhat))
-    dgamma = sum(g * xhat)              dbeta = sum(g)
+    y  = leaky(gamma * xhat + beta)     xhat = (x - mean) / sqrt(variance + eps), moments over the rows
+    h  = g where gamma * xhat + beta > 0, slope * g elsewhere
+    dx = gamma / sqrt(variance + eps) * (h - mean(h) - xhat * mean(h * xhat))
+    dgamma = sum(h * xhat)              dbeta = sum(h)
 
-The variance is taken around the mean in a second pass: E[x^2] - E[x]^2 loses all digits when the mean is large.
-Memory-bound: three passes forward (12 bytes read and 4 written a number), two backward. The work is cut into
-blocks of ROWS x COLUMNS, whose sums are added in order, so the bits do not depend on the number of threads.
+Memory-bound: forward reads x twice and writes y, backward reads g and x twice and writes dx. The work is cut into
+blocks that fit the second-level cache. A block's mean and its squares around that mean are taken while it is there,
+and the blocks' moments are merged by Chan, Golub and LeVeque's formula (1983): E[x^2] - E[x]^2 would lose all digits
+when the mean is large. Blocks are merged in order, so the bits do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 
-from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.aligned import result
+from minigan_kernels.numba.crew import share
+from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
 from minigan_kernels.numba.memory import plain
 
-_ROWS = 256  # a block of 256 x 64 float32 is 64 KiB: it stays in the second-level cache between passes
-_COLUMNS = 64
+_COLUMNS = 512
+_NUMBERS = 16384  # of a block: 64 KiB of float32
 
 
 @inner
-def _block(task, rows, columns):
-    """The (row block, first row, end row, first column, end column) numbered `task`."""
-    across = (columns + _COLUMNS - 1) // _COLUMNS
-    down = task // across
-    left = (task - down * across) * _COLUMNS
-    return down, down * _ROWS, min(rows, (down + 1) * _ROWS), left, min(columns, left + _COLUMNS)
+def _block(x, down, task):
+    """(row block, first row, end row, first column, end column) of block `task`, of `down` blocks of rows."""
+    rows, columns = x.shape
+    strip = task // down
+    row_block = task - strip * down
+    left = strip * _COLUMNS
+    return row_block, row_block * rows // down, (row_block + 1) * rows // down, left, min(columns, left + _COLUMNS)
 
 
 @inner
-def _sum_block(x, partial, task):
-    down, top, bottom, left, right = _block(task, x.shape[0], x.shape[1])
-    total = partial[down, left:right]
-    total[:] = 0
-    for i in range(top, bottom):
+def _moments_of_block(x, means, squares, task):
+    """The mean of each column of a block, and the sum of squares around it."""
+    row_block, top, bottom, left, right = _block(x, means.shape[0], task)
+    centre, total = means[row_block, left:right], squares[row_block, left:right]
+    clear(centre)
+    clear(total)
+    origin = x[top, left:right]  # sums of what lies around 0 keep their digits, however large the mean is
+    for i in range(top + 1, bottom):
         row = x[i, left:right]
         for j in range(row.size):
-            total[j] += row[j]
-
-
-@inner
-def _square_block(x, mean, partial, task):
-    down, top, bottom, left, right = _block(task, x.shape[0], x.shape[1])
-    total, centre = partial[down, left:right], mean[left:right]
-    total[:] = 0
+            centre[j] += row[j] - origin[j]
+    count = x.dtype.type(bottom - top)
+    for j in range(centre.size):
+        centre[j] = origin[j] + centre[j] / count
     for i in range(top, bottom):
         row = x[i, left:right]
         for j in range(row.size):
@@ -54,24 +58,23 @@ def _square_block(x, mean, partial, task):
 
 
 @inner
-def _normalise_block(x, gamma, beta, mean, scale, y, task):
-    _, top, bottom, left, right = _block(task, x.shape[0], x.shape[1])
-    centre, steepness = mean[left:right], scale[left:right]
-    stretch, shift = gamma[left:right], beta[left:right]
-    for i in range(top, bottom):
-        row, out = x[i, left:right], y[i, left:right]
-        for j in range(row.size):
-            out[j] = (row[j] - centre[j]) * steepness[j] * stretch[j] + shift[j]
-
-
-@inner
-def _add_blocks(partial, divisor, out):
-    out[:] = partial[0]
-    for down in range(1, partial.shape[0]):
-        for j in range(out.size):
-            out[j] += partial[down, j]
-    for j in range(out.size):
-        out[j] /= divisor
+def _merge(rows, means, squares, mean, variance):
+    """The moments of all rows from those of the blocks, which are spread evenly over them."""
+    number = mean.dtype.type
+    blocks = means.shape[0]
+    for j in range(mean.size):
+        mean[j], variance[j] = means[0, j], squares[0, j]
+    for block in range(1, blocks):
+        before = block * rows // blocks
+        after = (block + 1) * rows // blocks
+        share = number((after - before) / after)
+        weight = number(before) * share
+        for j in range(mean.size):
+            distance = means[block, j] - mean[j]
+            mean[j] += distance * share
+            variance[j] += squares[block, j] + distance * distance * weight
+    for j in range(mean.size):
+        variance[j] /= number(rows)
 
 
 @inner
@@ -81,72 +84,112 @@ def _inverse_root(variance, eps, out):
         out[j] = one / np.sqrt(variance[j] + eps)
 
 
-@njit(parallel={"fusion": False}, cache=True)
-def _forward(x, gamma, beta, eps, y, mean, variance, partial, tasks, threads):
-    for t in prange(threads):
-        for task in range(t * tasks // threads, (t + 1) * tasks // threads):
-            _sum_block(x, partial, task)
-    _add_blocks(partial, x.shape[0], mean)
-    for t in prange(threads):
-        for task in range(t * tasks // threads, (t + 1) * tasks // threads):
-            _square_block(x, mean, partial, task)
-    _add_blocks(partial, x.shape[0], variance)
-    scale = np.empty_like(variance)
-    _inverse_root(variance, eps, scale)
-    for t in prange(threads):
-        for task in range(t * tasks // threads, (t + 1) * tasks // threads):
-            _normalise_block(x, gamma, beta, mean, scale, y, task)
+@inner
+def _normalise_block(x, gamma, beta, slope, mean, scale, y, down, task):
+    _, top, bottom, left, right = _block(x, down, task)
+    centre, steepness = mean[left:right], scale[left:right]
+    stretch, shift = gamma[left:right], beta[left:right]
+    for i in range(top, bottom):
+        row, out = x[i, left:right], y[i, left:right]
+        for j in range(row.size):
+            value = (row[j] - centre[j]) * steepness[j] * stretch[j] + shift[j]
+            out[j] = value if value > 0 else value * slope
 
 
 @inner
-def _gradient_sums_block(g, x, mean, scale, partial_g, partial_gx, task):
-    down, top, bottom, left, right = _block(task, x.shape[0], x.shape[1])
-    total_g, total_gx = partial_g[down, left:right], partial_gx[down, left:right]
+def _moments_share(t, threads, x, means, squares, tasks):
+    for task in range(t * tasks // threads, (t + 1) * tasks // threads):
+        _moments_of_block(x, means, squares, task)
+
+
+@inner
+def _normalise_share(t, threads, x, gamma, beta, slope, mean, scale, y, down, tasks):
+    for task in range(t * tasks // threads, (t + 1) * tasks // threads):
+        _normalise_block(x, gamma, beta, slope, mean, scale, y, down, task)
+
+
+@njit(cache=True)
+def _forward(x, gamma, beta, eps, slope, y, mean, variance, scale, means, squares, tasks, threads):
+    share(threads, _moments_share, (x, means, squares, tasks))
+    _merge(x.shape[0], means, squares, mean, variance)
+    _inverse_root(variance, eps, scale)
+    share(threads, _normalise_share, (x, gamma, beta, slope, mean, scale, y, means.shape[0], tasks))
+
+
+@inner
+def _gradient_sums_of_block(g, x, gamma, beta, slope, mean, scale, sums_h, sums_hx, task):
+    row_block, top, bottom, left, right = _block(x, sums_h.shape[0], task)
+    total_h, total_hx = sums_h[row_block, left:right], sums_hx[row_block, left:right]
     centre, steepness = mean[left:right], scale[left:right]
-    total_g[:] = 0
-    total_gx[:] = 0
+    stretch, shift = gamma[left:right], beta[left:right]
+    clear(total_h)
+    clear(total_hx)
     for i in range(top, bottom):
         g_row, x_row = g[i, left:right], x[i, left:right]
         for j in range(x_row.size):
-            total_g[j] += g_row[j]
-            total_gx[j] += g_row[j] * ((x_row[j] - centre[j]) * steepness[j])
+            xhat = (x_row[j] - centre[j]) * steepness[j]
+            h = g_row[j] if xhat * stretch[j] + shift[j] > 0 else g_row[j] * slope
+            total_h[j] += h
+            total_hx[j] += h * xhat
 
 
 @inner
-def _gradient_block(g, x, gamma, mean, scale, dgamma, dbeta, dx, task):
+def _add_blocks(partial, out):
+    clear(out)
+    for block in range(partial.shape[0]):
+        for j in range(out.size):
+            out[j] += partial[block, j]
+
+
+@inner
+def _gradient_of_block(g, x, gamma, beta, slope, mean, scale, dgamma, dbeta, dx, down, task):
     rows = x.dtype.type(x.shape[0])
-    _, top, bottom, left, right = _block(task, x.shape[0], x.shape[1])
-    centre, steepness, stretch = mean[left:right], scale[left:right], gamma[left:right]
-    sum_gx, sum_g = dgamma[left:right], dbeta[left:right]
+    _, top, bottom, left, right = _block(x, down, task)
+    centre, steepness = mean[left:right], scale[left:right]
+    stretch, shift = gamma[left:right], beta[left:right]
+    sum_hx, sum_h = dgamma[left:right], dbeta[left:right]
     for i in range(top, bottom):
         g_row, x_row, out = g[i, left:right], x[i, left:right], dx[i, left:right]
         for j in range(x_row.size):
             xhat = (x_row[j] - centre[j]) * steepness[j]
-            out[j] = stretch[j] * steepness[j] * (g_row[j] - sum_g[j] / rows - xhat * (sum_gx[j] / rows))
+            h = g_row[j] if xhat * stretch[j] + shift[j] > 0 else g_row[j] * slope
+            out[j] = stretch[j] * steepness[j] * (h - sum_h[j] / rows - xhat * (sum_hx[j] / rows))
 
 
-@njit(parallel={"fusion": False}, cache=True)
-def _backward(g, x, gamma, mean, variance, eps, dx, dgamma, dbeta, partial_g, partial_gx, tasks, threads):
-    scale = np.empty_like(variance)
+@inner
+def _sums_share(t, threads, g, x, gamma, beta, slope, mean, scale, sums_h, sums_hx, tasks):
+    for task in range(t * tasks // threads, (t + 1) * tasks // threads):
+        _gradient_sums_of_block(g, x, gamma, beta, slope, mean, scale, sums_h, sums_hx, task)
+
+
+@inner
+def _gradient_share(t, threads, g, x, gamma, beta, slope, mean, scale, dgamma, dbeta, dx, down, tasks):
+    for task in range(t * tasks // threads, (t + 1) * tasks // threads):
+        _gradient_of_block(g, x, gamma, beta, slope, mean, scale, dgamma, dbeta, dx, down, task)
+
+
+@njit(cache=True)
+def _backward(g, x, gamma, beta, slope, mean, variance, scale, eps, dx, dgamma, dbeta, sums_h, sums_hx, tasks, threads):
     _inverse_root(variance, eps, scale)
-    for t in prange(threads):
-        for task in range(t * tasks // threads, (t + 1) * tasks // threads):
-            _gradient_sums_block(g, x, mean, scale, partial_g, partial_gx, task)
-    _add_blocks(partial_g, 1, dbeta)
-    _add_blocks(partial_gx, 1, dgamma)
-    for t in prange(threads):
-        for task in range(t * tasks // threads, (t + 1) * tasks // threads):
-            _gradient_block(g, x, gamma, mean, scale, dgamma, dbeta, dx, task)
+    inputs = (g, x, gamma, beta, slope, mean, scale)
+    share(threads, _sums_share, (*inputs, sums_h, sums_hx, tasks))
+    _add_blocks(sums_h, dbeta)
+    _add_blocks(sums_hx, dgamma)
+    share(threads, _gradient_share, (*inputs, dgamma, dbeta, dx, sums_h.shape[0], tasks))
 
 
 def _forward_signature(number):
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-    return (matrix, vector, vector, number, matrix, vector, vector, matrix, types.int64, types.int64)
+    integers = (types.int64,) * 2
+    moments = (vector, vector, vector, matrix, matrix)
+    return (matrix, vector, vector, number, number, matrix, *moments, *integers)
 
 
 def _backward_signature(number):
     matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-    return (matrix, matrix, vector, vector, vector, number, matrix, vector, vector, matrix, matrix) + (types.int64,) * 2
+    sums = (matrix, vector, vector, matrix, matrix)
+    moments = (vector, vector, vector)
+    return (matrix, matrix, vector, vector, number, *moments, number, *sums, types.int64, types.int64)
 
 
 FORWARD = Compiled("batch_norm", _forward, _forward_signature)
@@ -154,41 +197,48 @@ BACKWARD = Compiled("batch_norm_grad", _backward, _backward_signature)
 
 
 def _blocks(x) -> tuple[int, int]:
-    down = max(1, -(-x.shape[0] // _ROWS))
-    return down, down * -(-x.shape[1] // _COLUMNS)
+    """How many blocks of rows, and how many blocks in all."""
+    rows, columns = x.shape
+    down = max(1, rows * min(columns, _COLUMNS) // _NUMBERS)
+    return down, down * -(-columns // _COLUMNS)
 
 
-def batch_norm(x, gamma, beta, eps):
+def batch_norm(x, gamma, beta, eps, slope):
     """(y, mean, variance); see `reference.batch_norm`."""
     x, gamma, beta = plain(x), plain(gamma), plain(beta)
     down, tasks = _blocks(x)
-    y = np.empty_like(x)
-    mean, variance = np.empty_like(gamma), np.empty_like(gamma)
-    partial = np.empty((down, x.shape[1]), x.dtype)
-    FORWARD[x.dtype](x, gamma, beta, x.dtype.type(eps), y, mean, variance, partial, tasks, threads_for(4 * x.size))
-    return y, mean, variance
-
-
-def batch_norm_grad(g, x, gamma, mean, variance, eps):
-    """(dx, dgamma, dbeta); see `reference.batch_norm_grad`."""
-    g, x, gamma, mean, variance = plain(g), plain(x), plain(gamma), plain(mean), plain(variance)
-    down, tasks = _blocks(x)
-    dx = np.empty_like(x)
-    dgamma, dbeta = np.empty_like(gamma), np.empty_like(gamma)
-    partial_g, partial_gx = np.empty((2, down, x.shape[1]), x.dtype)
-    BACKWARD[x.dtype](
-        g,
+    number = x.dtype.type
+    y = result(x.shape, x.dtype)
+    mean, variance, scale = (np.empty_like(gamma) for _ in range(3))
+    means, squares = np.empty((2, down, x.shape[1]), x.dtype)
+    FORWARD[x.dtype](
         x,
         gamma,
+        beta,
+        number(eps),
+        number(slope),
+        y,
         mean,
         variance,
-        x.dtype.type(eps),
-        dx,
-        dgamma,
-        dbeta,
-        partial_g,
-        partial_gx,
+        scale,
+        means,
+        squares,
         tasks,
         threads_for(4 * x.size),
     )
+    return y, mean, variance
+
+
+def batch_norm_grad(g, x, gamma, beta, mean, variance, eps, slope):
+    """(dx, dgamma, dbeta); see `reference.batch_norm_grad`."""
+    g, x, gamma, beta, mean, variance = map(plain, (g, x, gamma, beta, mean, variance))
+    down, tasks = _blocks(x)
+    number = x.dtype.type
+    dx = result(x.shape, x.dtype)
+    dgamma, dbeta, scale = (np.empty_like(gamma) for _ in range(3))
+    sums_h, sums_hx = np.empty((2, down, x.shape[1]), x.dtype)
+    BACKWARD[x.dtype](
+        g, x, gamma, beta, number(slope), mean, variance, scale, number(eps), dx, dgamma, dbeta, sums_h, sums_hx,
+        tasks, threads_for(4 * x.size),
+    )  # fmt: skip
     return dx, dgamma, dbeta

@@ -14,9 +14,11 @@ threads: the bits are always the same.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 
-from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.aligned import result
+from minigan_kernels.numba.crew import share
+from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
 
 LIMIT = 4  # extents up to this are tiny
 
@@ -34,12 +36,12 @@ def _dots(a, b, out):
 
 
 @inner
-def _combine_part(a, b, bias, slope, out, first, last):
+def _combine_share(t, threads, a, b, bias, slope, out):
     """`b` has LIMIT rows: those past the terms of `a` are zero, so that one pass over `out` does it all."""
     terms = a.shape[1]
     b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
     zero = a.dtype.type(0)
-    for i in range(first, last):
+    for i in range(t * out.shape[0] // threads, (t + 1) * out.shape[0] // threads):
         target = out[i]
         a0 = a[i, 0]
         a1 = a[i, 1] if terms > 1 else zero
@@ -50,19 +52,14 @@ def _combine_part(a, b, bias, slope, out, first, last):
             target[j] = total if total > 0 else total * slope
 
 
-@njit(parallel={"fusion": False}, cache=True)
+@njit(cache=True)
 def _combine(a, b, bias, slope, out, threads):
-    rows = out.shape[0]
-    if threads == 1:
-        _combine_part(a, b, bias, slope, out, 0, rows)
-    else:
-        for t in prange(threads):
-            _combine_part(a, b, bias, slope, out, t * rows // threads, (t + 1) * rows // threads)
+    share(threads, _combine_share, (a, b, bias, slope, out))
 
 
 @njit(error_model="numpy", cache=True)
 def _accumulate(a, b, out):
-    out[:] = 0
+    clear(out.reshape(-1))
     for k in range(b.shape[0]):
         row = b[k]
         for i in range(out.shape[0]):
@@ -121,7 +118,7 @@ def _few_columns(a, b):
 
 
 def _few_terms(a, b, bias, slope):
-    out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    out = result((a.shape[0], b.shape[1]), a.dtype)
     if not b.shape[0]:
         a = np.zeros((a.shape[0], 1), a.dtype)
     padded = np.zeros((LIMIT, b.shape[1]), a.dtype)

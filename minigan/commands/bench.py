@@ -11,7 +11,9 @@ from minigan.commands import options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan bench`."""
     parser.add_argument("networks", metavar="NETWORK", nargs="*", help=f"of {', '.join(bench.NETWORKS)} (default: all)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="to spend on each network (default: 5)")
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="to spend on each network (default: 5), at least 5 steps"
+    )
     options.add_device_arguments(parser)
     options.add_json_argument(parser)
 

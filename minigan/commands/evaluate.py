@@ -7,7 +7,8 @@ import dataclasses
 from pathlib import Path
 
 from minigan.commands import options
-from minigan.data import load
+from minigan.data import in_words, load
+from minigan.data.mnist import IMAGE_SHAPE
 from minigan.errors import UsageError
 from minigan.metrics import DigitClassifier, Scores
 from minigan.metrics.digits import SMALLEST_SHARE
@@ -28,8 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path)
-    if trained.image_shape != (28, 28):
-        raise UsageError(f"evaluate judges digits of 28 x 28 pixels, but {arguments.path} makes {trained.image_shape}.")
+    if trained.image_shape != IMAGE_SHAPE:
+        raise UsageError(
+            f"evaluate judges digits, {in_words(IMAGE_SHAPE)}, but {arguments.path} makes pictures "
+            f"{in_words(trained.image_shape)}; look at them with minigan sample."
+        )
     classifier = DigitClassifier(load())
     with options.bar(arguments.quiet, desc="training the digit classifier", unit="step") as bar:
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,12 @@ def check_counts(arguments: argparse.Namespace) -> None:
     for name, least in (("n", 1), ("seed", 0)):
         if not least <= getattr(arguments, name) < 2**63:
             raise UsageError(f"--{name} must be a whole number of at least {least}, not {getattr(arguments, name)}.")
+
+
+def notice(quiet: bool) -> Callable[[str], None]:
+    """Says a sentence on standard error, unless `quiet`."""
+    # Through tqdm, so that it does not land in the middle of a progress bar.
+    return lambda sentence: None if quiet else tqdm.write(f"minigan: {sentence}.", file=sys.stderr)
 
 
 def print_json(content: Any) -> None:

@@ -13,13 +13,17 @@ from minigan.errors import UsageError, did_you_mean
 from minigan.training.trainer import load_run, sample_images
 
 _FORMATS = (".png", ".npz")
+_OUT_HELP = (
+    "a .png file, or an .npz file with 'images', uint8 of shape (N, H, W) if grey, (N, H, W, 3) if in colour "
+    "(default: RUN/samples-SEED.png)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan sample`."""
     options.add_run_argument(parser)
     options.add_count_arguments(parser, 64)
-    parser.add_argument("--out", type=Path, help="a .png or .npz file (default: RUN/samples-SEED.png)")
+    parser.add_argument("--out", type=Path, help=_OUT_HELP)
     options.add_device_arguments(parser)
     options.add_json_argument(parser)
 
@@ -37,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         plots.save_png(out, plots.image_grid(images))
     else:
         with files.atomic_path(out) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, images=images)
+            np.savez_compressed(file, images=images[..., 0] if images.shape[-1] == 1 else images)
     if arguments.json:
         options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
     else:

@@ -11,7 +11,8 @@ from typing import Any
 import minigan_kernels
 from minigan import backend, recipes
 from minigan.commands import options
-from minigan.data import Dataset, load
+from minigan.data import Dataset, in_words, load
+from minigan.data.mnist import IMAGE_SHAPE
 from minigan.errors import UsageError
 from minigan.nn import Module
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
@@ -19,7 +20,7 @@ from minigan.training.interrupt import stop_on_signal
 from minigan.training.trainer import build, describe
 
 # What a resumed run may change without ceasing to be the same run.
-_FREE_ON_RESUME = {"steps", "threads", "data_dir"}
+_FREE_ON_RESUME = {"steps", "threads", "data_dir", "strict"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
     parser.add_argument("--seed", type=options.whole_number, help="of every random draw (default: 0)")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE, numbered if taken)")
-    parser.add_argument("--data-dir", help="folder with IDX files of pictures (default: the 10,000 embedded digits)")
+    parser.add_argument("--data-dir", help="folder of pictures or IDX files (default: the 10,000 embedded digits)")
+    parser.add_argument(
+        "--strict", action="store_true", default=None, help="stop at a picture that cannot be read, not leave it out"
+    )
     parser.add_argument("--download", action="store_true", default=None, help="fetch all of MNIST (11 MB), once")
     options.add_device_arguments(parser)
     parser.add_argument("--dtype", help="float32 or float64 (default: float32)")
@@ -50,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
-    dataset = load(Path(config.data_dir) if config.data_dir else None, config.download, progress=not arguments.quiet)
+    dataset = _load(config, arguments.quiet)
     if arguments.dry_run:
         return _describe(config, folder, dataset, arguments.json)
     with stop_on_signal() as request:
@@ -62,6 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
         compiling = minigan_kernels.compile_seconds() - compiling
     _tell(outcome, compiling, trainer, arguments)
     return options.INTERRUPTED if outcome.interrupted else options.DONE
+
+
+def _load(config: RunConfig, quiet: bool) -> Dataset:
+    return load(
+        Path(config.data_dir) if config.data_dir else None,
+        config.download,
+        image_shape=recipes.get(config.recipe).wanted_shape(config.settings),
+        strict=config.strict,
+        progress=not quiet,
+        notice=options.notice(quiet),
+    )
 
 
 def _new_config(arguments: argparse.Namespace) -> RunConfig:
@@ -120,10 +135,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, str]:
 def _announce(trainer: Trainer, dataset: Dataset) -> None:
     config = trainer.config
     begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
-    print(
-        f"Training {config.recipe} on {len(dataset):,} pictures ({dataset.name}), {begun}, into {trainer.folder.path}",
-        file=sys.stderr,
-    )
+    pictures = f"{len(dataset):,} pictures {in_words(dataset.image_shape)} ({dataset.name})"
+    print(f"Training {config.recipe} on {pictures}, {begun}, into {trainer.folder.path}", file=sys.stderr)
 
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
@@ -167,11 +180,12 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
     print(f"Done: {taken:,} steps in {outcome.seconds:.1f} s{kernels}.")
     print(f"Look at {folder.sample_path(outcome.step)}, {folder.film} and {folder.curves}.")
-    print(f"Next: minigan sample {folder.path}, minigan evaluate {folder.path}")
+    evaluate = f", minigan evaluate {folder.path}" if trainer.dataset.image_shape == IMAGE_SHAPE else ""
+    print(f"Next: minigan sample {folder.path}{evaluate}")
 
 
 def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: bool) -> int:
-    gan = build(config, dataset.images.shape[1:])
+    gan = build(config, dataset.image_shape)
     networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
     if as_json:
         options.print_json(
@@ -184,7 +198,7 @@ def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: b
         ("settings", settings),
         ("steps", f"{config.steps:,}"),
         ("seed", config.seed),
-        ("data", f"{len(dataset):,} pictures from {dataset.source}"),
+        ("data", f"{len(dataset):,} pictures {in_words(dataset.image_shape)} from {dataset.source}"),
         ("computes on", f"{backend.current().name}, kernels {backend.current().kernels}, {config.dtype}"),
         ("run folder", folder.path),
     ]

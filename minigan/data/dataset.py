@@ -1,4 +1,4 @@
-"""A labelled or unlabelled set of grey images, and the fingerprint that says which one it is."""
+"""A labelled or unlabelled set of pictures, and the fingerprint that says which one it is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ import numpy as np
 
 from minigan.errors import DataError
 
+ImageShape = tuple[int, int, int]
+"""(height, width, channels) of a picture; 1 channel is grey, 3 are red, green and blue."""
+
+CHANNELS = (1, 3)
+
+
+def in_words(shape: ImageShape) -> str:
+    """`shape` for people to read, such as "28 x 28 grey" or "64 x 64 colour"."""
+    height, width, channels = shape
+    return f"{height} x {width} {'grey' if channels == 1 else 'colour'}"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Grey images with pixels 0 to 255, in memory; its arrays are read-only views.
+    """Pictures with pixels 0 to 255, in memory; its arrays are read-only views.
 
-    images: uint8, shape (N, H, W).
+    images: uint8, shape (N, H, W, C); C is 1 (grey) or 3 (red, green, blue).
     labels: uint8 or int64, shape (N,); None where the images have none.
     source: where the images came from, for people to read.
     sha256: hex digest over the bytes of `images`, then those of `labels`; computed, never passed.
@@ -39,12 +50,19 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def image_shape(self) -> ImageShape:
+        """(H, W, C) of each picture."""
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
 
 def _check_images(name: str, images: np.ndarray) -> None:
-    if images.dtype != np.uint8 or images.ndim != 3 or images.size == 0:
+    is_shape = images.ndim == 4 and images.size > 0 and images.shape[-1] in CHANNELS
+    if images.dtype != np.uint8 or not is_shape:
         raise DataError(
-            f"the images of '{name}' are {images.dtype} of shape {images.shape}, expected uint8 of shape (N, H, W) "
-            "with no dimension zero; convert them first"
+            f"the images of '{name}' are {images.dtype} of shape {images.shape}, expected uint8 of shape (N, H, W, C) "
+            "with no dimension zero and C 1 (grey) or 3 (colour); convert them first"
         )
 
 

@@ -31,7 +31,7 @@ class _IdxFile:
 
 
 def from_directory(directory: Path, split: Split = "train") -> Dataset:
-    """The data set in the IDX files (raw or gzip) of `directory`: MNIST, Fashion-MNIST or any of that form.
+    """The grey data set in the IDX files (raw or gzip) of `directory`: MNIST, Fashion-MNIST or any of that form.
 
     A file with three dimensions holds images, one with a single dimension labels; without the latter the data set
     has no labels. Names decide between several candidates: a file whose name speaks of the other split (`train`
@@ -43,7 +43,7 @@ def from_directory(directory: Path, split: Split = "train") -> Dataset:
     if split not in _SPLIT_WORDS:
         raise UsageError(f"the split '{split}' is unknown, expected 'train' or 'test'; choose one of them")
     directory = Path(directory)
-    entries = _entries(directory)
+    entries = visible_entries(directory)
     found, passed_over = _idx_files(entries, split)
     images = _choose([file for file in found if len(file.shape) == 3], "images", split)
     if images is None:
@@ -52,23 +52,35 @@ def from_directory(directory: Path, split: Split = "train") -> Dataset:
     _check_agreement(images, labels)
     return Dataset(
         name=directory.resolve().name,
-        images=read_idx(images.path),
+        images=read_idx(images.path)[..., None],
         labels=None if labels is None else read_idx(labels.path),
         source=str(images.path),
     )
 
 
-def _entries(directory: Path) -> list[Path]:
-    """What lies visibly in `directory`, files and folders, by name."""
+def is_idx(path: Path) -> bool:
+    """Whether the file `path` begins as an IDX file does, or is named like one."""
+    try:
+        read_shape(path)
+    except DataError:
+        return _IDX_NAME.search(path.name.lower()) is not None
+    return True
+
+
+def visible_entries(directory: Path) -> list[Path]:
+    """What lies visibly in `directory`, files and folders, by name; raises DataError if it is no readable folder."""
     try:
         if not directory.exists():
             raise _missing_directory(directory)
         if not directory.is_dir():
-            raise DataError(f"{directory} is a file, expected a folder of IDX files; name the folder that holds it")
+            raise DataError(
+                f"{directory} is a file, expected a folder of pictures or IDX files; name the folder that holds it"
+            )
         return sorted(path for path in directory.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise DataError(
-            f"{directory} cannot be read ({error.strerror or error}), expected a folder of IDX files; check the path"
+            f"{directory} cannot be read ({error.strerror or error}), expected a folder of pictures or IDX files; "
+            "check the path"
         ) from error
 
 
@@ -77,7 +89,7 @@ def _missing_directory(directory: Path) -> DataError:
     # did_you_mean lists every name where none is near: too many, for the folders of a disk.
     near = difflib.get_close_matches(directory.name, siblings, n=1)
     hint = did_you_mean(directory.name, near) if near else "check the path"
-    return DataError(f"{directory} does not exist, expected a folder of IDX files; {hint}")
+    return DataError(f"{directory} does not exist, expected a folder of pictures or IDX files; {hint}")
 
 
 def _idx_files(entries: list[Path], split: Split) -> tuple[list[_IdxFile], list[Path]]:
@@ -118,7 +130,7 @@ def _choose(files: list[_IdxFile], kind: Literal["images", "labels"], split: Spl
     for file in candidates:
         _check_name(file, kind)
     if len(candidates) > 1:
-        names = _listed([file.path.name for file in candidates])
+        names = some_of([file.path.name for file in candidates])
         raise DataError(
             f"{candidates[0].path.parent} holds {len(candidates)} files of {kind} that could be the {split} split "
             f"({names}), expected one; move the others away or put '{split}' in its name"
@@ -150,7 +162,7 @@ def _no_images(
     directory: Path, split: Split, entries: list[Path], found: list[_IdxFile], passed_over: list[Path]
 ) -> DataError:
     dimensions = {file.path: len(file.shape) for file in found}
-    listed = _listed([_described(path, dimensions.get(path), path in passed_over) for path in entries])
+    listed = some_of([_described(path, dimensions.get(path), path in passed_over) for path in entries])
     holds = f"it holds {listed}" if entries else "it is empty"
     return DataError(
         f"{directory} holds no IDX file of images for the {split} split ({holds}), expected one with 3 dimensions, "
@@ -169,6 +181,7 @@ def _described(path: Path, dimensions: int | None, passed_over: bool) -> str:
     return path.name
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMES_LISTED
-    return "; ".join(names[:_MOST_NAMES_LISTED]) + (f" and {more} more" if more > 0 else "")
+def some_of(names: list[str], most: int = _MOST_NAMES_LISTED) -> str:
+    """The first of `names`, and how many more there are."""
+    more = len(names) - most
+    return "; ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -9,21 +9,30 @@ from minigan.data.dataset import Dataset
 
 
 class Feed:
-    """Batch number `step` of a data set's images, as a Tensor (batch, height * width) in `value_range`.
+    """Batch number `step` of a data set's images, as a Tensor (batch, H, W, C) in `value_range`.
 
-    The pictures stay bytes, on the device; each batch is gathered there and scaled from 0..255 to `value_range`.
+    If `flat`, it is (batch, H * W * C), the same numbers in the same order. The pictures stay bytes, on the device;
+    each batch is gathered there and scaled from 0..255 to `value_range`.
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int, seed: int, value_range: tuple[float, float], dtype: str
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        value_range: tuple[float, float],
+        dtype: str,
+        *,
+        flat: bool,
     ) -> None:
         self._batches = Batches(len(dataset), batch_size, seed)
         self._backend = backend.current()
-        self._pixels = self._backend.asarray(dataset.images.reshape(len(dataset), -1))
+        images = dataset.images.reshape(len(dataset), -1) if flat else dataset.images
+        self._pixels = self._backend.asarray(images)
         low, high = value_range
         self._scale, self._low, self._dtype = (high - low) / 255, low, dtype
 
     def batch(self, step: int) -> Tensor:
-        """The batch (batch, height * width); a pure function of the data, the seed and `step`."""
+        """The batch; a pure function of the data, the seed and `step`."""
         chosen = self._pixels[self._backend.asarray(self._batches.indices(step))]
         return Tensor(chosen.astype(self._dtype) * self._scale + self._low)

@@ -16,13 +16,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from minigan.data.dataset import Dataset
+from minigan.data.dataset import Dataset, ImageShape
 from minigan.data.directory import from_directory
 from minigan.errors import DataError
 from minigan.files import atomic_path
 from minigan_kernels.cache import cache_directory
 
-__all__ = ["CHECKSUMS", "MIRRORS", "download", "embedded", "from_directory"]
+__all__ = ["CHECKSUMS", "IMAGE_SHAPE", "MIRRORS", "download", "embedded", "from_directory"]
+
+IMAGE_SHAPE: ImageShape = (28, 28, 1)
+"""(height, width, channels) of every digit of MNIST."""
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -50,7 +53,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 def embedded() -> Dataset:
-    """The first 10,000 training images of MNIST, (10000, 28, 28), with labels, from the package itself.
+    """The first 10,000 training images of MNIST, (10000, 28, 28, 1), with labels, from the package itself.
 
     Raises DataError where the file in the package is missing or damaged.
     """
@@ -66,7 +69,7 @@ def embedded() -> Dataset:
             f"{_EMBEDDED_FILE}, which comes with minigan, is missing or damaged, expected an archive of its digits; "
             "reinstall minigan"
         ) from error
-    dataset = Dataset("mnist-10k", images, labels, f"{_EMBEDDED_FILE} in the package")
+    dataset = Dataset("mnist-10k", images[..., None], labels, f"{_EMBEDDED_FILE} in the package")
     if dataset.sha256 != EMBEDDED_SHA256:
         raise DataError(
             f"{_EMBEDDED_FILE}, which comes with minigan, is damaged: its SHA-256 is {dataset.sha256}, expected "

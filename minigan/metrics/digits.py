@@ -52,8 +52,8 @@ class DigitClassifier:
     """Dense 784-512-256-10 with batch norm and dropout; cross-entropy, Adam, shifted copies of the digits."""
 
     def __init__(self, dataset: Dataset) -> None:
-        if dataset.labels is None or dataset.images.shape[1:] != (28, 28):
-            raise UsageError("the digit classifier learns from labelled pictures of 28 x 28 pixels.")
+        if dataset.labels is None or dataset.image_shape != (28, 28, 1):
+            raise UsageError("the digit classifier learns from labelled grey pictures of 28 x 28 pixels.")
         self._images, self._labels = dataset.images[:-_HELD_OUT], dataset.labels[:-_HELD_OUT]
         self._test_images, self._test_labels = dataset.images[-_HELD_OUT:], dataset.labels[-_HELD_OUT:]
         rng = random.generator(_SEED, "classifier weights")
@@ -79,7 +79,7 @@ class DigitClassifier:
                 progress(step + 1, steps)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """The probability of each digit, (N, 10), for pictures (N, 28, 28) uint8."""
+        """The probability of each digit, (N, 10), for pictures (N, 28, 28, 1) uint8."""
         self._network.eval()
         parts = []
         with no_grad():
@@ -89,7 +89,7 @@ class DigitClassifier:
         return np.concatenate(parts)
 
     def score(self, images: np.ndarray) -> Scores:
-        """What the classifier finds among `images` (N, 28, 28) uint8."""
+        """What the classifier finds among `images` (N, 28, 28, 1) uint8."""
         held_out = self.probabilities(self._test_images)
         found = self.probabilities(images)
         counts = np.bincount(found.argmax(axis=1), minlength=DIGITS)
@@ -114,8 +114,8 @@ def _as_input(images: np.ndarray) -> Tensor:
 
 def _shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each picture moved by up to _SHIFT pixels down and right, black where nothing is."""
-    height, width = images.shape[1:]
-    padded = np.pad(images, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT)))
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (_SHIFT, _SHIFT), (_SHIFT, _SHIFT), (0, 0)))
     top, left = rng.integers(0, 2 * _SHIFT + 1, (2, len(images)))
     rows = top[:, None, None] + np.arange(height)[None, :, None]
     columns = left[:, None, None] + np.arange(width)[None, None, :]

@@ -29,19 +29,16 @@ class Dense(Fusible):
         initializer: init.Initializer = init.glorot_uniform,
         bias: bool = True,
     ) -> None:
-        _require_counts("Dense", inputs=inputs, outputs=outputs)
+        require_counts("Dense", inputs=inputs, outputs=outputs)
         self.inputs, self.outputs = inputs, outputs
-        self.weight = _parameter(initializer(rng, (inputs, outputs)))
-        self.bias = _parameter(np.zeros(outputs)) if bias else None
+        self.weight = new_parameter(initializer(rng, (inputs, outputs)))
+        self.bias = new_parameter(np.zeros(outputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return self._apply(x, 1.0)
 
     def fuses_with(self, following: Module) -> bool:
-        # Not a subclass: its forward may do something else.
-        if self.bias is None or not isinstance(following, LeakyReLU):
-            return False
-        return type(following) in (LeakyReLU, ReLU) and following.slope >= 0
+        return self.bias is not None and is_bend(following)
 
     def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
         return self._apply(x, following.slope)
@@ -58,7 +55,7 @@ class Dense(Fusible):
         return f"Dense({self.inputs}, {self.outputs})"
 
 
-class BatchNorm(Module):
+class BatchNorm(Fusible):
     """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), with a learned scale and shift.
 
     In training each batch's own moments serve, and the running ones follow as in Keras:
@@ -68,22 +65,31 @@ class BatchNorm(Module):
     buffer_names = ("running_mean", "running_variance")
 
     def __init__(self, features: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
-        _require_counts("BatchNorm", features=features)
+        require_counts("BatchNorm", features=features)
         if not 0 <= momentum < 1:
             raise ValueError(f"BatchNorm's momentum must lie in [0, 1), got {momentum}")
         self.features, self.momentum, self.eps = features, momentum, eps
-        self.scale = _parameter(np.ones(features))
-        self.shift = _parameter(np.zeros(features))
+        self.scale = new_parameter(np.ones(features))
+        self.shift = new_parameter(np.zeros(features))
         self.running_mean = self.shift.data.copy()
         self.running_variance = self.scale.data.copy()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._apply(x, 1.0)
+
+    def fuses_with(self, following: Module) -> bool:
+        return is_bend(following)
+
+    def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
+        return self._apply(x, following.slope) if self.training else following(self._apply(x, 1.0))
+
+    def _apply(self, x: Tensor, slope: float) -> Tensor:
         if x.shape[-1] != self.features:
             raise ValueError(f"{self} takes (..., {self.features}), got shape {x.shape}")
         if not self.training:
             centred = x - Tensor(self.running_mean)
             return centred / Tensor(self._running_deviation()) * self.scale + self.shift
-        y = ops.batch_norm(x, self.scale, self.shift, eps=self.eps)
+        y = ops.batch_norm(x, self.scale, self.shift, eps=self.eps, slope=slope)
         self._follow(*y.saved)
         return y
 
@@ -184,7 +190,7 @@ class Reshape(Module):
     """(batch, ...) to (batch, *shape)."""
 
     def __init__(self, *shape: int) -> None:
-        _require_counts("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
+        require_counts("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
@@ -196,11 +202,18 @@ class Reshape(Module):
         return f"Reshape{self.shape}"
 
 
-def _parameter(values: np.ndarray) -> Parameter:
+def is_bend(layer: Module) -> bool:
+    """Whether it is LeakyReLU with a slope that keeps signs. Not a subclass: its forward may do something else."""
+    return isinstance(layer, LeakyReLU) and type(layer) in (LeakyReLU, ReLU) and layer.slope >= 0
+
+
+def new_parameter(values: np.ndarray) -> Parameter:
+    """A Parameter of float32, as every layer begins."""
     return Parameter(values.astype(np.float32))
 
 
-def _require_counts(layer: str, **counts: int) -> None:
+def require_counts(layer: str, **counts: int) -> None:
+    """Raise ValueError unless every one of `counts` is a whole number of at least 1."""
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"{layer}'s {name} must be a whole number of at least 1, got {count!r}")

@@ -67,10 +67,13 @@ class Module:
         """
         if any(p.home is not None for p in self.parameters().values()):
             raise RuntimeError("convert the parameters with astype before an optimiser is made for them")
+        converted: dict[Parameter, Parameter] = {}  # a Parameter that two modules share stays one
         for module in self.modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
-                    setattr(module, name, Parameter(value.data.astype(dtype)))
+                    if value not in converted:
+                        converted[value] = Parameter(value.data.astype(dtype))
+                    setattr(module, name, converted[value])
                 elif name in module.buffer_names and value.dtype.kind == "f":
                     setattr(module, name, value.astype(dtype))
         return self

@@ -6,44 +6,47 @@ from typing import Any
 
 from minigan import backend
 from minigan.autodiff import Tensor, primitive
-from minigan.ops.elementwise import softplus, sqrt
+from minigan.ops.elementwise import leaky_relu, softplus, sqrt
 from minigan.ops.shape import mean, reshape
 from minigan.ops.shape import sum as sum_
 
 
-def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float) -> Tensor:
+def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float) -> Tensor:
     """The same in differentiable operations: the formula of Ioffe and Szegedy, 2015, Algorithm 1."""
     axes = tuple(range(len(x.shape) - 1))
     centred = x - mean(x, axes)
     variance = mean(centred * centred, axes)
-    return centred / sqrt(variance + eps) * gamma + beta
+    y = centred / sqrt(variance + eps) * gamma + beta
+    return y if slope == 1 else leaky_relu(y, slope)
 
 
-def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps):
-    channels = x.shape[-1]
+def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
+    rows = (-1, x.shape[-1])
     kernel = backend.of(x.data).kernel("batch_norm_grad")
-    dx, dgamma, dbeta = kernel(g.data.reshape(-1, channels), x.data.reshape(-1, channels), gamma.data, *y.saved, eps)
+    arrays = g.data.reshape(rows), x.data.reshape(rows), gamma.data, beta.data
+    dx, dgamma, dbeta = kernel(*arrays, *y.saved, eps, slope)
     return Tensor(dx.reshape(x.shape)), Tensor(dgamma), Tensor(dbeta)
 
 
 @primitive(joint=_batch_norm_vjp, composite=_batch_norm_composite)
-def _batch_norm(B, x, gamma, beta, *, eps):
-    y, mean_, variance = B.kernel("batch_norm")(x.reshape(-1, x.shape[-1]), gamma, beta, eps)
+def _batch_norm(B, x, gamma, beta, *, eps, slope):
+    y, mean_, variance = B.kernel("batch_norm")(x.reshape(-1, x.shape[-1]), gamma, beta, eps, slope)
     return y.reshape(x.shape), (mean_, variance)
 
 
-def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * gamma + beta, with moments over all axes but the last.
+def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0) -> Tensor:
+    """leaky((x - mean) / sqrt(variance + eps) * gamma + beta), with moments over all axes but the last.
 
-    x (..., C), gamma (C,), beta (C,); the variance is the biased one. The result's `.saved` holds the raw
-    (mean, variance). Source: Ioffe and Szegedy, 2015, Algorithm 1. Raises ValueError if the shapes do not fit.
+    x (..., C), gamma (C,), beta (C,); the variance is the biased one; slope 1 means no activation. The result's
+    `.saved` holds the raw (mean, variance). Source: Ioffe and Szegedy, 2015, Algorithm 1. Raises ValueError if the
+    shapes do not fit.
     """
     channels = x.shape[-1:]
     if len(x.shape) < 2 or tuple(gamma.shape) != channels or tuple(beta.shape) != channels:
         raise ValueError(
             f"batch_norm needs x (..., C), gamma (C,), beta (C,), got shapes {x.shape}, {gamma.shape} and {beta.shape}"
         )
-    return _batch_norm(x, gamma, beta, eps=eps)
+    return _batch_norm(x, gamma, beta, eps=eps, slope=slope)
 
 
 def _exponentials(xp: Any, x: Any, axis: int) -> tuple[Any, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from minigan.errors import UsageError, did_you_mean
+from minigan.recipes.dcgan import DCGAN64, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE
 from minigan.recipes.mnist_mlp import MNIST_MLP, MNIST_MLP_SIGMOID
 from minigan.recipes.recipe import Recipe
 
-RECIPES = {recipe.name: recipe for recipe in (MNIST_MLP, MNIST_MLP_SIGMOID)}
+_ALL = (MNIST_MLP, MNIST_MLP_SIGMOID, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE, DCGAN64)
+RECIPES = {recipe.name: recipe for recipe in _ALL}
 DEFAULT = MNIST_MLP.name
 
 

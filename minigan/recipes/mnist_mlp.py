@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 
+from minigan.data import ImageShape
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Sigmoid, Tanh
 from minigan.recipes.recipe import Recipe, Settings
 
@@ -38,9 +40,10 @@ def _discriminator(s: Settings, features: int, rng: np.random.Generator) -> Modu
     return Sequential(*layers, Dense(s["discriminator_widths"][-1], 1, rng))
 
 
-def _networks(s: Settings, features: int, rng: np.random.Generator, squash: Module) -> tuple[Module, Module]:
+def _networks(s: Settings, shape: ImageShape, rng: np.random.Generator, squash: Module) -> tuple[Module, Module]:
     if not (s["generator_widths"] and s["discriminator_widths"]):
-        raise ValueError("each network needs at least one width")
+        raise ValueError("each network needs at least one width; leave generator_widths and discriminator_widths out")
+    features = math.prod(shape)
     last = Dense(s["generator_widths"][-1], features, rng)
     return Sequential(*_generator_layers(s, rng), last, squash), _discriminator(s, features, rng)
 
@@ -48,10 +51,12 @@ def _networks(s: Settings, features: int, rng: np.random.Generator, squash: Modu
 MNIST_MLP = Recipe(
     name="mnist-mlp",
     summary="dense layers with batch norm in the generator, tanh, pixels in [-1, 1]",
-    networks=lambda s, features, rng: _networks(s, features, rng, Tanh()),
+    networks=lambda s, shape, rng: _networks(s, shape, rng, Tanh()),
     settings={**_COMMON, "generator_widths": [256, 512, 1024], "discriminator_widths": [512, 256], "dropout": 0.0},
     steps=10_000,
     value_range=(-1.0, 1.0),
+    image_shape=(28, 28, 1),
+    flat=True,
 )
 
 MNIST_MLP_SIGMOID = Recipe(
@@ -59,8 +64,10 @@ MNIST_MLP_SIGMOID = Recipe(
     # Without batch norm in this small generator the discriminator wins outright within 2,000 steps, and all samples
     # are one digit; without dropout in the discriminator some digits are rare (the least frequent 2.2% against 4.7%).
     summary="small dense layers with batch norm, dropout in the discriminator, sigmoid, pixels in [0, 1]",
-    networks=lambda s, features, rng: _networks(s, features, rng, Sigmoid()),
+    networks=lambda s, shape, rng: _networks(s, shape, rng, Sigmoid()),
     settings={**_COMMON, "generator_widths": [128, 256], "discriminator_widths": [256, 128], "dropout": 0.4},
     steps=10_000,
     value_range=(0.0, 1.0),
+    image_shape=(28, 28, 1),
+    flat=True,
 )

@@ -9,22 +9,31 @@ from typing import Any
 import numpy as np
 
 from minigan import losses, random
+from minigan.data import ImageShape
+from minigan.data.dataset import CHANNELS
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
 from minigan.optim import Adam
 
 Settings = dict[str, Any]
-Networks = Callable[[Settings, int, np.random.Generator], tuple[Module, Module]]
+Networks = Callable[[Settings, ImageShape, np.random.Generator], tuple[Module, Module]]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What `minigan train NAME` trains.
 
-    `networks(settings, features, rng)` gives the generator, latent to (batch, features), and the discriminator,
-    (batch, features) to logits (batch, 1); features is the number of pixels. `settings` holds the defaults of all
-    that may be changed with `--set key=value`; pixels are scaled to `value_range`.
+    `networks(settings, image_shape, rng)` gives the generator, latent to pictures, and the discriminator, pictures
+    to logits (batch, 1), for pictures of `image_shape` (H, W, C): those of the data at hand. They are
+    (batch, H * W * C) if the recipe is `flat`, else (batch, H, W, C). It raises ValueError, with a sentence that
+    says what to do, for a shape or settings that do not suit.
+
+    `settings` holds the defaults of all that may be changed with `--set key=value`; the generator learns at
+    "generator_rate" where a recipe has one, else at "rate" like the discriminator, and samples come from its moving
+    average with decay "average" where a recipe has that. Pixels are scaled to `value_range`. A folder of pictures is
+    cut and resized to `image_shape`, or to what the settings "image_size" and "channels" (1 or 3) say, where a recipe
+    has them.
     """
 
     name: str
@@ -33,29 +42,38 @@ class Recipe:
     settings: Settings
     steps: int
     value_range: tuple[float, float]
+    image_shape: ImageShape
+    flat: bool
 
-    def build(self, *, features: int = 784, seed: int = 0, dtype: str = "float32", **changes: Any) -> GAN:
-        """The untrained GAN on the current backend; `changes` replace settings. Raises UsageError for unknown ones."""
+    def build(
+        self, *, image_shape: ImageShape | None = None, seed: int = 0, dtype: str = "float32", **changes: Any
+    ) -> GAN:
+        """The untrained GAN on the current backend, for pictures of `image_shape` (None: of the wanted shape).
+
+        `changes` replace settings. Raises UsageError for unknown ones, and where the networks cannot be made.
+        """
         settings = self.resolve(changes)
         try:
-            return self._build(settings, features, seed, dtype)
+            return self._build(settings, image_shape or self.wanted_shape(settings), seed, dtype)
         except ValueError as error:
             changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
             raise UsageError(
                 f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}."
             ) from None
 
-    def _build(self, settings: Settings, features: int, seed: int, dtype: str) -> GAN:
-        generator, discriminator = self.networks(settings, features, random.generator(seed, "initial weights"))
-        rate, beta1 = settings["rate"], settings["beta1"]
+    def _build(self, settings: Settings, image_shape: ImageShape, seed: int, dtype: str) -> GAN:
+        generator, discriminator = self.networks(settings, image_shape, random.generator(seed, "initial weights"))
+        rate: float = settings["rate"]
+        beta1: float = settings["beta1"]
         return GAN(
             generator.astype(dtype),
             discriminator.astype(dtype),
             losses.get(settings["loss"]),
-            Adam(generator.parameters(), rate, beta1=beta1),
+            Adam(generator.parameters(), settings.get("generator_rate", rate), beta1=beta1),
             Adam(discriminator.parameters(), rate, beta1=beta1),
             latent_size=settings["latent_size"],
             seed=seed,
+            average=settings.get("average", 0.0),
         )
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
@@ -65,7 +83,21 @@ class Recipe:
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
             settings[key] = _like(self.settings[key], key, value)
+        _require_a_picture(settings)
         return settings
+
+    def wanted_shape(self, settings: Settings) -> ImageShape:
+        """(H, W, C) to which a folder of pictures is cut and resized, by all `settings` as `resolve` gives them."""
+        height, width, channels = self.image_shape
+        size = settings.get("image_size")
+        return size or height, size or width, settings.get("channels", channels)
+
+
+def _require_a_picture(settings: Settings) -> None:
+    if settings.get("image_size", 1) < 1:
+        raise UsageError(f"the setting 'image_size' must be at least 1 pixel, not {settings['image_size']}.")
+    if settings.get("channels", 1) not in CHANNELS:
+        raise UsageError(f"the setting 'channels' must be 1 (grey) or 3 (colour), not {settings['channels']}.")
 
 
 def _like(default: Any, key: str, value: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from minigan import __version__, files, recipes
 from minigan.backend import BACKENDS, FLOATS
+from minigan.data.dataset import CHANNELS
 from minigan.errors import CheckpointError, UsageError, did_you_mean
 
 _LIMIT = 2**63
@@ -37,6 +38,7 @@ class RunConfig:
     threads: int | None = None
     data_dir: str | None = None
     download: bool = False
+    strict: bool = False
     sample_every: int = 500
     checkpoint_every: int = 1000
     log_every: int = 10
@@ -54,7 +56,8 @@ class RunConfig:
         for name in ("dtype", "backend", "kernels"):
             _require_kind(name, getattr(self, name), str)
         _require_kind("data-dir", self.data_dir or "", str)
-        _require_kind("download", self.download, bool)
+        for name in ("download", "strict"):
+            _require_kind(name, getattr(self, name), bool)
         if self.dtype not in FLOATS:
             raise UsageError(f"there is no --dtype '{self.dtype}'; {did_you_mean(self.dtype, FLOATS)}")
         if self.backend not in BACKENDS:
@@ -79,11 +82,15 @@ def load_config(path: Path) -> RunConfig:
 
 
 def recorded_data(path: Path) -> dict[str, Any]:
-    """What the configuration in `path` says of the data: "image_shape" [height, width], "sha256", and more."""
+    """What the configuration in `path` says of the data: "image_shape" [height, width, channels], "sha256", and more.
+
+    Earlier versions, which knew grey pictures only, recorded [height, width].
+    """
     data = _read(path).get("data")
     if not isinstance(data, dict) or not _is_shape(data.get("image_shape")) or "sha256" not in data:
         raise CheckpointError(f"{path} does not say which pictures the run was trained on; restore the file.")
-    return data
+    shape = data["image_shape"]
+    return data | {"image_shape": shape if len(shape) == 3 else [*shape, 1]}
 
 
 def versions() -> dict[str, str]:
@@ -108,7 +115,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(n, int) and n > 0 for n in value)
+    if not isinstance(value, list) or not all(isinstance(n, int) and n > 0 for n in value):
+        return False
+    return len(value) == 2 or (len(value) == 3 and value[2] in CHANNELS)
 
 
 def _require_whole(name: str, value: Any, least: int) -> None:

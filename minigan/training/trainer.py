@@ -13,7 +13,7 @@ import numpy as np
 
 from minigan import backend, plots, random, recipes
 from minigan.autodiff import Tensor
-from minigan.data import Dataset
+from minigan.data import Dataset, ImageShape
 from minigan.data.feed import Feed
 from minigan.errors import CheckpointError, NonFiniteError, UsageError
 from minigan.gan import GAN
@@ -22,7 +22,8 @@ from minigan.training.config import RunConfig, load_config, recorded_data
 from minigan.training.run_folder import RunFolder, open_run
 
 _GRID = 64  # samples in each picture of progress
-_AT_ONCE = 1000  # samples made in one pass
+_DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
+_MADE_AT_ONCE = 1 << 20  # numbers in the pictures of one pass, so that memory stays small: 1,000 digits and some
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -50,14 +51,20 @@ class Trainer:
     def __init__(self, config: RunConfig, gan: GAN, dataset: Dataset, folder: RunFolder) -> None:
         self.config, self.gan, self.dataset, self.folder = config, gan, dataset, folder
         self.recipe = recipes.get(config.recipe)
-        self.image_shape = dataset.images.shape[1:]
-        self.feed = Feed(dataset, config.settings["batch_size"], config.seed, self.recipe.value_range, config.dtype)
+        self.feed = Feed(
+            dataset,
+            config.settings["batch_size"],
+            config.seed,
+            self.recipe.value_range,
+            config.dtype,
+            flat=self.recipe.flat,
+        )
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
 
     @classmethod
     def begin(cls, config: RunConfig, dataset: Dataset, folder: RunFolder) -> Trainer:
         """A new run; from its first moment there is a checkpoint to resume from."""
-        trainer = cls(config, build(config, dataset.images.shape[1:]), dataset, folder)
+        trainer = cls(config, build(config, dataset.image_shape), dataset, folder)
 
         def fill(draft: RunFolder) -> None:
             checkpoint.save(draft.checkpoint, trainer.gan.state(), config.recipe)
@@ -73,9 +80,9 @@ class Trainer:
         Raises CheckpointError if the checkpoint or the data do not fit, UsageError if the run is already longer than
         `config.steps`; nothing in the folder is changed.
         """
-        gan = build(config, dataset.images.shape[1:])
-        load_into(gan, config, folder)
         _require_same_data(dataset, folder)
+        gan = build(config, dataset.image_shape)
+        load_into(gan, config, folder)
         if gan.step > config.steps:
             raise UsageError(f"{folder.path} is at step {gan.step} already; ask for at least as many --steps.")
         return cls(config, gan, dataset, folder)
@@ -156,7 +163,7 @@ class Trainer:
         checkpoint.save(self.folder.checkpoint, self.gan.state(), self.config.recipe)
 
     def _save_samples(self) -> None:
-        images = _pictures(self.gan, self.config, self.image_shape, self.gan.latent(_GRID, "samples"))
+        images = _pictures(self.gan, self.config, self.dataset.image_shape, self.gan.latent(_GRID, "samples"))
         plots.save_png(self.folder.sample_path(self.gan.step), plots.image_grid(images))
 
     def _draw(self) -> None:
@@ -166,10 +173,10 @@ class Trainer:
             plots.save_film(self.folder.film, samples)
 
 
-def build(config: RunConfig, image_shape: tuple[int, ...]) -> GAN:
-    """The untrained GAN of `config` for pictures of `image_shape` (H, W)."""
+def build(config: RunConfig, image_shape: ImageShape) -> GAN:
+    """The untrained GAN of `config` for pictures of `image_shape` (H, W, C)."""
     recipe = recipes.get(config.recipe)
-    return recipe.build(features=math.prod(image_shape), seed=config.seed, dtype=config.dtype, **config.settings)
+    return recipe.build(image_shape=image_shape, seed=config.seed, dtype=config.dtype, **config.settings)
 
 
 def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> None:
@@ -185,37 +192,43 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> None:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A GAN as a run's last checkpoint holds it, and the shape (H, W) of its pictures."""
+    """A GAN as a run's last checkpoint holds it, and the shape (H, W, C) of its pictures."""
 
     gan: GAN
     config: RunConfig
-    image_shape: tuple[int, ...]
+    image_shape: ImageShape
 
 
 def load_run(path: Path) -> TrainedRun:
     """The GAN in the run folder `path`; raises CheckpointError if it is missing or damaged."""
     folder = open_run(path)
     config = load_config(folder.config)
-    image_shape = tuple(recorded_data(folder.config)["image_shape"])
+    height, width, channels = recorded_data(folder.config)["image_shape"]
+    image_shape = height, width, channels
     gan = build(config, image_shape)
     load_into(gan, config, folder)
     return TrainedRun(gan, config, image_shape)
 
 
 def sample_images(run: TrainedRun, count: int, seed: int) -> np.ndarray:
-    """`count` pictures (N, H, W) uint8, from latent vectors that are a pure function of `seed`."""
-    parts = []
-    for start in range(0, count, _AT_ONCE):  # in parts, so that memory stays small; part i is always the same
-        rng = random.generator(seed, "samples", start // _AT_ONCE)
-        latent = rng.standard_normal((min(_AT_ONCE, count - start), run.gan.latent_size))
-        parts.append(_pictures(run.gan, run.config, run.image_shape, Tensor(latent.astype(run.config.dtype))))
-    return np.concatenate(parts)
+    """`count` pictures (N, H, W, C) uint8, from latent vectors that are a pure function of `seed`."""
+    images = np.empty((count, *run.image_shape), np.uint8)
+    for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
+        part = images[start : start + _DRAWN_AT_ONCE]
+        rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
+        latent = rng.standard_normal((len(part), run.gan.latent_size)).astype(run.config.dtype)
+        part[:] = _pictures(run.gan, run.config, run.image_shape, Tensor(latent))
+    return images
 
 
-def _pictures(gan: GAN, config: RunConfig, image_shape: tuple[int, ...], latent: Tensor) -> np.ndarray:
-    """What the generator makes of `latent` (N, latent_size) as pictures (N, H, W) uint8 on the host."""
-    values = gan.sample(latent).numpy().reshape(-1, *image_shape)
-    return plots.to_bytes(values, recipes.get(config.recipe).value_range)
+def _pictures(gan: GAN, config: RunConfig, image_shape: ImageShape, latent: Tensor) -> np.ndarray:
+    """What the generator makes of `latent` (N, latent_size) as pictures (N, H, W, C) uint8 on the host."""
+    images = np.empty((len(latent), *image_shape), np.uint8)
+    at_once = max(1, _MADE_AT_ONCE // math.prod(image_shape))
+    for start in range(0, len(latent), at_once):
+        values = gan.sample(latent[start : start + at_once]).numpy().reshape(-1, *image_shape)
+        images[start : start + at_once] = plots.to_bytes(values, recipes.get(config.recipe).value_range)
+    return images
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -224,7 +237,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "name": dataset.name,
         "source": dataset.source,
         "images": len(dataset),
-        "image_shape": list(dataset.images.shape[1:]),
+        "image_shape": list(dataset.image_shape),
         "sha256": dataset.sha256,
     }
 

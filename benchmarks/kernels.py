@@ -1,0 +1,178 @@
+"""Times single kernels of minigan beside the same operation in PyTorch and JAX, and says what the machine could do.
+
+    python benchmarks/kernels.py --only "conv2d.* 64x64" --threads 2 --json kernels.json
+
+Every result is compared with the peers' before it is timed. See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import Any
+
+import command_line
+import machine
+
+PEERS = ("torch", "jax")
+PAUSE = 0.02  # seconds for the spinning threads of the implementation before to come to rest
+SHORT = 1.0  # milliseconds, within which a library's hand-over to its threads alone spreads the quartiles
+# Of the largest number of a result, in float32: sums of up to 65,536 terms in other orders differ by 1e-6 of it, and
+# Winograd's transforms by up to 1e-5. A wrong tap, sign or factor shows above 1e-2.
+BOUND = 5e-5
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    threads = machine.limit_cores(options.threads, options.peers)
+    where = machine.facts(threads)
+    machine.import_peers(options.peers, threads)
+    require_numba()
+    chosen = chosen_cases(options.only)
+    before = limits()
+    kernels = [compare(case, options.peers, options.seconds) for case in chosen]
+    after = limits()
+    can = {unit: max(before[unit], after[unit]) for unit in before}
+    rows = [row for kernel in kernels for row in kernel["implementations"].values()]
+    for row in rows:
+        row["share"] = row["rate"] / can[row["unit"]]
+    return {
+        "machine": where,
+        "versions": machine.versions(options.peers),
+        "limits": can,
+        "unsteady": machine.unsteady(row for row in rows if row["median_ms"] > SHORT) or differ(before, after),
+        "kernels": kernels,
+    }
+
+
+def differ(before: dict[str, float], after: dict[str, float]) -> bool:
+    return any(abs(before[unit] - after[unit]) > machine.WIDE * before[unit] for unit in before)
+
+
+def require_numba() -> None:
+    import minigan_kernels
+
+    if reason := minigan_kernels.unavailable("numba"):
+        raise machine.RequestError(f"There are no fast kernels to time: {reason}.")
+
+
+def chosen_cases(only: re.Pattern[str]) -> list[Any]:
+    from kernel_cases import cases
+
+    chosen = [case for case in cases() if only.search(case.name)]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(case.operation for case in cases()))
+        raise machine.RequestError(f"--only {only.pattern!r} chooses nothing; there are {names}, each with its shapes.")
+    return chosen
+
+
+def limits() -> dict[str, float]:
+    """Measured now, in billions a second."""
+    from limits import bytes_copied_per_second, multiply_adds_per_second
+
+    return {"gflops": multiply_adds_per_second() / 1e9, "gbytes": bytes_copied_per_second() / 1e9}
+
+
+def compare(case: Any, peers: list[str], seconds: float) -> dict[str, Any]:
+    """Times, speeds and the peers' ratios of one kernel; raises DisagreementError if a peer computes something else."""
+    from twins import numba_calls
+
+    from minigan import bench
+
+    modules = {"minigan": numba_calls} | {peer: calls_of(peer) for peer in peers}
+    calls = {name: module.call(case) for name, module in modules.items()}
+    results = {name: module.on_host(calls[name]()) for name, module in modules.items()}
+    for peer in peers:
+        require_close(case.name, peer, results["minigan"], results[peer])
+    del results
+    rounds = bench.timed_rounds(calls, seconds=seconds, pause=PAUSE)
+    rows = {name: bench.summary(times) for name, times in rounds.items()}
+    for row in rows.values():
+        row |= speed(case, row["median_ms"])
+    return {
+        "name": case.name,
+        "is_reference": numba_calls.is_reference(case.operation),
+        "implementations": rows,
+        "ratios": {peer: rows[peer]["median_ms"] / rows["minigan"]["median_ms"] for peer in peers},
+    }
+
+
+def calls_of(peer: str) -> Any:
+    if peer == "jax":
+        from twins import jax_calls
+
+        return jax_calls
+    from twins import torch_calls
+
+    return torch_calls
+
+
+def require_close(name: str, peer: str, mine: list[Any], theirs: list[Any]) -> None:
+    """Raises DisagreementError if an array differs by more than BOUND times its largest number."""
+    import numpy as np
+
+    for ours, others in zip(mine, theirs, strict=False):  # minigan also gives batch norm's moments, which come last
+        distance, scale = np.abs(ours.reshape(others.shape) - others).max(), np.abs(others).max()
+        if not distance <= BOUND * scale:  # also if it is NaN
+            raise command_line.DisagreementError(
+                f"{name} differs between minigan and {peer} by {distance:.1e} where the largest number is {scale:.1e}; "
+                "timing it would mean nothing."
+            )
+
+
+def speed(case: Any, milliseconds: float) -> dict[str, Any]:
+    """Billions a second of what the kernel is measured by, and its unit."""
+    unit, amount = ("gflops", case.flops) if case.flops else ("gbytes", case.traffic)
+    return {"unit": unit, "rate": amount / milliseconds / 1e6}
+
+
+UNITS = {"gflops": "GFLOP/s", "gbytes": "GB/s"}
+
+
+def report(facts: dict[str, Any]) -> str:
+    """The result as a table for people."""
+    can = facts["limits"]
+    lines = [
+        *machine.headline(facts["machine"], facts["versions"]),
+        f"At most, measured in this run: {can['gflops']:.0f} GFLOP/s in registers, {can['gbytes']:.1f} GB/s copying.",
+        "",
+        f"{'kernel':44} {'':8} {'median ms':>9} {'quartiles':>17} {'speed':>13} {'share':>6}  time / minigan",
+    ]
+    for kernel in facts["kernels"]:
+        for name, row in kernel["implementations"].items():
+            quartiles = f"{row['q1_ms']:.3f} - {row['q3_ms']:.3f}"
+            rate = f"{row['rate']:.1f} {UNITS[row['unit']]}"
+            times = f"{kernel['ratios'][name]:.2f}" if name in kernel["ratios"] else ""
+            label = kernel["name"] if name == "minigan" else ""
+            figures = f"{row['median_ms']:9.3f} {quartiles:>17} {rate:>13} {row['share']:6.0%}"
+            lines.append(f"{label:44} {name:8} {figures}  {times}".rstrip())
+    if slow := list(dict.fromkeys(k["name"].split()[0] for k in facts["kernels"] if k["is_reference"])):
+        lines.append(f"minigan served by the reference, which defines and does not hurry: {', '.join(slow)}.")
+    if facts["unsteady"]:
+        lines.append(machine.NOT_IDLE)
+    return "\n".join(lines)
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from None
+
+
+def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Time single kernels in minigan, PyTorch and JAX.")
+    command_line.add_arguments(parser, PEERS, default=PEERS)
+    parser.add_argument(
+        "--only", type=pattern, default=pattern(""), metavar="REGEX", help="of the kernels' names (all)"
+    )
+    parser.add_argument("--seconds", type=float, default=0.5, help="timed seconds of each kernel and library (0.5)")
+    return command_line.parsed(parser, arguments, PEERS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return command_line.carry_out(run, report, parsed_arguments(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

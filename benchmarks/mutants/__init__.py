@@ -1,0 +1,1 @@
+"""Backward rules written by hand in NumPy, right and wrong, to try gradient checkers on."""

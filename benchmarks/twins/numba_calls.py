@@ -1,0 +1,59 @@
+"""minigan's kernels, called as a training step calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from kernel_cases import Case
+
+import minigan_kernels
+from minigan_kernels.memo import Memo
+
+_ALIGNMENT = 16  # numbers between the starts of two parameters, as in minigan.optim
+Arrays = list[np.ndarray]
+_fast = minigan_kernels.table("numba", np)
+_table = minigan_kernels.table("reference", np) | _fast
+
+
+def is_reference(operation: str) -> bool:
+    """Whether the kernel is the plain definition because there is no fast one."""
+    return operation not in _fast
+
+
+def call(case: Case) -> Callable[[], Any]:
+    """The kernel on the arrays of `case`; what it makes of the weights is kept, as between two updates."""
+    kernel, arrays = _table[case.operation], case.arrays()
+    match case.operation:
+        case "conv2d" | "conv2d_input_grad":
+            memo = Memo()
+            return lambda: kernel(*arrays, None, 1.0, *case.settings, memo)
+        case "batch_norm":
+            x, gamma = arrays
+            beta = np.zeros_like(gamma)
+            return lambda: kernel(x, gamma, beta, *case.settings)
+        case "batch_norm_grad":
+            g, x, gamma = arrays
+            rest = np.zeros_like(gamma), x.mean(axis=0), x.var(axis=0)
+            return lambda: kernel(g, x, gamma, *rest, *case.settings)
+        case "adam":
+            return _adam(kernel, arrays, case.settings)
+    return lambda: kernel(*arrays, *case.settings)
+
+
+def _adam(kernel: Callable[..., Any], gradients: Arrays, settings: tuple[float, ...]) -> Callable[[], Any]:
+    starts = np.cumsum([0] + [-(-g.size // _ALIGNMENT) * _ALIGNMENT for g in gradients])
+    bounds = np.array([(start, start + g.size) for start, g in zip(starts, gradients, strict=False)], np.int64)
+    p, m, v = np.zeros((3, starts[-1]), np.float32)
+    first_bad = np.full(len(gradients), -1, np.int64)
+
+    def step() -> Arrays:
+        kernel(p, gradients, bounds, m, v, first_bad, 1, *settings)
+        return [p[first:last] for first, last in bounds]
+
+    return step
+
+
+def on_host(result: Any) -> Arrays:
+    return list(result) if isinstance(result, (tuple, list)) else [result]

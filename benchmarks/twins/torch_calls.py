@@ -1,0 +1,137 @@
+"""The same operations in PyTorch: pictures and weights in channels_last memory, nothing recorded for derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from kernel_cases import Case
+
+Call = Callable[[], Any]
+_aten = torch.ops.aten
+
+
+def call(case: Case) -> Call:
+    """The operation on the arrays of `case`, as PyTorch's autograd calls it."""
+    function = _CALLS[case.operation](*case.arrays(), *case.settings)
+
+    @torch.no_grad()
+    def run() -> Any:
+        return function()
+
+    return run
+
+
+def on_host(result: Any) -> list[np.ndarray]:
+    """In minigan's layout: (N, C, H, W) as (N, H, W, C); weights' gradients say their own."""
+    results = result if isinstance(result, (tuple, list)) else [result]
+    return [(r.permute(0, 2, 3, 1) if r.ndim == 4 else r).numpy() for r in results if r is not None]
+
+
+def _picture(x: np.ndarray) -> Any:
+    return torch.from_numpy(x).permute(0, 3, 1, 2)
+
+
+def _weights(w: np.ndarray) -> Any:
+    return torch.from_numpy(w).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _dense(x: np.ndarray, w: np.ndarray, b: np.ndarray, slope: float) -> Call:
+    x, w, b = torch.from_numpy(x), torch.from_numpy(w.T.copy()), torch.from_numpy(b)
+    return lambda: torch.nn.functional.linear(x, w, b)
+
+
+def _matmul(a: np.ndarray, b: np.ndarray, transpose_a: bool, transpose_b: bool) -> Call:
+    a, b = torch.from_numpy(a), torch.from_numpy(b)
+    a, b = a.T if transpose_a else a, b.T if transpose_b else b
+    return lambda: torch.mm(a, b)
+
+
+def _conv2d(x: np.ndarray, w: np.ndarray, geometry: Any) -> Call:
+    x, w = _picture(x), _weights(w)
+    padding = _padding(geometry)
+    return lambda: torch.nn.functional.conv2d(x, w, None, geometry.stride, padding)
+
+
+def _conv2d_input_grad(g: np.ndarray, w: np.ndarray, geometry: Any) -> Call:
+    x = _picture(np.empty((len(g), *geometry.size, w.shape[2]), g.dtype))  # for its shape
+    return _backward(_picture(g), x, _weights(w), geometry, 0)
+
+
+def _conv2d_weight_grad(x: np.ndarray, g: np.ndarray, geometry: Any) -> Call:
+    w = _weights(np.empty((*geometry.kernel, x.shape[3], g.shape[3]), g.dtype))  # for its shape
+    backward = _backward(_picture(g), _picture(x), w, geometry, 1)
+    # From (out, in, kh, kw) to what `on_host` takes for (N, C, H, W) and turns into minigan's (kh, kw, in, out).
+    return lambda: backward().permute(2, 0, 3, 1)
+
+
+def _backward(g: Any, x: Any, w: Any, geometry: Any, wanted: int) -> Call:
+    mask = [i == wanted for i in range(3)]
+    settings = (None, list(geometry.stride), _padding(geometry), [1, 1], False, [0, 0], 1, mask)
+    return lambda: _aten.convolution_backward(g, x, w, *settings)[wanted]
+
+
+def _padding(geometry: Any) -> list[int]:
+    (top, bottom), (left, right) = geometry.padding
+    assert (top, left) == (bottom, right), "PyTorch pads both sides alike"
+    return [top, left]
+
+
+def _batch_norm(x: np.ndarray, gamma: np.ndarray, eps: float, slope: float) -> Call:
+    x, gamma = torch.from_numpy(x), torch.from_numpy(gamma)
+    beta = torch.zeros_like(gamma)
+
+    def run() -> Any:
+        y = _aten.native_batch_norm(x, gamma, beta, None, None, True, 0.0, eps)[0]
+        return y if slope == 1 else _aten.leaky_relu_(y, slope)
+
+    return run
+
+
+def _batch_norm_grad(g: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float, slope: float) -> Call:
+    g, x, gamma = torch.from_numpy(g), torch.from_numpy(x), torch.from_numpy(gamma)
+    y, mean, steepness = _aten.native_batch_norm(x, gamma, None, None, None, True, 0.0, eps)
+    _aten.leaky_relu_(y, slope)
+    settings = (None, None, mean, steepness, True, eps, [True, True, True])
+
+    def run() -> Any:
+        h = g if slope == 1 else _aten.leaky_relu_backward(g, y, slope, True)
+        return _aten.native_batch_norm_backward(h, x, gamma, *settings)
+
+    return run
+
+
+def _slope_gate(x: np.ndarray, v: np.ndarray, slope: float) -> Call:
+    x, v = torch.from_numpy(x), torch.from_numpy(v)
+    return lambda: _aten.leaky_relu_backward(v, x, slope, True)
+
+
+def _adam(*arguments: Any) -> Call:
+    """The fused kernel itself, without the optimiser's Python around it."""
+    *gradients, rate, beta1, beta2, eps = arguments
+    gradients = [torch.from_numpy(g) for g in gradients]
+    p, m, v = ([torch.zeros_like(g) for g in gradients] for _ in range(3))
+    steps = [torch.ones(()) for _ in gradients]
+    settings = {"lr": rate, "beta1": beta1, "beta2": beta2, "eps": eps}
+    settings |= {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+
+    def step() -> list[Any]:
+        torch._fused_adam_(p, gradients, m, v, [], steps, **settings)
+        return [values.view(-1) for values in p]
+
+    return step
+
+
+_CALLS = {
+    "dense": _dense,
+    "matmul": _matmul,
+    "conv2d": _conv2d,
+    "conv2d_input_grad": _conv2d_input_grad,
+    "conv2d_weight_grad": _conv2d_weight_grad,
+    "batch_norm": _batch_norm,
+    "batch_norm_grad": _batch_norm_grad,
+    "slope_gate": _slope_gate,
+    "adam": _adam,
+}

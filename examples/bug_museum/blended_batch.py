@@ -1,0 +1,47 @@
+"""An article's training loop: the discriminator is shown 0.7 real + 0.3 fake, a blend, labelled real.
+
+Where: a tutorial on GANs that this project grew from. For a linear discriminator the logit of a blend is the blend
+of the logits, so what it follows is the gradient of mean softplus(-(0.7 real + 0.3 fake)): by the logits of the
+fakes, that has the wrong sign, and 0.3 of the weight.
+
+In training: with the blend as the whole of the batch nothing is labelled fake, and D = 1 everywhere is best.
+
+The check is made where training starts, with all logits zero: there D is undecided, and the one number by which the
+derivative is wrong says it all: 1 / -0.3.
+"""
+
+import numpy as np
+
+import minigan as mg
+
+LOGITS = np.zeros(8), np.zeros(8)
+
+
+def sigmoid(x):
+    """The probability of a logit."""
+    return 1 / (1 + np.exp(-x))
+
+
+def loss(real, fake):
+    """The discriminator's loss, as published by Goodfellow et al."""
+    return np.logaddexp(0, -real).mean() + np.logaddexp(0, fake).mean()
+
+
+def published(real, fake):
+    """The gradient that the article follows."""
+    by_blend = -sigmoid(-(0.7 * real + 0.3 * fake)) / real.size
+    return 0.7 * by_blend, 0.3 * by_blend
+
+
+def mended(real, fake):
+    """Two batches, each with its label."""
+    return -sigmoid(-real) / real.size, sigmoid(fake) / fake.size
+
+
+def check(derivative=published):
+    """The checker's report."""
+    return mg.check_pair(loss, derivative, LOGITS)
+
+
+if __name__ == "__main__":
+    print(check())

@@ -1,0 +1,56 @@
+"""What kernels make of a parameter, such as packed or transformed weights: kept until the parameter changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class _Form:
+    """One array derived from the parameter: whether it is worth keeping, and how often it was wanted since a change."""
+
+    __slots__ = ("array", "fresh", "kept", "uses")
+
+    def __init__(self) -> None:
+        self.array: Any = None
+        self.fresh, self.kept, self.uses = False, False, 0
+
+
+class Memo:
+    """Arrays derived from one array, by the name of their form. `forget` when that array has changed.
+
+    A form that was wanted only once between two changes, as a generator's weights are in training, is not kept the
+    next time: that would cost memory and save nothing.
+    """
+
+    __slots__ = ("_forms",)
+
+    def __init__(self) -> None:
+        self._forms: dict[Any, _Form] = {}
+
+    def __reduce__(self) -> tuple:
+        return Memo, ()  # copies and pickles start anew: what is kept suits this machine, and this array
+
+    def forget(self) -> None:
+        """The array has changed: make everything anew when it is next wanted, in the same memory."""
+        for form in self._forms.values():
+            form.kept, form.fresh, form.uses = form.uses > 1, False, 0
+            if not form.kept:
+                form.array = None
+
+    def get(self, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None]) -> Any:
+        """The array of the form `name`: as it is if it is as it should be, else filled by `fill(array)`."""
+        form = self._forms.setdefault(name, _Form())
+        form.uses += 1
+        if form.fresh:
+            return form.array
+        array = allocate() if form.array is None else form.array
+        fill(array)
+        if form.kept or form.uses > 1:
+            form.array, form.fresh = array, True
+        return array
+
+
+def derived(memo: Memo | None, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None]) -> Any:
+    """The array `name` of `memo`; made for this once without a memo."""
+    return (memo or Memo()).get(name, allocate, fill)

@@ -1,0 +1,153 @@
+"""Y = R X C^T for a small grid X of pixels, all channels at once: the linear maps of Winograd's algorithm, as LLVM IR.
+
+The grids are tables of addresses, row by row: of the pixels that are read, of those that are written. For each vector
+of channels the whole grid is loaded, mapped and stored, without a detour through memory. Plain Numba loops would test
+before each short loop whether its two dozen arrays overlap; here the compiler has nothing to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from minigan_kernels.numba.cook_toom import Matrix, matrices, transposed
+from minigan_kernels.numba.cpu import vector_bytes
+
+_I64 = ir.IntType(64)
+
+Coefficients = list[list[float]]
+
+CHANNELS = 16  # whole vectors, whatever their width
+
+
+class _Emitter:
+    """Emits the map for one vector of channels."""
+
+    def __init__(self, builder: Any, kind: ir.VectorType) -> None:
+        self.builder, self.kind = builder, kind
+        self.size = 4 if isinstance(kind.element, ir.FloatType) else 8
+        self.multiply_add = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(kind, [kind] * 3),
+            f"llvm.fmuladd.v{kind.count}f{self.size * 8}",
+        )
+
+    def constant(self, value: float) -> ir.Constant:
+        return ir.Constant(self.kind, [value] * self.kind.count)
+
+    def pointer(self, address: Any, offset: Any) -> Any:
+        return self.builder.inttoptr(self.builder.add(address, offset), self.kind.as_pointer())
+
+    def load(self, address: Any, offset: Any) -> Any:
+        return self.builder.load(self.pointer(address, offset), align=self.size)
+
+    def store(self, value: Any, address: Any, offset: Any) -> None:
+        self.builder.store(value, self.pointer(address, offset), align=self.size)
+
+    def spread(self, scalar: Any) -> Any:
+        """A number in every lane."""
+        undefined = ir.Constant(self.kind, ir.Undefined)
+        one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.kind.count), [0] * self.kind.count)
+        return self.builder.shuffle_vector(one, undefined, mask)
+
+    def combine(self, coefficients: list[float], values: list[Any]) -> Any:
+        """The sum of coefficient * value: additions where the coefficient is 1 or -1, nothing where it is 0."""
+        terms = sorted(((c, v) for c, v in zip(coefficients, values, strict=True) if c), key=lambda term: -term[0])
+        (first, value), *rest = terms
+        total = value if first == 1 else self.builder.fmul(value, self.constant(first))
+        for c, v in rest:
+            if c in (1, -1):
+                total = self.builder.fadd(total, v) if c == 1 else self.builder.fsub(total, v)
+            else:
+                total = self.builder.call(self.multiply_add, [v, self.constant(c), total])
+        return total
+
+    def sandwich(self, down: Coefficients, grid: list[list[Any]], across: Coefficients) -> list[list[Any]]:
+        """down @ grid @ across^T."""
+        columns = [[self.combine(row, list(column)) for row in down] for column in zip(*grid, strict=True)]
+        return [[self.combine(row, list(line)) for row in across] for line in zip(*columns, strict=True)]
+
+    def bend(self, value: Any, shift: Any, slope: Any) -> Any:
+        """leaky(value + shift)."""
+        total = self.builder.fadd(value, shift)
+        positive = self.builder.fcmp_ordered(">", total, self.constant(0.0))
+        return self.builder.select(positive, total, self.builder.fmul(total, slope))
+
+
+def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bent: bool = False) -> Callable:
+    """The intrinsic (number, scheme, sources, source_offset, places, place_offset, count[, bias, slope]).
+
+    `number` is of the type to compute in. `scheme` is three tuples of integers of which only the lengths matter: the
+    family, and the outputs of F(m, 2) down and across. `sources` and `places` are arrays of addresses, the offsets
+    bytes to add to each, `count` the number of channels, a multiple of CHANNELS, `bias` the address of theirs.
+    """
+
+    def implement(number: Any, scheme: Any, sources: Any, places: Any) -> tuple[Any, Callable]:
+        integer = types.int64
+        signature = types.void(number, scheme, sources, integer, places, integer, integer)
+        if bent:
+            signature = types.void(*signature.args, integer, number)
+        family, *outputs = (part.count for part in scheme)
+        down, across = ([[float(c) for c in row] for row in matrix_of(family, m)] for m in outputs)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            source_table = context.make_array(signature.args[2])(context, builder, args[2]).data
+            place_table = context.make_array(signature.args[4])(context, builder, args[4]).data
+
+            def addresses(table: Any, rows: int, columns: int, offset: Any) -> list[list[Any]]:
+                def entry(i: int) -> Any:
+                    return builder.add(builder.load(builder.gep(table, [ir.Constant(_I64, i)])), offset)
+
+                return [[entry(i * columns + j) for j in range(columns)] for i in range(rows)]
+
+            read = addresses(source_table, len(down[0]), len(across[0]), args[3])
+            write = addresses(place_table, len(down), len(across), args[5])
+            scalar = ir.FloatType() if number == types.float32 else ir.DoubleType()
+            size = number.bitwidth // 8
+            lanes = vector_bytes() // size
+
+            def run(position: Any) -> None:
+                emit = _Emitter(builder, ir.VectorType(scalar, lanes))
+                grid = [[emit.load(address, position) for address in row] for row in read]
+                result = emit.sandwich(down, grid, across)
+                if bent:
+                    shift, slope = emit.load(args[7], position), emit.spread(args[8])
+                    result = [[emit.bend(value, shift, slope) for value in row] for row in result]
+                for row, target in zip(result, write, strict=True):
+                    for value, address in zip(row, target, strict=True):
+                        emit.store(value, address, position)
+
+            with cgutils.for_range(builder, builder.sdiv(args[6], ir.Constant(_I64, lanes)), intp=_I64) as loop:
+                run(builder.mul(loop.index, ir.Constant(_I64, lanes * size)))
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    if bent:
+
+        @intrinsic
+        def bent_map(typingctx, number, scheme, sources, source_offset, places, place_offset, count, bias, slope):
+            return implement(number, scheme, sources, places)
+
+        return bent_map
+
+    @intrinsic
+    def linear_map(typingctx, number, scheme, sources, source_offset, places, place_offset, count):
+        return implement(number, scheme, sources, places)
+
+    return linear_map
+
+
+# For m outputs and m + 1 points, down and across:
+transform_input = _linear_map(lambda family, m: matrices(family, m)[2])  # pixels to points: B^T X B
+transform_weights = _linear_map(lambda family, m: matrices(family, m)[1])  # 2 x 2 taps to points: G W G^T
+transform_output = _linear_map(lambda family, m: matrices(family, m)[0], bent=True)  # points to outputs: A^T M A
+# The adjoints of the last two, for the gradient of the weights.
+transform_cotangent = _linear_map(lambda family, m: transposed(matrices(family, m)[0]))  # outputs to points
+transform_weight_grad = _linear_map(lambda family, m: transposed(matrices(family, m)[1]))  # points to 2 x 2 taps

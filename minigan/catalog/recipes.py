@@ -1,0 +1,69 @@
+"""Every recipe, with narrow networks: what each player minimises, as a function of its weights and its input."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from minigan.autodiff import Tensor
+from minigan.catalog.case import Case, Subject
+from minigan.catalog.draw import Draw
+from minigan.gan import GAN
+from minigan.nn.init import he_normal
+from minigan.recipes import RECIPES, Recipe
+
+_BATCH = 4
+
+
+def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
+    """A case of order 1 for each player of each recipe."""
+    for name, recipe in RECIPES.items():
+        yield Case(f"recipes/{name}/discriminator", 1, functools.partial(_discriminator, recipe, seed, dtype))
+        yield Case(f"recipes/{name}/generator", 1, functools.partial(_generator, recipe, seed, dtype))
+
+
+def narrowed(recipe: Recipe) -> dict[str, Any]:
+    """The settings of the recipe with few channels: the derivatives are the same formulas at any width."""
+    narrow: dict[str, Any] = {"latent_size": 5}
+    for key, value in recipe.settings.items():
+        if key.endswith("_widths"):
+            narrow[key] = [3 + place % 3 for place in range(len(value))]
+        elif key.endswith("_dense") and value:
+            narrow[key] = 6
+    return narrow
+
+
+def _built(recipe: Recipe, draw: Draw) -> GAN:
+    """The recipe's GAN with weights as large as in the midst of training: at first many sums lie near their kinks."""
+    gan = recipe.build(dtype=draw.dtype, **narrowed(recipe))
+    for network in (gan.generator, gan.discriminator):
+        for parameter in network.parameters().values():
+            values = he_normal(draw.rng, parameter.shape) if parameter.ndim > 1 else draw.signed(parameter.size)
+            parameter.assign(values)
+    return gan
+
+
+def _discriminator(recipe: Recipe, seed: int, dtype: str) -> Subject:
+    draw = Draw(seed, f"recipes/{recipe.name}/discriminator", dtype)
+    gan = _built(recipe, draw)
+    shape = (_BATCH, *recipe.wanted_shape(recipe.settings))
+    real = draw.rng.uniform(*recipe.value_range, shape).astype(dtype)
+    real = real.reshape(_BATCH, -1) if recipe.flat else real
+    fake = gan.sample(draw.normal(_BATCH, gan.latent_size)).numpy()
+
+    def loss(real: Tensor, fake: Tensor) -> Tensor:
+        return gan.loss.discriminator(gan.discriminator(real), gan.discriminator(fake))
+
+    return Subject(loss, [real, fake], gan.discriminator.parameters(), [gan.discriminator])
+
+
+def _generator(recipe: Recipe, seed: int, dtype: str) -> Subject:
+    draw = Draw(seed, f"recipes/{recipe.name}/generator", dtype)
+    gan = _built(recipe, draw)
+    latent = draw.normal(_BATCH, gan.latent_size)
+
+    def loss(latent: Tensor) -> Tensor:
+        return gan.loss.generator(gan.discriminator(gan.generator(latent)))
+
+    return Subject(loss, [latent], gan.generator.parameters(), [gan.generator, gan.discriminator])

@@ -1,0 +1,231 @@
+"""The whole check of a derivative at a point: what must hold at all, probes, and if they disagree, where and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from minigan import random
+from minigan.checking import diagnosis, locate, picture
+from minigan.checking.claim import Claim, Claimant, Unfit, nudged
+from minigan.checking.diagnosis import Suspect
+from minigan.checking.probe import Finding, Prober
+from minigan.checking.problem import Problem, Values, flattened, typical_size
+from minigan.checking.report import Report, Verdict
+from minigan.checking.slope import taylor_order
+
+_EXPLAINS = 1e-3  # of an error may be left over by what explains it
+_SURE = 1e-3  # of an error: an uncertainty at which a plain difference will do
+_FAR_NUDGE = 0.3  # of the typical size
+_FAINT = 1e-6  # the smallest share of the typical size by which a balanced direction moves an array
+
+
+def examine(problem: Problem, seed: int = 0) -> Report:
+    """Judge the claimed derivative of `problem`; what it does wrong is in the report, and not raised."""
+    first = _Check(problem, seed)
+    report = first.report()
+    evaluations = first.evaluations
+    moved = _beside(problem, report, seed)
+    if moved is not None:
+        beside = _Check(moved, seed)
+        report = _with_what_is_beside(report, beside.report())
+        evaluations += beside.evaluations
+    return replace(report, evaluations=evaluations, checked=tuple(problem.names))
+
+
+def _beside(problem: Problem, report: Report, seed: int) -> Problem | None:
+    """The same a little to the side, where mistakes show that a kink may hide.
+
+    And where there may be less noise: that of kinks so near that no step is shorter. To get away from many, farther.
+    """
+    if report.verdict is Verdict.NOISY:
+        return replace(problem, point=nudged(problem.point, seed, _FAR_NUDGE))
+    if report.verdict is Verdict.KINK and report.ok:
+        return replace(problem, point=nudged(problem.point, seed))
+    return None
+
+
+def _with_what_is_beside(report: Report, aside: Report) -> Report:
+    if report.verdict is Verdict.NOISY and aside.ok:
+        text = "kinks lie nearer to this point than differences can tell; a little beside it, the derivative is right"
+        return replace(report, verdict=Verdict.KINK, ok=True, cause="kinks near by", explanation=text)
+    if aside.ok or aside.verdict is Verdict.NOISY:
+        return report
+    return replace(aside, where="a little beside the given point, to avoid its kinks")
+
+
+class _Check:
+    """One check, at one point."""
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self.problem, self.seed = problem, seed
+        self.rng = random.generator(seed, "gradient check")
+        self.claimant = Claimant(problem, self.rng)
+        self.probers: list[Prober] = []
+
+    @property
+    def evaluations(self) -> int:
+        return self.claimant.evaluations + sum(prober.values.evaluations for prober in self.probers)
+
+    def report(self) -> Report:
+        try:
+            claim = self.claimant.claim()
+            self.claimant.require_repeatable(claim, self.seed)
+            return self._judge(claim)
+        except Unfit as unfit:
+            name = None if unfit.which is None else self.problem.names[unfit.which]
+            return Report(unfit.verdict, False, unfit.cause, unfit.explanation, name=name)
+
+    def _judge(self, claim: Claim) -> Report:
+        """By one probe and, at a kink, more of the like; elsewhere a second with weights of either sign."""
+        prober = self._prober(claim)
+        direction = self._direction()
+        finding = prober.measure(direction)
+        blame = self._blame(claim, prober, direction, finding)
+        if blame is None and finding.slope.has_kink:
+            blame = self._first_blame(claim, prober, self._one_sided(direction))
+        elif blame is None:
+            blame = self._blame_with_either_sign()
+        report = _acquitted(finding, prober, direction) if blame is None else blame
+        return replace(report, weighted=claim.y.size > 1)
+
+    def _blame_with_either_sign(self) -> Report | None:
+        claim = self.claimant.claim(either_sign=True)
+        prober, direction = self._prober(claim), self._balanced(self._direction(), claim)
+        finding = prober.measure(direction)
+        # With such weights a right claim may lie outside of the sides of kinks that are near by.
+        blame = None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
+        if blame is not None:  # with positive weights all was well
+            self.claimant.require_linear(claim)
+        return blame
+
+    def _prober(self, claim: Claim) -> Prober:
+        middle = float(np.vdot(claim.weights, claim.y.astype(np.float64)))
+        gradient, point = flattened(claim.gradients), flattened(self.problem.point)
+        # The inputs are rounded, too: where f is small and they are not, their rounding is what its values scatter by.
+        magnitude = float(np.linalg.norm((claim.weights * claim.y).reshape(-1)) + np.linalg.norm(gradient * point))
+        eps = max(float(np.finfo(a.dtype).eps) for a in (*self.problem.point, claim.y))
+        values = Values(self.problem, claim.weights)
+        self.probers.append(Prober(values, gradient, flattened(claim.wobble), middle, magnitude, eps))
+        return self.probers[-1]
+
+    # Directions.
+
+    def _direction(self) -> np.ndarray:
+        """Along it every number moves by about the typical size of its array."""
+        rng = self.rng
+        moves = [
+            typical_size(x) * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.5, x.shape)
+            for x in self.problem.point
+        ]
+        return flattened(moves)
+
+    def _balanced(self, direction: np.ndarray, claim: Claim) -> np.ndarray:
+        """The same, the arrays of larger effect moved less, so that each counts alike in the sum."""
+        starts = self.problem.starts()
+        parts = np.split(direction, starts[1:-1])
+        effects = [float(np.linalg.norm(part * g.reshape(-1))) for part, g in zip(parts, claim.gradients, strict=True)]
+        smallest = min((effect for effect in effects if effect > 0), default=1.0)
+        shares = [max(_FAINT, min(1.0, smallest / effect if effect else 1.0)) for effect in effects]
+        return np.concatenate([share * part for share, part in zip(shares, parts, strict=True)])
+
+    def _one_sided(self, direction: np.ndarray) -> list[np.ndarray]:
+        """Every number moves up, or some of them: what is outside of its kink on one side cannot hide behind others."""
+        some = self.rng.random(direction.size) < 0.5
+        up = np.abs(direction)
+        return [part for part in (up, up * some, up * ~some) if part.any()]
+
+    # Blame.
+
+    def _first_blame(self, claim: Claim, prober: Prober, directions: Iterable[np.ndarray]) -> Report | None:
+        for direction in directions:
+            report = self._blame(claim, prober, direction, prober.measure(direction))
+            if report is not None:
+                return report
+        return None
+
+    def _blame(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report | None:
+        """The report of the mistake that a finding shows; None if it shows none, or at kinks no entry is to blame."""
+        place = locate.worst_entry(prober, direction, finding, self.problem.starts()) if finding.violation else None
+        if place is None:
+            return None
+        which, index = self.problem.entry(place)
+        size = typical_size(self.problem.point[which])
+        along = np.zeros(direction.size)
+        along[place] = size
+        single = prober.measure(along)
+        if not single.violation:  # no entry to hold it against: an accident of the bars, unless it is far too large
+            return _unlocated(finding) if finding.is_blatant else None
+        at: dict[str, Any] = {
+            "name": self.problem.names[which], "index": index, "analytic": single.analytic / size,
+            "numeric": single.numeric / size, "bar": single.slope.mean.bar / size,
+        }  # fmt: skip
+        if single.slope.has_kink:
+            if not prober.is_sharp(along, single):
+                return _unjudged(finding)
+            left, right = (_or_zero(side, single.slope.mean.bar) / size for side in single.sides)
+            text = "right and left derivatives differ here, and the claimed one does not lie between them"
+            return Report(Verdict.KINK, False, "outside of a kink", text, sides=(left, right), **at)
+        suspect = Suspect(which, self.problem.names, self.problem.point, claim.gradients, claim.y.shape)
+        entry = at["analytic"], at["numeric"]
+        if suspect.gradient.size > 1 and self._is_alone(prober, direction, finding, single, place):
+            cause = diagnosis.one_entry(suspect, entry)
+        else:
+            cause = diagnosis.diagnose(prober, suspect, self.problem.starts(), entry, self.rng)
+        order = taylor_order(finding.slope, finding.analytic, prober.rounding)
+        shape, start = self.problem.point[which].shape, self.problem.starts()[which]
+        step, _ = locate.best_step(finding, prober.rounding)
+        return Report(
+            Verdict.FAIL, False, cause.name, cause.explanation, taylor_order=order, shape=shape,
+            error_map=lambda: picture.error_map(prober, shape, start, size, step), **at,
+        )  # fmt: skip
+
+    def _is_alone(self, prober: Prober, direction: np.ndarray, whole: Finding, single: Finding, place: int) -> bool:
+        """Whether the error of one entry is all of the error, also along directions of the rest not seen before."""
+        share = direction[place] / typical_size(self.problem.point[self.problem.entry(place)[0]])
+        error, alone = whole.numeric - whole.analytic, share * (single.numeric - single.analytic)
+        bars = whole.slope.mean.bar + abs(share) * single.slope.mean.bar
+        if abs(alone - error) > _EXPLAINS * abs(error) + 2 * bars:
+            return False
+        rest = direction * self.rng.choice([-1.0, 1.0], direction.size)
+        rest[place] = 0
+        step, uncertain = locate.best_step(whole, prober.rounding)
+        if uncertain > _SURE * abs(error):
+            return not prober.measure(rest).violation
+        left_over = prober.difference(rest, step) - prober.claimed(rest)
+        return abs(left_over) <= _EXPLAINS * abs(error) + 4 * uncertain
+
+
+def _unjudged(finding: Finding) -> Report:
+    bar = finding.slope.mean.bar
+    text = (
+        f"the values of f scatter so much that they tell the derivative only to within {bar:.1g}; "
+        "check in float64, or a smoother f"
+    )
+    return Report(Verdict.NOISY, False, "noise", text, analytic=finding.analytic, numeric=finding.numeric, bar=bar)
+
+
+def _unlocated(finding: Finding) -> Report:
+    text = "the derivative is wrong along a random direction, but no single entry shows it"
+    bar = finding.slope.mean.bar
+    return Report(Verdict.FAIL, False, "", text, analytic=finding.analytic, numeric=finding.numeric, bar=bar)
+
+
+def _or_zero(value: float, bar: float) -> float:
+    return value if abs(value) > bar else 0.0
+
+
+def _acquitted(finding: Finding, prober: Prober, direction: np.ndarray) -> Report:
+    """No probe found a mistake; say so, unless they could not have."""
+    slope = finding.slope
+    measured: dict[str, Any] = {"analytic": finding.analytic, "numeric": finding.numeric, "bar": slope.mean.bar}
+    if slope.has_kink:
+        text = "right and left derivatives differ here, and the claimed one lies between them"
+        return Report(Verdict.KINK, True, "kink", text, sides=finding.sides, **measured)
+    if prober.is_too_rough(direction, finding):
+        return _unjudged(finding)
+    order = taylor_order(slope, finding.analytic, prober.rounding)
+    return Report(Verdict.PASS, True, taylor_order=order, **measured)

@@ -1,0 +1,118 @@
+"""Check derivatives written for plain arrays: in NumPy, PyTorch, JAX, or anything that turns into arrays."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigan.checking.check import examine
+from minigan.checking.problem import Arrays, Problem
+from minigan.checking.report import Report
+
+
+def check_pair(
+    f: Callable[..., Any], grad_f: Callable[..., Any], x: Any, *, names: Sequence[str] | None = None, seed: int = 0
+) -> Report:
+    """Is `grad_f(x)` the gradient of `f(x)`?
+
+    x: an array, float32 or float64, or a tuple of them. `f(x)` returns a number, `grad_f(x)` an array like x. For a
+    tuple both are called with its arrays as arguments, or with the tuple if they take one argument; `grad_f` returns
+    a tuple, one array for each. names: of the arrays in the report, default: the names of f's parameters.
+
+    Raises TypeError if x is not made of floating-point arrays, or f does not return one number.
+    """
+    call_f, call_grad = _caller(f, x), _caller(grad_f, x)
+
+    def value(arrays: Arrays) -> Any:
+        y = _array(call_f(arrays))
+        if y.size != 1:
+            raise TypeError(f"f returned shape {y.shape}, expected one number; use check_vjp for functions with more")
+        return y.reshape(())
+
+    def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
+        return _as_list(call_grad(arrays))
+
+    return _examine(value, pull_back, f, x, names, seed, is_pair=True)
+
+
+def check_vjp(
+    f: Callable[..., Any], vjp: Callable[..., Any], x: Any, *, names: Sequence[str] | None = None, seed: int = 0
+) -> Report:
+    """Is `vjp(x, u)` the gradient of <u, f(x)>, for any u of the shape of f(x)?
+
+    Where `check_pair` wants a number, f may return an array here. For a tuple x they are called as `f(*x)` and
+    `vjp(*x, u)`, or with the tuple as one argument. Raises TypeError if x is not made of floating-point arrays.
+    """
+    call_f, call_vjp = _caller(f, x), _caller(vjp, x, more=1)
+
+    def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
+        return _as_list(call_vjp(arrays, weights))
+
+    return _examine(lambda arrays: _array(call_f(arrays)), pull_back, f, x, names, seed)
+
+
+def _examine(
+    value: Any, pull_back: Any, f: Callable, x: Any, names: Sequence[str] | None, seed: int, is_pair: bool = False
+) -> Report:
+    point = [as_point(part) for part in (x if _is_several(x) else (x,))]
+    problem = Problem(value, pull_back, point, names_of(f, names, len(point)), tries_complex=True, is_pair=is_pair)
+    return examine(problem, seed)
+
+
+def as_point(x: Any) -> np.ndarray:
+    """A copy of `x` as an array of floating-point numbers; raises TypeError if it holds anything else."""
+    array = _array(x)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"derivatives are checked at float32 or float64 arrays, not {array.dtype}; convert the inputs")
+    if not array.size:
+        raise TypeError(f"an input has shape {array.shape}, so there is nothing to check; give it at least one number")
+    return np.array(array)
+
+
+def _caller(function: Callable[..., Any], x: Any, more: int = 0) -> Callable[..., Any]:
+    """`function` as one of a list of arrays (and `more` arguments)."""
+    if not _is_several(x):
+        return lambda arrays, *rest: function(arrays[0], *rest)
+    if _takes(function, len(x) + more):
+        return lambda arrays, *rest: function(*arrays, *rest)
+    return lambda arrays, *rest: function(tuple(arrays), *rest)
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True
+
+
+def names_of(f: Callable[..., Any], names: Sequence[str] | None, count: int) -> list[str]:
+    """`names`, or those of f's parameters, or x0, x1 ... Raises TypeError unless there is one for each input."""
+    if names is not None:
+        if len(names) != count:
+            raise TypeError(f"there are {len(names)} names for {count} inputs; give one for each")
+        return list(names)
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):  # a builtin without a signature
+        parameters = []
+    own = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return own[:count] if len(own) >= count else ["x"] if count == 1 else [f"x{i}" for i in range(count)]
+
+
+def _is_several(x: Any) -> bool:
+    return isinstance(x, tuple)
+
+
+def _as_list(derivatives: Any) -> list[np.ndarray]:
+    return [_array(g) for g in (derivatives if isinstance(derivatives, (tuple, list)) else (derivatives,))]
+
+
+def _array(x: Any) -> np.ndarray:
+    """`x` on the host, as an array: a PyTorch tensor without its graph, anything else as NumPy sees it."""
+    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)

@@ -1,0 +1,54 @@
+"""A heat map of a derivative's error over an array, measured entry by entry, or block by block where it is large."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from minigan.checking.probe import Prober
+from minigan.files import atomic_path
+
+_CELLS = 32  # each way, at most: two evaluations for each
+
+
+def error_map(prober: Prober, shape: tuple[int, ...], start: int, scale: float, step: float) -> np.ndarray:
+    """|claimed - measured| of each entry of the array whose numbers begin at `start`; (rows, columns).
+
+    The last axis becomes the columns and all others the rows. In an array of more than 32 x 32 entries a cell is a
+    block of neighbours: the error of their sum, with random signs, over the root of their number.
+    """
+    columns = shape[-1] if shape else 1
+    rows = int(np.prod(shape)) // columns
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (rows, columns))
+    across, down = (np.array_split(np.arange(extent), min(extent, _CELLS)) for extent in (columns, rows))
+    errors = np.empty((len(down), len(across)))
+    for i, some_rows in enumerate(down):
+        for j, some_columns in enumerate(across):
+            block = np.zeros((rows, columns))
+            block[np.ix_(some_rows, some_columns)] = signs[np.ix_(some_rows, some_columns)]
+            direction = np.zeros(prober.gradient.size)
+            direction[start : start + block.size] = scale * block.reshape(-1)
+            error = abs(prober.difference(direction, step) - prober.claimed(direction))
+            errors[i, j] = error / (scale * np.sqrt(some_rows.size * some_columns.size))
+    return errors
+
+
+def save(path: str | Path, errors: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
+    """Write the map as a picture, in the format that the path's ending says (.png, .svg, .pdf)."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.add_subplot()
+    columns = shape[-1] if shape else 1
+    rows = int(np.prod(shape)) // columns
+    image = axes.imshow(errors, aspect="auto", extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), interpolation="nearest")
+    axes.set_title(f"|analytic - numeric| of {name}, shape {shape}")
+    axes.set_xlabel("last axis")
+    axes.set_ylabel("all other axes" if len(shape) > 2 else "first axis")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+    figure.colorbar(image)
+    with atomic_path(Path(path)) as draft:
+        figure.savefig(draft, format=Path(path).suffix.lstrip(".") or "png", dpi=100)

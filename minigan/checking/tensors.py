@@ -1,0 +1,146 @@
+"""Check the derivatives that minigan itself computes, to any order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigan import autodiff, ops, random
+from minigan.autodiff import Tensor
+from minigan.checking.check import examine
+from minigan.checking.claim import nudged
+from minigan.checking.pair import as_point, names_of
+from minigan.checking.problem import Arrays, Problem
+from minigan.checking.report import Report, Verdict
+from minigan.nn import Module
+from minigan.parameter import Parameter
+
+# A function of all leaves (inputs, parameters, cotangents); whether its own derivatives shall be recorded.
+_Recorded = Callable[[list[Tensor], bool], Tensor]
+
+
+def gradcheck(
+    f: Callable[..., Tensor],
+    inputs: Any,
+    *,
+    order: int = 1,
+    parameters: Mapping[str, Parameter] | None = None,
+    modules: Sequence[Module] = (),
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Report:
+    """Are the derivatives of `f(*inputs)` right, to `order` 1, 2 or 3?
+
+    f: from Tensors to a Tensor of any shape, or a Module. inputs: an array or Tensor, float32 or float64, or a list of
+    them. parameters: what else f depends on; those of a Module are checked without being named. modules: those whose
+    buffers f changes (running statistics, the count of dropout's draws); they are put back after every call, which
+    freezes the draws. Each Module stays in the mode, training or use, that it is in. names: of the inputs.
+
+    Order 2 checks the derivative as a function of the inputs and of its cotangent, and so on. Returns the report of
+    the first order that is wrong, or of the last. Raises ValueError for another order, TypeError for inputs that are
+    not floating-point arrays or an f that does not return a Tensor.
+    """
+    if order not in (1, 2, 3):
+        raise ValueError(f"derivatives are checked to order 1, 2 or 3, not {order}")
+    if isinstance(f, Module):
+        parameters, modules = {**f.parameters(), **(parameters or {})}, [f, *modules]
+    arrays = [as_point(x.numpy() if isinstance(x, Tensor) else x) for x in _as_list(inputs)]
+    held = dict(parameters or {})
+    leaves = _Leaves(len(arrays), list(held.values()), [inner for module in modules for inner in module.modules()])
+    labels = [*names_of(f, names, len(arrays)), *held]
+    before = [p.numpy() for p in held.values()]
+    try:
+        return _check_orders(leaves, _plainly(f, len(arrays)), [*arrays, *before], labels, order, seed)
+    finally:
+        leaves.assign(before)
+
+
+def _check_orders(
+    leaves: _Leaves, function: _Recorded, point: Arrays, labels: list[str], order: int, seed: int
+) -> Report:
+    evaluations = 0
+    for level in range(1, order + 1):
+        problem = Problem(*leaves.as_arrays(function), point, labels, f_is_derivative=level > 1)
+        report = examine(problem, seed)
+        evaluations += report.evaluations
+        if not report.ok or level == order:
+            break
+        if report.verdict is Verdict.KINK:  # where a derivative jumps, there is no next one
+            point = nudged(point, seed)
+        y = problem.f(point)
+        u = random.generator(seed, "cotangent", level).uniform(0.5, 1.5, y.shape)
+        function, point, labels = _derivative(function), [*point, u.astype(y.dtype)], [*labels, "u" + "'" * (level - 1)]
+    return dataclasses.replace(report, order=level, evaluations=evaluations)
+
+
+def _plainly(f: Callable[..., Tensor], inputs: int) -> _Recorded:
+    def function(leaves: list[Tensor], record: bool) -> Tensor:
+        y = f(*leaves[:inputs])
+        if not isinstance(y, Tensor):
+            raise TypeError(f"f returned {type(y).__name__}, expected a Tensor; check_pair is for functions of arrays")
+        return y
+
+    return function
+
+
+def _derivative(function: _Recorded) -> _Recorded:
+    """The gradients of <last leaf, function(the other leaves)>, in one vector."""
+
+    def derived(leaves: list[Tensor], record: bool) -> Tensor:
+        *others, cotangent = leaves
+        gradients = autodiff.vjp(function(others, True), others, cotangent, create_graph=record)
+        return ops.concatenate([ops.reshape(g, (g.size,)) for g in gradients])
+
+    return derived
+
+
+@dataclasses.dataclass(frozen=True)
+class _Leaves:
+    """What a function depends on, first `inputs` Tensors, then `parameters`, then cotangents; and what it changes."""
+
+    inputs: int
+    parameters: list[Parameter]
+    modules: list[Module]
+
+    def assign(self, arrays: Arrays) -> None:
+        """Give the parameters these values."""
+        for parameter, array in zip(self.parameters, arrays, strict=True):
+            parameter.assign(array)
+
+    def as_arrays(self, function: _Recorded) -> tuple[Callable[[Arrays], np.ndarray], Callable[..., list[np.ndarray]]]:
+        """(value, pull_back) on arrays."""
+
+        def value(arrays: Arrays) -> np.ndarray:
+            with self._buffers_kept():
+                return function(self._made(arrays), False).numpy()
+
+        def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
+            with self._buffers_kept():
+                leaves = self._made(arrays)
+                return [g.numpy() for g in autodiff.vjp(function(leaves, True), leaves, Tensor(weights))]
+
+        return value, pull_back
+
+    def _made(self, arrays: Arrays) -> list[Tensor]:
+        last = self.inputs + len(self.parameters)
+        self.assign(arrays[self.inputs : last])
+        return [*map(Tensor, arrays[: self.inputs]), *self.parameters, *map(Tensor, arrays[last:])]
+
+    @contextlib.contextmanager
+    def _buffers_kept(self) -> Iterator[None]:
+        before = [
+            (module, name, getattr(module, name).copy()) for module in self.modules for name in module.buffer_names
+        ]
+        try:
+            yield
+        finally:
+            for module, name, value in before:
+                setattr(module, name, value)
+
+
+def _as_list(inputs: Any) -> list[Any]:
+    return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]

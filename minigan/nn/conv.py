@@ -1,0 +1,159 @@
+"""The layers for pictures, (batch, height, width, channels): convolution, upsampling, pooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigan import ops
+from minigan.autodiff import Tensor
+from minigan.nn import init
+from minigan.nn.layers import LeakyReLU, is_bend, new_parameter, require_counts
+from minigan.nn.module import Fusible, Module
+from minigan_kernels.geometry import Padding, Pair, pair
+
+
+class _Convolution(Fusible):
+    """What Conv2d and ConvTranspose2d have in common."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | Pair,
+        rng: np.random.Generator,
+        *,
+        stride: int | Pair = 1,
+        padding: Padding = 0,
+        initializer: init.Initializer = init.glorot_uniform,
+        bias: bool = True,
+        precision: str = "exact",
+    ) -> None:
+        require_counts(type(self).__name__, inputs=inputs, outputs=outputs)
+        self.inputs, self.outputs, self.kernel = inputs, outputs, pair(kernel, "kernel")
+        self.stride, self.padding, self.precision = pair(stride, "stride"), padding, precision
+        self.weight = new_parameter(initializer(rng, self._weight_shape()))
+        self.bias = new_parameter(np.zeros(outputs)) if bias else None
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        raise NotImplementedError
+
+    def _convolve(self, x: Tensor, slope: float) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._apply(x, 1.0)
+
+    def fuses_with(self, following: Module) -> bool:
+        return is_bend(following)
+
+    def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
+        return self._apply(x, following.slope)
+
+    def _apply(self, x: Tensor, slope: float) -> Tensor:
+        if x.ndim != 4 or x.shape[3] != self.inputs:
+            raise ValueError(f"{self} takes (batch, height, width, {self.inputs}), got shape {x.shape}")
+        try:
+            return self._convolve(x, slope)
+        except ValueError as error:
+            raise ValueError(f"{self} on shape {x.shape}: {error}") from None
+
+    def __repr__(self) -> str:
+        kernel, stride = (a if a == b else (a, b) for a, b in (self.kernel, self.stride))
+        return (
+            f"{type(self).__name__}({self.inputs}, {self.outputs}, {kernel}, stride={stride}, padding={self.padding!r})"
+        )
+
+
+class Conv2d(_Convolution):
+    """Convolution: (batch, height, width, inputs) to (batch, height', width', outputs); see `ops.conv2d`.
+
+    weight (kh, kw, inputs, outputs), drawn from `rng` through `initializer`; bias (outputs,) starts at zero and is
+    left out with `bias=False`. `padding` is a number, "same", "valid" or ((top, bottom), (left, right)).
+    """
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (*self.kernel, self.inputs, self.outputs)
+
+    def _convolve(self, x: Tensor, slope: float) -> Tensor:
+        return ops.conv2d(
+            x, self.weight, self.bias, stride=self.stride, padding=self.padding, slope=slope, precision=self.precision
+        )
+
+
+class ConvTranspose2d(_Convolution):
+    """Transposed convolution: (batch, height, width, inputs) to (batch, height', width', outputs).
+
+    weight (kh, kw, outputs, inputs); `output_size` (height', width') chooses among the sizes that a stride leaves
+    open; see `ops.conv_transpose2d` for it and the rest, `Conv2d` for the arguments.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | Pair,
+        rng: np.random.Generator,
+        *,
+        output_size: Pair | None = None,
+        **rest: Any,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, rng, **rest)
+        self.output_size = output_size
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (*self.kernel, self.outputs, self.inputs)
+
+    def _convolve(self, x: Tensor, slope: float) -> Tensor:
+        return ops.conv_transpose2d(
+            x, self.weight, self.bias, stride=self.stride, padding=self.padding, output_size=self.output_size,
+            slope=slope, precision=self.precision,
+        )  # fmt: skip
+
+
+class Upsample2d(Module):
+    """Nearest-neighbour upsampling: each pixel repeated `factor` times down and across."""
+
+    def __init__(self, factor: int | Pair = 2) -> None:
+        self.factor = pair(factor, "factor")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.upsample2d(x, self.factor)
+
+    def __repr__(self) -> str:
+        return f"Upsample2d({self.factor})"
+
+
+class _Pool(Module):
+    """What AveragePool2d and MaxPool2d have in common."""
+
+    def __init__(self, window: int | Pair = 2, *, stride: int | Pair | None = None, padding: Padding = 0) -> None:
+        self.window, self.padding = pair(window, "window"), padding
+        self.stride = self.window if stride is None else pair(stride, "stride")
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            return self._pool(x)
+        except ValueError as error:
+            raise ValueError(f"{self} on shape {x.shape}: {error}") from None
+
+    def _pool(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.window}, stride={self.stride}, padding={self.padding!r})"
+
+
+class AveragePool2d(_Pool):
+    """The mean of each window; see `ops.average_pool2d`."""
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return ops.average_pool2d(x, self.window, stride=self.stride, padding=self.padding)
+
+
+class MaxPool2d(_Pool):
+    """The largest number of each window; see `ops.max_pool2d`."""
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return ops.max_pool2d(x, self.window, stride=self.stride, padding=self.padding)

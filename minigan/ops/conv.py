@@ -1,0 +1,131 @@
+"""Convolution: <g, conv2d(x, w)> is linear in each of g, x and w, so its three derivatives are one idea.
+
+    conv2d(x, w)               y[n, i, j] = sum over taps (u, v) of padded x[n, i * down + u, j * across + v] @ w[u, v]
+    conv2d_input_grad(g, w)    the derivative in x: the transposed convolution, which makes pictures larger
+    conv2d_weight_grad(x, g)   the derivative in w
+
+Each one's derivatives are the other two: the triad is closed under differentiation, to any order. Pictures are
+(N, H, W, channels), weights (kh, kw, in, out); a transposed convolution goes from `out` to `in` channels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minigan import backend
+from minigan.autodiff import Tensor, primitive
+from minigan.ops.elementwise import leaky_relu, slope_gate
+from minigan_kernels.geometry import Geometry, Padding, Pair, of_convolution, of_transposed
+
+
+@primitive(
+    lambda g, y, x, w, *, geometry, memo: _input_grad(g, w, geometry=geometry, memo=memo),
+    lambda g, y, x, w, *, geometry, memo: _weight_grad(x, g, geometry=geometry),
+)
+def _conv2d(B, x, w, *, geometry, memo):
+    return B.kernel("conv2d")(x, w, None, 1.0, geometry, memo)
+
+
+@primitive(
+    lambda v, y, g, w, *, geometry, memo: _conv2d(v, w, geometry=geometry, memo=memo),
+    lambda v, y, g, w, *, geometry, memo: _weight_grad(v, g, geometry=geometry),
+)
+def _input_grad(B, g, w, *, geometry, memo):
+    return B.kernel("conv2d_input_grad")(g, w, None, 1.0, geometry, memo)
+
+
+@primitive(
+    lambda v, y, x, g, *, geometry: _input_grad(g, v, geometry=geometry, memo=None),
+    lambda v, y, x, g, *, geometry: _conv2d(x, v, geometry=geometry, memo=None),
+)
+def _weight_grad(B, x, g, *, geometry):
+    return B.kernel("conv2d_weight_grad")(x, g, geometry)
+
+
+def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
+    """LeakyReLU keeps the sign for slope >= 0, so the output tells which side of the kink the sum was on."""
+    if b and wanted[2]:
+        rows = (math.prod(g.shape[:3]), g.shape[3])
+        gated, db = backend.of(g.data).kernel("gate_and_sum")(y.data.reshape(rows), g.data.reshape(rows), slope)
+        h, db = Tensor(gated.reshape(g.shape)), Tensor(db)
+    else:
+        h, db = g if slope == 1 else slope_gate(y, g, slope=slope), None
+    back = _conv2d if transposed else _input_grad
+    picture, cotangent = (h, x) if transposed else (x, h)
+    dx = back(h, w, **static) if wanted[0] else None
+    dw = _weight_grad(picture, cotangent, geometry=static["geometry"]) if wanted[1] else None
+    return (dx, dw, db) if b else (dx, dw)
+
+
+def _fused_composite(x: Any, w: Any, *b: Any, transposed: bool, slope: float, geometry: Geometry, memo: Any) -> Tensor:
+    """The same in differentiable operations; the memo is of the weights as they are now, w may be older."""
+    y = (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, memo=None)
+    return leaky_relu(y + b[0] if b else y, slope)
+
+
+@primitive(joint=_fused_vjp, composite=_fused_composite)
+def _fused(B, x, w, *b, transposed, slope, geometry, memo):
+    return B.kernel("conv2d_input_grad" if transposed else "conv2d")(x, w, b[0] if b else None, slope, geometry, memo)
+
+
+def conv2d(
+    x: Any, w: Any, b: Any = None, *, stride: int | Pair = 1, padding: Padding = 0, slope: float = 1.0,
+    precision: str = "exact",
+) -> Tensor:  # fmt: skip
+    """leaky(cross-correlation of x (N, H, W, in) with w (kh, kw, in, out), plus b (out,)): (N, H', W', out).
+
+    H' = floor((H + padding - kh) / stride) + 1. `padding` is a number for every side, "valid" (none), "same"
+    (H' = ceil(H / stride), as in Keras: an odd zero goes to the bottom and right), or ((top, bottom), (left, right)).
+    `slope` 1 means no activation, 0 ReLU. `precision` "fast" allows Winograd's F(4x4, 2x2), whose rounding errors in
+    float32 are about three times as large. Raises ValueError if the shapes do not fit.
+    """
+    _require_pictures("conv2d", x, w, transposed=False)
+    geometry = of_convolution(x.shape[1:3], w.shape[:2], stride, padding, precision)
+    return _apply(x, w, b, slope, geometry, transposed=False)
+
+
+def conv_transpose2d(
+    x: Any, w: Any, b: Any = None, *, stride: int | Pair = 1, padding: Padding = 0, output_size: Pair | None = None,
+    slope: float = 1.0, precision: str = "exact",
+) -> Tensor:  # fmt: skip
+    """The transposed convolution (Dumoulin and Visin, 2016, chapter 4): x (N, H, W, in), w (kh, kw, out, in), b (out,).
+
+    Gives (N, H', W', out) such that `conv2d` with the same stride and padding takes H' to H. With a stride several
+    H' do: H' = (H - 1) * stride + kh - padding, the smallest, for a number or explicit padding; H * stride for
+    "same"; (H - 1) * stride + max(kh, stride) for "valid", as in Keras; or `output_size` (H', W'). Raises ValueError.
+    """
+    _require_pictures("conv_transpose2d", x, w, transposed=True)
+    geometry = of_transposed(x.shape[1:3], w.shape[:2], stride, padding, output_size, precision)
+    return _apply(x, w, b, slope, geometry, transposed=True)
+
+
+def conv2d_input_grad(g: Any, w: Any, *, size: Pair, stride: int | Pair = 1, padding: Padding = 0) -> Tensor:
+    """The derivative of <g, conv2d(x, w)> in x (N, *size, in): g (N, H', W', out), w (kh, kw, in, out)."""
+    return conv_transpose2d(g, w, stride=stride, padding=padding, output_size=size)
+
+
+def conv2d_weight_grad(x: Any, g: Any, *, kernel: Pair, stride: int | Pair = 1, padding: Padding = 0) -> Tensor:
+    """The derivative of <g, conv2d(x, w)> in w (*kernel, in, out): x (N, H, W, in), g (N, H', W', out)."""
+    geometry = of_convolution(x.shape[1:3], kernel, stride, padding)
+    if len(g.shape) != 4 or g.shape[:3] != (x.shape[0], *geometry.out):
+        raise ValueError(f"conv2d_weight_grad needs g {(x.shape[0], *geometry.out)} x out, got shape {g.shape}")
+    return _weight_grad(x, g, geometry=geometry)
+
+
+def _apply(x: Any, w: Any, b: Any, slope: float, geometry: Geometry, *, transposed: bool) -> Tensor:
+    memo = getattr(w, "memo", None)  # a Parameter keeps what kernels make of it
+    if b is None and slope == 1:
+        return (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, memo=memo)
+    if b is not None and b.shape != (w.shape[2 if transposed else 3],):
+        raise ValueError(f"weights of shape {w.shape} need one bias for each channel they make, got shape {b.shape}")
+    if slope < 0:
+        raise ValueError(f"a convolution fuses LeakyReLU of slope 0 or more, got {slope}; apply leaky_relu separately")
+    bias = () if b is None else (b,)
+    return _fused(x, w, *bias, transposed=transposed, slope=slope, geometry=geometry, memo=memo)
+
+
+def _require_pictures(name: str, x: Any, w: Any, *, transposed: bool) -> None:
+    if len(x.shape) != 4 or len(w.shape) != 4 or x.shape[3] != w.shape[3 if transposed else 2]:
+        wanted = "(kh, kw, out, in)" if transposed else "(kh, kw, in, out)"
+        raise ValueError(f"{name} needs x (N, H, W, in) and w {wanted}, got shapes {x.shape} and {w.shape}")

@@ -1,0 +1,115 @@
+"""Penalties on how steep a critic is: means over the batch of its gradient with respect to its input.
+
+Each is a function of (critic, real, fake, draws) that returns a scalar Tensor, to be added to the critic's loss with a
+weight. g(x) is the gradient of the critic's score (its logit) with respect to one example x, over all of its axes; the
+critic must judge every example by itself. Being made with `create_graph=True`, a penalty can be differentiated with
+respect to the critic's weights: the double backward of Gulrajani et al., 2017.
+
+`draws` is a numpy.random.Generator, or what it would have given: for `wgan_gp` and `zero_centred` numbers from 0 to 1
+of shape (n, 1, ...), for `dragan` standard normal ones of the shape of `real`. `r1` and `r2` need none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minigan.autodiff import Tensor, grad
+from minigan.errors import UsageError, did_you_mean
+from minigan.ops import mean, reshape, sqrt, sum
+
+Critic = Callable[[Tensor], Tensor]
+Draws = np.random.Generator | Tensor | None
+Penalty = Callable[[Critic, Tensor, Tensor, Draws], Tensor]
+
+
+def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+    """mean (|g(x)| - 1)^2 at x = u real + (1 - u) fake, u from 0 to 1 (Gulrajani et al., 2017, equation 3).
+
+    Raises ValueError unless real and fake have one shape.
+    """
+    return _one_centred(critic, _interpolates(real, fake, draws))
+
+
+def zero_centred(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+    """mean |g(x)|^2 at x = u real + (1 - u) fake, u from 0 to 1 (Thanh-Tung et al., 2019).
+
+    Raises ValueError unless real and fake have one shape.
+    """
+    return mean(_squared_norms(critic, _interpolates(real, fake, draws)))
+
+
+def r1(critic: Critic, real: Tensor, fake: Tensor | None = None, draws: Draws = None) -> Tensor:
+    """mean |g(x)|^2 / 2 at the real examples (Mescheder et al., 2018, equation 9)."""
+    return mean(_squared_norms(critic, real)) * 0.5
+
+
+def r2(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tensor:
+    """mean |g(x)|^2 / 2 at the fakes (Mescheder et al., 2018, equation 10)."""
+    return mean(_squared_norms(critic, fake)) * 0.5
+
+
+def dragan(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+    """mean (|g(x)| - 1)^2 around the real examples (Kodali et al., 2017).
+
+    x = real + e s / 2, with e standard normal and s the standard deviation of all numbers in the batch, which is the
+    scale in the authors' code.
+    """
+    noise = _drawn(draws, "standard_normal", real.shape, real)
+    from_mean = real - mean(real)
+    return _one_centred(critic, real + noise * (_root(mean(from_mean * from_mean)) * 0.5))
+
+
+PENALTIES: dict[str, Penalty] = {
+    "wgan-gp": wgan_gp, "r1": r1, "r2": r2, "zero-centred": zero_centred, "dragan": dragan,
+}  # fmt: skip
+
+
+def get(name: str) -> Penalty:
+    """The penalty called `name`; raises UsageError, naming the nearest, if there is none."""
+    try:
+        return PENALTIES[name]
+    except KeyError:
+        raise UsageError(f"there is no penalty '{name}'; {did_you_mean(name, PENALTIES)}") from None
+
+
+def _one_centred(critic: Critic, x: Tensor) -> Tensor:
+    excess = _root(_squared_norms(critic, x)) - 1.0
+    return mean(excess * excess)
+
+
+def _squared_norms(critic: Critic, x: Tensor) -> Tensor:
+    """|g|^2 of each example (n,), differentiable in whatever the critic depends on."""
+    (g,) = grad(sum(critic(x)), [x], create_graph=True)
+    flat = reshape(g, (len(x), -1))
+    return sum(flat * flat, axis=1)
+
+
+def _root(square: Tensor) -> Tensor:
+    """The square root of a sum of squares, whose derivative at 0 is taken as 0 where that of `sqrt` is infinite.
+
+    Elsewhere both are the same to the bit: what is added and taken away is 1 at 0, and 0 elsewhere.
+    """
+    at_zero = Tensor((square.data == 0).astype(square.dtype))
+    return sqrt(square + at_zero) - at_zero
+
+
+def _interpolates(real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+    if real.shape != fake.shape:
+        raise ValueError(
+            f"a penalty between real and fake examples needs as many of each, of one shape, got {real.shape} and "
+            f"{fake.shape}"
+        )
+    share = _drawn(draws, "random", (len(real), *(1,) * (real.ndim - 1)), real)
+    return fake + share * (real - fake)
+
+
+def _drawn(draws: Draws, kind: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """`draws` themselves, or numbers of this kind from them, of the type of `like`."""
+    if isinstance(draws, np.random.Generator):
+        return Tensor(getattr(draws, kind)(shape, dtype=like.dtype.type))
+    if draws is None or draws.shape != shape:
+        given = "none" if draws is None else f"a Tensor of shape {draws.shape}"
+        raise ValueError(f"the penalty needs draws of shape {shape}, or a random generator to make them; got {given}")
+    return draws

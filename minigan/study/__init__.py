@@ -1,0 +1,1 @@
+"""Small studies of GANs in which every number is known exactly."""
