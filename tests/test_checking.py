@@ -302,8 +302,9 @@ def test_the_remainder_of_taylors_expansion_shrinks_once_for_a_wrong_gradient() 
 MILLION = 1_000_000
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_one_wrong_entry_in_a_million_is_found(dtype: str) -> None:
+# In float32 the bars are wider: the first probe may ask for a second opinion, and rounding decides the number of steps.
+@pytest.mark.parametrize(("dtype", "most"), [("float64", 60), ("float32", 100)])
+def test_one_wrong_entry_in_a_million_is_found(dtype: str, most: int) -> None:
     rng = np.random.default_rng(9)
     w = (rng.standard_normal((1000, 1000)) / 30).astype(dtype)
     x = rng.standard_normal((16, 1000)).astype(dtype)
@@ -320,7 +321,7 @@ def test_one_wrong_entry_in_a_million_is_found(dtype: str) -> None:
 
     report = check_pair(f, grad_f, w)
     assert (report.name, report.index, report.cause) == ("w", (123, 456), "one entry")
-    assert report.evaluations <= 80
+    assert report.evaluations <= most
 
 
 def test_three_wrong_entries_among_many_lead_to_the_worst() -> None:
