@@ -235,10 +235,10 @@ def vjp(
 
 def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
     """The results between the targets and y, in the order they were made, and which inputs of each lead to a target."""
-    seen, waiting = {y}, [y]
+    seen, waiting, oldest = {y}, [y], min(map(_number, targets), default=0)  # what is older leads to no target
     while waiting:
         for x in waiting.pop().parents:
-            if x not in seen and isinstance(x, Tensor):
+            if x not in seen and isinstance(x, Tensor) and x.number >= oldest:
                 seen.add(x)
                 waiting.append(x)
     path, leads_to_target = [], set(targets)

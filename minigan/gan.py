@@ -7,27 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, random
+from minigan import backend, latent, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.average import Average
-from minigan.losses import Loss
+from minigan.losses import Loss, Smoothed
 from minigan.nn import BatchNorm, Module
 from minigan.ops import concatenate
 from minigan.optim import Optimizer
 from minigan.penalties import Penalty
+from minigan.rules import Rules
+from minigan.schedules import Schedule, at
 from minigan.state import require_fit
+from minigan.unroll import unrolled_logits
 
 
 class GAN:
     """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
 
     generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
-    standard normal draws, a pure function of (seed, purpose, step). With `average` above 0 the samples come from the
-    moving average of the generator with that decay a step.
+    draws of the law `latent_law` (see minigan.latent), a pure function of (seed, purpose, step). With `average` above
+    0 the samples come from the moving average of the generator with that decay a step.
 
-    With a `penalty` (see minigan.penalties) the discriminator minimises its loss + penalty_weight * penalty. With
-    `penalty_every` k it is computed at every k-th step only, beginning with the first, and weighs k times as much
-    there (Karras et al., 2020, appendix B). Raises ValueError if k is not a whole number of at least 1.
+    With a `penalty` (see minigan.penalties) the discriminator minimises its loss + penalty_weight * penalty; the
+    weight is a number or a schedule over the steps. With `penalty_every` k it is computed at every k-th of its updates
+    only, beginning with the first, and weighs k times as much there (Karras et al., 2020, appendix B). `rules` say how
+    the game is played. Raises ValueError for what makes no sense.
     """
 
     def __init__(
@@ -39,17 +43,21 @@ class GAN:
         discriminator_optimizer: Optimizer,
         *,
         latent_size: int,
+        latent_law: str = "normal",
         seed: int = 0,
         average: float = 0.0,
         penalty: Penalty | None = None,
-        penalty_weight: float = 10.0,
+        penalty_weight: float | Schedule = 10.0,
         penalty_every: int = 1,
+        rules: Rules = Rules(),  # noqa: B008 - it is frozen
     ) -> None:
         if not isinstance(penalty_every, int) or penalty_every < 1:
             raise ValueError(f"penalty_every is {penalty_every!r}, expected 1 for every step, 2 for every second, ...")
-        self.generator, self.discriminator, self.loss = generator, discriminator, loss
+        latent.require_law(latent_law)
+        self.generator, self.discriminator, self.rules = generator, discriminator, rules
+        self.loss = Smoothed(loss, rules.label_smoothing) if rules.label_smoothing else loss
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
-        self.latent_size, self.seed = latent_size, seed
+        self.latent_size, self.latent_law, self.seed = latent_size, latent_law, seed
         self.step = 0
         self.average = Average(generator, average) if average else None
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
@@ -64,44 +72,62 @@ class GAN:
             )
 
     def train_step(self, real: Any) -> dict[str, Tensor]:
-        """One step of the discriminator and one of the generator, on a batch of real data.
+        """One step of Algorithm 1: n_critic updates of the discriminator and one of the generator.
 
-        As in Algorithm 1 with k = 1, except that both players see the same fakes: that spares the generator a
-        second pass, and each player's gradient keeps its expectation. Returns scalars on the device, which nothing
-        has read yet: "discriminator_loss", "generator_loss", "real_score" = mean D(x), "fake_score" = mean D(G(z)),
-        the scores as the discriminator gave them before its update; with a penalty also "penalty", without its
-        weight, at the steps that compute it. The loss of the discriminator is without the penalty.
+        real: (n_critic * batch, ...), real data. The generator is judged by the fakes of the discriminator's last
+        update: that spares it a second pass, and each player's gradient keeps its expectation. Returns scalars on the
+        device, which nothing has read yet: "discriminator_loss", "generator_loss", "real_score" = mean D(x),
+        "fake_score" = mean D(G(z)), the scores as the discriminator gave them before its last update; with a penalty
+        also "penalty", without its weight, where that update computed it. The loss of the discriminator is without
+        the penalty.
         """
-        real = real if isinstance(real, Tensor) else Tensor(real)
-        fake = self.generator(self.latent(len(real), "train", self.step))
-        metrics = self._update_discriminator(real, fake) | self._update_generator(real, fake)
+        batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
+        updates = range(self.step * len(batches), (self.step + 1) * len(batches))
+        for update, batch in zip(updates[:-1], batches[:-1], strict=True):
+            _, gradients = self._discriminator_turn(*self._exhibits(batch, update), update)
+            self.discriminator_optimizer.step(gradients)
+        exhibits = self._exhibits(batches[-1], updates[-1])
+        report, gradients = self._discriminator_turn(*exhibits, updates[-1])
+        if not self.rules.simultaneous:
+            self.discriminator_optimizer.step(gradients)
+        generator_report, generator_gradients = self._generator_turn(*exhibits)
+        if self.rules.simultaneous:
+            self.discriminator_optimizer.step(gradients)
+        self.generator_optimizer.step(generator_gradients)
         self.step += 1
         if self.average:
             self.average.update(self.step)
-        return metrics
+        return report | generator_report
 
-    def _update_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Descend the discriminator's loss. No gradient goes through G: it is not asked for."""
+    def _exhibits(self, real: Tensor, update: int) -> tuple[Tensor, Tensor]:
+        """What the discriminator is shown at its update number `update`: reals and fakes."""
+        fake = self.generator(self.latent(len(real), "train", update))
+        return self.rules.shown(real, self.seed, "real", update), self.rules.shown(fake, self.seed, "fake", update)
+
+    def _discriminator_turn(self, real: Tensor, fake: Tensor, update: int) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The discriminator's report and gradients. None goes through G: it is not asked for."""
         logits = self._judge(real, fake)
         loss = self.loss.discriminator(*logits)
         report = {"discriminator_loss": Tensor(loss), "real_score": _score(logits[0]), "fake_score": _score(logits[1])}
-        if self.penalty is not None and self.step % self.penalty_every == 0:
-            draws = random.generator(self.seed, "penalty", self.step)
-            penalty = self.penalty(self.discriminator, real, fake, draws)
+        if self.penalty is not None and update % self.penalty_every == 0:
+            penalty = self.penalty(self.discriminator, real, fake, random.generator(self.seed, "penalty", update))
             report["penalty"] = Tensor(penalty)
-            loss = loss + penalty * (self.penalty_weight * self.penalty_every)
-        self.discriminator_optimizer.step(grad(loss, self.discriminator_optimizer.parameters, keep_graph=False))
-        return report
+            loss = loss + penalty * (at(self.penalty_weight, self.step) * self.penalty_every)
+        return report, grad(loss, self.discriminator_optimizer.parameters, keep_graph=False)
 
-    def _update_generator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Descend the generator's loss. D's weights get no gradient: it is not asked for."""
-        if self.loss.relative:
+    def _generator_turn(self, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The generator's report and gradients. D's weights get none: they are not asked for."""
+        if self.rules.unroll_steps:
+            real_logits, fake_logits = unrolled_logits(
+                self.discriminator, self.loss, real, fake, self.rules.unroll_steps, self.rules.unroll_rate
+            )
+        elif self.loss.relative:
             real_logits, fake_logits = self._judge(real, fake)
-            loss = self.loss.generator(fake_logits, real_logits)
         else:
-            loss = self.loss.generator(self.discriminator(fake))
-        self.generator_optimizer.step(grad(loss, self.generator_optimizer.parameters, keep_graph=False))
-        return {"generator_loss": Tensor(loss)}  # a new Tensor: the loss itself would keep the whole graph in memory
+            real_logits, fake_logits = None, self.discriminator(fake)
+        loss = self.loss.generator(fake_logits, real_logits)
+        report = {"generator_loss": Tensor(loss)}  # a new Tensor: the loss itself would keep the graph in memory
+        return report, grad(loss, self.generator_optimizer.parameters, keep_graph=False)
 
     def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         if not self._judge_together:
@@ -112,22 +138,20 @@ class GAN:
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
         found = []
-        # In the order of a step: the discriminator learns first.
-        for name, optimizer in (
-            ("discriminator", self.discriminator_optimizer),
-            ("generator", self.generator_optimizer),
-        ):
+        for name, updates in (("discriminator", self.rules.n_critic), ("generator", 1)):  # in the order of a step
+            optimizer: Optimizer = getattr(self, f"{name}_optimizer")
             if bad := optimizer.first_bad_gradient():
-                found.append((bad[0], f"{name}.{bad[1]}"))
+                found.append((-(-bad[0] // updates), f"{name}.{bad[1]}"))
         return min(found, key=lambda bad: bad[0]) if found else None
 
     def latent(self, count: int, purpose: str, step: int = 0) -> Tensor:
-        """`count` latent vectors (count, latent_size): standard normal, a pure function of (seed, purpose, step)."""
+        """`count` latent vectors (count, latent_size): a pure function of (seed, purpose, step)."""
+        return self.latent_from(random.generator(self.seed, f"latent/{purpose}", step), count)
+
+    def latent_from(self, rng: np.random.Generator, count: int) -> Tensor:
+        """`count` latent vectors (count, latent_size) drawn from `rng`."""
         dtype = self.generator_optimizer.parameters[0].dtype
-        draw = random.generator(self.seed, f"latent/{purpose}", step).standard_normal(
-            (count, self.latent_size), dtype=dtype.type
-        )
-        return Tensor(draw)
+        return Tensor(latent.draw(self.latent_law, rng, (count, self.latent_size), dtype.type))
 
     def sample(self, latent: Any) -> Tensor:
         """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""

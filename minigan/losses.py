@@ -16,10 +16,15 @@ from minigan.ops import mean, mean_softplus, relu, sigmoid, slope_gate
 
 
 class Loss:
-    """The losses of both players; `relative` if the generator's depends on the logits of real examples, too."""
+    """The losses of both players.
+
+    relative: whether the generator's depends on the logits of real examples, too. labelled: whether the discriminator
+    is taught the label 1 for reals and 0 for fakes.
+    """
 
     name: str
     relative = False
+    labelled = False
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """What the discriminator minimises, a scalar, from its logits (n, 1) of real examples and of samples."""
@@ -46,6 +51,8 @@ class _Game(Loss):
 
     V(D, G) = mean log D(x) + mean log(1 - D(G(z)))
     """
+
+    labelled = True
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """-V = mean softplus(-real) + mean softplus(fake).
@@ -100,6 +107,7 @@ class LeastSquares(Loss):
     """
 
     name = "least-squares"
+    labelled = True
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """mean (real - 1)^2 / 2 + mean fake^2 / 2. Gradients: d/d real = (real - 1) / n,  d/d fake = fake / n."""
@@ -229,6 +237,40 @@ class RelativisticAverage(_Relativistic):
         """The closed form of the gradients of `discriminator` with respect to both logits."""
         a, b = map(sigmoid, _against_the_average(real_logits, fake_logits))
         return (a + mean(b)) * (-1.0 / real_logits.size), (b + mean(a)) * (1.0 / fake_logits.size)
+
+
+class Smoothed(Loss):
+    """Another loss, its label of reals lowered to 1 - smoothing (one-sided: Salimans et al., 2016, section 3.4).
+
+    In the games of log D a label 1 - s costs (1 - s) softplus(-real) + s softplus(real) = softplus(-real) + s real; in
+    least squares it costs (real - 1)^2 / 2 + s real but for a constant. So both gain s mean real, and s / n in
+    d/d real. The best D becomes (1 - s) p / (p + q). Raises ValueError if the loss teaches no labels.
+    """
+
+    def __init__(self, loss: Loss, smoothing: float) -> None:
+        if not loss.labelled:
+            raise ValueError(
+                f"the loss '{loss.name}' teaches the discriminator no labels that could be smoothed; leave "
+                "label_smoothing at 0, or take 'non-saturating', 'minimax' or 'least-squares'"
+            )
+        self.loss, self.smoothing, self.name, self.labelled = loss, smoothing, loss.name, True
+
+    def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
+        """The loss beneath + smoothing * mean real."""
+        return self.loss.discriminator(real_logits, fake_logits) + mean(real_logits) * self.smoothing
+
+    def discriminator_logit_grads(self, real_logits: Any, fake_logits: Any) -> tuple[Tensor, Tensor]:
+        """The closed form of the gradients of `discriminator` with respect to both logits."""
+        of_real, of_fake = self.loss.discriminator_logit_grads(real_logits, fake_logits)
+        return of_real + self.smoothing / real_logits.size, of_fake
+
+    def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
+        """That of the loss beneath."""
+        return self.loss.generator(fake_logits, real_logits)
+
+    def generator_logit_grads(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
+        """The closed form of the gradient of `generator` with respect to the logits of its samples."""
+        return self.loss.generator_logit_grads(fake_logits, real_logits)
 
 
 def _half_mean_square(x: Tensor) -> Tensor:

@@ -1,17 +1,19 @@
-"""Optimisers, each over one flat buffer that holds all of its parameters; clipping by the global norm."""
+"""Optimisers, each over one flat buffer that holds all of its parameters; clipping of gradients and of weights."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minigan import backend
-from minigan.autodiff import Tensor
+from minigan.autodiff import Tensor, no_grad
 from minigan.ops import minimum, sqrt
 from minigan.ops import sum as sum_
 from minigan.parameter import Parameter
+from minigan.schedules import Schedule, at
 from minigan.state import require_fit
 
 _ALIGNMENT = 16  # numbers between the starts of two parameters: a cache line of float32
@@ -22,20 +24,33 @@ class Optimizer:
 
     `step(gradients)` updates them in place, reading nothing back from the device. `first_bad_gradient()` tells
     afterwards whether a gradient was ever not finite.
+
+    rate: a number, or a Schedule of the updates already done, which may fall to 0. gradient_limit: what the joint norm
+    of all gradients is first clipped to (see `clip_by_global_norm`). weight_limit: c, into [-c, c] every parameter is
+    clipped after each update (Arjovsky et al., 2017, Algorithm 1). Raises ValueError for settings out of range.
     """
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Mapping[str, Parameter], rate: float) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        rate: float | Schedule,
+        gradient_limit: float | None = None,
+        weight_limit: float | None = None,
+    ) -> None:
         if not parameters:
             raise ValueError("an optimiser needs at least one parameter")
-        if not rate > 0:
+        if not (callable(rate) or rate > 0):
             raise ValueError(f"the learning rate must be above 0, got {rate}")
+        _require_limit("the norm of the gradients", gradient_limit)
+        _require_limit("the weights", weight_limit)
         if len({(p.dtype, type(p.data)) for p in parameters.values()}) != 1:
             raise ValueError("an optimiser's parameters must all have the same dtype and lie on the same backend")
         self.names = list(parameters)
         self.parameters = list(parameters.values())
         self.rate = rate
+        self.gradient_limit, self.weight_limit = gradient_limit, weight_limit
         self.steps = 0
         self._backend = backend.of(self.parameters[0].data)
         self._token = object()  # marks the parameters as ours without keeping this optimiser alive
@@ -64,10 +79,33 @@ class Optimizer:
                 raise TypeError(f"the gradient of {name} is {g.dtype}, the parameter {p.dtype}")
             if p.home is not self._token:
                 raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
+        if self.gradient_limit is None:
+            self._update([g.data for g in gradients])
+        else:
+            self._update_clipped(gradients, self.gradient_limit)
+        if self.weight_limit is not None:
+            self._backend.xp.clip(self._flat, -self.weight_limit, self.weight_limit, out=self._flat)
         self.steps += 1
-        self._update([g.data for g in gradients])
         for p in self.parameters:
             p.changed()
+
+    @property
+    def rate_now(self) -> float:
+        """The learning rate of the next update; raises ValueError if a schedule gives none."""
+        rate = at(self.rate, self.steps)
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"the learning rate at step {self.steps} must be a finite number from 0 up, got {rate}")
+        return rate
+
+    def _update_clipped(self, gradients: Sequence[Tensor], limit: float) -> None:
+        """A gradient that is not finite spoils the norm, and so all others: those at fault are noted before."""
+        xp = self._backend.xp
+        bad = xp.stack([~xp.isfinite(g.data).all() for g in gradients])
+        first_bad = xp.where((self._first_bad < 0) & bad, self.steps + 1, self._first_bad)
+        with no_grad():
+            clipped, _ = clip_by_global_norm(gradients, limit)
+        self._update([g.data for g in clipped])
+        self._first_bad[...] = first_bad
 
     def _update(self, gradients: list[Any]) -> None:
         raise NotImplementedError
@@ -79,8 +117,8 @@ class Optimizer:
             self._bounds,
             *self.moments.values(),
             self._first_bad,
-            self.steps,
-            self.rate,
+            self.steps + 1,
+            self.rate_now,
             *settings,
         )
 
@@ -109,9 +147,17 @@ class SGD(Optimizer):
 
     slots = ("velocity",)
 
-    def __init__(self, parameters: Mapping[str, Parameter], rate: float = 0.01, *, momentum: float = 0.0) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        rate: float | Schedule = 0.01,
+        *,
+        momentum: float = 0.0,
+        gradient_limit: float | None = None,
+        weight_limit: float | None = None,
+    ) -> None:
         _require_share("SGD", momentum=momentum)
-        super().__init__(parameters, rate)
+        super().__init__(parameters, rate, gradient_limit, weight_limit)
         self.momentum = momentum
 
     def _update(self, gradients: list[Any]) -> None:
@@ -126,15 +172,17 @@ class Adam(Optimizer):
     def __init__(
         self,
         parameters: Mapping[str, Parameter],
-        rate: float = 2e-4,
+        rate: float | Schedule = 2e-4,
         *,
         beta1: float = 0.5,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        gradient_limit: float | None = None,
+        weight_limit: float | None = None,
     ) -> None:
         _require_share("Adam", beta1=beta1, beta2=beta2)
         _require_eps("Adam", eps)
-        super().__init__(parameters, rate)
+        super().__init__(parameters, rate, gradient_limit, weight_limit)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def _update(self, gradients: list[Any]) -> None:
@@ -147,11 +195,18 @@ class RMSprop(Optimizer):
     slots = ("v",)
 
     def __init__(
-        self, parameters: Mapping[str, Parameter], rate: float = 1e-3, *, decay: float = 0.9, eps: float = 1e-8
+        self,
+        parameters: Mapping[str, Parameter],
+        rate: float | Schedule = 1e-3,
+        *,
+        decay: float = 0.9,
+        eps: float = 1e-8,
+        gradient_limit: float | None = None,
+        weight_limit: float | None = None,
     ) -> None:
         _require_share("RMSprop", decay=decay)
         _require_eps("RMSprop", eps)
-        super().__init__(parameters, rate)
+        super().__init__(parameters, rate, gradient_limit, weight_limit)
         self.decay, self.eps = decay, eps
 
     def _update(self, gradients: list[Any]) -> None:
@@ -163,14 +218,18 @@ def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list
 
     Pascanu et al., 2013, Algorithm 1. Nothing is read back from the device.
     """
-    if not limit > 0:
-        raise ValueError(f"the limit of the norm must be above 0, got {limit}")
+    _require_limit("the norm of the gradients", limit)
     total = sum_(gradients[0] * gradients[0])
     for g in gradients[1:]:
         total = total + sum_(g * g)
     norm = sqrt(total)
     factor = minimum(limit / (norm + 1e-12), 1.0)
     return [g * factor for g in gradients], norm
+
+
+def _require_limit(of: str, limit: float | None) -> None:
+    if limit is not None and not limit > 0:
+        raise ValueError(f"the limit of {of} must be above 0, got {limit}; leave it out for no limit")
 
 
 def _require_share(optimizer: str, **shares: float) -> None:

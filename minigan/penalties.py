@@ -6,18 +6,19 @@ critic must judge every example by itself. Being made with `create_graph=True`, 
 respect to the critic's weights: the double backward of Gulrajani et al., 2017.
 
 `draws` is a numpy.random.Generator, or what it would have given: for `wgan_gp` and `zero_centred` numbers from 0 to 1
-of shape (n, 1, ...), for `dragan` standard normal ones of the shape of `real`. `r1` and `r2` need none.
+of shape (n, 1, ...), for `dragan` standard normal ones of the shape of `real`. `r1`, `r2` and their sum need none.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from minigan.autodiff import Tensor, grad
 from minigan.errors import UsageError, did_you_mean
-from minigan.ops import mean, reshape, sqrt, sum
+from minigan.ops import add, concatenate, mean, reshape, sqrt, sum
 
 Critic = Callable[[Tensor], Tensor]
 Draws = np.random.Generator | Tensor | None
@@ -50,6 +51,13 @@ def r2(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tenso
     return mean(_squared_norms(critic, fake)) * 0.5
 
 
+def r1_and_r2(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tensor:
+    """r1 + r2; as many of each, of one shape, go through the critic together: the mean of both halves is the sum."""
+    if real.shape != fake.shape:
+        return r1(critic, real) + r2(critic, real, fake)
+    return mean(_squared_norms(critic, concatenate([real, fake])))
+
+
 def dragan(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
     """mean (|g(x)| - 1)^2 around the real examples (Kodali et al., 2017).
 
@@ -62,16 +70,25 @@ def dragan(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
 
 
 PENALTIES: dict[str, Penalty] = {
-    "wgan-gp": wgan_gp, "r1": r1, "r2": r2, "zero-centred": zero_centred, "dragan": dragan,
+    "wgan-gp": wgan_gp, "r1": r1, "r2": r2, "r1+r2": r1_and_r2, "zero-centred": zero_centred, "dragan": dragan,
 }  # fmt: skip
 
 
 def get(name: str) -> Penalty:
-    """The penalty called `name`; raises UsageError, naming the nearest, if there is none."""
-    try:
+    """The penalty called `name`, or the sum of those in a name such as "r1+dragan".
+
+    Raises UsageError, naming the nearest, if there is none.
+    """
+    if name in PENALTIES:
         return PENALTIES[name]
-    except KeyError:
-        raise UsageError(f"there is no penalty '{name}'; {did_you_mean(name, PENALTIES)}") from None
+    if "+" not in name:
+        raise UsageError(f"there is no penalty '{name}'; {did_you_mean(name, PENALTIES)}")
+    parts = [get(part) for part in name.split("+")]
+
+    def total(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tensor:
+        return functools.reduce(add, (part(critic, real, fake, draws) for part in parts))
+
+    return total
 
 
 def _one_centred(critic: Critic, x: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from PIL import Image
 from minigan import cli
 from minigan.data import ImageShape
 from minigan.nn import Dense, Flatten, LeakyReLU, Module, Reshape, Sequential, Tanh
-from minigan.recipes.recipe import Recipe, Settings
+from minigan.recipes import PictureRecipe
+from minigan.recipes.game import Settings
 
 SMALL = [
     "--steps", "20", "--sample-every", "10", "--checkpoint-every", "5",
@@ -56,7 +57,7 @@ def _colour_networks(s: Settings, shape: ImageShape, rng: np.random.Generator) -
     return generator, Sequential(Flatten(), Dense(pixels, 8, rng), LeakyReLU(0.2), Dense(8, 1, rng))
 
 
-COLOUR = Recipe(
+COLOUR = PictureRecipe(
     name="colour",
     summary="a recipe for tests, whose networks take and make pictures (batch, H, W, C)",
     networks=_colour_networks,

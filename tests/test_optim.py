@@ -1,4 +1,4 @@
-"""Optimisers against textbook loops; flat buffers; clipping; resuming."""
+"""Optimisers against textbook loops; flat buffers; schedules; clipping; resuming."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import strict_device
 
 import minigan as mg
-from minigan import Parameter, Tensor, grad, ops
+from minigan import Parameter, Tensor, backend, grad, ops, schedules
 from minigan.optim import SGD, Adam, Optimizer, RMSprop, clip_by_global_norm
 
 SHAPES = {"w": (3, 5), "b": (5,), "scalar": (), "long": (131,), "one": (1, 1)}
@@ -185,6 +186,52 @@ def test_the_first_bad_gradient_is_told_by_step_and_name(value: float, kernels: 
     assert optimizer.first_bad_gradient() == (3, "long")
 
 
+# Schedules of the learning rate.
+
+
+@by_rule
+def test_a_schedule_gives_the_rate_of_each_update(rule: str, kernels: str) -> None:
+    """Update number n, counted from 0, is that of an optimiser with the rate schedule(n)."""
+    schedule = schedules.get("linear")(0.5, 0.0, 3)  # 0 from update 3 on
+    scheduled, stepped = _parameters(), _parameters()
+    one, two = RULES[rule][0](scheduled), RULES[rule][0](stepped)
+    one.rate = schedule
+    for step in range(3):
+        two.rate = schedule(step)
+        assert one.rate_now == two.rate_now == schedule(step)
+        one.step(_gradients(step))
+        two.step(_gradients(step))
+        for name in SHAPES:
+            assert scheduled[name].numpy().tobytes() == stepped[name].numpy().tobytes()
+    before = {name: p.numpy() for name, p in scheduled.items()}
+    assert one.rate_now == 0
+    one.step(_gradients(3))
+    for name in SHAPES:
+        np.testing.assert_array_equal(scheduled[name].numpy(), before[name])
+
+
+def test_a_resumed_run_goes_on_along_its_schedule() -> None:
+    schedule = schedules.get("exponential")(0.1, 1e-3, 10)
+    one = SGD(_parameters(), schedule)
+    for step in range(4):
+        one.step(_gradients(step))
+    two = SGD(_parameters(), schedule)
+    two.load_state(one.state())
+    assert two.rate_now == one.rate_now == schedule(4)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf")])
+def test_a_schedule_must_give_a_rate(wrong: float) -> None:
+    parameters = _parameters()
+    before = {name: p.numpy() for name, p in parameters.items()}
+    optimizer = Adam(parameters, lambda step: wrong)
+    with pytest.raises(ValueError, match="rate at step 0 must be a finite number from 0 up"):
+        optimizer.step(_gradients(0))
+    assert optimizer.steps == 0
+    for name, p in parameters.items():
+        np.testing.assert_array_equal(p.numpy(), before[name])
+
+
 # Refusals.
 
 
@@ -202,6 +249,12 @@ def test_wrong_settings_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"must lie in \[0, 1\)"):
             make()
+    for kind in (SGD, Adam, RMSprop):
+        for limit in (0.0, -1.0, float("nan")):
+            with pytest.raises(ValueError, match="limit of the norm of the gradients must be above 0"):
+                kind(_parameters(), gradient_limit=limit)
+            with pytest.raises(ValueError, match="limit of the weights must be above 0"):
+                kind(_parameters(), weight_limit=limit)
     with pytest.raises(ValueError, match="same dtype"):
         SGD({"a": Parameter(np.ones(2)), "b": Parameter(np.ones(2, np.float32))})
 
@@ -258,6 +311,81 @@ def test_clipping_keeps_float32_and_refuses_no_limit() -> None:
     assert clipped[0].dtype == norm.dtype == np.float32
     with pytest.raises(ValueError, match="above 0"):
         clip_by_global_norm([Tensor([1.0])], 0.0)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, RMSprop])
+def test_an_optimiser_clips_what_it_is_given(kind: Callable, kernels: str) -> None:
+    """As by hand; the limit lies between the norms of the gradients of the test, so that some are clipped."""
+    norms = [clip_by_global_norm(_gradients(step), 1.0)[1].item() for step in range(4)]
+    limit = sum(norms) / 4
+    assert min(norms) < limit < max(norms)
+    by_itself, by_hand = _parameters(), _parameters()
+    one, two = kind(by_itself, gradient_limit=limit), kind(by_hand)
+    for step in range(4):
+        one.step(_gradients(step))
+        two.step(clip_by_global_norm(_gradients(step), limit)[0])
+    for name in SHAPES:
+        assert by_itself[name].numpy().tobytes() == by_hand[name].numpy().tobytes()
+    assert one.first_bad_gradient() is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_clipping_does_not_hide_the_first_bad_gradient(value: float, kernels: str) -> None:
+    """A norm that is not finite spoils every gradient, but only one of them is to blame."""
+    optimizer = Adam(_parameters("float32"), gradient_limit=1.0)
+    with np.errstate(invalid="ignore"):
+        for step in range(4):
+            gradients = _gradients(step, "float32")
+            if step in (2, 3):
+                broken = gradients[3 if step == 2 else 0].numpy()
+                broken.flat[-1] = value
+                gradients[3 if step == 2 else 0] = Tensor(broken)
+            optimizer.step(gradients)
+    assert optimizer.first_bad_gradient() == (3, "long")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", [SGD, Adam, RMSprop])
+def test_weights_are_clipped_after_each_update(kind: Callable, dtype: str, kernels: str) -> None:
+    """p -> clip(p - update, -c, c): the update is that of the unclipped optimiser from the same point."""
+    parameters = _parameters(dtype)
+    optimizer = kind(parameters, 0.05, weight_limit=0.5)
+    for step in range(3):
+        free = {name: Parameter(p.numpy()) for name, p in parameters.items()}
+        other = kind(free, 0.05)
+        other.load_state(optimizer.state())
+        other.step(_gradients(step, dtype))
+        optimizer.step(_gradients(step, dtype))
+        for name, p in parameters.items():
+            expected = np.clip(free[name].numpy(), -0.5, 0.5)
+            assert p.numpy().tobytes() == expected.astype(dtype).tobytes()
+    assert max(np.abs(p.numpy()).max() for p in parameters.values()) == 0.5
+    assert min(np.abs(p.numpy()).min() for p in parameters.values()) < 0.5
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam, RMSprop])
+def test_limits_and_schedules_never_wait_for_the_device(kind: Callable) -> None:
+    def run() -> tuple[list[np.ndarray], tuple[int, str] | None]:
+        parameters = {name: Parameter(Tensor(p.numpy()).data) for name, p in _parameters().items()}
+        schedule = schedules.get("cosine")(0.1, 0.01, 3)
+        optimizer = kind(parameters, schedule, gradient_limit=5.0, weight_limit=0.7)
+        batches = [[Tensor(g.numpy()) for g in _gradients(step)] for step in range(3)]
+        with strict_device.count_synchronisations() as waits:
+            for gradients in batches:
+                optimizer.step(gradients)
+        assert waits.count == 0
+        return [p.numpy() for p in parameters.values()], optimizer.first_bad_gradient()
+
+    mg.use("numpy", "reference")
+    expected = run()
+    mg.use(backend.Backend("strict", strict_device))
+    try:
+        found = run()
+    finally:
+        backend.by_type.pop(strict_device.ndarray)
+    for one, two in zip(found[0], expected[0], strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-13)
+    assert found[1] is expected[1] is None
 
 
 def test_optimisers_are_part_of_the_library() -> None:

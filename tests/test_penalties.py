@@ -11,7 +11,7 @@ from test_losses import _critic
 import minigan as mg
 from minigan import MiniganError, Parameter, Tensor, grad, losses, ops, penalties, random
 
-NAMES = ["dragan", "r1", "r2", "wgan-gp", "zero-centred"]
+NAMES = ["dragan", "r1", "r1+r2", "r2", "wgan-gp", "zero-centred"]
 ONE_CENTRED = ["dragan", "wgan-gp"]
 
 
@@ -36,6 +36,25 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     assert penalties.get("r1") is penalties.r1
     with pytest.raises(MiniganError, match=r"no penalty 'wgangp'; did you mean 'wgan-gp'"):
         penalties.get("wgangp")
+    with pytest.raises(MiniganError, match=r"no penalty 'dragn'; did you mean 'dragan'"):
+        penalties.get("r1+dragn")
+
+
+@pytest.mark.parametrize(
+    ("names", "fakes"), [("r1+r2", 5), ("r1+r2", 3), ("r2+zero-centred", 5), ("wgan-gp+dragan+r1", 5)]
+)
+def test_a_sum_of_penalties(names: str, fakes: int, make_rng: Callable) -> None:
+    """Their values, and their derivatives for every weight; the draws go from one to the next."""
+    critic, shape = _critic("mlp")
+    real, fake = (Tensor(make_rng(seed).standard_normal((n, *shape))) for seed, n in ((1, 5), (2, fakes)))
+    together = penalties.get(names)(critic, real, fake, _draws())
+    draws, separate = _draws(), Tensor(0.0)
+    for part in names.split("+"):
+        separate = separate + penalties.get(part)(critic, real, fake, draws)
+    assert together.item() == pytest.approx(separate.item(), rel=1e-14)
+    weights = list(critic.parameters().values())
+    for one, two in zip(grad(together, weights), grad(separate, weights), strict=True):
+        np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-12, atol=1e-15)
 
 
 # Closed forms.
@@ -50,6 +69,7 @@ def _linear(w: Tensor) -> penalties.Critic:
 OF_A_LINEAR_CRITIC: dict[str, tuple[Callable, Callable]] = {
     "r1": (lambda w: (w**2).sum() / 2, lambda w: w),
     "r2": (lambda w: (w**2).sum() / 2, lambda w: w),
+    "r1+r2": (lambda w: (w**2).sum(), lambda w: 2 * w),
     "zero-centred": (lambda w: (w**2).sum(), lambda w: 2 * w),
     **{
         name: (
@@ -94,6 +114,7 @@ def test_where_a_penalty_looks(name: str, shape: tuple[int, ...], make_rng: Call
     expected = {
         "r1": _squares(r).mean() / 2,
         "r2": _squares(f).mean() / 2,
+        "r1+r2": (_squares(r).mean() + _squares(f).mean()) / 2,
         "zero-centred": _squares(between).mean(),
         "wgan-gp": ((np.sqrt(_squares(between)) - 1) ** 2).mean(),
         "dragan": ((np.sqrt(_squares(r + e * r.std() / 2)) - 1) ** 2).mean(),

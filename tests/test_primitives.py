@@ -93,7 +93,7 @@ FORWARDS = [
     ("add", np.add, 2), ("subtract", np.subtract, 2), ("multiply", np.multiply, 2), ("divide", np.divide, 2),
     ("maximum", np.maximum, 2), ("minimum", np.minimum, 2), ("negative", np.negative, 1), ("exp", np.exp, 1),
     ("absolute", np.abs, 1), ("tanh", np.tanh, 1), ("sign", np.sign, 1), ("sum", np.sum, 1), ("mean", np.mean, 1),
-    ("transpose", np.transpose, 1), ("matmul", np.matmul, 2),
+    ("transpose", np.transpose, 1), ("matmul", np.matmul, 2), ("sin", np.sin, 1), ("cos", np.cos, 1),
 ]  # fmt: skip
 
 

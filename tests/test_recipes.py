@@ -16,7 +16,8 @@ import minigan as mg
 from minigan import GAN, cli, recipes
 from minigan.errors import UsageError
 from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, LeakyReLU
-from minigan.training.trainer import load_run, sample_images
+from minigan.recipes import PictureRecipe
+from minigan.training.trainer import draw_samples, load_run
 
 TINY: dict[str, dict[str, Any]] = {
     "mnist-mlp": {"generator_widths": [6], "discriminator_widths": [6]},
@@ -30,7 +31,8 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "dcgan64": {"generator_widths": [5, 4, 3, 2], "discriminator_widths": [2, 3, 4, 5]},
 }  # fmt: skip
-CONVOLUTIONAL = [name for name, recipe in recipes.RECIPES.items() if not recipe.flat]
+PICTURES = {name: recipe for name, recipe in recipes.RECIPES.items() if isinstance(recipe, PictureRecipe)}
+CONVOLUTIONAL = [name for name, recipe in PICTURES.items() if not recipe.flat]
 
 
 def build(name: str, **rest: Any) -> GAN:
@@ -40,7 +42,7 @@ def build(name: str, **rest: Any) -> GAN:
 
 def pictures(name: str, count: int, dtype: str = "float32") -> np.ndarray:
     """Noise in the form in which a recipe takes its pictures."""
-    recipe = recipes.get(name)
+    recipe = PICTURES[name]
     noise = np.random.default_rng(7).uniform(*recipe.value_range, (count, *recipe.image_shape)).astype(dtype)
     return noise.reshape(count, -1) if recipe.flat else noise
 
@@ -60,7 +62,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 # What is built, and that it learns.
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", PICTURES)
 def test_a_step_moves_every_parameter(name):
     gan = build(name)
     before = gan.state()
@@ -72,9 +74,9 @@ def test_a_step_moves_every_parameter(name):
             assert not np.array_equal(parameter.numpy(), before[f"{player}.{key}"]), f"{player}.{key}"
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", PICTURES)
 def test_samples_are_pictures_in_the_range_of_the_data(name):
-    recipe, gan = recipes.get(name), build(name)
+    recipe, gan = PICTURES[name], build(name)
     gan.train_step(pictures(name, 8))
     made = gan.sample(gan.latent(3, "test")).numpy()
     assert made.shape == pictures(name, 3).shape
@@ -108,7 +110,7 @@ def test_dcgan64_has_the_layers_of_the_paper():
     kernel = 4 * 4
     convolutions = kernel * (512 * 256 + 256 * 128 + 128 * 64)
     for channels, known in ((3, (3_576_704, 2_765_568)), (1, (3_574_656, 2_763_520))):
-        gan = recipes.get("dcgan64").build(image_shape=(64, 64, channels))
+        gan = recipes.get("dcgan64").build(shape=(64, 64, channels))
         made = kernel * (100 * 512 + 64 * channels) + convolutions + 2 * (512 + 256 + 128 + 64)
         judged = kernel * (channels * 64 + 512 * 1) + convolutions + 2 * (128 + 256 + 512)
         assert parameters(gan) == (made, judged) == known
@@ -165,7 +167,7 @@ def test_weights_and_norm_are_those_of_dcgan(name):
     ],
 )
 def test_the_networks_follow_the_shape_of_the_pictures(name, shape):
-    gan = build(name, image_shape=shape)
+    gan = build(name, shape=shape)
     real = np.random.default_rng(0).uniform(-1, 1, (4, *shape)).astype(np.float32)
     assert np.isfinite(gan.train_step(real)["discriminator_loss"].item())
     assert gan.sample(gan.latent(2, "test")).shape == (2, *shape)
@@ -174,7 +176,7 @@ def test_the_networks_follow_the_shape_of_the_pictures(name, shape):
 @pytest.mark.parametrize(
     ("name", "changes", "part"),
     [
-        ("mnist-dcgan", {"image_shape": (30, 28, 1)}, "must be multiples of 4, not 30 x 28; change image_size"),
+        ("mnist-dcgan", {"shape": (30, 28, 1)}, "must be multiples of 4, not 30 x 28; change image_size"),
         ("mnist-dcgan", {"image_size": 30}, "multiples of 4, not 30 x 30"),
         ("mnist-dcgan", {"generator_widths": [4, 4, 4]}, "multiples of 8, not 28 x 28"),
         (
@@ -186,11 +188,11 @@ def test_the_networks_follow_the_shape_of_the_pictures(name, shape):
         ("mnist-dcgan", {"discriminator_widths": []}, "the discriminator needs at least one width"),
         ("mnist-dcgan", {"norm_momentum": 1.0}, "momentum must lie in [0, 1)"),
         ("mnist-dcgan", {"latent_size": 0}, "at least 1"),
-        ("mnist-dcgan-upsample", {"image_shape": (28, 26, 3)}, "multiples of 4, not 28 x 26"),
-        ("mnist-dcgan-upsample", {"image_shape": (4, 4, 1)}, "nothing is left of 4 x 4"),
+        ("mnist-dcgan-upsample", {"shape": (28, 26, 3)}, "multiples of 4, not 28 x 26"),
+        ("mnist-dcgan-upsample", {"shape": (4, 4, 1)}, "nothing is left of 4 x 4"),
         ("mnist-dcgan-upsample", {"generator_widths": []}, "the generator needs at least one width"),
         ("mnist-dcgan-upsample", {"dropout": 1.0}, "rate must lie in [0, 1)"),
-        ("dcgan64", {"image_shape": (28, 28, 1)}, "its pictures are 64 x 64, not 28 x 28; name a folder of pictures"),
+        ("dcgan64", {"shape": (28, 28, 1)}, "its pictures are 64 x 64, not 28 x 28; name a folder of pictures"),
         ("dcgan64", {"generator_widths": [4, 4, 4]}, "generator_widths takes 4 numbers"),
         ("dcgan64", {"discriminator_widths": [4] * 5}, "discriminator_widths takes 4 numbers"),
         ("dcgan64", {"latent_size": 0}, "at least 1"),
@@ -211,7 +213,7 @@ def test_settings_reach_the_layers(name):
         "dropout": 0.25, "slope": 0.1, "norm_momentum": 0.5, "rate": 1e-3, "beta1": 0.2, "latent_size": 7,
         "loss": "minimax", "channels": 3,
     }  # fmt: skip
-    if "generator_rate" in recipes.get(name).settings:
+    if recipes.get(name).settings["generator_rate"]:
         changes["generator_rate"] = 2e-3
     gan = build(name, **changes)
     modules = [*gan.generator.modules(), *gan.discriminator.modules()]
@@ -243,7 +245,7 @@ def test_three_steps_on_a_folder_of_pictures(name, side, channels, tmp_path):
     images = np.load("five.npz")["images"]
     assert images.shape == ((5, side, side) if channels == 1 else (5, side, side, 3))
     assert images.dtype == np.uint8
-    fewer = sample_images(load_run(Path("run")), 3, seed=0).reshape(images[:3].shape)
+    fewer = draw_samples(load_run(Path("run")), 3, seed=0).reshape(images[:3].shape)
     # Kernels sum in another order in a smaller batch, and the pixels of so young a generator lie between two bytes.
     np.testing.assert_allclose(fewer.astype(int), images[:3].astype(int), rtol=0, atol=1)
 

@@ -15,8 +15,9 @@ from runs import COLOUR, SMALL, minigan, start_minigan, train_small
 
 from minigan import cli, recipes
 from minigan.errors import UsageError
-from minigan.training import RunConfig, RunFolder, trainer
-from minigan.training.trainer import TrainedRun, sample_images
+from minigan.training import RunConfig, RunFolder, form
+from minigan.training.form import form_of
+from minigan.training.trainer import TrainedRun, draw_samples
 
 LONG = [*SMALL, "--steps", "3000", "--checkpoint-every", "40", "--sample-every", "250"]
 
@@ -188,12 +189,12 @@ def test_samples_take_memory_for_some_pictures_at_a_time(monkeypatch):
     """A generator of large pictures is never asked for many at once, and the pictures are those of one pass."""
     recipe = dataclasses.replace(COLOUR, settings=COLOUR.settings | {"image_size": 128})
     monkeypatch.setitem(recipes.RECIPES, recipe.name, recipe)
-    run = TrainedRun(recipe.build(), RunConfig(recipe=recipe.name), (128, 128, 3))
+    run = TrainedRun(recipe.build(), RunConfig(recipe=recipe.name), form_of(recipe, (128, 128, 3)))
     asked: list[int] = []
     make = run.gan.sample
     monkeypatch.setattr(run.gan, "sample", lambda latent: asked.append(len(latent)) or make(latent))
-    images = sample_images(run, 50, seed=1)
+    images = draw_samples(run, 50, seed=1)
     assert images.shape == (50, 128, 128, 3) and images.dtype == np.uint8
     assert sum(asked) == 50 and max(asked) * 128 * 128 * 3 <= 1 << 20
-    monkeypatch.setattr(trainer, "_MADE_AT_ONCE", 1 << 30)
-    np.testing.assert_array_equal(sample_images(run, 50, seed=1), images)
+    monkeypatch.setattr(form, "_PIXELS_AT_ONCE", 1 << 30)
+    np.testing.assert_array_equal(draw_samples(run, 50, seed=1), images)

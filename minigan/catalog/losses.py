@@ -1,4 +1,4 @@
-"""The losses of both players as functions of the logits, their closed-form gradients, and penalties on gradients."""
+"""The losses of both players as functions of the logits, their closed-form gradients, penalties, unrolled games."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from minigan.catalog.layers import drawn_anew
 from minigan.losses import LOSSES, Loss
 from minigan.nn import Conv2d, Dense, Flatten, LeakyReLU, Module, Sequential, Tanh
 from minigan.penalties import PENALTIES
+from minigan.unroll import unrolled_logits
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
-    """Cases of order 2, but for the penalties, which contain a derivative already: these are of order 1."""
+    """Cases of order 2; penalties and unrolled games, which contain a derivative already, are of order 1."""
     for name, loss in LOSSES.items():
         real, fake = Draw(seed, f"losses/{name}", dtype).apart(6, 1)
         players: dict[str, tuple[Callable[..., Tensor], list[np.ndarray]]] = {
@@ -33,6 +34,8 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
     for critic in _CRITICS:
         for penalty in PENALTIES:
             yield Case(f"penalties/{penalty}/{critic}", 1, functools.partial(_penalised, penalty, critic, seed, dtype))
+    for name in LOSSES:
+        yield Case(f"unrolled/{name}", 1, functools.partial(_unrolled, name, seed, dtype))
 
 
 # The gradients in closed form, put to the test as the derivative of an operation that has the loss as its value.
@@ -82,3 +85,16 @@ def _penalised(penalty: str, critic: str, seed: int, dtype: str) -> Subject:
         return PENALTIES[penalty](network, real, fake, random.generator(seed, f"catalog/penalties/{penalty}/draws"))
 
     return Subject(penalised, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])
+
+
+def _unrolled(name: str, seed: int, dtype: str) -> Subject:
+    """What the generator loses to a critic that is two gradient steps ahead, also as a function of its weights now."""
+    draw, loss = Draw(seed, f"unrolled/{name}", dtype), LOSSES[name]
+    make, shape = _CRITICS["dense-smooth"]
+    network = drawn_anew(make(draw.rng), draw)
+
+    def ahead(real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = unrolled_logits(network, loss, real, fake, 2, 0.3)
+        return loss.generator(fake_logits, real_logits)
+
+    return Subject(ahead, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])

@@ -89,6 +89,8 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
             (lambda x: ops.maximum(x, 0.0), (d.signed(5),)),
             (lambda x: ops.maximum(0.0, x), (d.signed(5),)),
         ],
+        "sin": [(ops.sin, (d.signed(3, 5) * 3,))],
+        "cos": [(ops.cos, (d.signed(3, 5) * 3,))],
         "tanh": [(ops.tanh, (d.signed(3, 5),))],
         "sigmoid": [(ops.sigmoid, (d.signed(3, 5) * 3,))],
         "softplus": [(ops.softplus, (d.signed(3, 5) * 3,))],

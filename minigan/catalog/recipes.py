@@ -6,12 +6,14 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from minigan.autodiff import Tensor
 from minigan.catalog.case import Case, Subject
 from minigan.catalog.draw import Draw
 from minigan.gan import GAN
 from minigan.nn.init import he_normal
-from minigan.recipes import RECIPES, Recipe
+from minigan.recipes import RECIPES, PictureRecipe, Recipe
 
 _BATCH = 4
 
@@ -25,7 +27,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 def narrowed(recipe: Recipe) -> dict[str, Any]:
     """The settings of the recipe with few channels: the derivatives are the same formulas at any width."""
-    narrow: dict[str, Any] = {"latent_size": 5}
+    narrow: dict[str, Any] = {"latent_size": 5} if isinstance(recipe, PictureRecipe) else {}
     for key, value in recipe.settings.items():
         if key.endswith("_widths"):
             narrow[key] = [3 + place % 3 for place in range(len(value))]
@@ -47,9 +49,7 @@ def _built(recipe: Recipe, draw: Draw) -> GAN:
 def _discriminator(recipe: Recipe, seed: int, dtype: str) -> Subject:
     draw = Draw(seed, f"recipes/{recipe.name}/discriminator", dtype)
     gan = _built(recipe, draw)
-    shape = (_BATCH, *recipe.wanted_shape(recipe.settings))
-    real = draw.rng.uniform(*recipe.value_range, shape).astype(dtype)
-    real = real.reshape(_BATCH, -1) if recipe.flat else real
+    real = _examples(recipe, draw)
     fake = gan.sample(draw.normal(_BATCH, gan.latent_size)).numpy()
 
     def loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -61,9 +61,19 @@ def _discriminator(recipe: Recipe, seed: int, dtype: str) -> Subject:
 def _generator(recipe: Recipe, seed: int, dtype: str) -> Subject:
     draw = Draw(seed, f"recipes/{recipe.name}/generator", dtype)
     gan = _built(recipe, draw)
-    latent = draw.normal(_BATCH, gan.latent_size)
+    latent, real = draw.normal(_BATCH, gan.latent_size), _examples(recipe, draw)
 
     def loss(latent: Tensor) -> Tensor:
-        return gan.loss.generator(gan.discriminator(gan.generator(latent)))
+        fake_logits = gan.discriminator(gan.generator(latent))
+        return gan.loss.generator(fake_logits, gan.discriminator(Tensor(real)) if gan.loss.relative else None)
 
     return Subject(loss, [latent], gan.generator.parameters(), [gan.generator, gan.discriminator])
+
+
+def _examples(recipe: Recipe, draw: Draw) -> np.ndarray:
+    """A batch of what the recipe might learn from."""
+    shape = (_BATCH, *recipe.wanted_shape(recipe.settings))
+    if not isinstance(recipe, PictureRecipe):
+        return draw.normal(*shape)
+    pictures = draw.rng.uniform(*recipe.value_range, size=shape).astype(draw.dtype)
+    return pictures.reshape(_BATCH, -1) if recipe.flat else pictures

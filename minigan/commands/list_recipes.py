@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from minigan.commands import options
 from minigan.data import in_words
-from minigan.recipes import DEFAULT, RECIPES
+from minigan.recipes import DEFAULT, RECIPES, PictureRecipe, Recipe
+from minigan.recipes.game import COMMON
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,23 +19,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the recipes."""
     if arguments.json:
-        options.print_json(
-            {
-                recipe.name: {
-                    "summary": recipe.summary,
-                    "steps": recipe.steps,
-                    "image_shape": recipe.wanted_shape(recipe.settings),
-                    "settings": recipe.settings,
-                }
-                for recipe in RECIPES.values()
-            }
-        )
+        options.print_json({recipe.name: _content(recipe) for recipe in RECIPES.values()})
         return 0
     for recipe in RECIPES.values():
         default = " (default)" if recipe.name == DEFAULT else ""
-        shape = in_words(recipe.wanted_shape(recipe.settings))
-        print(f"{recipe.name}{default}: {recipe.summary}; pictures {shape}; {recipe.steps:,} steps")
-        for key, value in recipe.settings.items():
-            text = ",".join(map(str, value)) if isinstance(value, list) else value
-            print(f"    --set {key}={text}")
+        print(f"{recipe.name}{default}: {recipe.summary}; {_data(recipe)}; {recipe.steps:,} steps")
+        own = {key: value for key, value in recipe.settings.items() if COMMON.get(key) != value}
+        _print_settings(own)
+    print("all of them also take:")
+    _print_settings(COMMON)
     return 0
+
+
+def _content(recipe: Recipe) -> dict[str, Any]:
+    kind = "image_shape" if isinstance(recipe, PictureRecipe) else "shape"
+    shape = recipe.wanted_shape(recipe.settings)
+    return {"summary": recipe.summary, "steps": recipe.steps, kind: shape, "settings": recipe.settings}
+
+
+def _data(recipe: Recipe) -> str:
+    if isinstance(recipe, PictureRecipe):
+        return f"pictures {in_words(recipe.wanted_shape(recipe.settings))}"
+    return "points of the plane"
+
+
+def _print_settings(settings: dict[str, Any]) -> None:
+    for key, value in settings.items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        print(f"    --set {key}={text}")

@@ -59,17 +59,20 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
         minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
 
 
-def add_count_arguments(parser: argparse.ArgumentParser, count: int) -> None:
-    """--n and --seed, of samples."""
-    parser.add_argument("--n", type=whole_number, default=count, help=f"how many samples (default: {count:,})")
+def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, default: str = "") -> None:
+    """--n and --seed, of samples; `default` says what happens without --n where that is no single number."""
+    parser.add_argument(
+        "--n", type=whole_number, default=count, help=f"how many samples (default: {default or f'{count:,}'})"
+    )
     parser.add_argument("--seed", type=whole_number, default=1, help="of their latent vectors (default: 1)")
 
 
 def check_counts(arguments: argparse.Namespace) -> None:
     """Raise UsageError unless --n and --seed make sense."""
     for name, least in (("n", 1), ("seed", 0)):
-        if not least <= getattr(arguments, name) < 2**63:
-            raise UsageError(f"--{name} must be a whole number of at least {least}, not {getattr(arguments, name)}.")
+        value = getattr(arguments, name)
+        if value is not None and not least <= value < 2**63:
+            raise UsageError(f"--{name} must be a whole number of at least {least}, not {value}.")
 
 
 def notice(quiet: bool) -> Callable[[str], None]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minigan import files, plots
 from minigan.commands import options
 from minigan.errors import UsageError, did_you_mean
-from minigan.training.trainer import load_run, sample_images
+from minigan.training.trainer import draw_samples, load_run
 
 _FORMATS = (".png", ".npz")
 _OUT_HELP = (
-    "a .png file, or an .npz file with 'images', uint8 of shape (N, H, W) if grey, (N, H, W, 3) if in colour "
+    "a .png file, or an .npz file with 'images', uint8 of shape (N, H, W) if grey, (N, H, W, 3) if in colour, or "
+    "'points' (N, 2) "
     "(default: RUN/samples-SEED.png)"
 )
 
@@ -36,14 +38,20 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path)
-    images = sample_images(trained, arguments.n, arguments.seed)
+    samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
-        plots.save_png(out, plots.image_grid(images))
+        plots.save_png(out, trained.form.picture(samples))
     else:
         with files.atomic_path(out) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, images=images[..., 0] if images.shape[-1] == 1 else images)
+            np.savez_compressed(file, **_named(samples))
     if arguments.json:
         options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
     else:
         print(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
     return 0
+
+
+def _named(samples: np.ndarray) -> dict[str, Any]:
+    if samples.ndim == 2:
+        return {"points": samples}
+    return {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}

@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 import minigan_kernels
 from minigan import backend, recipes
 from minigan.commands import options
-from minigan.data import Dataset, in_words, load
+from minigan.data import load
 from minigan.data.mnist import IMAGE_SHAPE
 from minigan.errors import UsageError
 from minigan.nn import Module
+from minigan.recipes import PictureRecipe, PointRecipe
+from minigan.recipes.game import is_scheduled
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
+from minigan.training.form import Data, PointForm, points_of
 from minigan.training.interrupt import stop_on_signal
-from minigan.training.trainer import build, describe
+from minigan.training.trainer import build
 
 # What a resumed run may change without ceasing to be the same run.
 _FREE_ON_RESUME = {"steps", "threads", "data_dir", "strict"}
@@ -54,13 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
-    dataset = _load(config, arguments.quiet)
+    data = _load(config, arguments.quiet)
     if arguments.dry_run:
-        return _describe(config, folder, dataset, arguments.json)
+        return _describe(config, folder, data, arguments.json)
     with stop_on_signal() as request:
-        trainer = (Trainer.resume if arguments.resume else Trainer.begin)(config, dataset, folder)
+        trainer = (Trainer.resume if arguments.resume else Trainer.begin)(config, data, folder)
         if not arguments.quiet:
-            _announce(trainer, dataset)
+            _announce(trainer)
         compiling = minigan_kernels.compile_seconds()
         outcome = _train(trainer, lambda: request.made, arguments.quiet)
         compiling = minigan_kernels.compile_seconds() - compiling
@@ -68,11 +74,20 @@ def run(arguments: argparse.Namespace) -> int:
     return options.INTERRUPTED if outcome.interrupted else options.DONE
 
 
-def _load(config: RunConfig, quiet: bool) -> Dataset:
+def _load(config: RunConfig, quiet: bool) -> Data:
+    recipe = recipes.get(config.recipe)
+    if isinstance(recipe, PointRecipe):
+        if config.data_dir or config.download:
+            raise UsageError(
+                f"the recipe '{recipe.name}' draws its points from a known distribution and takes no data; leave "
+                f"--{'data-dir' if config.data_dir else 'download'} out."
+            )
+        return points_of(recipe)
+    assert isinstance(recipe, PictureRecipe)
     return load(
         Path(config.data_dir) if config.data_dir else None,
         config.download,
-        image_shape=recipes.get(config.recipe).wanted_shape(config.settings),
+        image_shape=recipe.wanted_shape(config.settings),
         strict=config.strict,
         progress=not quiet,
         notice=options.notice(quiet),
@@ -106,6 +121,11 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
         )
     fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
     fixed += ["set"] if _settings(arguments) else []
+    if is_scheduled(config.settings) and given.get("steps", config.steps) != config.steps:
+        raise UsageError(
+            f"--steps cannot change in this run, for its settings are laid out over {config.steps:,} steps; start a "
+            "new run without --resume."
+        )
     fixed += [name for name in ("config", "out") if getattr(arguments, name) is not None]
     if fixed:
         option = fixed[0].replace("_", "-")
@@ -132,11 +152,9 @@ def _settings(arguments: argparse.Namespace) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _announce(trainer: Trainer, dataset: Dataset) -> None:
-    config = trainer.config
+def _announce(trainer: Trainer) -> None:
     begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
-    pictures = f"{len(dataset):,} pictures {in_words(dataset.image_shape)} ({dataset.name})"
-    print(f"Training {config.recipe} on {pictures}, {begun}, into {trainer.folder.path}", file=sys.stderr)
+    print(f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}", file=sys.stderr)
 
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
@@ -152,8 +170,20 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
                 refresh=False,
             )
             bar.update(step - bar.n)
+            if not quiet and (scores := _scores_in_words(metrics)):
+                tqdm.write(f"step {step:,}: {scores}", file=sys.stderr)
 
         return trainer.run(report, should_stop)
+
+
+def _scores_in_words(metrics: Mapping[str, float]) -> str:
+    """What was measured of samples, where the form of the data allows it."""
+    if "modes" in metrics:
+        return (
+            f"{metrics['modes']:.0f} modes, {metrics['high_quality']:.1%} of high quality, reverse KL "
+            f"{metrics['reverse_kl']:.4f}"
+        )
+    return f"log density of the samples {metrics['log_density']:.3f}" if "log_density" in metrics else ""
 
 
 def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
@@ -179,17 +209,19 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
     print(f"Done: {taken:,} steps in {outcome.seconds:.1f} s{kernels}.")
-    print(f"Look at {folder.sample_path(outcome.step)}, {folder.film} and {folder.curves}.")
-    evaluate = f", minigan evaluate {folder.path}" if trainer.dataset.image_shape == IMAGE_SHAPE else ""
+    points = isinstance(trainer.form, PointForm)
+    last = folder.contours if points else folder.sample_path(outcome.step)
+    print(f"Look at {last}, {folder.film} and {folder.curves}.")
+    evaluate = f", minigan evaluate {folder.path}" if points or trainer.data.shape == IMAGE_SHAPE else ""
     print(f"Next: minigan sample {folder.path}{evaluate}")
 
 
-def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: bool) -> int:
-    gan = build(config, dataset.image_shape)
+def _describe(config: RunConfig, folder: RunFolder, data: Data, as_json: bool) -> int:
+    gan = build(config, data.shape)
     networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
     if as_json:
         options.print_json(
-            {"run": str(folder.path), "config": dataclasses.asdict(config), "data": describe(dataset), **networks}
+            {"run": str(folder.path), "config": dataclasses.asdict(config), "data": data.describe(), **networks}
         )
         return options.DONE
     settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
@@ -198,7 +230,7 @@ def _describe(config: RunConfig, folder: RunFolder, dataset: Dataset, as_json: b
         ("settings", settings),
         ("steps", f"{config.steps:,}"),
         ("seed", config.seed),
-        ("data", f"{len(dataset):,} pictures {in_words(dataset.image_shape)} from {dataset.source}"),
+        ("data", f"{data} from {data.source}"),
         ("computes on", f"{backend.current().name}, kernels {backend.current().kernels}, {config.dtype}"),
         ("run folder", folder.path),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,24 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __str__(self) -> str:
+        return f"{len(self):,} pictures {in_words(self.image_shape)} ({self.name})"
+
+    def describe(self) -> dict[str, Any]:
+        """What a configuration says of the data."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "images": len(self),
+            "image_shape": list(self.image_shape),
+            "sha256": self.sha256,
+        }
+
+    @property
+    def shape(self) -> ImageShape:
+        """(H, W, C) of each picture: of an example, as for any data."""
+        return self.image_shape
 
     @property
     def image_shape(self) -> ImageShape:

@@ -102,6 +102,18 @@ def minimum(a: Any, b: Any) -> Tensor:
     return -maximum(-a, -b)
 
 
+@primitive(lambda g, y, x: g * cos(x))
+def sin(B, x):
+    """The sine of x radians."""
+    return B.xp.sin(x)
+
+
+@primitive(lambda g, y, x: -(g * sin(x)))
+def cos(B, x):
+    """The cosine of x radians."""
+    return B.xp.cos(x)
+
+
 @primitive(lambda g, y, x: g * (1.0 - y * y))
 def tanh(B, x):
     """The hyperbolic tangent."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from minigan.data import ImageShape
 from minigan.nn import (
     BatchNorm,
     Conv2d,
@@ -29,7 +28,8 @@ from minigan.nn import (
     Upsample2d,
     init,
 )
-from minigan.recipes.recipe import Recipe, Settings
+from minigan.recipes.game import Settings
+from minigan.recipes.recipe import PictureRecipe, packed_shape
 
 _COMMON: Settings = {
     "latent_size": 100,
@@ -40,7 +40,6 @@ _COMMON: Settings = {
     "norm_momentum": 0.9,
     "average": 0.995,
     "dropout": 0.0,
-    "loss": "non-saturating",
 }
 _DIGITS: Settings = {"image_size": 28, "channels": 1}
 _WEIGHTS: dict[str, Any] = {"initializer": init.dcgan_normal}
@@ -49,7 +48,7 @@ _TIMES_TWO: dict[str, Any] = {"stride": 2, "padding": 1, **_WEIGHTS}
 _SAME: dict[str, Any] = {"padding": "same", **_WEIGHTS}
 
 
-def _small_dcgan(s: Settings, shape: ImageShape, rng: np.random.Generator) -> tuple[Module, Module]:
+def _small_dcgan(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
     """Dense, then transposed convolutions up to the picture; the way back."""
     layers = _projected(s, shape, len(s["generator_widths"]), rng)
     layers += _doubled(s, rng, LeakyReLU(s["slope"]))
@@ -57,7 +56,7 @@ def _small_dcgan(s: Settings, shape: ImageShape, rng: np.random.Generator) -> tu
     return Sequential(*layers, pixels, Tanh()), _small_discriminator(s, shape, rng, norm=True)
 
 
-def _upsampling(s: Settings, shape: ImageShape, rng: np.random.Generator) -> tuple[Module, Module]:
+def _upsampling(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
     """Dense, then repeated pixels and convolutions up to the picture; a discriminator without batch norm."""
     layers = _projected(s, shape, len(s["generator_widths"]) - 1, rng)
     for inputs, outputs in itertools.pairwise(s["generator_widths"]):
@@ -67,7 +66,7 @@ def _upsampling(s: Settings, shape: ImageShape, rng: np.random.Generator) -> tup
     return Sequential(*layers, pixels, Tanh()), _small_discriminator(s, shape, rng, norm=False)
 
 
-def _dcgan64(s: Settings, shape: ImageShape, rng: np.random.Generator) -> tuple[Module, Module]:
+def _dcgan64(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
     """Radford et al., figure 1, with half its channels; like their code, without a bias anywhere."""
     _require_dcgan64(s, shape)
     latent, channels = s["latent_size"], shape[2]
@@ -79,10 +78,10 @@ def _dcgan64(s: Settings, shape: ImageShape, rng: np.random.Generator) -> tuple[
         ConvTranspose2d(last, channels, 4, rng, bias=False, **_TIMES_TWO), Tanh(),
     )  # fmt: skip
     judged = Conv2d(s["discriminator_widths"][-1], 1, 4, rng, bias=False, **_WEIGHTS)
-    return generator, Sequential(*_halved(s, channels, rng, norm=True), judged, Flatten())
+    return generator, Sequential(*_halved(s, packed_shape(s, shape)[2], rng, norm=True), judged, Flatten())
 
 
-def _projected(s: Settings, shape: ImageShape, doublings: int, rng: np.random.Generator) -> list[Module]:
+def _projected(s: Settings, shape: tuple[int, ...], doublings: int, rng: np.random.Generator) -> list[Module]:
     """Dense layers, with batch norm, to the small picture that becomes `shape` when doubled so often."""
     height, width, _ = shape
     if not s["generator_widths"]:
@@ -126,9 +125,9 @@ def _halved(s: Settings, channels: int, rng: np.random.Generator, *, norm: bool)
     return layers
 
 
-def _small_discriminator(s: Settings, shape: ImageShape, rng: np.random.Generator, *, norm: bool) -> Module:
+def _small_discriminator(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, *, norm: bool) -> Module:
     """Convolutions that halve the picture, and dense layers to one logit from what is left."""
-    (height, width, channels), widths = shape, s["discriminator_widths"]
+    (height, width, channels), widths = packed_shape(s, shape), s["discriminator_widths"]
     if not widths:
         raise ValueError("the discriminator needs at least one width; leave discriminator_widths out")
     if min(height, width) >> len(widths) == 0:
@@ -146,7 +145,7 @@ def _norm(features: int, s: Settings) -> BatchNorm:
     return BatchNorm(features, momentum=s["norm_momentum"], eps=1e-5)
 
 
-def _require_dcgan64(s: Settings, shape: ImageShape) -> None:
+def _require_dcgan64(s: Settings, shape: tuple[int, ...]) -> None:
     for name in ("generator_widths", "discriminator_widths"):
         if len(s[name]) != 4:
             raise ValueError(f"{name} takes 4 numbers, one for each halving from 64 to 4 pixels, not {len(s[name])}")
@@ -157,7 +156,7 @@ def _require_dcgan64(s: Settings, shape: ImageShape) -> None:
         )
 
 
-MNIST_DCGAN = Recipe(
+MNIST_DCGAN = PictureRecipe(
     name="mnist-dcgan",
     # The hidden dense layers and the generator's faster rate are InfoGAN's (Chen et al., 2016, appendix C.1), with
     # narrower layers. Without the layers both networks see little more than strokes: after 2,000 steps those are right
@@ -174,7 +173,7 @@ MNIST_DCGAN = Recipe(
     flat=False,
 )  # fmt: skip
 
-MNIST_DCGAN_UPSAMPLE = Recipe(
+MNIST_DCGAN_UPSAMPLE = PictureRecipe(
     name="mnist-dcgan-upsample",
     summary="upsampling and convolutions with batch norm in the generator, dropout in the discriminator",
     # Hidden dense layers, which mend the digits of mnist-dcgan, end in three digits here, where D has no batch norm.
@@ -189,7 +188,7 @@ MNIST_DCGAN_UPSAMPLE = Recipe(
     flat=False,
 )  # fmt: skip
 
-DCGAN64 = Recipe(
+DCGAN64 = PictureRecipe(
     name="dcgan64",
     summary="the DCGAN of Radford et al., for a folder of pictures",
     networks=_dcgan64,

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from minigan.data import ImageShape
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Sigmoid, Tanh
-from minigan.recipes.recipe import Recipe, Settings
+from minigan.recipes.game import Settings
+from minigan.recipes.recipe import PictureRecipe, packed_shape
 
 _COMMON: Settings = {
     "latent_size": 100,
@@ -18,7 +18,6 @@ _COMMON: Settings = {
     "beta1": 0.5,
     "slope": 0.2,
     "norm_momentum": 0.8,
-    "loss": "non-saturating",
 }
 
 
@@ -40,15 +39,17 @@ def _discriminator(s: Settings, features: int, rng: np.random.Generator) -> Modu
     return Sequential(*layers, Dense(s["discriminator_widths"][-1], 1, rng))
 
 
-def _networks(s: Settings, shape: ImageShape, rng: np.random.Generator, squash: Module) -> tuple[Module, Module]:
+def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, squash: Module) -> tuple[Module, Module]:
     if not (s["generator_widths"] and s["discriminator_widths"]):
         raise ValueError("each network needs at least one width; leave generator_widths and discriminator_widths out")
     features = math.prod(shape)
     last = Dense(s["generator_widths"][-1], features, rng)
-    return Sequential(*_generator_layers(s, rng), last, squash), _discriminator(s, features, rng)
+    return Sequential(*_generator_layers(s, rng), last, squash), _discriminator(
+        s, math.prod(packed_shape(s, shape)), rng
+    )
 
 
-MNIST_MLP = Recipe(
+MNIST_MLP = PictureRecipe(
     name="mnist-mlp",
     summary="dense layers with batch norm in the generator, tanh, pixels in [-1, 1]",
     networks=lambda s, shape, rng: _networks(s, shape, rng, Tanh()),
@@ -59,7 +60,7 @@ MNIST_MLP = Recipe(
     flat=True,
 )
 
-MNIST_MLP_SIGMOID = Recipe(
+MNIST_MLP_SIGMOID = PictureRecipe(
     name="mnist-mlp-sigmoid",
     # Without batch norm in this small generator the discriminator wins outright within 2,000 steps, and all samples
     # are one digit; without dropout in the discriminator some digits are rare (the least frequent 2.2% against 4.7%).

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minigan import losses, random
+from minigan import random
 from minigan.data import ImageShape
 from minigan.data.dataset import CHANNELS
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
-from minigan.optim import Adam
+from minigan.recipes.game import COMMON, Settings, gan_of
 
-Settings = dict[str, Any]
-Networks = Callable[[Settings, ImageShape, np.random.Generator], tuple[Module, Module]]
+Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Module, Module]]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What `minigan train NAME` trains.
+class Recipe(ABC):
+    """What `minigan train NAME` trains; subclasses say on what kind of data.
 
-    `networks(settings, image_shape, rng)` gives the generator, latent to pictures, and the discriminator, pictures
-    to logits (batch, 1), for pictures of `image_shape` (H, W, C): those of the data at hand. They are
-    (batch, H * W * C) if the recipe is `flat`, else (batch, H, W, C). It raises ValueError, with a sentence that
+    `networks(settings, shape, rng)` gives the generator, latent to examples, and the discriminator, examples to logits
+    (batch, 1), for examples of `shape`: those of the data at hand. Where the setting "packing" is not 1 the
+    discriminator takes so many times the channels (see `packed_shape`). It raises ValueError, with a sentence that
     says what to do, for a shape or settings that do not suit.
 
-    `settings` holds the defaults of all that may be changed with `--set key=value`; the generator learns at
-    "generator_rate" where a recipe has one, else at "rate" like the discriminator, and samples come from its moving
-    average with decay "average" where a recipe has that. Pixels are scaled to `value_range`. A folder of pictures is
-    cut and resized to `image_shape`, or to what the settings "image_size" and "channels" (1 or 3) say, where a recipe
-    has them.
+    `settings` holds the defaults of all that may be changed with `--set key=value`: its own, and after them those
+    that all recipes have in common (see minigan.recipes.game).
     """
 
     name: str
@@ -41,40 +38,40 @@ class Recipe:
     networks: Networks
     settings: Settings
     steps: int
-    value_range: tuple[float, float]
-    image_shape: ImageShape
-    flat: bool
+
+    def __post_init__(self) -> None:
+        common = {key: value for key, value in COMMON.items() if key not in self.settings}
+        object.__setattr__(self, "settings", self.settings | common)
+
+    @abstractmethod
+    def wanted_shape(self, settings: Settings) -> tuple[int, ...]:
+        """The shape of an example, where the data do not say otherwise, by all `settings` as `resolve` gives them."""
 
     def build(
-        self, *, image_shape: ImageShape | None = None, seed: int = 0, dtype: str = "float32", **changes: Any
+        self,
+        *,
+        shape: tuple[int, ...] | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        dtype: str = "float32",
+        **changes: Any,
     ) -> GAN:
-        """The untrained GAN on the current backend, for pictures of `image_shape` (None: of the wanted shape).
+        """The untrained GAN on the current backend, for examples of `shape` (None: of the wanted shape).
 
-        `changes` replace settings. Raises UsageError for unknown ones, and where the networks cannot be made.
+        Schedules are laid out over `steps` (None: the recipe's). `changes` replace settings. Raises UsageError for
+        unknown ones, and where the networks cannot be made.
         """
         settings = self.resolve(changes)
         try:
-            return self._build(settings, image_shape or self.wanted_shape(settings), seed, dtype)
+            networks = self.networks(
+                settings, shape or self.wanted_shape(settings), random.generator(seed, "initial weights")
+            )
+            return gan_of(networks, settings, steps or self.steps, seed, dtype)
         except ValueError as error:
             changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
             raise UsageError(
                 f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}."
             ) from None
-
-    def _build(self, settings: Settings, image_shape: ImageShape, seed: int, dtype: str) -> GAN:
-        generator, discriminator = self.networks(settings, image_shape, random.generator(seed, "initial weights"))
-        rate: float = settings["rate"]
-        beta1: float = settings["beta1"]
-        return GAN(
-            generator.astype(dtype),
-            discriminator.astype(dtype),
-            losses.get(settings["loss"]),
-            Adam(generator.parameters(), settings.get("generator_rate", rate), beta1=beta1),
-            Adam(discriminator.parameters(), rate, beta1=beta1),
-            latent_size=settings["latent_size"],
-            seed=seed,
-            average=settings.get("average", 0.0),
-        )
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
         """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""
@@ -83,7 +80,29 @@ class Recipe:
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
             settings[key] = _like(self.settings[key], key, value)
-        _require_a_picture(settings)
+        return settings
+
+
+@dataclass(frozen=True)
+class PictureRecipe(Recipe):
+    """A recipe for pictures.
+
+    They are (batch, H * W * C) if it is `flat`, else (batch, H, W, C), their pixels scaled to `value_range`. A folder
+    of pictures is cut and resized to `image_shape`, or to what the settings "image_size" and "channels" (1 or 3) say,
+    where a recipe has them.
+    """
+
+    value_range: tuple[float, float]
+    image_shape: ImageShape
+    flat: bool
+
+    def resolve(self, changes: Mapping[str, Any]) -> Settings:
+        """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""
+        settings = super().resolve(changes)
+        if settings.get("image_size", 1) < 1:
+            raise UsageError(f"the setting 'image_size' must be at least 1 pixel, not {settings['image_size']}.")
+        if settings.get("channels", 1) not in CHANNELS:
+            raise UsageError(f"the setting 'channels' must be 1 (grey) or 3 (colour), not {settings['channels']}.")
         return settings
 
     def wanted_shape(self, settings: Settings) -> ImageShape:
@@ -93,11 +112,25 @@ class Recipe:
         return size or height, size or width, settings.get("channels", channels)
 
 
-def _require_a_picture(settings: Settings) -> None:
-    if settings.get("image_size", 1) < 1:
-        raise UsageError(f"the setting 'image_size' must be at least 1 pixel, not {settings['image_size']}.")
-    if settings.get("channels", 1) not in CHANNELS:
-        raise UsageError(f"the setting 'channels' must be 1 (grey) or 3 (colour), not {settings['channels']}.")
+@dataclass(frozen=True)
+class PointRecipe(Recipe):
+    """A recipe for points of the plane, drawn anew at each step from the distribution `target` (see data.mixtures)."""
+
+    target: str
+
+    def wanted_shape(self, settings: Settings) -> tuple[int, ...]:
+        """(2,)."""
+        return (2,)
+
+
+def packed_shape(settings: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what the discriminator judges at once: `packing` examples of `shape`, side by side in the last axis.
+
+    Raises ValueError if the packing is below 1.
+    """
+    if settings["packing"] < 1:
+        raise ValueError(f"packing is {settings['packing']}, expected a whole number of at least 1")
+    return (*shape[:-1], shape[-1] * settings["packing"])
 
 
 def _like(default: Any, key: str, value: Any) -> Any:

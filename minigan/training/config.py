@@ -82,15 +82,23 @@ def load_config(path: Path) -> RunConfig:
 
 
 def recorded_data(path: Path) -> dict[str, Any]:
-    """What the configuration in `path` says of the data: "image_shape" [height, width, channels], "sha256", and more.
+    """What the configuration in `path` says of the data: "sha256", and more. Raises CheckpointError if nothing."""
+    data = _read(path).get("data")
+    if not isinstance(data, dict) or "sha256" not in data:
+        raise CheckpointError(f"{path} does not say what the run was trained on; restore the file.")
+    return data
+
+
+def recorded_shape(path: Path) -> tuple[int, int, int]:
+    """(H, W, C) of the pictures by the configuration in `path`; raises CheckpointError if it does not say.
 
     Earlier versions, which knew grey pictures only, recorded [height, width].
     """
-    data = _read(path).get("data")
-    if not isinstance(data, dict) or not _is_shape(data.get("image_shape")) or "sha256" not in data:
+    shape: Any = recorded_data(path).get("image_shape")
+    if not _is_shape(shape):
         raise CheckpointError(f"{path} does not say which pictures the run was trained on; restore the file.")
-    shape = data["image_shape"]
-    return data | {"image_shape": shape if len(shape) == 3 else [*shape, 1]}
+    height, width, channels = shape if len(shape) == 3 else [*shape, 1]
+    return height, width, channels
 
 
 def versions() -> dict[str, str]:

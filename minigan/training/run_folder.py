@@ -26,7 +26,8 @@ _SAMPLE = re.compile(r"step_(\d+)\.png")
 class RunFolder:
     """The files of a run in `path`:
 
-    config.json, checkpoint.safetensors, metrics.jsonl, samples/step_*.png, samples.gif, losses.png.
+    config.json, checkpoint.safetensors, metrics.jsonl, samples/step_*.png, samples.gif, losses.png, and of points
+    also contours.png.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +38,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.film = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
+        self.contours = self.path / "contours.png"
 
     def sample_path(self, step: int) -> Path:
         """Where the samples of `step` belong."""

@@ -7,23 +7,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from minigan import backend, plots, random, recipes
+from minigan import backend, maps, plots, random, recipes
 from minigan.autodiff import Tensor
-from minigan.data import Dataset, ImageShape
-from minigan.data.feed import Feed
 from minigan.errors import CheckpointError, NonFiniteError, UsageError
 from minigan.gan import GAN
+from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint
-from minigan.training.config import RunConfig, load_config, recorded_data
+from minigan.training.config import RunConfig, load_config, recorded_data, recorded_shape
+from minigan.training.form import Data, Form, PointForm, form_of
 from minigan.training.run_folder import RunFolder, open_run
 
-_GRID = 64  # samples in each picture of progress
 _DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
-_MADE_AT_ONCE = 1 << 20  # numbers in the pictures of one pass, so that memory stays small: 1,000 digits and some
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -48,44 +45,37 @@ class Outcome:
 class Trainer:
     """A run: a GAN, its data and its folder. Build it with `begin` or `resume`, then `run` it."""
 
-    def __init__(self, config: RunConfig, gan: GAN, dataset: Dataset, folder: RunFolder) -> None:
-        self.config, self.gan, self.dataset, self.folder = config, gan, dataset, folder
-        self.recipe = recipes.get(config.recipe)
-        self.feed = Feed(
-            dataset,
-            config.settings["batch_size"],
-            config.seed,
-            self.recipe.value_range,
-            config.dtype,
-            flat=self.recipe.flat,
-        )
+    def __init__(self, config: RunConfig, gan: GAN, data: Data, folder: RunFolder) -> None:
+        self.config, self.gan, self.data, self.folder = config, gan, data, folder
+        self.form = form_of(recipes.get(config.recipe), data.shape)
+        self._real = self.form.feed(data, config)
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
 
     @classmethod
-    def begin(cls, config: RunConfig, dataset: Dataset, folder: RunFolder) -> Trainer:
+    def begin(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
         """A new run; from its first moment there is a checkpoint to resume from."""
-        trainer = cls(config, build(config, dataset.image_shape), dataset, folder)
+        trainer = cls(config, build(config, data.shape), data, folder)
 
         def fill(draft: RunFolder) -> None:
             checkpoint.save(draft.checkpoint, trainer.gan.state(), config.recipe)
-            config.save(draft.config, data=describe(dataset), computed_on=_device())
+            config.save(draft.config, data=data.describe(), computed_on=_device())
 
         folder.create(fill)
         return trainer
 
     @classmethod
-    def resume(cls, config: RunConfig, dataset: Dataset, folder: RunFolder) -> Trainer:
+    def resume(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
         """The run in `folder`, as it was at its last checkpoint; what was recorded later is forgotten at `run`.
 
         Raises CheckpointError if the checkpoint or the data do not fit, UsageError if the run is already longer than
         `config.steps`; nothing in the folder is changed.
         """
-        _require_same_data(dataset, folder)
-        gan = build(config, dataset.image_shape)
+        _require_same_data(data, folder)
+        gan = build(config, data.shape)
         load_into(gan, config, folder)
         if gan.step > config.steps:
             raise UsageError(f"{folder.path} is at step {gan.step} already; ask for at least as many --steps.")
-        return cls(config, gan, dataset, folder)
+        return cls(config, gan, data, folder)
 
     def run(self, report: Report, should_stop: Callable[[], bool]) -> Outcome:
         """Train to `config.steps`, or until `should_stop()`; `report(step, metrics)` at every recorded step.
@@ -96,7 +86,7 @@ class Trainer:
         # Overflow is not worth a warning here: whatever is not finite is refused, with a sentence.
         with self.folder.locked(), np.errstate(all="ignore"):
             self.folder.rewind(self.gan.step)
-            self.config.save(self.folder.config, data=describe(self.dataset), computed_on=_device())
+            self.config.save(self.folder.config, data=self.data.describe(), computed_on=_device())
             return self._run(report, should_stop)
 
     def _run(self, report: Report, should_stop: Callable[[], bool]) -> Outcome:
@@ -104,7 +94,7 @@ class Trainer:
         if first == 0:
             self._save_samples()
         while self.gan.step < steps:
-            self._unread.append((self.gan.step + 1, self.gan.train_step(self.feed.batch(self.gan.step))))
+            self._unread.append((self.gan.step + 1, self.gan.train_step(self._real(self.gan.step))))
             stopping = should_stop()
             self._keep_records(report, stopping)
             if stopping:
@@ -122,17 +112,22 @@ class Trainer:
     def _keep_records(self, report: Report, stopping: bool) -> None:
         """Write down what this step is due: metrics, samples, a checkpoint."""
         step, last = self.gan.step, self.gan.step == self.config.steps
-        recorded = step % self.config.log_every == 0 or last
+        sampled = step % self.config.sample_every == 0 or last
+        recorded = step % self.config.log_every == 0 or sampled
         saved = step % self.config.checkpoint_every == 0 or last or stopping
-        if recorded or saved:
-            report(step, self._read_metrics(record=recorded))
-        if step % self.config.sample_every == 0 or last:
-            self._save_samples()
+        if not (recorded or saved):
+            return
+        metrics = self._read_metrics()
+        if sampled:
+            metrics |= self._save_samples()
+        if recorded:
+            self.folder.append({"step": step, **metrics})
+        report(step, metrics)
         if saved:
             self._save_checkpoint()
 
-    def _read_metrics(self, *, record: bool) -> dict[str, float]:
-        """Read what the steps left on the device, refuse what is not finite, and record the latest."""
+    def _read_metrics(self) -> dict[str, float]:
+        """Read what the steps left on the device, and refuse what is not finite."""
         self._refuse_bad_gradient()
         step, unread = self._unread[-1]
         metrics = {name: value.item() for name, value in unread.items()}
@@ -140,8 +135,6 @@ class Trainer:
             if not math.isfinite(value):
                 raise NonFiniteError(f"step {step}: the {name.replace('_', ' ')} is {value}; {self._advice()}")
         self._unread.clear()
-        if record:
-            self.folder.append({"step": step, **metrics})
         return metrics
 
     def _refuse_bad_gradient(self) -> None:
@@ -162,21 +155,26 @@ class Trainer:
     def _save_checkpoint(self) -> None:
         checkpoint.save(self.folder.checkpoint, self.gan.state(), self.config.recipe)
 
-    def _save_samples(self) -> None:
-        images = _pictures(self.gan, self.config, self.dataset.image_shape, self.gan.latent(_GRID, "samples"))
-        plots.save_png(self.folder.sample_path(self.gan.step), plots.image_grid(images))
+    def _save_samples(self) -> dict[str, float]:
+        """Save a picture of samples; how good they are, as far as that is cheap to tell."""
+        samples = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+        plots.save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
+        return self.form.measure(samples)
 
     def _draw(self) -> None:
         if rows := self.folder.rows():
             plots.save_curves(self.folder.curves, rows, self.config.settings["loss"])
         if samples := self.folder.sample_paths():
             plots.save_film(self.folder.film, samples)
+        if isinstance(self.form, PointForm):
+            points = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+            maps.save_contours(self.folder.contours, self.form.data.target, points)
 
 
-def build(config: RunConfig, image_shape: ImageShape) -> GAN:
-    """The untrained GAN of `config` for pictures of `image_shape` (H, W, C)."""
+def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
+    """The untrained GAN of `config` for examples of `shape`."""
     recipe = recipes.get(config.recipe)
-    return recipe.build(image_shape=image_shape, seed=config.seed, dtype=config.dtype, **config.settings)
+    return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
 
 
 def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> None:
@@ -192,54 +190,41 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> None:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A GAN as a run's last checkpoint holds it, and the shape (H, W, C) of its pictures."""
+    """A GAN as a run's last checkpoint holds it, and the form of its examples."""
 
     gan: GAN
     config: RunConfig
-    image_shape: ImageShape
+    form: Form
 
 
 def load_run(path: Path) -> TrainedRun:
     """The GAN in the run folder `path`; raises CheckpointError if it is missing or damaged."""
     folder = open_run(path)
     config = load_config(folder.config)
-    height, width, channels = recorded_data(folder.config)["image_shape"]
-    image_shape = height, width, channels
-    gan = build(config, image_shape)
+    recipe = recipes.get(config.recipe)
+    is_pictures = isinstance(recipe, PictureRecipe)
+    shape = recorded_shape(folder.config) if is_pictures else recipe.wanted_shape(config.settings)
+    gan = build(config, shape)
     load_into(gan, config, folder)
-    return TrainedRun(gan, config, image_shape)
+    return TrainedRun(gan, config, form_of(recipe, shape))
 
 
-def sample_images(run: TrainedRun, count: int, seed: int) -> np.ndarray:
-    """`count` pictures (N, H, W, C) uint8, from latent vectors that are a pure function of `seed`."""
-    images = np.empty((count, *run.image_shape), np.uint8)
+def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
+    """`count` examples as people know them, from latent vectors that are a pure function of `seed`.
+
+    Pictures are (N, H, W, C) uint8, points (N, 2) float64.
+    """
+    parts = []
     for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
-        part = images[start : start + _DRAWN_AT_ONCE]
         rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
-        latent = rng.standard_normal((len(part), run.gan.latent_size)).astype(run.config.dtype)
-        part[:] = _pictures(run.gan, run.config, run.image_shape, Tensor(latent))
-    return images
+        parts.append(_made(run.gan, run.form, run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))))
+    return np.concatenate(parts)
 
 
-def _pictures(gan: GAN, config: RunConfig, image_shape: ImageShape, latent: Tensor) -> np.ndarray:
-    """What the generator makes of `latent` (N, latent_size) as pictures (N, H, W, C) uint8 on the host."""
-    images = np.empty((len(latent), *image_shape), np.uint8)
-    at_once = max(1, _MADE_AT_ONCE // math.prod(image_shape))
-    for start in range(0, len(latent), at_once):
-        values = gan.sample(latent[start : start + at_once]).numpy().reshape(-1, *image_shape)
-        images[start : start + at_once] = plots.to_bytes(values, recipes.get(config.recipe).value_range)
-    return images
-
-
-def describe(dataset: Dataset) -> dict[str, Any]:
-    """What a configuration says of the data."""
-    return {
-        "name": dataset.name,
-        "source": dataset.source,
-        "images": len(dataset),
-        "image_shape": list(dataset.image_shape),
-        "sha256": dataset.sha256,
-    }
+def _made(gan: GAN, form: Form, latent: Tensor) -> np.ndarray:
+    """What the generator makes of `latent` (N, latent_size), as people know it."""
+    starts = range(0, len(latent), form.at_once)
+    return np.concatenate([form.present(gan.sample(latent[i : i + form.at_once]).numpy()) for i in starts])
 
 
 def _device() -> dict[str, str]:
@@ -247,10 +232,9 @@ def _device() -> dict[str, str]:
     return {"backend": backend.current().name, "kernels": backend.current().kernels}
 
 
-def _require_same_data(dataset: Dataset, folder: RunFolder) -> None:
-    recorded = recorded_data(folder.config)
-    if recorded["sha256"] != dataset.sha256:
+def _require_same_data(data: Data, folder: RunFolder) -> None:
+    if recorded_data(folder.config)["sha256"] != data.sha256:
         raise CheckpointError(
-            f"the data in {dataset.source} is not what {folder.path} was trained on; "
+            f"the data in {data.source} is not what {folder.path} was trained on; "
             "name the folder that holds it with --data-dir."
         )

@@ -1,0 +1,43 @@
+"""Points of the plane, drawn anew for every batch from a distribution whose density is known."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+from minigan import random
+from minigan.autodiff import Tensor
+from minigan.data.mixtures import Target
+
+_FOR_THE_SCALE = 10_000
+
+
+class Points:
+    """An endless supply of points from `target`.
+
+    `scale` is the root mean square of both coordinates, measured on 10,000 fixed draws: networks get points / scale.
+    `sha256` says which distribution it is.
+    """
+
+    shape = (2,)
+
+    def __init__(self, target: Target) -> None:
+        self.target, self.name, self.source = target, target.name, "minigan.data.mixtures"
+        self.sha256 = hashlib.sha256(repr(target).encode()).hexdigest()
+        drawn = target.sample(_FOR_THE_SCALE, random.generator(0, "scale of points"))
+        self.scale = math.sqrt(float((drawn**2).mean()))
+
+    def __str__(self) -> str:
+        modes = len(self.target.modes)
+        what = f"{modes} Gaussians" if modes else "one curve"
+        return f"points of '{self.name}' ({what}, sigma {self.target.sigma:g})"
+
+    def describe(self) -> dict[str, Any]:
+        """What a configuration says of the data."""
+        return {"name": self.name, "source": self.source, "distribution": repr(self.target), "sha256": self.sha256}
+
+    def batch(self, count: int, seed: int, step: int, dtype: str) -> Tensor:
+        """`count` points / scale, (count, 2): a pure function of the seed and `step`."""
+        drawn = self.target.sample(count, random.generator(seed, "points", step)) / self.scale
+        return Tensor(drawn.astype(dtype))

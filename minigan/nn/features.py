@@ -1,0 +1,58 @@
+"""Layers for networks on few inputs: waves of them, and a way around layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigan import ops
+from minigan.autodiff import Tensor
+from minigan.nn.layers import new_parameter, require_counts
+from minigan.nn.module import Module
+
+
+class FourierFeatures(Module):
+    """[x, w sin(x B), w cos(x B)]: (batch, inputs) to (batch, inputs + 2 * count) (Tancik et al., 2020).
+
+    The columns of B are random directions, their frequencies f in geometric steps from `lowest` to `highest` radians a
+    unit, and w = f^-1/2, so that no octave outweighs the others. What a network of few inputs could learn only slowly,
+    fine detail, lies before it at once. B and w are drawn by `rng` and stay: buffers, not parameters.
+
+    Raises ValueError unless 0 < lowest <= highest.
+    """
+
+    buffer_names = ("directions", "weights")
+
+    def __init__(
+        self, inputs: int, count: int, rng: np.random.Generator, *, lowest: float = 1.0, highest: float = 100.0
+    ) -> None:
+        require_counts("FourierFeatures", inputs=inputs, count=count)
+        if not 0 < lowest <= highest:
+            raise ValueError(f"FourierFeatures takes frequencies 0 < lowest <= highest, got {lowest} and {highest}")
+        self.inputs, self.count = inputs, count
+        frequencies = np.geomspace(lowest, highest, count)
+        directions = rng.standard_normal((inputs, count))
+        directions *= frequencies / np.linalg.norm(directions, axis=0)
+        self.directions = new_parameter(directions).data
+        self.weights = new_parameter(frequencies**-0.5).data
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 2 or x.shape[1] != self.inputs:
+            raise ValueError(f"{self} takes (batch, {self.inputs}), got shape {x.shape}")
+        phases, weights = ops.matmul(x, Tensor(self.directions)), Tensor(self.weights)
+        return ops.concatenate([x, ops.sin(phases) * weights, ops.cos(phases) * weights], axis=1)
+
+    def __repr__(self) -> str:
+        return f"FourierFeatures({self.inputs}, {self.count})"
+
+
+class Residual(Module):
+    """x + network(x) (He et al., 2016): at first nearly the identity, if the network is small then."""
+
+    def __init__(self, network: Module) -> None:
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.network(x)
+
+    def __repr__(self) -> str:
+        return "Residual"

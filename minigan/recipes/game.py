@@ -1,0 +1,128 @@
+"""The settings that all recipes have in common, and the GAN that they make of two networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from minigan import losses, optim, penalties, random, schedules
+from minigan.errors import did_you_mean
+from minigan.gan import GAN
+from minigan.nn import Module, spectral_norm
+from minigan.parameter import Parameter
+from minigan.rules import Rules
+
+Settings = dict[str, Any]
+
+NONE = "none"
+
+COMMON: Settings = {
+    "loss": "non-saturating",  # see minigan.losses
+    "latent": "normal",  # or uniform, of variance 1 as well
+    "average": 0.0,  # decay a step of the moving average of the generator that makes the samples; 0: none
+    "optimizer": "adam",  # sgd (with momentum beta1), rmsprop (with decay beta2)
+    "beta1": 0.5,
+    "beta2": 0.999,
+    "generator_rate": 0.0,  # 0: like rate, which the discriminator has
+    "rate_schedule": "constant",  # linear, cosine, exponential: to rate_end times the rate at the last step
+    "rate_end": 0.01,
+    "gradient_limit": 0.0,  # of the joint norm of a player's gradient; 0: none
+    "weight_limit": 0.0,  # the discriminator's weights are clipped to +-this after each update; 0: not
+    "spectral_norm": 0,  # 1: in the discriminator
+    "penalty": NONE,  # see minigan.penalties; r1+r2 is the sum of both
+    "penalty_weight": 10.0,
+    "penalty_end": 0.0,  # the weight falls to this, exponentially, over the share penalty_anneal of the run
+    "penalty_anneal": 0.0,
+    "penalty_every": 1,
+    "n_critic": 1,  # this and what follows: see minigan.rules
+    "simultaneous": 0,
+    "packing": 1,
+    "unroll_steps": 0,
+    "unroll_rate": 0.1,
+    "label_smoothing": 0.0,
+    "instance_noise": 0.0,  # at the first step; it falls to 0, linearly, over the run
+}
+
+
+def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:
+    """The GAN of the two networks by all of `s`, with schedules over `steps`; raises ValueError for what cannot be."""
+    generator, discriminator = networks
+    rules = Rules(
+        n_critic=s["n_critic"],
+        simultaneous=bool(_switch("simultaneous", s)),
+        packing=s["packing"],
+        unroll_steps=s["unroll_steps"],
+        unroll_rate=s["unroll_rate"],
+        label_smoothing=s["label_smoothing"],
+        instance_noise=schedules.Linear(s["instance_noise"], 0.0, steps) if s["instance_noise"] else 0.0,
+    )
+    if s["batch_size"] % s["packing"]:
+        raise ValueError(f"the batch size {s['batch_size']} is no multiple of packing {s['packing']}; change either")
+    if _switch("spectral_norm", s):
+        discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
+    generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
+    weight_limit = s["weight_limit"] or None
+    rate = s["rate"]
+    return GAN(
+        generator,
+        discriminator,
+        losses.get(s["loss"]),
+        _optimizer(generator.parameters(), s, s["generator_rate"] or rate, steps),
+        _optimizer(discriminator.parameters(), s, rate, steps * rules.n_critic, weight_limit=weight_limit),
+        latent_size=s["latent_size"],
+        latent_law=s["latent"],
+        seed=seed,
+        average=s["average"],
+        penalty=None if s["penalty"] == NONE else penalties.get(s["penalty"]),
+        penalty_weight=_penalty_weight(s, steps),
+        penalty_every=s["penalty_every"],
+        rules=rules,
+    )
+
+
+def _optimizer(
+    parameters: Mapping[str, Parameter], s: Settings, rate: float, steps: int, weight_limit: float | None = None
+) -> optim.Optimizer:
+    rated, limit = _rate(s, rate, steps), s["gradient_limit"] or None
+    make: Any
+    match s["optimizer"]:
+        case "adam":
+            make, own = optim.Adam, {"beta1": s["beta1"], "beta2": s["beta2"]}
+        case "sgd":
+            make, own = optim.SGD, {"momentum": s["beta1"]}
+        case "rmsprop":
+            make, own = optim.RMSprop, {"decay": s["beta2"]}
+        case unknown:
+            raise ValueError(f"there is no optimizer '{unknown}'; {did_you_mean(unknown, _OPTIMIZERS)}")
+    optimizer: optim.Optimizer = make(parameters, rated, gradient_limit=limit, weight_limit=weight_limit, **own)
+    return optimizer
+
+
+_OPTIMIZERS = ("adam", "sgd", "rmsprop")
+
+
+def _rate(s: Settings, rate: float, steps: int) -> float | schedules.Schedule:
+    if s["rate_schedule"] == "constant":
+        return rate
+    if s["rate_schedule"] not in schedules.SCHEDULES:
+        names = ["constant", *schedules.SCHEDULES]
+        raise ValueError(f"there is no rate_schedule '{s['rate_schedule']}'; {did_you_mean(s['rate_schedule'], names)}")
+    return schedules.get(s["rate_schedule"])(rate, rate * s["rate_end"], steps)
+
+
+def _penalty_weight(s: Settings, steps: int) -> float | schedules.Schedule:
+    share, weight = s["penalty_anneal"], s["penalty_weight"]
+    if not 0 <= share <= 1:
+        raise ValueError(f"penalty_anneal is {share}, expected a share of the run from 0 (a constant weight) to 1")
+    return schedules.Exponential(weight, s["penalty_end"], max(1, round(share * steps))) if share else weight
+
+
+def _switch(name: str, s: Settings) -> int:
+    if s[name] not in (0, 1):
+        raise ValueError(f"{name} is {s[name]}, expected 0 (off) or 1 (on)")
+    return int(s[name])
+
+
+def is_scheduled(s: Settings) -> bool:
+    """Whether the settings lay something out over the whole run, so that its length must be known from the start."""
+    return s["rate_schedule"] != "constant" or s["penalty_anneal"] > 0 or s["instance_noise"] > 0

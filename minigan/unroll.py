@@ -1,0 +1,68 @@
+"""A discriminator as it would be some gradient steps later, for a generator that looks ahead (Metz et al., 2017)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from minigan.autodiff import Tensor, grad
+from minigan.losses import Loss
+from minigan.nn import Module
+from minigan.parameter import Parameter
+
+
+def unrolled_logits(
+    discriminator: Module, loss: Loss, real: Tensor, fake: Tensor, steps: int, rate: float
+) -> tuple[Tensor, Tensor]:
+    """The logits of `real` and of `fake` under the discriminator after `steps` plain gradient steps on its loss.
+
+    theta_0 are its parameters, theta_{k+1} = theta_k - rate d loss(theta_k) / d theta_k on these very batches, all of
+    it differentiable in whatever the fakes were made from: a generator that minimises its loss at these logits sees
+    how the discriminator would answer (Metz et al., 2017, section 2). The discriminator itself stays as it is: its
+    parameters, running statistics, and the draws of dropout, of which each step uses the next.
+
+    Raises ValueError unless `steps` is a whole number from 0 up and `rate` is above 0.
+    """
+    if not isinstance(steps, int) or steps < 0:
+        raise ValueError(f"the steps to unroll must be a whole number from 0 up, got {steps!r}")
+    if not rate > 0:
+        raise ValueError(f"the rate of unrolled steps must be above 0, got {rate}")
+    parameters = list(dict.fromkeys(discriminator.parameters().values()))
+    theta: list[Tensor] = [*parameters]
+    with _buffers_kept(discriminator):
+        for _ in range(steps):
+            with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
+                descended = loss.discriminator(discriminator(real), discriminator(fake))
+            gradients = grad(descended, theta, create_graph=True)
+            theta = [t - g * rate for t, g in zip(theta, gradients, strict=True)]
+        with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
+            return discriminator(real), discriminator(fake)
+
+
+@contextlib.contextmanager
+def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator[None]:
+    """A context in which `module`, and every one inside it, computes with `tensors` in place of its Parameters."""
+    places = [
+        (part, name, value)
+        for part in module.modules()
+        for name, value in vars(part).items()
+        if isinstance(value, Parameter) and value in tensors
+    ]
+    try:
+        for part, name, value in places:
+            setattr(part, name, tensors[value])
+        yield
+    finally:
+        for part, name, value in places:
+            setattr(part, name, value)
+
+
+@contextlib.contextmanager
+def _buffers_kept(module: Module) -> Iterator[None]:
+    """A context after which the buffers of `module` are what they were before."""
+    before = [(part, name, getattr(part, name).copy()) for part in module.modules() for name in part.buffer_names]
+    try:
+        yield
+    finally:
+        for part, name, value in before:
+            setattr(part, name, value)
