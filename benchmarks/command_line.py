@@ -24,9 +24,10 @@ def words(text: str) -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser, peers: tuple[str, ...], default: tuple[str, ...]) -> None:
-    """--peers, --threads and --json."""
-    which = f"of {','.join(peers)} ({','.join(default)})"
-    parser.add_argument("--peers", type=words, default=list(default), metavar="NAMES", help=which)
+    """--threads and --json, and --peers if there are any."""
+    if peers:
+        which = f"of {','.join(peers)} ({','.join(default)})"
+        parser.add_argument("--peers", type=words, default=list(default), metavar="NAMES", help=which)
     parser.add_argument("--threads", type=int, metavar="N", help="threads for everybody (all cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
 

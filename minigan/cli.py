@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from minigan import __version__
-from minigan.commands import bench, evaluate, gradcheck, info, list_recipes, sample, train
+from minigan.commands import bench, evaluate, explain, gradcheck, info, list_recipes, sample, study, train
 from minigan.commands.options import FAILED, INTERRUPTED, WRONG_USE
 from minigan.errors import MiniganError, UsageError, did_you_mean
 
@@ -22,7 +22,9 @@ COMMANDS = {
     "sample": sample,
     "evaluate": evaluate,
     "recipes": list_recipes,
+    "explain": explain,
     "gradcheck": gradcheck,
+    "study": study,
     "bench": bench,
     "info": info,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, latent, random
+from minigan import backend, latents, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.average import Average
 from minigan.losses import Loss, Smoothed
@@ -25,7 +25,7 @@ class GAN:
     """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
 
     generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
-    draws of the law `latent_law` (see minigan.latent), a pure function of (seed, purpose, step). With `average` above
+    draws of the law `latent_law` (see minigan.latents), a pure function of (seed, purpose, step). With `average` above
     0 the samples come from the moving average of the generator with that decay a step.
 
     With a `penalty` (see minigan.penalties) the discriminator minimises its loss + penalty_weight * penalty; the
@@ -53,12 +53,11 @@ class GAN:
     ) -> None:
         if not isinstance(penalty_every, int) or penalty_every < 1:
             raise ValueError(f"penalty_every is {penalty_every!r}, expected 1 for every step, 2 for every second, ...")
-        latent.require_law(latent_law)
+        latents.require_law(latent_law)
         self.generator, self.discriminator, self.rules = generator, discriminator, rules
         self.loss = Smoothed(loss, rules.label_smoothing) if rules.label_smoothing else loss
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
-        self.latent_size, self.latent_law, self.seed = latent_size, latent_law, seed
-        self.step = 0
+        self.latent_size, self.latent_law, self.seed, self.step = latent_size, latent_law, seed, 0
         self.average = Average(generator, average) if average else None
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
@@ -106,7 +105,7 @@ class GAN:
 
     def _discriminator_turn(self, real: Tensor, fake: Tensor, update: int) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The discriminator's report and gradients. None goes through G: it is not asked for."""
-        logits = self._judge(real, fake)
+        logits = self.judge(real, fake)
         loss = self.loss.discriminator(*logits)
         report = {"discriminator_loss": Tensor(loss), "real_score": _score(logits[0]), "fake_score": _score(logits[1])}
         if self.penalty is not None and update % self.penalty_every == 0:
@@ -117,19 +116,21 @@ class GAN:
 
     def _generator_turn(self, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The generator's report and gradients. D's weights get none: they are not asked for."""
+        real_logits: Tensor | None
         if self.rules.unroll_steps:
             real_logits, fake_logits = unrolled_logits(
                 self.discriminator, self.loss, real, fake, self.rules.unroll_steps, self.rules.unroll_rate
             )
-        elif self.loss.relative:
-            real_logits, fake_logits = self._judge(real, fake)
         else:
-            real_logits, fake_logits = None, self.discriminator(fake)
+            with no_grad():  # the reals do not depend on the generator
+                real_logits = self.discriminator(real) if self.loss.relative else None
+            fake_logits = self.discriminator(fake)
         loss = self.loss.generator(fake_logits, real_logits)
         report = {"generator_loss": Tensor(loss)}  # a new Tensor: the loss itself would keep the graph in memory
         return report, grad(loss, self.generator_optimizer.parameters, keep_graph=False)
 
-    def _judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of both, in one pass of the discriminator where that makes no difference."""
         if not self._judge_together:
             return self.discriminator(real), self.discriminator(fake)
         logits = self.discriminator(concatenate([real, fake]))
@@ -146,12 +147,13 @@ class GAN:
 
     def latent(self, count: int, purpose: str, step: int = 0) -> Tensor:
         """`count` latent vectors (count, latent_size): a pure function of (seed, purpose, step)."""
-        return self.latent_from(random.generator(self.seed, f"latent/{purpose}", step), count)
+        rng = random.generator(self.seed, f"latent/{purpose}", step)
+        return self.latent_from(rng, count, latents.draw_batch if purpose == "train" else latents.draw)
 
-    def latent_from(self, rng: np.random.Generator, count: int) -> Tensor:
+    def latent_from(self, rng: np.random.Generator, count: int, draw: latents.Draw = latents.draw) -> Tensor:
         """`count` latent vectors (count, latent_size) drawn from `rng`."""
         dtype = self.generator_optimizer.parameters[0].dtype
-        return Tensor(latent.draw(self.latent_law, rng, (count, self.latent_size), dtype.type))
+        return Tensor(draw(self.latent_law, rng, (count, self.latent_size), dtype.type))
 
     def sample(self, latent: Any) -> Tensor:
         """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""
@@ -191,9 +193,6 @@ class GAN:
 
 
 def _score(logits: Tensor) -> Tensor:
-    """mean D = mean sigmoid(logits), for people to watch: outside any graph, so by the shortest formula.
-
-    It is exact where it matters to them: tanh saturates where sigmoid is within a rounding of 0 or 1.
-    """
+    """mean D = mean sigmoid(logits), for people to watch: outside any graph, and tanh is exact enough for them."""
     tanh = backend.of(logits.data).xp.tanh
     return Tensor(tanh(logits.data * 0.5).sum() * (0.5 / logits.size) + 0.5)

@@ -238,10 +238,11 @@ def test_a_relativistic_generator_sees_the_reals_as_d_is_after_its_update(loss: 
 
 def test_a_relativistic_step_gives_d_no_gradient_from_g(monkeypatch: pytest.MonkeyPatch) -> None:
     d_phase, g_phase, _ = _kernel_calls(_gan("relativistic-pairing"), _real(0), monkeypatch)
-    n, m = BATCH, 2 * BATCH
+    n, m = BATCH, 2 * BATCH  # D judges both kinds at once, and for G the reals without a graph, then the fakes
     of_weights = [("matmul", (m, JUDGE), (m, 1), True, False), ("matmul", (m, DATA), (m, JUDGE), True, False)]
     assert all(call in d_phase and call not in g_phase for call in of_weights)
-    assert g_phase[:2] == [("dense", (m, DATA), (DATA, JUDGE), (JUDGE,)), ("dense", (m, JUDGE), (JUDGE, 1), (1,))]
+    judged = [("dense", (n, DATA), (DATA, JUDGE), (JUDGE,)), ("dense", (n, JUDGE), (JUDGE, 1), (1,))]
+    assert g_phase[:4] == [*judged, *judged]
     assert ("matmul", (n, HIDDEN), (n, DATA), True, False) in g_phase  # G's own
 
 

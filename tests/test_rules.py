@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigan import GAN, Parameter, Rules, Tensor, grad, losses, nn, optim, penalties, random, schedules
+from minigan import GAN, Parameter, Rules, Tensor, grad, latents, losses, nn, optim, penalties, random, schedules
 from minigan.ops import reshape
 from minigan.rules import packed
 
@@ -261,6 +261,35 @@ def test_uniform_latents_have_mean_0_and_variance_1() -> None:
     assert np.abs(z).max() <= np.sqrt(3) and np.abs(z).max() > 1.73
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(z.var(axis=0), 1, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_stratified_latents_lie_one_in_each_cell_and_are_uniform_each(size: int) -> None:
+    count, side = 4**size, 4
+    batches = [
+        latents.draw_batch("stratified", random.generator(0, "test", step), (count, size), np.float64)
+        for step in range(2000)
+    ]
+    for z in batches[:50]:
+        cells = np.floor((z / np.sqrt(3) + 1) / 2 * side).astype(int)
+        assert len({tuple(cell) for cell in cells}) == count and cells.min() >= 0 and cells.max() < side
+    first = np.stack([z[0] for z in batches])  # in random order, so that every one may lie anywhere
+    np.testing.assert_allclose([first.mean(), first.var()], [0, 1], atol=0.06)
+    means = np.stack([z.mean(axis=0) for z in batches])
+    assert means.var() == pytest.approx(1 / side**2 / count, rel=0.1)  # of independent ones: 1 / count
+
+
+def test_samples_are_independent_even_if_batches_are_stratified() -> None:
+    gan = dense_gan(latent_law="stratified")
+    counts = np.histogramdd(gan.latent(27, "samples").numpy(), bins=3, range=[(-(3**0.5), 3**0.5)] * 3)[0]
+    assert counts.max() > 1
+    counts = np.histogramdd(gan.latent(27, "train").numpy(), bins=3, range=[(-(3**0.5), 3**0.5)] * 3)[0]
+    assert counts.max() == 1
+
+
+def test_batches_that_fill_no_grid_name_the_next_that_do() -> None:
+    with pytest.raises(ValueError, match=r"20 stratified latent vectors of 3 numbers .* a batch of 27 or 64"):
+        dense_gan(latent_law="stratified").latent(20, "train")
 
 
 @pytest.mark.parametrize(

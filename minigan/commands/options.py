@@ -6,7 +6,9 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,15 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", type=Path, help="the folder of a run, as 'minigan train' made it")
 
 
+def settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the options --set name; raises UsageError unless each is key=value."""
+    pairs = [text.partition("=") for text in arguments.set]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise UsageError(f"--set takes key=value, such as --set rate=1e-4, not '{key}'.")
+    return {key: value for key, _, value in pairs}
+
+
 def choose_device(backend_name: str | None, kernels: str | None, threads: int | None, quiet: bool = False) -> None:
     """Use what the options name; raises UsageError if it cannot be had."""
     backend.use(backend_name or "auto", kernels or "auto")
@@ -79,6 +90,15 @@ def notice(quiet: bool) -> Callable[[str], None]:
     """Says a sentence on standard error, unless `quiet`."""
     # Through tqdm, so that it does not land in the middle of a progress bar.
     return lambda sentence: None if quiet else tqdm.write(f"minigan: {sentence}.", file=sys.stderr)
+
+
+@contextmanager
+def warnings_told(quiet: bool) -> Iterator[None]:
+    """A context in which the library's warnings are sentences like any other notice."""
+    tell = notice(quiet)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: tell(str(message))
+        yield
 
 
 def print_json(content: Any) -> None:

@@ -64,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _describe(config, folder, data, arguments.json)
     with stop_on_signal() as request:
-        trainer = (Trainer.resume if arguments.resume else Trainer.begin)(config, data, folder)
+        with options.warnings_told(arguments.quiet):
+            trainer = (Trainer.resume if arguments.resume else Trainer.begin)(config, data, folder)
         if not arguments.quiet:
             _announce(trainer)
         compiling = minigan_kernels.compile_seconds()
@@ -107,7 +108,7 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
         values["download"] = False  # one source of data named here replaces the configuration's
     if "download" in given and "data_dir" not in given:
         values["data_dir"] = None
-    settings = {**values.get("settings", {}), **_settings(arguments)}
+    settings = {**values.get("settings", {}), **options.settings(arguments)}
     return RunConfig(**values | given | {"settings": settings})
 
 
@@ -120,7 +121,7 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
             f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
         )
     fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
-    fixed += ["set"] if _settings(arguments) else []
+    fixed += ["set"] if options.settings(arguments) else []
     if is_scheduled(config.settings) and given.get("steps", config.steps) != config.steps:
         raise UsageError(
             f"--steps cannot change in this run, for its settings are laid out over {config.steps:,} steps; start a "
@@ -144,14 +145,6 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, str]:
-    pairs = [text.partition("=") for text in arguments.set]
-    for key, equals, _ in pairs:
-        if not key or not equals:
-            raise UsageError(f"--set takes key=value, such as --set rate=1e-4, not '{key}'.")
-    return {key: value for key, _, value in pairs}
-
-
 def _announce(trainer: Trainer) -> None:
     begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
     print(f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}", file=sys.stderr)
@@ -173,7 +166,7 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
             if not quiet and (scores := _scores_in_words(metrics)):
                 tqdm.write(f"step {step:,}: {scores}", file=sys.stderr)
 
-        return trainer.run(report, should_stop)
+        return trainer.run(report, should_stop, options.notice(quiet))
 
 
 def _scores_in_words(metrics: Mapping[str, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minigan import losses, optim, penalties, random, schedules
+from minigan import latents, losses, optim, penalties, random, schedules
 from minigan.errors import did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module, spectral_norm
@@ -18,7 +18,7 @@ NONE = "none"
 
 COMMON: Settings = {
     "loss": "non-saturating",  # see minigan.losses
-    "latent": "normal",  # or uniform, of variance 1 as well
+    "latent": "normal",  # or uniform or stratified, of variance 1 as well: see minigan.latents
     "average": 0.0,  # decay a step of the moving average of the generator that makes the samples; 0: none
     "optimizer": "adam",  # sgd (with momentum beta1), rmsprop (with decay beta2)
     "beta1": 0.5,
@@ -58,6 +58,8 @@ def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, 
     )
     if s["batch_size"] % s["packing"]:
         raise ValueError(f"the batch size {s['batch_size']} is no multiple of packing {s['packing']}; change either")
+    if s["latent"] == "stratified":
+        latents.require_cells(s["batch_size"], s["latent_size"])
     if _switch("spectral_norm", s):
         discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
     generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)

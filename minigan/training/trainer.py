@@ -17,12 +17,16 @@ from minigan.gan import GAN
 from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint
 from minigan.training.config import RunConfig, load_config, recorded_data, recorded_shape
+from minigan.training.diagnosis import Diagnosis
 from minigan.training.form import Data, Form, PointForm, form_of
 from minigan.training.run_folder import RunFolder, open_run
 
+_NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
+_LOOK_EVERY = 100  # steps between looks at what may go wrong
 _DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
 
 Report = Callable[[int, dict[str, float]], None]
+Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Trainer:
         self.config, self.gan, self.data, self.folder = config, gan, data, folder
         self.form = form_of(recipes.get(config.recipe), data.shape)
         self._real = self.form.feed(data, config)
+        self._diagnosis = Diagnosis(gan)
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
 
     @classmethod
@@ -77,8 +82,10 @@ class Trainer:
             raise UsageError(f"{folder.path} is at step {gan.step} already; ask for at least as many --steps.")
         return cls(config, gan, data, folder)
 
-    def run(self, report: Report, should_stop: Callable[[], bool]) -> Outcome:
+    def run(self, report: Report, should_stop: Callable[[], bool], notice: Notice = lambda sentence: None) -> Outcome:
         """Train to `config.steps`, or until `should_stop()`; `report(step, metrics)` at every recorded step.
+
+        `notice(sentence)` is told what seems to go wrong, and what may help; so is the file of the metrics.
 
         Raises NonFiniteError, leaving the last checkpoint as it is, when a loss or a gradient is not finite;
         UsageError if another process trains into the folder.
@@ -87,16 +94,16 @@ class Trainer:
         with self.folder.locked(), np.errstate(all="ignore"):
             self.folder.rewind(self.gan.step)
             self.config.save(self.folder.config, data=self.data.describe(), computed_on=_device())
-            return self._run(report, should_stop)
+            return self._run(report, should_stop, notice)
 
-    def _run(self, report: Report, should_stop: Callable[[], bool]) -> Outcome:
+    def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
         started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
         if first == 0:
             self._save_samples()
         while self.gan.step < steps:
             self._unread.append((self.gan.step + 1, self.gan.train_step(self._real(self.gan.step))))
             stopping = should_stop()
-            self._keep_records(report, stopping)
+            self._keep_records(report, notice, stopping)
             if stopping:
                 break
         self._draw()
@@ -105,24 +112,29 @@ class Trainer:
             first_step=first,
             step=self.gan.step,
             steps=steps,
-            metrics={name: value for name, value in rows[-1].items() if name != "step"} if rows else {},
+            metrics={name: value for name, value in rows[-1].items() if name not in _NO_METRICS} if rows else {},
             seconds=time.perf_counter() - started,
         )
 
-    def _keep_records(self, report: Report, stopping: bool) -> None:
+    def _keep_records(self, report: Report, notice: Notice, stopping: bool) -> None:
         """Write down what this step is due: metrics, samples, a checkpoint."""
         step, last = self.gan.step, self.gan.step == self.config.steps
         sampled = step % self.config.sample_every == 0 or last
-        recorded = step % self.config.log_every == 0 or sampled
+        looked = step % _LOOK_EVERY == 0
+        recorded = step % self.config.log_every == 0 or sampled or looked
         saved = step % self.config.checkpoint_every == 0 or last or stopping
         if not (recorded or saved):
             return
         metrics = self._read_metrics()
         if sampled:
             metrics |= self._save_samples()
+        findings = self._diagnosis.look(self._real(step)) if looked else []
+        told = {"diagnosis": [f"{finding.name}: {finding.sentence}" for finding in findings]} if findings else {}
         if recorded:
-            self.folder.append({"step": step, **metrics})
+            self.folder.append({"step": step, **metrics, **told})
         report(step, metrics)
+        for finding in findings:
+            notice(f"step {step:,}: {finding.name}: {finding.sentence}")
         if saved:
             self._save_checkpoint()
 

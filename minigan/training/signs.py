@@ -1,0 +1,300 @@
+"""What can be measured of a GAN between two steps without disturbing it: signs of how the training fares.
+
+Each is a ratio, so that it means the same for points and for pictures, and for losses whose scores have different
+units; what number is a bad sign is said in minigan.training.diagnosis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigan import random
+from minigan.autodiff import Tensor, grad
+from minigan.gan import GAN
+from minigan.losses import Loss
+from minigan.nn import Module
+from minigan.ops import reshape
+from minigan.ops import sum as sum_
+from minigan.optim import Optimizer
+from minigan.penalties import Critic, Penalty
+from minigan.schedules import at
+
+_EXAMPLES = 256  # looked at, at most: distances between all pairs of more would take longer than they tell
+_SCORES = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)  # the undecided one is 0 or 1/2 in every known loss
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """What a loss says of a discriminator that gives every example the same score, the best of a few.
+
+    loss: of that discriminator. slopes: d loss / d logit of the reals and of the fakes, and that of the generator's
+    loss for the fakes; each the sum over the examples of a kind.
+    """
+
+    loss: float
+    of_real: float
+    of_fake: float
+    of_generator: float
+
+    @classmethod
+    def by(cls, loss: Loss) -> Undecided:
+        """Ask the loss."""
+        return min((cls._at(loss, score) for score in _SCORES), key=lambda found: found.loss)
+
+    @classmethod
+    def _at(cls, loss: Loss, score: float) -> Undecided:
+        real, fake = (Tensor(np.full((2, 1), score)) for _ in range(2))
+        value = loss.discriminator(real, fake)
+        slopes = [*grad(value, [real, fake]), *grad(loss.generator(fake, real), [fake])]
+        return cls(value.item(), *(float(slope.numpy().sum()) for slope in slopes))
+
+
+@dataclass(frozen=True)
+class Given:
+    """The gradient that an optimiser was given, held against the ones expected at the same weights.
+
+    agreement: its cosine with that of the player's objective: 1 if the player descends that, -1 if it climbs, but for
+    the noise of a batch. reversed_penalty: its cosine with that of the loss less the penalty. NaN where not known.
+    zero: whether it was zero to the last bit where the one expected was not.
+    """
+
+    agreement: float = math.nan
+    reversed_penalty: float = math.nan
+    zero: bool = False
+
+
+class Listener:
+    """Hears the next gradient that an optimiser is given, and holds it against those expected: see Given.
+
+    It stands in for the optimiser's `step` once, and hands the gradient on as it is. Nothing is read from the device
+    before `heard` is asked for.
+    """
+
+    def __init__(self, optimizer: Optimizer, *expected: list[Any]) -> None:
+        self._optimizer, self._step, self._expected = optimizer, optimizer.step, list(expected)
+        self._products: list[list[Any]] = []
+        vars(optimizer)["step"] = self._hear
+
+    def _hear(self, gradients: Sequence[Tensor]) -> None:
+        self.leave()
+        given = [g.data for g in gradients]
+        if [g.shape for g in given] == [g.shape for g in self._expected[0]]:  # if not, the optimiser refuses them
+            self._products = [[_product(a, b) for a, b in ((given, x), (given, given), (x, x))] for x in self._expected]
+        self._expected.clear()
+        self._step(gradients)
+
+    def leave(self) -> None:
+        """Hear nothing more."""
+        vars(self._optimizer).pop("step", None)
+
+    def heard(self) -> Given:
+        """What it was, of NaN if nothing was given."""
+        found = [tuple(map(float, products)) for products in self._products]
+        if not found:
+            return Given()
+        cosines = [across / math.sqrt(a * b) if a * b > 0 else math.nan for across, a, b in found]
+        return Given(cosines[0], cosines[1] if len(cosines) > 1 else math.nan, found[0][1] == 0 < found[0][2])
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What `measure` saw at `step`; d is the mean distance between a real example and a fake one.
+
+    spread: mean distance between fakes, over that between reals: 1 for a generator that varies as the data do.
+    reach: d over the mean distance between reals: 1 if the fakes lie among the reals.
+    missed, strayed: mean distance from a real to the nearest fake, and from a fake to the nearest real, each less that
+        from a real to the nearest other real, over the mean distance between reals: both near 0 of perfect samples.
+    gap: by how much reals score higher on average. steepness: gap / d, the least Lipschitz constant that needs.
+    doubt: mean |d loss / d logit| of the discriminator's loss, over that of an undecided one.
+    advantage: by how much the generator's loss would fall if fakes were scored as reals are.
+    pull: d * mean |d generator loss / d fake| * examples, over the advantage; by the mean value theorem the slope at
+        the samples over the average slope on the way to the data. Infinite if there is no advantage to be had.
+    objective: what the discriminator minimises, its loss + the weighted penalty; idle: the same of one that gives
+        every example the same score; unit: what to measure their difference by, d if the loss knows none.
+    penalty: with its weight, None without one.
+    generator, discriminator: what their optimisers were given in the step after the look before.
+    """
+
+    step: int
+    spread: float
+    reach: float
+    missed: float
+    strayed: float
+    gap: float
+    steepness: float
+    doubt: float
+    advantage: float
+    pull: float
+    objective: float
+    idle: float
+    unit: float
+    penalty: float | None
+    generator: Given
+    discriminator: Given
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the discriminator's objective can only fall so far; that of Wasserstein can fall for ever."""
+        return self.unit == self.idle
+
+    @property
+    def finite(self) -> bool:
+        """Whether those numbers are finite that are so unless a network's are not."""
+        return all(map(math.isfinite, (self.spread, self.reach, self.gap, self.doubt, self.objective)))
+
+
+class Observer:
+    """Looks at a GAN; between its looks, it listens to what the optimisers are given first."""
+
+    def __init__(self, gan: GAN) -> None:
+        self._gan, self.undecided = gan, Undecided.by(gan.loss)
+        self._listeners: list[Listener] = []
+
+    def measure(self, real: Tensor) -> Signs:
+        """The signs at this step, with real data (n, ...).
+
+        Changes no parameter, draws nothing that training draws, and puts back what the networks' passes leave behind.
+        """
+        packing = self._gan.rules.packing
+        count = max(packing, min(len(real), _EXAMPLES) // packing * packing)
+        with np.errstate(all="ignore"), _undisturbed(self._gan.generator, self._gan.discriminator):
+            return self._measure(real if len(real) == count else real[:count])
+
+    def _measure(self, real: Tensor) -> Signs:
+        gan = self._gan
+        for listener in self._listeners:
+            listener.leave()
+        given = [listener.heard() for listener in self._listeners] or [Given(), Given()]
+        fake = gan.generator(gan.latent(len(real), "diagnosis", gan.step))
+        exhibits = _exhibits(gan, real, fake)
+        logits = gan.judge(*exhibits)
+        generator_loss = gan.loss.generator(logits[1], logits[0])
+        at_samples, *gradients = grad(generator_loss, [fake, *gan.generator_optimizer.parameters])
+        critic, expected = _of_the_discriminator(gan, exhibits, logits, self.undecided)
+        self._listeners = [
+            Listener(gan.generator_optimizer, [g.data for g in gradients]),
+            Listener(gan.discriminator_optimizer, *expected),
+        ]
+        apart = _Distances(real, fake)
+        gap = float(logits[0].numpy().mean() - logits[1].numpy().mean())
+        advantage = _advantage(gan.loss, *logits)
+        pulled = apart.between * float(np.linalg.norm(_rows(at_samples), axis=1).sum())
+        return Signs(
+            step=gan.step,
+            spread=_ratio(apart.fakes, apart.reals),
+            reach=_ratio(apart.between, apart.reals),
+            missed=_ratio(apart.missed, apart.reals),
+            strayed=_ratio(apart.strayed, apart.reals),
+            gap=gap,
+            steepness=_ratio(gap, apart.between),
+            advantage=advantage,
+            pull=math.inf if pulled and advantage <= 0 else _ratio(pulled, advantage),
+            unit=critic["idle"] if critic["idle"] > 0 else apart.between,
+            generator=given[0],
+            discriminator=given[1],
+            **critic,
+        )
+
+
+def _of_the_discriminator(
+    gan: GAN, exhibits: list[Tensor], logits: tuple[Tensor, Tensor], undecided: Undecided
+) -> tuple[dict[str, Any], list[list[Any]]]:
+    """The signs that its loss and its penalty give, and the gradients to expect: with the penalty, and against it."""
+    loss, penalty, idle_penalty = gan.loss.discriminator(*logits), None, 0.0
+    slopes = grad(loss, logits)
+    parameters = gan.discriminator_optimizer.parameters
+    expected = [[g.data for g in grad(loss, parameters)]]
+    if gan.penalty is not None:
+        found, idle = (_penalty(gan, gan.penalty, critic, exhibits) for critic in (gan.discriminator, _indifferent))
+        penalty, idle_penalty = found.item(), idle.item()
+        if gan.step * gan.rules.n_critic % gan.penalty_every == 0:  # the next update computes it
+            of_penalty = [g.data * gan.penalty_every for g in grad(found, parameters, keep_graph=False)]
+            expected = [[x + sign * y for x, y in zip(expected[0], of_penalty, strict=True)] for sign in (1, -1)]
+    signs = {
+        "doubt": _ratio(
+            sum(float(abs(slope.numpy()).sum()) for slope in slopes), abs(undecided.of_real) + abs(undecided.of_fake)
+        ),
+        "objective": loss.item() + (penalty or 0.0),
+        "idle": undecided.loss + idle_penalty,
+        "penalty": penalty,
+    }
+    return signs, expected
+
+
+def _penalty(gan: GAN, penalty: Penalty, critic: Critic, exhibits: list[Tensor]) -> Tensor:
+    """With its weight."""
+    draws = random.generator(gan.seed, "diagnosis/penalty", gan.step)
+    real, fake = map(Tensor, exhibits)
+    return penalty(critic, real, fake, draws) * at(gan.penalty_weight, gan.step)
+
+
+def _indifferent(x: Tensor) -> Tensor:
+    """A critic that gives every example the same score: (n, ...) to (n, 1)."""
+    return sum_(reshape(x * 0.0, (len(x), -1)), axis=1, keepdims=True)
+
+
+def _exhibits(gan: GAN, real: Tensor, fake: Tensor) -> list[Tensor]:
+    update = gan.step * gan.rules.n_critic
+    return [gan.rules.shown(x, gan.seed, kind, update) for x, kind in ((real, "real"), (fake, "fake"))]
+
+
+def _advantage(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> float:
+    return (loss.generator(fake_logits, real_logits) - loss.generator(real_logits, fake_logits)).item()
+
+
+def _product(some: list[Any], others: list[Any]) -> Any:
+    """Of the vectors that two lists of arrays are together; a scalar on the device."""
+    return sum((x * y).sum() for x, y in zip(some, others, strict=True))
+
+
+class _Distances:
+    """Mean distances: between two reals, two fakes, a real and a fake; and those behind Signs.missed and strayed."""
+
+    def __init__(self, real: Tensor, fake: Tensor) -> None:
+        reals, fakes = _rows(real), _rows(fake)
+        among, between = _distances(reals, reals), _distances(reals, fakes)
+        self.reals, self.fakes = _mean_of_pairs(among), _mean_of_pairs(_distances(fakes, fakes))
+        self.between = float(between.mean())
+        np.fill_diagonal(among, np.inf)
+        nearest = float(among.min(axis=1).mean()) if len(reals) > 1 else 0.0
+        self.missed = float(between.min(axis=1).mean()) - nearest
+        self.strayed = float(between.min(axis=0).mean()) - nearest
+
+
+def _rows(examples: Tensor) -> np.ndarray:
+    return examples.numpy().reshape(len(examples), -1)
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a_i - b_j|, (n, m), of points (n, d) and (m, d). About the mean of b, so that little cancels."""
+    centre = b.mean(axis=0)
+    a, b = (a - centre).astype(np.float64), (b - centre).astype(np.float64)
+    squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * a @ b.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _mean_of_pairs(among: np.ndarray) -> float:
+    """Of the distances (n, n) between points, those of different ones."""
+    return float(among.sum() / max(1, len(among) * (len(among) - 1)))
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else math.inf if above else 0.0
+
+
+@contextmanager
+def _undisturbed(*networks: Module) -> Iterator[None]:
+    """Puts back the buffers (running statistics, counts of draws) as they were before."""
+    modules = [module for network in networks for module in network.modules()]
+    before = [(module, name, getattr(module, name).copy()) for module in modules for name in module.buffer_names]
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
