@@ -24,32 +24,23 @@ def draw(law: str, rng: np.random.Generator, shape: tuple[int, int], dtype: Any)
 def draw_batch(law: str, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> np.ndarray:
     """The latent vectors of a batch in training: as `draw` makes them, unless the law is "stratified".
 
-    Then one lies in each cell of a grid over the cube, uniform within, in random order: each is uniform by itself, and
-    a mean over the batch, such as the share of the samples in a mode, has less noise (Owen, 2013, chapter 8). Raises
-    ValueError unless the number of vectors is a whole number to the power of their size.
+    Then one lies in each cell of a grid over the cube, the finest that they fill, and those left over anywhere. Each
+    is uniform by itself, and a mean over the batch, such as the share of the samples in a mode, has less noise (Owen,
+    2013, chapter 8).
     """
     if law != "stratified":
         return draw(law, rng, shape, dtype)
-    side = require_cells(*shape)
-    cells = np.stack(np.unravel_index(rng.permutation(shape[0]), (side,) * shape[1]), axis=1)
-    return _spread(((cells + rng.random(shape)) / side).astype(dtype))
+    (count, size), shares = shape, rng.random(shape)
+    side = math.floor(count ** (1 / size) + 1e-9)  # the root of 64 must not fall short of 4
+    cells = np.stack(np.unravel_index(np.arange(side**size), (side,) * size), axis=1)
+    shares[: len(cells)] = (cells + shares[: len(cells)]) / side
+    return _spread(rng.permutation(shares).astype(dtype))
 
 
 def require_law(law: str) -> None:
     """Raise ValueError, naming the nearest, unless there is such a law."""
     if law not in LAWS:
         raise ValueError(f"there is no latent law '{law}'; {did_you_mean(law, LAWS)}")
-
-
-def require_cells(count: int, size: int) -> int:
-    """The cells on each side of a grid of `count` over a cube of `size` dimensions; ValueError if there is none."""
-    side = round(count ** (1 / size))
-    if side**size != count:
-        raise ValueError(
-            f"{count} stratified latent vectors of {size} numbers cannot lie one in each cell of a grid; take a batch "
-            f"of {max(1, side) ** size} or {(side + 1) ** size}, or the latent law 'uniform'"
-        )
-    return side
 
 
 def _spread(shares: np.ndarray) -> np.ndarray:

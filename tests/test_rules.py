@@ -287,9 +287,10 @@ def test_samples_are_independent_even_if_batches_are_stratified() -> None:
     assert counts.max() == 1
 
 
-def test_batches_that_fill_no_grid_name_the_next_that_do() -> None:
-    with pytest.raises(ValueError, match=r"20 stratified latent vectors of 3 numbers .* a batch of 27 or 64"):
-        dense_gan(latent_law="stratified").latent(20, "train")
+def test_batches_that_fill_no_grid_fill_the_next_smaller_one() -> None:
+    z = latents.draw_batch("stratified", random.generator(0, "test"), (30, 3), np.float64)
+    counts = np.histogramdd(z, bins=3, range=[(-(3**0.5), 3**0.5)] * 3)[0]
+    assert counts.min() == 1 and counts.sum() == 30
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minigan import latents, losses, optim, penalties, random, schedules
+from minigan import losses, optim, penalties, random, schedules
 from minigan.errors import did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module, spectral_norm
@@ -58,8 +58,6 @@ def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, 
     )
     if s["batch_size"] % s["packing"]:
         raise ValueError(f"the batch size {s['batch_size']} is no multiple of packing {s['packing']}; change either")
-    if s["latent"] == "stratified":
-        latents.require_cells(s["batch_size"], s["latent_size"])
     if _switch("spectral_norm", s):
         discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
     generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
