@@ -1,4 +1,4 @@
-"""Layers for networks on few inputs: waves of them, and a way around layers."""
+"""A layer for networks of few inputs: waves of them."""
 
 from __future__ import annotations
 
@@ -43,16 +43,3 @@ class FourierFeatures(Module):
 
     def __repr__(self) -> str:
         return f"FourierFeatures({self.inputs}, {self.count})"
-
-
-class Residual(Module):
-    """x + network(x) (He et al., 2016): at first nearly the identity, if the network is small then."""
-
-    def __init__(self, network: Module) -> None:
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.network(x)
-
-    def __repr__(self) -> str:
-        return "Residual"

@@ -18,7 +18,7 @@ NONE = "none"
 
 COMMON: Settings = {
     "loss": "non-saturating",  # see minigan.losses
-    "latent": "normal",  # or uniform or stratified, of variance 1 as well: see minigan.latents
+    "latent": "normal",  # or uniform, or square: see minigan.latents
     "average": 0.0,  # decay a step of the moving average of the generator that makes the samples; 0: none
     "optimizer": "adam",  # sgd (with momentum beta1), rmsprop (with decay beta2)
     "beta1": 0.5,
