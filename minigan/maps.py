@@ -11,6 +11,7 @@ from minigan.files import atomic_path
 from minigan.metrics.density import KernelDensity
 
 _SIDE = 480  # pixels
+_TILE = 2  # pixels of one shade on each side: a density may be slow to compute
 _SHADE = np.array([[255, 255, 255], [198, 219, 239], [107, 174, 214]], np.float64)  # white to blue
 _INK = np.array([179, 33, 16], np.uint8)
 _MARGIN = 0.25  # of the box of the distribution, on each side: samples gone astray should be seen
@@ -24,11 +25,11 @@ class DensityMap:
 
     def __init__(self, target: Target) -> None:
         self._corner, self._width = _square(target)
-        middles = self._corner + (np.arange(_SIDE)[:, None] + 0.5) / _SIDE * self._width  # (pixels, 2)
+        tiles = _SIDE // _TILE
+        middles = self._corner + (np.arange(tiles)[:, None] + 0.5) / tiles * self._width  # (tiles, 2)
         x, y = np.meshgrid(middles[:, 0], middles[::-1, 1])
-        self._background = _shaded(target.log_density(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(
-            _SIDE, _SIDE, 3
-        )
+        shades = _shaded(target.log_density(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(tiles, tiles, 3)
+        self._background = shades.repeat(_TILE, axis=0).repeat(_TILE, axis=1)
 
     def with_points(self, points: np.ndarray) -> np.ndarray:
         """The map with `points` (n, 2) on it, (height, width, 3) uint8; those outside lie on its border."""
