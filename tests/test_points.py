@@ -76,7 +76,7 @@ def test_progress_says_how_many_modes(capsys):
 
 def test_what_goes_wrong_is_told_on_the_way_and_kept(capsys):
     """A Wasserstein critic that nothing constrains."""
-    wrong = ["--set", "loss=wasserstein", "--set", "penalty=none", "--set", "generator_rate=1e-5"]
+    wrong = ["--set", "loss=wasserstein", "--set", "penalty=none", "--set", "rate=0.05", "--set", "generator_rate=1e-5"]
     assert cli.main(["train", "ring", *TINY[:-1], *wrong, "--steps", "400", "--out", "run"]) == 0
     kept = [finding for row in rows("run") for finding in row.get("diagnosis", [])]
     assert kept and kept[0].startswith("exploding-gradient: ") and "constrain it" in kept[0]
