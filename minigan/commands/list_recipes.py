@@ -8,7 +8,7 @@ from typing import Any
 from minigan.commands import options
 from minigan.data import in_words
 from minigan.recipes import DEFAULT, RECIPES, PictureRecipe, Recipe
-from minigan.recipes.game import COMMON
+from minigan.recipes.game import COMMON, MEANINGS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{recipe.name}{default}: {recipe.summary}; {_data(recipe)}; {recipe.steps:,} steps")
         own = {key: value for key, value in recipe.settings.items() if COMMON.get(key) != value}
         _print_settings(own)
-    print("all of them also take:")
-    _print_settings(COMMON)
+    print("all of them also take these, with these values where nothing else is said above:")
+    width = max(len(f"{key}={value}") for key, value in COMMON.items())
+    for key, value in COMMON.items():
+        print(f"    --set {f'{key}={value}':<{width}}  {MEANINGS[key]}".rstrip())
     return 0
 
 

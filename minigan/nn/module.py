@@ -127,6 +127,9 @@ class Sequential(Module):
     def __getitem__(self, i: int) -> Module:
         return self.layers[i]
 
+    def __repr__(self) -> str:
+        return " - ".join(map(repr, self.layers))
+
     def __len__(self) -> int:
         return len(self.layers)
 

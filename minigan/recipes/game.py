@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minigan import losses, optim, penalties, random, schedules
+from minigan import latents, losses, optim, penalties, random, schedules
 from minigan.errors import did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module, spectral_norm
@@ -16,32 +16,34 @@ Settings = dict[str, Any]
 
 NONE = "none"
 
-COMMON: Settings = {
-    "loss": "non-saturating",  # see minigan.losses
-    "latent": "normal",  # or uniform, or square: see minigan.latents
-    "average": 0.0,  # decay a step of the moving average of the generator that makes the samples; 0: none
-    "optimizer": "adam",  # sgd (with momentum beta1), rmsprop (with decay beta2)
-    "beta1": 0.5,
-    "beta2": 0.999,
-    "generator_rate": 0.0,  # 0: like rate, which the discriminator has
-    "rate_schedule": "constant",  # linear, cosine, exponential: to rate_end times the rate at the last step
-    "rate_end": 0.01,
-    "gradient_limit": 0.0,  # of the joint norm of a player's gradient; 0: none
-    "weight_limit": 0.0,  # the discriminator's weights are clipped to +-this after each update; 0: not
-    "spectral_norm": 0,  # 1: in the discriminator
-    "penalty": NONE,  # see minigan.penalties; r1+r2 is the sum of both
-    "penalty_weight": 10.0,
-    "penalty_end": 0.0,  # the weight falls to this, exponentially, over the share penalty_anneal of the run
-    "penalty_anneal": 0.0,
-    "penalty_every": 1,
-    "n_critic": 1,  # this and what follows: see minigan.rules
-    "simultaneous": 0,
-    "packing": 1,
-    "unroll_steps": 0,
-    "unroll_rate": 0.1,
-    "label_smoothing": 0.0,
-    "instance_noise": 0.0,  # at the first step; it falls to 0, linearly, over the run
+_TABLE: dict[str, tuple[Any, str]] = {
+    "loss": ("non-saturating", "what the players minimise: " + ", ".join(losses.LOSSES)),
+    "latent": ("normal", "law of the latent vectors: " + ", ".join(latents.LAWS)),
+    "average": (0.0, "samples come from a moving average of the generator with this decay a step; 0: from itself"),
+    "optimizer": ("adam", "or sgd (with momentum beta1), rmsprop (with decay beta2)"),
+    "beta1": (0.5, "of Adam"),
+    "beta2": (0.999, "of Adam"),
+    "generator_rate": (0.0, "the generator's learning rate; 0: that of the discriminator, rate"),
+    "rate_schedule": ("constant", "or linear, cosine, exponential: down to rate_end times the rate at the last step"),
+    "rate_end": (0.01, ""),
+    "gradient_limit": (0.0, "of the norm of a player's whole gradient; 0: none"),
+    "weight_limit": (0.0, "each of the discriminator's weights is clipped to +-this (WGAN); 0: none is"),
+    "spectral_norm": (0, "1: in every layer of the discriminator"),
+    "penalty": (NONE, "on the discriminator's slope: " + ", ".join(penalties.PENALTIES) + ", or a sum such as r1+r2"),
+    "penalty_weight": (10.0, ""),
+    "penalty_anneal": (0.0, "over this share of the run the weight falls, exponentially, to penalty_end; 0: it stays"),
+    "penalty_end": (0.0, ""),
+    "penalty_every": (1, "k: computed at every k-th update of the discriminator, with k times the weight"),
+    "n_critic": (1, "updates of the discriminator in a step, each on a batch of its own"),
+    "simultaneous": (0, "1: both players move at once, not in turn"),
+    "packing": (1, "examples that are judged together (PacGAN)"),
+    "unroll_steps": (0, "the generator looks so many steps of the discriminator ahead"),
+    "unroll_rate": (0.1, "the learning rate of those steps"),
+    "label_smoothing": (0.0, "reals are labelled 1 less this"),
+    "instance_noise": (0.0, "standard deviation of noise on all that is judged; it falls to 0 over the run"),
 }
+COMMON: Settings = {key: default for key, (default, _) in _TABLE.items()}
+MEANINGS = {key: meaning for key, (_, meaning) in _TABLE.items()}
 
 
 def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:

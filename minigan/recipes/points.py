@@ -80,9 +80,6 @@ class _Placed(Module):
             x = concatenate([place, x[:, self.size :] * self.spread], axis=1)
         return place + self.network(x)
 
-    def __repr__(self) -> str:
-        return f"the first {self.size} numbers + the network of {self.network!r}"
-
 
 def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
     """A generator that moves the first numbers of its latent, and a discriminator of waves."""
