@@ -129,7 +129,7 @@ def _plain_networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generato
 
 def _recipe(target: str, summary: str) -> PointRecipe:
     return PointRecipe(
-        name=target, summary=summary, networks=_networks, settings=_SETTINGS, steps=10_000, target=target
+        name=target, summary=summary, networks=_networks, settings=_SETTINGS, steps=_STEPS, target=target
     )
 
 
