@@ -120,6 +120,21 @@ def test_doubt_is_the_share_of_the_undecided_discriminators_gradient() -> None:
     assert signs.bounded
 
 
+@pytest.mark.parametrize(
+    ("loss", "slope"),
+    [
+        ("minimax", lambda d: 2 * d),
+        ("non-saturating", lambda d: 2 * (1 - d)),
+        ("hinge", np.ones_like),
+        ("wasserstein", np.ones_like),
+    ],
+)
+def test_push_is_the_slope_of_the_generators_loss_over_that_at_an_undecided_score(loss: str, slope: Any) -> None:
+    gan = _straight(loss)
+    signs, fake = _measured(gan, _reals())
+    assert signs.push == pytest.approx(slope(_sigmoid(gan.discriminator(Tensor(fake)).numpy())).mean(), rel=1e-9)
+
+
 @pytest.mark.parametrize(("name", "idle"), [("wgan-gp", 1.0), ("r1", 0.0), ("r2", 0.0), ("dragan", 1.0)])
 def test_an_indifferent_critic_pays_the_penalty_of_slope_zero(name: str, idle: float) -> None:
     gan = _straight("wasserstein", penalty=penalties.get(name), penalty_weight=3.0)
@@ -298,7 +313,7 @@ def _numbers(signs: Signs) -> list[float]:
 
 SOUND = Signs(
     step=0, spread=1.0, reach=1.0, missed=0.02, strayed=0.02, gap=0.5, steepness=0.3, doubt=0.9, advantage=0.2,
-    pull=3.0, objective=1.2, idle=1.4, unit=1.4, penalty=None, generator=Given(0.9), discriminator=Given(0.9),
+    pull=3.0, push=1.0, objective=1.2, idle=1.4, unit=1.4, penalty=None, generator=Given(0.9), discriminator=Given(0.9),
 )  # fmt: skip
 
 
@@ -340,12 +355,15 @@ def test_the_cause_is_told_and_not_what_follows(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("name", "change"),
     [
+        ("vanishing-gradient", WON | {"push": 0.015}),  # of minimax: also where the way to the data is as flat
+        ("saturated-discriminator", WON | {"push": 2.0}),
         ("mode-collapse", {"spread": 0.2}),
         ("mode-collapse", {"missed": 0.5, "strayed": 0.1}),
         ("exploding-gradient", {"objective": 3.0}),
         ("generator-sign", {"generator": Given(-0.9)}),
         ("discriminator-sign", {"discriminator": Given(-0.9)}),
         ("penalty-sign", {"discriminator": Given(-0.9, 0.9), "penalty": 5.0}),
+        ("penalty-sign", {"discriminator": Given(-0.3, 0.9), "penalty": 5.0, "objective": 3.0}),  # so it explodes
     ],
 )
 def test_each_sign_has_its_name(monkeypatch: pytest.MonkeyPatch, name: str, change: dict[str, Any]) -> None:
@@ -359,14 +377,25 @@ def test_each_sign_has_its_name(monkeypatch: pytest.MonkeyPatch, name: str, chan
         {"objective": 1.5},  # an undecided discriminator, and noise
         {"steepness": 500.0},  # steep, but of a loss that bounds it
         {"generator": Given(-0.1), "discriminator": Given(-0.1)},  # the noise of a batch
+        {"discriminator": Given(0.9, 0.95), "penalty": 0.01},  # a penalty too small to tell its sign
     ],
 )
 def test_what_healthy_runs_do_is_no_finding(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     assert _told(monkeypatch, *[change] * 4) == [""] * 4
 
 
+ONE_SIDED = {"missed": 0.6, "strayed": 0.2}
+
+
 def test_samples_that_part_have_not_collapsed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _told(monkeypatch, *[{"spread": spread} for spread in (0.05, 0.1, 0.2)]) == [""] * 3
+    assert _told(monkeypatch, *[ONE_SIDED | {"spread": spread} for spread in (0.3, 0.4, 0.5)]) == [""] * 3
+
+
+def test_a_clump_that_wanders_is_a_collapse_at_whatever_stage_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    clump, string = {"spread": 0.2}, ONE_SIDED | {"spread": 0.29}
+    assert _told(monkeypatch, clump, string, clump) == ["", "", "mode-collapse"]
+    assert _told(monkeypatch, string, clump, string) == ["", "", "mode-collapse"]
 
 
 def test_an_optimiser_without_updates_is_told() -> None:

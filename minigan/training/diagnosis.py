@@ -30,6 +30,7 @@ _GROWS = 1.5  # times: samples that part within the looks are not collapsed
 _FAR = 0.35  # of the mean distance between reals: of 8 modes on a ring 0.38 is missed if 3, well apart, are left
 _ONE_SIDED = 2.0  # times as far: a generator that lies beside the data misses as much as it strays
 _STEEP = 10.0  # a critic as the Wasserstein distance wants it has 1; with clipped weights more, but then it stays
+_ALONG = 0.5  # mean cosine of two looks or three: that of a gradient with itself is 1, but for the noise of batches
 _AGAINST = -0.5  # mean cosine of two looks or three: a descent has 0 at least, by the noise of batches a little less
 _OUTSIDE = 0.01  # of the data's numbers: more than the few that rounding or a rare extreme puts there
 
@@ -164,8 +165,9 @@ def _by_looks(looks: list[Signs]) -> Iterator[Seen]:
 
 
 def _penalty_sign(looks: list[Signs]) -> str | None:
-    with_penalty = _mean(s.discriminator.agreement for s in looks)
-    if with_penalty < _AGAINST and _mean(s.discriminator.reversed_penalty for s in looks) > -_AGAINST:
+    added = _mean(s.discriminator.agreement for s in looks)
+    subtracted = _mean(s.discriminator.reversed_penalty for s in looks)
+    if subtracted > _ALONG and subtracted - added > 2 * _ALONG:
         return (
             f"the discriminator climbs its penalty (now {looks[-1].penalty:.3g} with its weight) instead of descending "
             "it; add the penalty to the loss, do not subtract it"
@@ -207,12 +209,22 @@ def _exploding(looks: list[Signs]) -> str | None:
 
 
 def _vanishing(looks: list[Signs]) -> str | None:
-    if all(s.pull < _FLAT for s in looks):
-        return (
-            f"the generator's gradient has vanished: where the samples are, its loss is {looks[-1].pull:.1e} times as "
-            "steep as on the way to the data; use the loss non-saturating, or a slower discriminator"
-        )
-    return None
+    if not all(s.pull < _FLAT or _found_out(s) for s in looks):
+        return None
+    now = looks[-1]
+    where = f"where the samples are, its loss is {now.pull:.1e} times as steep as on the way to the data"
+    if _found_out(now):
+        where = f"the discriminator finds out every sample, and leaves {now.push:.1e} of the slope of its loss"
+    return f"the generator's gradient has vanished: {where}; use the loss non-saturating, or a slower discriminator"
+
+
+def _found_out(now: Signs) -> bool:
+    """Whether the discriminator is sure, and the generator's loss flat for samples that it is sure of.
+
+    Of minimax that is so whenever the discriminator is sure: then mean sigmoid(fake) is at most `doubt`, and `push` is
+    twice that.
+    """
+    return now.doubt < _SURE and now.push < 2 * _SURE
 
 
 def _saturated(looks: list[Signs]) -> str | None:
@@ -225,15 +237,24 @@ def _saturated(looks: list[Signs]) -> str | None:
 
 
 def _collapsed(looks: list[Signs]) -> str | None:
+    """A clump that wanders is now a small one, now a string to its next place, which misses most of the data."""
     now = looks[-1]
-    if all(s.spread < _ALIKE for s in looks) and now.spread < _GROWS * looks[0].spread:
+    if not all(_alike(s) or _one_sided(s) for s in looks) or now.spread > _GROWS * looks[0].spread:
+        return None
+    if _alike(now):
         return f"the samples differ from each other only {now.spread:.1%} as much as the data do; {_ANTI_COLLAPSE}"
-    if all(s.missed > _FAR and s.missed > _ONE_SIDED * s.strayed for s in looks):
-        return (
-            f"the samples miss a part of the data: from the data to the nearest sample it is {now.missed:.0%} of the "
-            f"mean distance between data, the other way {max(0.0, now.strayed):.0%}; {_ANTI_COLLAPSE}"
-        )
-    return None
+    return (
+        f"the samples miss a part of the data: from the data to the nearest sample it is {now.missed:.0%} of the "
+        f"mean distance between data, the other way {max(0.0, now.strayed):.0%}; {_ANTI_COLLAPSE}"
+    )
+
+
+def _alike(now: Signs) -> bool:
+    return now.spread < _ALIKE
+
+
+def _one_sided(now: Signs) -> bool:
+    return now.missed > max(_FAR, _ONE_SIDED * now.strayed)
 
 
 _RULES: list[tuple[str, Callable[[list[Signs]], str | None]]] = [

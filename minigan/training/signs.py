@@ -115,6 +115,7 @@ class Signs:
     advantage: by how much the generator's loss would fall if fakes were scored as reals are.
     pull: d * mean |d generator loss / d fake| * examples, over the advantage; by the mean value theorem the slope at
         the samples over the average slope on the way to the data. Infinite if there is no advantage to be had.
+    push: mean |d generator loss / d logit of a fake|, over that of an undecided discriminator.
     objective: what the discriminator minimises, its loss + the weighted penalty; idle: the same of one that gives
         every example the same score; unit: what to measure their difference by, d if the loss knows none.
     penalty: with its weight, None without one.
@@ -131,6 +132,7 @@ class Signs:
     doubt: float
     advantage: float
     pull: float
+    push: float
     objective: float
     idle: float
     unit: float
@@ -175,7 +177,7 @@ class Observer:
         exhibits = _exhibits(gan, real, fake)
         logits = gan.judge(*exhibits)
         generator_loss = gan.loss.generator(logits[1], logits[0])
-        at_samples, *gradients = grad(generator_loss, [fake, *gan.generator_optimizer.parameters])
+        at_samples, at_logits, *gradients = grad(generator_loss, [fake, logits[1], *gan.generator_optimizer.parameters])
         critic, expected = _of_the_discriminator(gan, exhibits, logits, self.undecided)
         self._listeners = [
             Listener(gan.generator_optimizer, [g.data for g in gradients]),
@@ -195,6 +197,7 @@ class Observer:
             steepness=_ratio(gap, apart.between),
             advantage=advantage,
             pull=math.inf if pulled and advantage <= 0 else _ratio(pulled, advantage),
+            push=_ratio(_total(at_logits), abs(self.undecided.of_generator)),
             unit=critic["idle"] if critic["idle"] > 0 else apart.between,
             generator=given[0],
             discriminator=given[1],
@@ -217,9 +220,7 @@ def _of_the_discriminator(
             of_penalty = [g.data * gan.penalty_every for g in grad(found, parameters, keep_graph=False)]
             expected = [[x + sign * y for x, y in zip(expected[0], of_penalty, strict=True)] for sign in (1, -1)]
     signs = {
-        "doubt": _ratio(
-            sum(float(abs(slope.numpy()).sum()) for slope in slopes), abs(undecided.of_real) + abs(undecided.of_fake)
-        ),
+        "doubt": _ratio(sum(map(_total, slopes)), abs(undecided.of_real) + abs(undecided.of_fake)),
         "objective": loss.item() + (penalty or 0.0),
         "idle": undecided.loss + idle_penalty,
         "penalty": penalty,
@@ -246,6 +247,10 @@ def _exhibits(gan: GAN, real: Tensor, fake: Tensor) -> list[Tensor]:
 
 def _advantage(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> float:
     return (loss.generator(fake_logits, real_logits) - loss.generator(real_logits, fake_logits)).item()
+
+
+def _total(slopes: Tensor) -> float:
+    return float(abs(slopes.numpy()).sum())
 
 
 def _product(some: list[Any], others: list[Any]) -> Any:
