@@ -20,6 +20,7 @@ from minigan.nn import (
     Dropout,
     Flatten,
     LeakyReLU,
+    Maxout,
     MaxPool2d,
     Module,
     ReLU,
@@ -502,6 +503,7 @@ def _layers() -> dict[str, tuple[Module, tuple[int, ...]]]:
         "ReLU": (ReLU(), (3, 4)),
         "Tanh": (Tanh(), (3, 4)),
         "Sigmoid": (Sigmoid(), (3, 4)),
+        "Maxout": (Maxout(3), (4, 6)),
         "Flatten": (Flatten(), (3, 2, 2)),
         "Reshape": (Reshape(2, 3), (3, 6)),
         "Dropout-eval": (Dropout(0.5, seed=0).eval(), (3, 4)),
@@ -562,6 +564,7 @@ def test_gradients_of_layers(name: str, kernels: str) -> None:
         (Dense(4, 3, np.random.default_rng(0)), (2, 5), r"Dense\(4, 3\) takes \(batch, 4\), got shape \(2, 5\)"),
         (Dense(4, 3, np.random.default_rng(0)), (2, 2, 2), r"Dense\(4, 3\).*Flatten"),
         (BatchNorm(3), (2, 4), r"BatchNorm\(3\) takes \(..., 3\), got shape \(2, 4\)"),
+        (Maxout(3), (4, 5), r"Maxout\(3\) takes \(batch, a multiple of 3\), got shape \(4, 5\)"),
         (Reshape(2, 3), (4, 5), r"Reshape\(2, 3\) takes 6 numbers for each example, got shape \(4, 5\)"),
         (
             Conv2d(3, 4, 4, np.random.default_rng(0), stride=2, padding=1),
@@ -603,7 +606,7 @@ def test_gradients_of_layers(name: str, kernels: str) -> None:
         (Upsample2d(), (2, 5), r"upsample2d takes pictures \(N, H, W, C\), got shape \(2, 5\)"),
     ],
     ids=[
-        "dense", "dense-image", "batch-norm", "reshape", "conv", "conv-flat", "conv-small", "conv-padding",
+        "dense", "dense-image", "batch-norm", "maxout", "reshape", "conv", "conv-flat", "conv-small", "conv-padding",
         "transposed", "transposed-size", "max-pool", "average-pool", "average-pool-flat", "upsample",
     ],
 )  # fmt: skip
@@ -623,6 +626,7 @@ def test_senseless_settings_are_refused() -> None:
         (lambda: BatchNorm(3, momentum=1.0), "momentum"),
         (lambda: Dropout(1.0, seed=0), "rate"),
         (lambda: Dropout(-0.1, seed=0), "rate"),
+        (lambda: Maxout(0), "Maxout's pieces must be a whole number of at least 1, got 0"),
         (lambda: Reshape(3, 0), "Reshape's extent 1"),
         (lambda: Conv2d(0, 3, 4, rng), "Conv2d's inputs must be a whole number of at least 1, got 0"),
         (lambda: Conv2d(3, 2.5, 4, rng), "Conv2d's outputs must be a whole number of at least 1, got 2.5"),
@@ -636,6 +640,22 @@ def test_senseless_settings_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_maxout_is_the_largest_piece_of_each_unit(make_rng: Callable) -> None:
+    network = Sequential(Dense(3, 8, make_rng()), Maxout(4)).astype("float64")
+    x = make_rng(1).standard_normal((5, 3))
+    weight = network.parameters()["0.weight"].numpy()
+    pieces = np.stack([x @ weight[:, 2 * piece : 2 * piece + 2] for piece in range(4)])
+    np.testing.assert_allclose(network(Tensor(x)).numpy(), pieces.max(axis=0), rtol=1e-12)
+
+
+def test_equal_pieces_share_the_cotangent() -> None:
+    x = Tensor(np.array([[1.0, 7.0, 2.0, 7.0, 0.0, 3.0]]))  # units 0 and 1; pieces (1, 7), (2, 7), (0, 3)
+    y = Maxout(3)(x)
+    assert y.numpy().tolist() == [[2.0, 7.0]]
+    (slope,) = grad(ops.sum(y * np.array([10.0, 100.0])), [x])
+    assert slope.numpy().tolist() == [[0.0, 50.0, 10.0, 50.0, 0.0, 0.0]]
 
 
 def test_shapes_of_flatten_and_reshape(make_rng: Callable) -> None:

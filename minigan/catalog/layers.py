@@ -19,6 +19,7 @@ from minigan.nn import (
     Flatten,
     FourierFeatures,
     LeakyReLU,
+    Maxout,
     MaxPool2d,
     Module,
     ReLU,
@@ -62,6 +63,7 @@ _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Flatten": (lambda rng: Flatten(), (2, 3, 2, 2)),
     "Reshape": (lambda rng: Reshape(2, 3), (4, 6)),
     "FourierFeatures": (lambda rng: FourierFeatures(2, 5, rng, highest=10.0), (4, 2)),
+    "Maxout": (lambda rng: Maxout(3), (4, 6)),
     "Upsample2d": (lambda rng: Upsample2d((2, 3)), (2, 2, 3, 2)),
     "AveragePool2d": (lambda rng: AveragePool2d(3, stride=2, padding=1), (2, 5, 4, 2)),
     "MaxPool2d": (lambda rng: MaxPool2d(3, stride=2, padding="same"), (2, 5, 4, 2)),
@@ -72,6 +74,7 @@ _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
 _FUSED: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Dense+LeakyReLU": (lambda rng: Sequential(Dense(3, 4, rng), LeakyReLU()), (5, 3)),
     "Dense+ReLU": (lambda rng: Sequential(Dense(3, 4, rng), ReLU()), (5, 3)),
+    "Dense+Maxout": (lambda rng: Sequential(Dense(3, 10, rng), Maxout(5)), (5, 3)),
     "Conv2d+LeakyReLU": (lambda rng: Sequential(Conv2d(2, 3, 3, rng), LeakyReLU()), (2, 4, 4, 2)),
     "Conv2d+ReLU/without-bias": (
         lambda rng: Sequential(Conv2d(2, 3, 4, rng, stride=2, padding=1, bias=False), ReLU()),
