@@ -14,6 +14,7 @@ from minigan import Tensor, autodiff, cli, grad, ops, recipes, vjp
 from minigan.catalog import primitives
 from minigan.catalog.recipes import narrowed
 from minigan.errors import UsageError
+from minigan.nn.init import he_normal
 from minigan.ops import pool
 from minigan.schedules import at
 from minigan.study import walk
@@ -42,8 +43,23 @@ def taken_apart(recipe_name: str = "mnist-mlp-sigmoid", check: bool = False, see
         return recipe.build(seed=seed, dtype="float64", **changes)
 
     gan = build()
+    if check and "pieces" in recipe.settings:
+        _enlarge(gan)
     real = walk.example_batch(recipe, recipe.resolve(changes), gan, BATCH * gan.rules.n_critic)
     return walk.walk_step(gan, real, check=check), build(), real
+
+
+def _enlarge(gan: Any) -> None:
+    """As in the midst of training: small weights pass hardly any gradient, and pieces that are all 0 are a kink."""
+    rng = np.random.default_rng(0)
+    for network in (gan.generator, gan.discriminator):
+        for parameter in network.parameters().values():
+            draw = he_normal if parameter.ndim > 1 else _away_from_zero
+            parameter.assign(draw(rng, parameter.shape))
+
+
+def _away_from_zero(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.uniform(0.1, 0.3, shape) * rng.choice([-1.0, 1.0], shape)
 
 
 # The formulas.

@@ -263,46 +263,59 @@ def test_uniform_latents_have_mean_0_and_variance_1() -> None:
     np.testing.assert_allclose(z.var(axis=0), 1, atol=0.02)
 
 
+def shares(z: np.ndarray) -> np.ndarray:
+    """The logistic distribution function of variance 1, 1 / (1 + exp(-pi z / sqrt 3)), at each number."""
+    return 1 / (1 + np.exp(-np.pi * z / np.sqrt(3)))
+
+
 @pytest.mark.parametrize("size", [1, 2])
-def test_stratified_latents_lie_one_in_each_cell_and_are_uniform_each(size: int) -> None:
+def test_stratified_latents_lie_one_in_each_cell_and_are_logistic_each(size: int) -> None:
     count, side = 4**size, 4
     batches = [
-        latents.draw_batch("square", random.generator(0, "test", step), (count, size), np.float64)
+        latents.draw_batch("logistic", random.generator(0, "test", step), (count, size), np.float64)
         for step in range(2000)
     ]
     for z in batches[:50]:
-        cells = np.floor((z / np.sqrt(3) + 1) / 2 * side).astype(int)
+        cells = np.floor(shares(z) * side).astype(int)
         assert len({tuple(cell) for cell in cells}) == count and cells.min() >= 0 and cells.max() < side
-    first = np.stack([z[0] for z in batches])  # in random order, so that every one may lie anywhere
+    uniform = (2 * shares(np.stack(batches)) - 1) * np.sqrt(3)  # of variance 1
+    first = uniform[:, 0]  # in random order, so that every one may lie anywhere
     np.testing.assert_allclose([first.mean(), first.var()], [0, 1], atol=0.06)
-    means = np.stack([z.mean(axis=0) for z in batches])
-    assert means.var() == pytest.approx(1 / side**2 / count, rel=0.1)  # of independent ones: 1 / count
+    assert uniform.mean(axis=1).var() == pytest.approx(1 / side**2 / count, rel=0.1)  # of independent ones: 1 / count
 
 
-def on_the_square(z: np.ndarray) -> np.ndarray:
-    """How many lie in each of 9 cells."""
-    return np.histogramdd(z[:, :2], bins=3, range=[(-(3**0.5), 3**0.5)] * 2)[0]
+def in_cells(z: np.ndarray) -> np.ndarray:
+    """How many lie in each of 9 cells, which are equally likely."""
+    return np.histogramdd(shares(z[:, :2]), bins=3, range=[(0, 1)] * 2)[0]
 
 
 def test_samples_are_independent_even_if_batches_are_stratified() -> None:
-    gan = dense_gan(latent_law="square")
-    assert on_the_square(gan.latent(9, "samples").numpy()).max() > 1
-    assert on_the_square(gan.latent(9, "train").numpy()).max() == 1
+    gan = dense_gan(latent_law="logistic")
+    assert in_cells(gan.latent(9, "samples").numpy()).max() > 1
+    assert in_cells(gan.latent(9, "train").numpy()).max() == 1
 
 
 def test_batches_that_fill_no_grid_fill_the_next_smaller_one() -> None:
-    counts = on_the_square(latents.draw_batch("square", random.generator(0, "test"), (12, 2), np.float64))
+    counts = in_cells(latents.draw_batch("logistic", random.generator(0, "test"), (12, 2), np.float64))
     assert counts.min() == 1 and counts.sum() == 12
 
 
 @pytest.mark.parametrize("draw", [latents.draw, latents.draw_batch])
-def test_what_lies_beside_the_square_is_normal(draw: latents.Draw) -> None:
-    z = draw("square", random.generator(0, "test"), (40_000, 4), np.float64)
-    assert np.abs(z[:, :2]).max() <= np.sqrt(3)
+def test_logistic_latents_are_independent_and_of_variance_1(draw: latents.Draw) -> None:
+    z = draw("logistic", random.generator(0, "test"), (40_000, 4), np.float64)
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(z.var(axis=0), 1, atol=0.03)
-    np.testing.assert_allclose((z**4).mean(axis=0), [9 / 5, 9 / 5, 3, 3], rtol=0.05)  # uniform, and normal
+    np.testing.assert_allclose(np.quantile(shares(z), [0.1, 0.5, 0.9], axis=0).T, [[0.1, 0.5, 0.9]] * 4, atol=0.01)
     np.testing.assert_allclose(np.corrcoef(z.T), np.eye(4), atol=0.02)
+
+
+def test_a_logistic_latent_is_finite_at_a_share_of_0() -> None:
+    class Zeros:
+        def random(self, shape: tuple[int, ...]) -> np.ndarray:
+            return np.zeros(shape)
+
+    z = latents.draw("logistic", Zeros(), (1, 1), np.float32)  # type: ignore[arg-type]
+    assert z.item() == pytest.approx(np.sqrt(3) / np.pi * np.log(1e-16), rel=1e-6)
 
 
 @pytest.mark.parametrize(

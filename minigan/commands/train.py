@@ -21,7 +21,7 @@ from minigan.nn import Module
 from minigan.recipes import PictureRecipe, PointRecipe
 from minigan.recipes.game import is_scheduled
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
-from minigan.training.form import Data, PointForm, points_of
+from minigan.training.form import Data, PointForm
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.trainer import build
 
@@ -83,7 +83,7 @@ def _load(config: RunConfig, quiet: bool) -> Data:
                 f"the recipe '{recipe.name}' draws its points from a known distribution and takes no data; leave "
                 f"--{'data-dir' if config.data_dir else 'download'} out."
             )
-        return points_of(recipe)
+        return recipe.points()
     assert isinstance(recipe, PictureRecipe)
     return load(
         Path(config.data_dir) if config.data_dir else None,

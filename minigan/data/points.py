@@ -16,17 +16,17 @@ _FOR_THE_SCALE = 10_000
 class Points:
     """An endless supply of points from `target`.
 
-    `scale` is the root mean square of both coordinates, measured on 10,000 fixed draws: networks get points / scale.
-    `sha256` says which distribution it is.
+    Networks get points / scale. `scale` is the root mean square of both coordinates, measured on 10,000 fixed draws, or
+    1 if they are not to be `scaled`. `sha256` says which distribution it is.
     """
 
     shape = (2,)
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, scaled: bool = True) -> None:
         self.target, self.name, self.source = target, target.name, "minigan.data.mixtures"
         self.sha256 = hashlib.sha256(repr(target).encode()).hexdigest()
         drawn = target.sample(_FOR_THE_SCALE, random.generator(0, "scale of points"))
-        self.scale = math.sqrt(float((drawn**2).mean()))
+        self.scale = math.sqrt(float((drawn**2).mean())) if scaled else 1.0
 
     def __str__(self) -> str:
         modes = len(self.target.modes)

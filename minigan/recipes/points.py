@@ -2,31 +2,35 @@
 
 One recipe serves four distributions, ring and grid among them. What it knows of the data: that they are points of
 the plane, the scale that `Points` measures, and that detail down to about a hundredth of that scale matters (the
-highest frequency). Two numbers of the latent are uniform on a square, which suits a square grid, and stratified in
-training; two are normal, which suits modes that are Gaussian: without them, modes on the border of the grid are about
-half as wide as they should be. It is told neither how many modes there are nor where they lie.
+highest frequency). Two numbers of the latent say which place on a square, which suits a square grid, and are stratified
+in training; two more are noise. It is told neither how many modes there are nor where they lie, nor how wide.
 
 Two more, ring-plain and grid-plain, are the plain GAN that PacGAN (Lin et al., 2018) starts from, which loses modes;
-with packing=2 they are PacGAN2.
+with packing=2 they are PacGAN2. Networks, initial weights and settings are those of the authors' code
+(fjxmlzn/PacGAN, synthetic_data_experiments); only their 400,000 steps are not.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.nn import BatchNorm, Dense, FourierFeatures, LeakyReLU, Module, ReLU, Sequential, init
-from minigan.ops import concatenate
+from minigan.latents import LOGISTIC_SCALE
+from minigan.nn import BatchNorm, Dense, FourierFeatures, LeakyReLU, Maxout, Module, ReLU, Sequential, init
+from minigan.ops import concatenate, tanh
 from minigan.recipes.game import Settings
 from minigan.recipes.recipe import PointRecipe, packed_shape
 
 _SETTINGS: Settings = {
     "latent_size": 4,
-    "latent": "square",
-    "spread": 0.45,
-    "batch_size": 256,
+    "latent": "logistic",
+    "spread": 0.22,
+    "batch_size": 192,
     "generator_widths": [96, 96, 96, 96, 96, 96],
     "generator_slope": 0.05,
     "discriminator_widths": [128, 128, 128],
@@ -35,7 +39,7 @@ _SETTINGS: Settings = {
     "highest_frequency": 100.0,
     "loss": "relativistic-pairing",
     "rate": 4e-3,
-    "generator_rate": 5e-3,
+    "generator_rate": 4.5e-3,
     "beta1": 0.0,
     "beta2": 0.99,
     "rate_schedule": "cosine",
@@ -48,39 +52,36 @@ _SETTINGS: Settings = {
     "average": 0.99,
 }
 
+_STEPS = 14_000
 
-_STEPS = 10_000
-
-# After the authors' code. LeakyReLU stands for maxout in D, points are scaled, and the rate is ten times theirs and
-# falls, for they take 400,000 steps.
+# Those of the authors' code, but for the steps: theirs are 400,000.
+_PLAIN_STEPS = 20_000
 _PLAIN: Settings = {
     "latent_size": 2,
     "batch_size": 100,
     "generator_widths": [400, 400, 400, 400],
     "discriminator_widths": [200, 200, 200],
-    "slope": 0.2,
+    "pieces": 5,
     "norm_momentum": 0.95,
-    "rate": 1e-3,
-    "rate_schedule": "cosine",
+    "rate": 1e-4,
     "beta1": 0.8,
 }
 
 
 class _Placed(Module):
-    """z[:2] + network(z), for which the other numbers of z are `spread` times as large.
+    """place + network(place, spread * z) of a latent z, whose first numbers say which place.
 
-    It begins with a square and its samples near their latent. The first two numbers say which mode; the others, which
-    begin as a small disturbance, how far from its middle.
+    place = sqrt(3) tanh(z / (2 scale)), uniform on a square where z is logistic: the generator begins with samples that
+    lie on a square. Beside its place it sees z itself, which has no bounds where the square ends, and from which modes
+    on the border can take their outer tails; and the further numbers of z, by which samples of one place differ.
     """
 
     def __init__(self, network: Module, spread: float, size: int) -> None:
         self.network, self.spread, self.size = network, spread, size
 
     def forward(self, x: Tensor) -> Tensor:
-        place = x[:, : self.size]
-        if x.shape[1] > self.size:
-            x = concatenate([place, x[:, self.size :] * self.spread], axis=1)
-        return place + self.network(x)
+        place = tanh(x[:, : self.size] * (0.5 / LOGISTIC_SCALE)) * math.sqrt(3)
+        return place + self.network(concatenate([place, x * self.spread], axis=1))
 
 
 def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
@@ -88,9 +89,9 @@ def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> 
     (size,) = shape
     if s["latent_size"] < size:
         raise ValueError(
-            f"latent_size is {s['latent_size']}, and the generator moves as many numbers as a point has, {size}"
+            f"latent_size is {s['latent_size']}, and the generator places a point by as many numbers as it has, {size}"
         )
-    generator = _layers([s["latent_size"], *s["generator_widths"]], s["generator_slope"], rng)
+    generator = _layers([size + s["latent_size"], *s["generator_widths"]], s["generator_slope"], rng)
     generator.append(Dense(s["generator_widths"][-1], size, rng, initializer=_small))
     (seen,) = packed_shape(s, shape)
     waves: list[Module] = []
@@ -102,13 +103,18 @@ def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> 
 
 
 def _layers(widths: list[int], slope: float, rng: np.random.Generator) -> list[Module]:
-    """Dense - LeakyReLU from each width to the next; raises ValueError if there is but one."""
-    if len(widths) < 2:
-        raise ValueError("each network needs at least one width; leave generator_widths and discriminator_widths out")
+    """Dense - LeakyReLU from each width to the next."""
     layers: list[Module] = []
-    for inputs, outputs in itertools.pairwise(widths):
+    for inputs, outputs in _pairs(widths):
         layers += [Dense(inputs, outputs, rng, initializer=init.he_normal), LeakyReLU(slope)]
     return layers
+
+
+def _pairs(widths: list[int]) -> Iterator[tuple[int, int]]:
+    """Each width and the next; raises ValueError if there is but one."""
+    if len(widths) < 2:
+        raise ValueError("each network needs at least one width; leave generator_widths and discriminator_widths out")
+    return itertools.pairwise(widths)
 
 
 def _small(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -117,14 +123,17 @@ def _small(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _plain_networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
-    """Dense - batch norm - ReLU against dense - LeakyReLU."""
+    """Dense - batch norm - ReLU against maxout, all weights from N(0, 0.02^2)."""
+    dense = functools.partial(Dense, rng=rng, initializer=init.dcgan_normal)
     generator: list[Module] = []
-    for inputs, outputs in itertools.pairwise([s["latent_size"], *s["generator_widths"]]):
-        generator.append(Dense(inputs, outputs, rng, initializer=init.he_normal, bias=False))
-        generator += [BatchNorm(outputs, momentum=s["norm_momentum"], eps=1e-5), ReLU()]
-    judge = _layers([*packed_shape(s, shape), *s["discriminator_widths"]], s["slope"], rng)
-    last = Dense(s["generator_widths"][-1], shape[0], rng)
-    return Sequential(*generator, last), Sequential(*judge, Dense(s["discriminator_widths"][-1], 1, rng))
+    for inputs, outputs in _pairs([s["latent_size"], *s["generator_widths"]]):
+        norm = BatchNorm(outputs, momentum=s["norm_momentum"], eps=1e-4)
+        generator += [dense(inputs, outputs, bias=False), norm, ReLU()]
+    judge: list[Module] = []
+    for inputs, outputs in _pairs([*packed_shape(s, shape), *s["discriminator_widths"]]):
+        judge += [dense(inputs, s["pieces"] * outputs), Maxout(s["pieces"])]
+    generator.append(dense(s["generator_widths"][-1], shape[0]))
+    return Sequential(*generator), Sequential(*judge, dense(s["discriminator_widths"][-1], 1))
 
 
 def _recipe(target: str, summary: str) -> PointRecipe:
@@ -136,7 +145,13 @@ def _recipe(target: str, summary: str) -> PointRecipe:
 def _plain_recipe(target: str, summary: str) -> PointRecipe:
     name = f"{target}-plain"
     return PointRecipe(
-        name=name, summary=summary, networks=_plain_networks, settings=_PLAIN, steps=12_000, target=target
+        name=name,
+        summary=summary,
+        networks=_plain_networks,
+        settings=_PLAIN,
+        steps=_PLAIN_STEPS,
+        target=target,
+        scaled=False,
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from minigan import random
-from minigan.data import ImageShape
+from minigan.data import ImageShape, mixtures
 from minigan.data.dataset import CHANNELS
+from minigan.data.points import Points
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
@@ -114,13 +115,21 @@ class PictureRecipe(Recipe):
 
 @dataclass(frozen=True)
 class PointRecipe(Recipe):
-    """A recipe for points of the plane, drawn anew at each step from the distribution `target` (see data.mixtures)."""
+    """A recipe for points of the plane, drawn anew at each step from the distribution `target` (see data.mixtures).
+
+    Unless it is `scaled` the networks see the points as they are, else at unit root mean square.
+    """
 
     target: str
+    scaled: bool = True
 
     def wanted_shape(self, settings: Settings) -> tuple[int, ...]:
         """(2,)."""
         return (2,)
+
+    def points(self) -> Points:
+        """The data."""
+        return Points(mixtures.get(self.target), scaled=self.scaled)
 
 
 def packed_shape(settings: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -20,9 +20,8 @@ import numpy as np
 from minigan import random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.checking.slope import slope
-from minigan.data import mixtures, mnist
+from minigan.data import mnist
 from minigan.data.feed import Feed
-from minigan.data.points import Points
 from minigan.errors import UsageError
 from minigan.gan import GAN
 from minigan.nn import Module, SpectralNorm
@@ -205,7 +204,7 @@ def example_batch(recipe: Recipe, settings: Settings, gan: GAN, count: int) -> T
     """
     dtype = str(gan.discriminator_optimizer.parameters[0].dtype)
     if isinstance(recipe, PointRecipe):
-        return Points(mixtures.get(recipe.target)).batch(count, gan.seed, 0, dtype)
+        return recipe.points().batch(count, gan.seed, 0, dtype)
     assert isinstance(recipe, PictureRecipe)
     shape = recipe.wanted_shape(settings)
     if shape == mnist.IMAGE_SHAPE:

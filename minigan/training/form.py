@@ -12,7 +12,7 @@ import numpy as np
 
 from minigan import maps, plots
 from minigan.autodiff import Tensor
-from minigan.data import Dataset, mixtures
+from minigan.data import Dataset
 from minigan.data.feed import Feed
 from minigan.data.points import Points
 from minigan.metrics import modes
@@ -119,9 +119,4 @@ def form_of(recipe: Recipe, shape: tuple[int, ...]) -> Form:
         height, width, channels = shape
         return PictureForm((height, width, channels), recipe.value_range, recipe.flat)
     assert isinstance(recipe, PointRecipe)
-    return PointForm(points_of(recipe))
-
-
-def points_of(recipe: PointRecipe) -> Points:
-    """The recipe's data."""
-    return Points(mixtures.get(recipe.target))
+    return PointForm(recipe.points())
