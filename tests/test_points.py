@@ -239,6 +239,8 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
         ({"penalty_anneal": 2}, "penalty_anneal is 2.0, expected a share of the run"),
         ({"n_critic": 0}, "n_critic is 0, expected a whole number of at least 1"),
         ({"generator_widths": ""}, "must be a list of whole numbers"),
+        ({"latent": "square"}, "there is no latent law 'square'; known: logistic, normal, uniform"),
+        ({"latent": "norml"}, "there is no latent law 'norml'; did you mean 'normal'?"),
     ],
 )
 def test_settings_that_make_no_sense_are_told_in_a_sentence(changes, part):
@@ -246,3 +248,4 @@ def test_settings_that_make_no_sense_are_told_in_a_sentence(changes, part):
         recipes.get("ring").build(**changes)
     assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not str(caught.value).endswith(("..", "?."))

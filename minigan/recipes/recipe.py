@@ -70,9 +70,8 @@ class Recipe(ABC):
             return gan_of(networks, settings, steps or self.steps, seed, dtype)
         except ValueError as error:
             changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
-            raise UsageError(
-                f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}."
-            ) from None
+            said = f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}"
+            raise UsageError(said if said.endswith((".", "?")) else f"{said}.") from None
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
         """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""
