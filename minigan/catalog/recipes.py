@@ -36,13 +36,17 @@ def narrowed(recipe: Recipe) -> dict[str, Any]:
     return narrow
 
 
-def _built(recipe: Recipe, draw: Draw) -> GAN:
-    """The recipe's GAN with weights as large as in the midst of training: at first many sums lie near their kinks."""
-    gan = recipe.build(dtype=draw.dtype, **narrowed(recipe))
+def enlarge(gan: GAN, draw: Draw) -> None:
+    """Give it weights as large as in the midst of training: at first many sums lie near their kinks."""
     for network in (gan.generator, gan.discriminator):
         for parameter in network.parameters().values():
             values = he_normal(draw.rng, parameter.shape) if parameter.ndim > 1 else draw.signed(parameter.size)
             parameter.assign(values)
+
+
+def _built(recipe: Recipe, draw: Draw) -> GAN:
+    gan = recipe.build(dtype=draw.dtype, **narrowed(recipe))
+    enlarge(gan, draw)
     return gan
 
 

@@ -214,7 +214,7 @@ def _vanishing(looks: list[Signs]) -> str | None:
     now = looks[-1]
     where = f"where the samples are, its loss is {now.pull:.1e} times as steep as on the way to the data"
     if _found_out(now):
-        where = f"the discriminator finds out every sample, and leaves {now.push:.1e} of the slope of its loss"
+        where = f"the discriminator finds out every sample, and leaves that loss {now.push:.1e} of its slope"
     return f"the generator's gradient has vanished: {where}; use the loss non-saturating, or a slower discriminator"
 
 
