@@ -7,5 +7,9 @@ kernels = ["minigan_kernels"] + [f"minigan_kernels.{name}" for name in find_pack
 setup(
     packages=find_packages(include=["minigan", "minigan.*"]) + kernels,
     package_dir={"minigan_kernels": "kernels"},
-    package_data={"minigan.data": ["*.npz", "*.LICENSE.txt"]},
+    package_data={
+        "minigan": ["py.typed"],
+        "minigan_kernels": ["py.typed"],
+        "minigan.data": ["*.npz", "*.LICENSE.txt"],
+    },
 )
