@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,6 +13,14 @@ import minigan_kernels
 
 WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
 needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With a worker process for every core (pytest-xdist), a thread in each is enough; workers inherit this."""
+    if workers := config.getoption("numprocesses", None):
+        threads = str(max(1, len(os.sched_getaffinity(0)) // workers if hasattr(os, "sched_getaffinity") else 1))
+        for variable in ("MINIGAN_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(variable, threads)
 
 
 @pytest.fixture(autouse=True)
