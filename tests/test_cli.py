@@ -165,6 +165,17 @@ def test_settings_say_what_pictures_become(colour):
     assert np.load("two.npz")["images"].shape == (2, 5, 5)
 
 
+def test_a_few_pictures_are_enough_for_several_updates_in_a_step(colour):
+    """Five batches of four from twelve pictures; stopped between two epochs, it ends with the same bits."""
+    often = [*colour, "--set", "n_critic=5", "--set", "loss=wasserstein", "--log-every", "1"]
+    assert cli.main([*often, "--steps", "7"]) == 0
+    straight = Path("run").rename("straight")
+    assert cli.main([*often, "--steps", "4"]) == 0
+    assert cli.main(["train", "--resume", "run", "--steps", "7", "--quiet"]) == 0
+    for name in ("metrics.jsonl", "checkpoint.safetensors"):
+        assert (Path("run") / name).read_bytes() == (straight / name).read_bytes()
+
+
 def test_pictures_serve_where_digits_are_the_default(colour):
     arguments = ["train", "--data-dir", "photos", "--out", "run", "--quiet", *SMALL, "--set", "batch_size=4"]
     assert cli.main(arguments) == 0

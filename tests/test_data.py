@@ -829,6 +829,32 @@ def test_dropped_examples_come_in_other_epochs() -> None:
     assert {int(index) for step in range(20) for index in batches.indices(step)} == set(range(10))
 
 
+@pytest.mark.parametrize("per_step", [2, 3, 5])
+def test_a_step_of_several_batches_is_one_large_draw_where_the_data_set_is_large_enough(per_step: int) -> None:
+    together, large = Batches(30, 6, seed=1, per_step=per_step), Batches(30, 6 * per_step, seed=1)
+    for step in range(7):
+        np.testing.assert_array_equal(together.indices(step), large.indices(step))
+
+
+@pytest.mark.parametrize(("count", "batch_size", "per_step"), [(7, 3, 5), (6, 6, 2), (10, 4, 3), (1, 1, 9)])
+def test_a_step_that_needs_more_examples_than_there_are_takes_them_from_epoch_after_epoch(
+    count: int, batch_size: int, per_step: int
+) -> None:
+    """Step by step the very batches of steps of one batch each, whatever the order of calls."""
+    steps, single = Batches(count, batch_size, seed=4, per_step=per_step), Batches(count, batch_size, seed=4)
+    for step in (3, 0, 8, 1, 3):
+        batches = steps.indices(step).reshape(per_step, batch_size)
+        for i, batch in enumerate(batches):
+            np.testing.assert_array_equal(batch, single.indices(step * per_step + i))
+            assert len(np.unique(batch)) == batch_size
+
+
+def test_a_step_without_batches_is_refused() -> None:
+    with pytest.raises(UsageError) as error:
+        Batches(10, 3, seed=0, per_step=0)
+    assert_one_sentence(error, "the number of batches in a step is 0")
+
+
 @pytest.mark.parametrize(("count", "batch_size"), [(10, 0), (10, -1), (10, 11), (0, 1)])
 def test_impossible_batch_sizes_are_refused(count: int, batch_size: int) -> None:
     with pytest.raises(UsageError) as error:

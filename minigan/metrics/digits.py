@@ -66,7 +66,7 @@ class DigitClassifier:
     def train(self, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
         """Learn; `progress(step, steps)` is called now and then."""
         batches = Batches(len(self._images), _BATCH, _SEED)
-        steps = _EPOCHS * batches.per_epoch
+        steps = _EPOCHS * (len(self._images) // _BATCH)
         optimizer = Adam(self._network.parameters(), beta1=0.9)
         self._network.train()
         for step in range(steps):
