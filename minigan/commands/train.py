@@ -14,19 +14,18 @@ from tqdm import tqdm
 import minigan_kernels
 from minigan import backend, recipes
 from minigan.commands import options
-from minigan.data import load
 from minigan.data.mnist import IMAGE_SHAPE
 from minigan.errors import UsageError
 from minigan.nn import Module
-from minigan.recipes import PictureRecipe, PointRecipe
 from minigan.recipes.game import is_scheduled
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
 from minigan.training.form import Data, PointForm
 from minigan.training.interrupt import stop_on_signal
+from minigan.training.source import load_again, load_data
 from minigan.training.trainer import build
 
 # What a resumed run may change without ceasing to be the same run.
-_FREE_ON_RESUME = {"steps", "threads", "data_dir", "strict"}
+_FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
-    data = _load(config, arguments.quiet)
+    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice(arguments.quiet)}
+    data = load_again(config, folder, **reading) if arguments.resume else load_data(config, **reading)
     if arguments.dry_run:
         return _describe(config, folder, data, arguments.json)
     with stop_on_signal() as request:
@@ -75,26 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     return options.INTERRUPTED if outcome.interrupted else options.DONE
 
 
-def _load(config: RunConfig, quiet: bool) -> Data:
-    recipe = recipes.get(config.recipe)
-    if isinstance(recipe, PointRecipe):
-        if config.data_dir or config.download:
-            raise UsageError(
-                f"the recipe '{recipe.name}' draws its points from a known distribution and takes no data; leave "
-                f"--{'data-dir' if config.data_dir else 'download'} out."
-            )
-        return recipe.points()
-    assert isinstance(recipe, PictureRecipe)
-    return load(
-        Path(config.data_dir) if config.data_dir else None,
-        config.download,
-        image_shape=recipe.wanted_shape(config.settings),
-        strict=config.strict,
-        progress=not quiet,
-        notice=options.notice(quiet),
-    )
-
-
 def _new_config(arguments: argparse.Namespace) -> RunConfig:
     base = load_config(arguments.config) if arguments.config else None
     if base and arguments.recipe not in (None, base.recipe):
@@ -104,10 +84,6 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
     recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
     given = _given(arguments)
-    if "data_dir" in given and "download" not in given:
-        values["download"] = False  # one source of data named here replaces the configuration's
-    if "download" in given and "data_dir" not in given:
-        values["data_dir"] = None
     settings = {**values.get("settings", {}), **options.settings(arguments)}
     return RunConfig(**values | given | {"settings": settings})
 
@@ -142,6 +118,11 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
     if "data_dir" in given:
         given["data_dir"] = str(Path(given["data_dir"]).absolute())  # the run may be resumed from elsewhere
+    # One source of data named here replaces that of a configuration.
+    if "data_dir" in given:
+        given.setdefault("download", False)
+    elif "download" in given:
+        given["data_dir"] = None
     return given
 
 
