@@ -8,7 +8,7 @@ from typing import Any
 
 from minigan.data.dataset import Dataset, ImageShape
 from minigan.data.directory import from_directory, is_idx, some_of, visible_entries
-from minigan.data.pictures import from_pictures, is_picture, picture_paths
+from minigan.data.pictures import files_within, from_pictures, is_picture
 from minigan.errors import DataError
 
 
@@ -24,7 +24,7 @@ def from_folder(directory: Path, image_shape: ImageShape, **reading: Any) -> Dat
     idx = [path.name for path in files if not is_picture(path) and is_idx(path)]
     if not idx:
         return from_pictures(directory, image_shape, **reading)
-    if pictures := picture_paths(directory):
+    if pictures := [path for path in files_within(directory) if is_picture(path)]:
         names = [path.relative_to(directory).as_posix() for path in pictures]
         raise DataError(
             f"{directory} holds both IDX files ({some_of(idx)}) and pictures ({some_of(names)}), expected one kind; "
