@@ -296,7 +296,8 @@ def test_a_damaged_note_of_the_camera_does_no_harm(tmp_path: Path) -> None:
 
 # --- What cannot be read ---
 
-PNG, JPEG, PGM = (encoded(random_pixels(9, 9), kind) for kind in ("PNG", "JPEG", "PPM"))
+WHOLE = {kind: encoded(random_pixels(9, 9), kind) for kind in ("PNG", "JPEG", "PPM", "GIF", "TIFF", "WEBP")}
+PNG, JPEG, PGM = WHOLE["PNG"], WHOLE["JPEG"], WHOLE["PPM"]
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -406,9 +407,9 @@ def test_a_want_of_memory_is_not_blamed_on_the_picture(tmp_path: Path, monkeypat
         read_picture(saved(tmp_path / "a.png", random_pixels(8, 8)), EIGHT)
 
 
-@pytest.mark.parametrize("whole", [PNG, JPEG, PGM], ids=["png", "jpeg", "pgm"])
-def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Path, whole: bytes) -> None:
-    path = tmp_path / "a.png"
+@pytest.mark.parametrize("kind", WHOLE)
+def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Path, kind: str) -> None:
+    path, whole = tmp_path / "a.png", WHOLE[kind]
     flipped = (whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(len(whole)))
     outcomes = set()
     for content in (*(whole[:length] for length in range(len(whole))), *flipped):
