@@ -63,7 +63,7 @@ COLOUR = PictureRecipe(
     networks=_colour_networks,
     settings={
         "latent_size": 4, "batch_size": 4, "rate": 1e-3, "beta1": 0.5, "loss": "non-saturating",
-        "image_size": 6, "channels": 3,
+        "image_size": 0, "channels": 0,
     },
     steps=20,
     value_range=(-1.0, 1.0),

@@ -61,6 +61,10 @@ WRONG_USES = {
     "no such backend": (["train", "--backend", "nunpy"], 2, "did you mean 'numpy'?"),
     "no such kernels": (["train", "--kernels", "numbra"], 2, "did you mean 'numba'?"),
     "batch larger than the data": (["train", "--set", "batch_size=20000"], 2, "20000"),
+    "weight of no penalty": (["train", "--set", "penalty_weight=1"], 2, "no effect while penalty is none"),
+    "strict about no pictures": (["train", "--strict"], 2, "--strict is about a folder of pictures"),
+    "strict about points": (["train", "ring", "--strict"], 2, "--strict is about a folder of pictures"),
+    "two sizes of a batch": (["explain", "--set", "batch_size=8"], 2, "for --batch says"),
     "data in two places": (["train", "--data-dir", ".", "--download"], 2, "choose one"),
     "no such data": (["train", "--data-dir", "nowhere"], 1, "nowhere"),
     "nothing to resume": (["train", "--resume", "nowhere"], 1, "no run in nowhere"),
@@ -185,8 +189,8 @@ def test_pictures_serve_where_digits_are_the_default(colour):
 @pytest.mark.parametrize(
     ("change", "code", "part"),
     [
-        (["--set", "channels=2"], 2, "'channels' must be 1 (grey) or 3 (colour), not 2"),
-        (["--set", "image_size=0"], 2, "'image_size' must be at least 1"),
+        (["--set", "channels=2"], 2, "'channels' must be 1 (grey) or 3 (colour), or 0 (as the data are), not 2"),
+        (["--data-dir", "idx", "--strict"], 2, "holds IDX files (pictures); leave it out"),
         (["--data-dir", "idx"], 2, "its pictures are square, not 9 x 7; name a folder of pictures"),
         (["--data-dir", "idx/pictures"], 1, "is a file"),
         (["--data-dir", "empty"], 1, "holds no picture (it is empty)"),

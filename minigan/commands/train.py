@@ -14,6 +14,8 @@ from tqdm import tqdm
 import minigan_kernels
 from minigan import backend, recipes
 from minigan.commands import options
+from minigan.data.directory import some_of
+from minigan.data.folder import idx_within
 from minigan.data.mnist import IMAGE_SHAPE
 from minigan.errors import UsageError
 from minigan.nn import Module
@@ -59,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
+    if arguments.strict:
+        _require_pictures(config)
     reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice(arguments.quiet)}
     data = load_again(config, folder, **reading) if arguments.resume else load_data(config, **reading)
     if arguments.dry_run:
@@ -75,6 +79,17 @@ def run(arguments: argparse.Namespace) -> int:
     return options.INTERRUPTED if outcome.interrupted else options.DONE
 
 
+def _require_pictures(config: RunConfig) -> None:
+    """Raise UsageError unless --strict can have an effect."""
+    if config.data_dir and not (idx := idx_within(Path(config.data_dir))):
+        return
+    found = f"{config.data_dir} holds IDX files ({some_of(idx)})" if config.data_dir else "there is none"
+    raise UsageError(
+        f"--strict is about a folder of pictures, some of which cannot be read, and {found}; leave it out, or name "
+        "such a folder with --data-dir."
+    )
+
+
 def _new_config(arguments: argparse.Namespace) -> RunConfig:
     base = load_config(arguments.config) if arguments.config else None
     if base and arguments.recipe not in (None, base.recipe):
@@ -84,8 +99,10 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
     recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
     given = _given(arguments)
-    settings = {**values.get("settings", {}), **options.settings(arguments)}
-    return RunConfig(**values | given | {"settings": settings})
+    named = options.settings(arguments)
+    config = RunConfig(**values | given | {"settings": {**values.get("settings", {}), **named}})
+    recipe.require_effect(named, config.settings)
+    return config
 
 
 def _resumed_config(arguments: argparse.Namespace) -> RunConfig:

@@ -20,8 +20,7 @@ def from_folder(directory: Path, image_shape: ImageShape, **reading: Any) -> Dat
     Raises DataError where there are both or neither, and as `from_directory` and `from_pictures` do.
     """
     directory = Path(directory)
-    files = [path for path in visible_entries(directory) if not os.path.isdir(path)]
-    idx = [path.name for path in files if not is_picture(path) and is_idx(path)]
+    idx = idx_within(directory)
     if not idx:
         return from_pictures(directory, image_shape, **reading)
     if pictures := [path for path in files_within(directory) if is_picture(path)]:
@@ -31,3 +30,9 @@ def from_folder(directory: Path, image_shape: ImageShape, **reading: Any) -> Dat
             "move the others to another folder"
         )
     return from_directory(directory)
+
+
+def idx_within(directory: Path) -> list[str]:
+    """The names of the IDX files in `directory`; raises DataError if it is no readable folder."""
+    files = [path for path in visible_entries(directory) if not os.path.isdir(path)]
+    return [path.name for path in files if not is_picture(path) and is_idx(path)]

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from minigan import recipes
-from minigan.data import Notice, load
+from minigan.data import Notice, load, mnist, resized
 from minigan.errors import CheckpointError, DataError, UsageError
 from minigan.recipes import PictureRecipe, PointRecipe
 from minigan.training.config import RunConfig, load_config, recorded_data
@@ -29,14 +29,17 @@ def load_data(config: RunConfig, *, progress: bool = True, notice: Notice = warn
             )
         return recipe.points()
     assert isinstance(recipe, PictureRecipe)
-    return load(
+    # The shape of digits does not suit every recipe; of one that they suit they may be resized.
+    takes_digits = config.data_dir is None and recipe.image_shape == mnist.IMAGE_SHAPE
+    found = load(
         Path(config.data_dir) if config.data_dir else None,
         config.download,
-        image_shape=recipe.wanted_shape(config.settings),
+        image_shape=mnist.IMAGE_SHAPE if takes_digits else recipe.wanted_shape(config.settings),
         strict=config.strict,
         progress=progress,
         notice=notice,
     )
+    return resized(found, recipe.fitted_shape(config.settings, found.image_shape))
 
 
 def load_again(config: RunConfig, folder: RunFolder, *, progress: bool = True, notice: Notice = warnings.warn) -> Data:
