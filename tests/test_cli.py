@@ -115,7 +115,7 @@ def test_pictures_of_another_size_train(capsys, tmp_path):
     assert cli.main(["sample", "run", "--n", "3", "--out", "three.npz"]) == 0
     assert np.load("three.npz")["images"].shape == (3, 9, 7)
     assert cli.main(["evaluate", "run", "--quiet"]) == 2
-    assert "28 x 28 grey" in capsys.readouterr().err
+    assert f"labels of the run's data, and {data} has none" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_colour_from_a_folder_to_a_film(colour, capsys):
     assert cli.main(["evaluate", "run", "--quiet"]) == 2
     err = capsys.readouterr().err
     assert one_sentence(err)
-    assert "28 x 28 grey" in err and "6 x 6 colour" in err
+    assert "labels of the run's data" in err and "look at the pictures with minigan sample run" in err
 
 
 def test_a_resumed_run_on_pictures_ends_with_the_same_bits(colour):
@@ -180,10 +180,14 @@ def test_a_few_pictures_are_enough_for_several_updates_in_a_step(colour):
         assert (Path("run") / name).read_bytes() == (straight / name).read_bytes()
 
 
-def test_pictures_serve_where_digits_are_the_default(colour):
-    arguments = ["train", "--data-dir", "photos", "--out", "run", "--quiet", *SMALL, "--set", "batch_size=4"]
+def test_pictures_serve_where_digits_are_the_default(colour, capsys):
+    """But they are no digits for that, whatever their size."""
+    arguments = ["train", "--data-dir", "photos", "--out", "run", *SMALL, "--set", "batch_size=4"]
     assert cli.main(arguments) == 0
+    assert "minigan evaluate" not in capsys.readouterr().out
     assert json.loads(Path("run/config.json").read_text())["data"]["image_shape"] == [28, 28, 1]
+    assert cli.main(["evaluate", "run"]) == 2
+    assert "labels of the run's data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

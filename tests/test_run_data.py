@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import SMALL
+from runs import SMALL, write_idx
 
 from minigan import cli
 from minigan.data import Dataset, mnist, resized
@@ -28,11 +27,6 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 def pixels(seed: int = 0, count: int = 40) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
-
-
-def write_idx(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes())
 
 
 def trained_on(folder: str, labels: bool = False) -> None:

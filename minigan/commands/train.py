@@ -16,7 +16,7 @@ from minigan import backend, recipes
 from minigan.commands import options
 from minigan.data.directory import some_of
 from minigan.data.folder import idx_within
-from minigan.data.mnist import IMAGE_SHAPE
+from minigan.data.points import Points
 from minigan.errors import UsageError
 from minigan.nn import Module
 from minigan.recipes.game import is_scheduled
@@ -203,7 +203,8 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     points = isinstance(trainer.form, PointForm)
     last = folder.contours if points else folder.sample_path(outcome.step)
     print(f"Look at {last}, {folder.film} and {folder.curves}.")
-    evaluate = f", minigan evaluate {folder.path}" if points or trainer.data.shape == IMAGE_SHAPE else ""
+    can_be_evaluated = isinstance(trainer.data, Points) or trainer.data.labels is not None
+    evaluate = f", minigan evaluate {folder.path}" if can_be_evaluated else ""
     print(f"Next: minigan sample {folder.path}{evaluate}")
 
 
