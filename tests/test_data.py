@@ -495,6 +495,7 @@ def test_embedded_digits_are_the_first_of_mnist(real_mnist: Path) -> None:
 def test_checksums_are_those_of_mnist(real_mnist: Path) -> None:
     for name, sha256 in mnist.CHECKSUMS.items():
         content = gzip.decompress((real_mnist / f"{name}.gz").read_bytes())
+        assert len(content) == mnist.SIZES[name]
         assert hashlib.sha256(content).hexdigest() == sha256
 
 
@@ -586,6 +587,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Mirror, Mirror]]:
     monkeypatch.setattr(mnist, "MIRRORS", tuple(mirror.url for mirror in pair))
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in FAKE_MNIST.items()}
     monkeypatch.setattr(mnist, "CHECKSUMS", sums)
+    monkeypatch.setattr(mnist, "SIZES", {name: len(content) for name, content in FAKE_MNIST.items()})
     monkeypatch.setattr(mnist, "TIMEOUT_SECONDS", 5.0)
     yield pair
     for mirror in pair:
@@ -688,17 +690,14 @@ BAD_BODIES: dict[str, tuple[bytes, int | None, str]] = {
     "truncated": (ARCHIVES[TRAIN_IMAGES][:-20], len(ARCHIVES[TRAIN_IMAGES]), "broke off"),
     "truncated, of unknown length": (ARCHIVES[TRAIN_IMAGES][:-20], None, "damaged gzip"),
     "too long by its own account": (b"", 1 << 40, "announces 1,099,511,627,776 bytes"),
-    "too long, of unknown length": (bytes((1 << 20) + 1), None, "sends more than 1,048,576 bytes"),
-    "a gzip bomb": (zeros(5 << 20), None, "decompresses to more than 4,194,304 bytes"),
+    "too long by a little": (bytes(1461), 1461, "announces 1,461 bytes, expected at most 1,460"),  # 436 and 1,024
+    "too long, of unknown length": (bytes(1461), None, "sends more than 1,460 bytes"),
+    "a gzip bomb": (zeros(200_000), None, "decompresses to more than 436 bytes"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_BODIES)
-def test_bad_body_is_refused_and_leaves_nothing(
-    mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    monkeypatch.setattr(mnist, "MAX_DOWNLOAD_BYTES", 1 << 20)
-    monkeypatch.setattr(mnist, "MAX_DECOMPRESSED_BYTES", 4 << 20)
+def test_bad_body_is_refused_and_leaves_nothing(mirrors: tuple[Mirror, Mirror], tmp_path: Path, case: str) -> None:
     body, announced, expected = BAD_BODIES[case]
     for mirror in mirrors:
         mirror.bodies[TRAIN_IMAGES], mirror.announced[TRAIN_IMAGES] = body, announced
@@ -713,10 +712,7 @@ def test_bad_body_is_refused_and_leaves_nothing(
     assert contents(tmp_path / "cache") == ARCHIVES
 
 
-def test_endless_body_is_read_no_further_than_the_limit(
-    mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mnist, "MAX_DOWNLOAD_BYTES", 1 << 20)
+def test_endless_body_is_read_no_further_than_the_limit(mirrors: tuple[Mirror, Mirror], tmp_path: Path) -> None:
     for mirror in mirrors:
         mirror.bodies[TRAIN_IMAGES], mirror.announced[TRAIN_IMAGES] = bytes(64 << 20), None
     with peak_memory_below(8 << 20), pytest.raises(DataError, match="sends more than"):
@@ -744,6 +740,37 @@ def test_mirror_that_hangs_is_given_up(
         release.set()
     assert time.monotonic() - begun < 8
     assert contents(tmp_path) == ARCHIVES
+
+
+def test_mirror_that_drips_is_given_up(
+    mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every byte comes long before the time allowed for silence is over."""
+    answer, gone = Mirror._answer, threading.Event()
+
+    def drip(mirror: Mirror, request: http.server.BaseHTTPRequestHandler) -> None:
+        if mirror is mirrors[1]:
+            return answer(mirror, request)
+        request.send_response(200)
+        request.send_header("Content-Length", "400")
+        request.end_headers()
+        with suppress(OSError):
+            for _ in range(400):  # a minute
+                request.wfile.write(b"\0")
+                if gone.wait(0.15):
+                    break
+        return None
+
+    monkeypatch.setattr(Mirror, "_answer", drip)
+    monkeypatch.setattr(mnist, "PATIENCE_SECONDS", 0.3)
+    try:
+        mnist.download(tmp_path / "cache", progress=False)
+        assert contents(tmp_path / "cache") == ARCHIVES
+        monkeypatch.setattr(mnist, "MIRRORS", (mirrors[0].url,))
+        with pytest.raises(DataError, match=r"it sent \d+ bytes in \d+ seconds, expected at least 10,000 a second"):
+            mnist.download(tmp_path / "again", progress=False)
+    finally:
+        gone.set()
 
 
 @pytest.mark.parametrize("place", ["minigan.data.mnist._read_body", "os.replace"])
