@@ -420,6 +420,42 @@ def test_directory_that_may_be_listed_but_not_entered(tmp_path: Path, monkeypatc
     assert_one_sentence(error, str(tmp_path / "images"), "Permission denied")
 
 
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    try:
+        directory.mkdir()
+    except OSError:
+        pytest.skip("names are text on this file system")
+    path = Path(os.fsdecode(os.fsencode(directory) + b"/images\xfe\n"))
+    path.write_bytes(idx(random_images()))
+    dataset = load(directory)
+    assert len(dataset) == 12 and dataset.source == str(path)
+    path.write_bytes(b"")
+    for read in (lambda: load(directory), lambda: from_directory(directory), lambda: read_idx(path)):
+        with pytest.raises(DataError):
+            read()
+
+
+def test_file_that_vanishes_after_its_header_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, {"images": random_images()})
+    monkeypatch.setattr("minigan.data.directory._check_agreement", lambda images, _: images.path.unlink())
+    with pytest.raises(DataError) as error:
+        from_directory(tmp_path)
+    assert_one_sentence(error, str(tmp_path / "images"), "does not exist")
+
+
+def test_special_files_in_a_folder_are_not_waited_for(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this platform has no pipes")
+    fill(tmp_path, {"images": random_images()})
+    os.mkfifo(tmp_path / "pipe")
+    assert len(load(tmp_path)) == 12
+    os.mkfifo(tmp_path / "labels")
+    with pytest.raises(DataError) as error:
+        load(tmp_path)
+    assert_one_sentence(error, str(tmp_path / "labels"), "not a regular file")
+
+
 def test_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         from_directory(tmp_path, "valid")  # type: ignore[arg-type]

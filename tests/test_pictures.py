@@ -407,6 +407,50 @@ def test_a_want_of_memory_is_not_blamed_on_the_picture(tmp_path: Path, monkeypat
         read_picture(saved(tmp_path / "a.png", random_pixels(8, 8)), EIGHT)
 
 
+def odd_name(directory: Path, name: bytes) -> Path:
+    """A path with a name that is no text; skips where the file system knows none."""
+    path = Path(os.fsdecode(os.fsencode(directory) + b"/" + name))
+    try:
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("names are text on this file system")
+    path.unlink()
+    return path
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    directory = odd_name(tmp_path, b"pictures\xff")
+    directory.mkdir()
+    saved(odd_name(directory, b"\xff\n.png"), random_pixels(8, 8))
+    bad = odd_name(directory, b"\xfe.png")
+    bad.write_bytes(b"")
+    odd_name(directory, b"notes.\xfd").write_bytes(b"")
+    told: list[str] = []
+    dataset = by_folder(directory, notice=told.append)
+    assert len(dataset) == 1 and dataset.source == str(directory)
+    assert f"{bad.name}: it is empty" in told[0] and ".\udcfd 1" in told[0]
+    with pytest.raises(DataError, match="it is empty"):
+        by_folder(directory, strict=True)
+    (directory / "images").write_bytes(IDX)
+    with pytest.raises(DataError, match="holds both IDX files"):
+        load(directory, progress=False)
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_picture_that_vanishes_after_the_folder_was_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool
+) -> None:
+    paths = [saved(tmp_path / f"{i}.png", random_pixels(8, 8)) for i in range(2 if left else 1)]
+    monkeypatch.setattr("minigan.data.pictures.files_within", lambda _: [paths[0].unlink() or paths[0], *paths[1:]])
+    if left:
+        told: list[str] = []
+        assert len(by_folder(tmp_path, notice=told.append)) == 1
+        assert "0.png: it is not a file" in told[0]
+    else:
+        with pytest.raises(DataError, match=r"none of the 1 pictures .* can be read \(0.png: it is not a file\)"):
+            by_folder(tmp_path)
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Path, kind: str) -> None:
     path, whole = tmp_path / "a.png", WHOLE[kind]
