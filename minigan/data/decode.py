@@ -36,10 +36,11 @@ class Picture:
 def read_picture(path: Path, shape: ImageShape) -> Picture:
     """The picture in `path` with `shape` (H, W, C): its middle, resized, in grey (C = 1) or RGB (C = 3).
 
-    It is turned as its EXIF orientation says; what is transparent becomes white; grey of 16 bits is divided by 257, of
-    colour of 16 bits the upper 8 are taken; colour becomes grey by its luma (ITU-R BT.601). The largest whole-pixel
-    rectangle of the wanted aspect ratio is cut from the middle and resized (Lanczos), enlarged where it is smaller.
-    Colour profiles are ignored, and of an animation or of several pages the first picture is taken.
+    It is turned as its EXIF orientation says; what is transparent becomes white; grey of 16 bits is divided by 257 (of
+    12, as a TIFF may say, by 4095 / 255), of colour of 16 bits the upper 8 are taken; colour becomes grey by its luma
+    (ITU-R BT.601). The largest whole-pixel rectangle of the wanted aspect ratio is cut from the middle and resized
+    (Lanczos), enlarged where it is smaller. Colour profiles are ignored, and of an animation or of several pages the
+    first picture is taken.
 
     Raises UnreadableError where the file is no such picture, is damaged, or has more pixels than Pillow allows.
     """
@@ -67,13 +68,13 @@ def _decoded(path: Path, shape: ImageShape) -> Picture:
     with Image.open(path, formats=_FORMATS) as image:
         longer = _GAP * max(height, width)
         image.draft(None, (longer, longer))  # a large JPEG is shrunk while it is decoded, to no less than this
-        full_scale, is_negative = _grey_scale(image)
+        full_scale, inverted = _grey_scale(image)
         _mend_transparency(image)
         upright = ImageOps.exif_transpose(image)
     brightest = None
     if upright.mode in _WIDE:
         brightest = int(np.asarray(upright).max()) if full_scale == 0xFFFF else None
-        upright = _narrowed(upright, full_scale, is_negative)
+        upright = _narrowed(upright, full_scale, inverted)
     plain = _opaque(upright).convert("L" if channels == 1 else "RGB")
     return Picture(resized(plain, shape), brightest)
 
@@ -108,13 +109,13 @@ def _grey_scale(image: Image.Image) -> tuple[int, bool]:
     return 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1, tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE
 
 
-def _narrowed(image: Image.Image, full_scale: int, is_negative: bool) -> Image.Image:
+def _narrowed(image: Image.Image, full_scale: int, inverted: bool) -> Image.Image:
     """Grey of more than 8 bits in 8, rounded; the grey that is said to be transparent becomes white."""
     values = np.asarray(image)
     if full_scale > 0xFFFF or values.min() < 0 or values.max() > full_scale:
         raise UnreadableError("its pixels are whole numbers beyond 16 bits or below 0")
     grey = (values.astype(np.int32) * 255 + full_scale // 2) // full_scale
-    if is_negative:
+    if inverted:
         grey = 255 - grey
     if "transparency" in image.info:
         grey[values == image.info["transparency"]] = 255
