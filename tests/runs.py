@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ COLOUR = PictureRecipe(
     networks=_colour_networks,
     settings={
         "latent_size": 4, "batch_size": 4, "rate": 1e-3, "beta1": 0.5, "loss": "non-saturating",
-        "image_size": 6, "channels": 3,
+        "image_size": 0, "channels": 0,
     },
     steps=20,
     value_range=(-1.0, 1.0),
@@ -80,3 +81,10 @@ def write_photos(folder: Path, count: int = 12) -> Path:
         pixels = rng.integers(0, 256, (9, 7 + i % 2 * 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / ("more" if i % 2 else ".") / f"{i:02d}.png")
     return folder
+
+
+def write_idx(path: Path, array: np.ndarray) -> Path:
+    """`array` of bytes as an IDX file, its folder made if missing."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes())
+    return path

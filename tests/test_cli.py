@@ -61,6 +61,10 @@ WRONG_USES = {
     "no such backend": (["train", "--backend", "nunpy"], 2, "did you mean 'numpy'?"),
     "no such kernels": (["train", "--kernels", "numbra"], 2, "did you mean 'numba'?"),
     "batch larger than the data": (["train", "--set", "batch_size=20000"], 2, "20000"),
+    "weight of no penalty": (["train", "--set", "penalty_weight=1"], 2, "no effect while penalty is none"),
+    "strict about no pictures": (["train", "--strict"], 2, "--strict is about a folder of pictures"),
+    "strict about points": (["train", "ring", "--strict"], 2, "--strict is about a folder of pictures"),
+    "two sizes of a batch": (["explain", "--set", "batch_size=8"], 2, "for --batch says"),
     "data in two places": (["train", "--data-dir", ".", "--download"], 2, "choose one"),
     "no such data": (["train", "--data-dir", "nowhere"], 1, "nowhere"),
     "nothing to resume": (["train", "--resume", "nowhere"], 1, "no run in nowhere"),
@@ -111,7 +115,7 @@ def test_pictures_of_another_size_train(capsys, tmp_path):
     assert cli.main(["sample", "run", "--n", "3", "--out", "three.npz"]) == 0
     assert np.load("three.npz")["images"].shape == (3, 9, 7)
     assert cli.main(["evaluate", "run", "--quiet"]) == 2
-    assert "28 x 28 grey" in capsys.readouterr().err
+    assert f"labels of the run's data, and {data} has none" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ def test_colour_from_a_folder_to_a_film(colour, capsys):
     assert cli.main(["evaluate", "run", "--quiet"]) == 2
     err = capsys.readouterr().err
     assert one_sentence(err)
-    assert "28 x 28 grey" in err and "6 x 6 colour" in err
+    assert "labels of the run's data" in err and "look at the pictures with minigan sample run" in err
 
 
 def test_a_resumed_run_on_pictures_ends_with_the_same_bits(colour):
@@ -165,17 +169,32 @@ def test_settings_say_what_pictures_become(colour):
     assert np.load("two.npz")["images"].shape == (2, 5, 5)
 
 
-def test_pictures_serve_where_digits_are_the_default(colour):
-    arguments = ["train", "--data-dir", "photos", "--out", "run", "--quiet", *SMALL, "--set", "batch_size=4"]
+def test_a_few_pictures_are_enough_for_several_updates_in_a_step(colour):
+    """Five batches of four from twelve pictures; stopped between two epochs, it ends with the same bits."""
+    often = [*colour, "--set", "n_critic=5", "--set", "loss=wasserstein", "--log-every", "1"]
+    assert cli.main([*often, "--steps", "7"]) == 0
+    straight = Path("run").rename("straight")
+    assert cli.main([*often, "--steps", "4"]) == 0
+    assert cli.main(["train", "--resume", "run", "--steps", "7", "--quiet"]) == 0
+    for name in ("metrics.jsonl", "checkpoint.safetensors"):
+        assert (Path("run") / name).read_bytes() == (straight / name).read_bytes()
+
+
+def test_pictures_serve_where_digits_are_the_default(colour, capsys):
+    """But they are no digits for that, whatever their size."""
+    arguments = ["train", "--data-dir", "photos", "--out", "run", *SMALL, "--set", "batch_size=4"]
     assert cli.main(arguments) == 0
+    assert "minigan evaluate" not in capsys.readouterr().out
     assert json.loads(Path("run/config.json").read_text())["data"]["image_shape"] == [28, 28, 1]
+    assert cli.main(["evaluate", "run"]) == 2
+    assert "labels of the run's data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("change", "code", "part"),
     [
-        (["--set", "channels=2"], 2, "'channels' must be 1 (grey) or 3 (colour), not 2"),
-        (["--set", "image_size=0"], 2, "'image_size' must be at least 1"),
+        (["--set", "channels=2"], 2, "'channels' must be 1 (grey) or 3 (colour), or 0 (as the data are), not 2"),
+        (["--data-dir", "idx", "--strict"], 2, "holds IDX files (pictures); leave it out"),
         (["--data-dir", "idx"], 2, "its pictures are square, not 9 x 7; name a folder of pictures"),
         (["--data-dir", "idx/pictures"], 1, "is a file"),
         (["--data-dir", "empty"], 1, "holds no picture (it is empty)"),

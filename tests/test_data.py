@@ -420,6 +420,42 @@ def test_directory_that_may_be_listed_but_not_entered(tmp_path: Path, monkeypatc
     assert_one_sentence(error, str(tmp_path / "images"), "Permission denied")
 
 
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    try:
+        directory.mkdir()
+    except OSError:
+        pytest.skip("names are text on this file system")
+    path = Path(os.fsdecode(os.fsencode(directory) + b"/images\xfe\n"))
+    path.write_bytes(idx(random_images()))
+    dataset = load(directory)
+    assert len(dataset) == 12 and dataset.source == str(path)
+    path.write_bytes(b"")
+    for read in (lambda: load(directory), lambda: from_directory(directory), lambda: read_idx(path)):
+        with pytest.raises(DataError):
+            read()
+
+
+def test_file_that_vanishes_after_its_header_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, {"images": random_images()})
+    monkeypatch.setattr("minigan.data.directory._check_agreement", lambda images, _: images.path.unlink())
+    with pytest.raises(DataError) as error:
+        from_directory(tmp_path)
+    assert_one_sentence(error, str(tmp_path / "images"), "does not exist")
+
+
+def test_special_files_in_a_folder_are_not_waited_for(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this platform has no pipes")
+    fill(tmp_path, {"images": random_images()})
+    os.mkfifo(tmp_path / "pipe")
+    assert len(load(tmp_path)) == 12
+    os.mkfifo(tmp_path / "labels")
+    with pytest.raises(DataError) as error:
+        load(tmp_path)
+    assert_one_sentence(error, str(tmp_path / "labels"), "not a regular file")
+
+
 def test_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         from_directory(tmp_path, "valid")  # type: ignore[arg-type]
@@ -495,6 +531,7 @@ def test_embedded_digits_are_the_first_of_mnist(real_mnist: Path) -> None:
 def test_checksums_are_those_of_mnist(real_mnist: Path) -> None:
     for name, sha256 in mnist.CHECKSUMS.items():
         content = gzip.decompress((real_mnist / f"{name}.gz").read_bytes())
+        assert len(content) == mnist.SIZES[name]
         assert hashlib.sha256(content).hexdigest() == sha256
 
 
@@ -586,6 +623,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Mirror, Mirror]]:
     monkeypatch.setattr(mnist, "MIRRORS", tuple(mirror.url for mirror in pair))
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in FAKE_MNIST.items()}
     monkeypatch.setattr(mnist, "CHECKSUMS", sums)
+    monkeypatch.setattr(mnist, "SIZES", {name: len(content) for name, content in FAKE_MNIST.items()})
     monkeypatch.setattr(mnist, "TIMEOUT_SECONDS", 5.0)
     yield pair
     for mirror in pair:
@@ -688,17 +726,14 @@ BAD_BODIES: dict[str, tuple[bytes, int | None, str]] = {
     "truncated": (ARCHIVES[TRAIN_IMAGES][:-20], len(ARCHIVES[TRAIN_IMAGES]), "broke off"),
     "truncated, of unknown length": (ARCHIVES[TRAIN_IMAGES][:-20], None, "damaged gzip"),
     "too long by its own account": (b"", 1 << 40, "announces 1,099,511,627,776 bytes"),
-    "too long, of unknown length": (bytes((1 << 20) + 1), None, "sends more than 1,048,576 bytes"),
-    "a gzip bomb": (zeros(5 << 20), None, "decompresses to more than 4,194,304 bytes"),
+    "too long by a little": (bytes(1461), 1461, "announces 1,461 bytes, expected at most 1,460"),  # 436 and 1,024
+    "too long, of unknown length": (bytes(1461), None, "sends more than 1,460 bytes"),
+    "a gzip bomb": (zeros(200_000), None, "decompresses to more than 436 bytes"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_BODIES)
-def test_bad_body_is_refused_and_leaves_nothing(
-    mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    monkeypatch.setattr(mnist, "MAX_DOWNLOAD_BYTES", 1 << 20)
-    monkeypatch.setattr(mnist, "MAX_DECOMPRESSED_BYTES", 4 << 20)
+def test_bad_body_is_refused_and_leaves_nothing(mirrors: tuple[Mirror, Mirror], tmp_path: Path, case: str) -> None:
     body, announced, expected = BAD_BODIES[case]
     for mirror in mirrors:
         mirror.bodies[TRAIN_IMAGES], mirror.announced[TRAIN_IMAGES] = body, announced
@@ -713,10 +748,7 @@ def test_bad_body_is_refused_and_leaves_nothing(
     assert contents(tmp_path / "cache") == ARCHIVES
 
 
-def test_endless_body_is_read_no_further_than_the_limit(
-    mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mnist, "MAX_DOWNLOAD_BYTES", 1 << 20)
+def test_endless_body_is_read_no_further_than_the_limit(mirrors: tuple[Mirror, Mirror], tmp_path: Path) -> None:
     for mirror in mirrors:
         mirror.bodies[TRAIN_IMAGES], mirror.announced[TRAIN_IMAGES] = bytes(64 << 20), None
     with peak_memory_below(8 << 20), pytest.raises(DataError, match="sends more than"):
@@ -744,6 +776,37 @@ def test_mirror_that_hangs_is_given_up(
         release.set()
     assert time.monotonic() - begun < 8
     assert contents(tmp_path) == ARCHIVES
+
+
+def test_mirror_that_drips_is_given_up(
+    mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every byte comes long before the time allowed for silence is over."""
+    answer, gone = Mirror._answer, threading.Event()
+
+    def drip(mirror: Mirror, request: http.server.BaseHTTPRequestHandler) -> None:
+        if mirror is mirrors[1]:
+            return answer(mirror, request)
+        request.send_response(200)
+        request.send_header("Content-Length", "400")
+        request.end_headers()
+        with suppress(OSError):
+            for _ in range(400):  # a minute
+                request.wfile.write(b"\0")
+                if gone.wait(0.15):
+                    break
+        return None
+
+    monkeypatch.setattr(Mirror, "_answer", drip)
+    monkeypatch.setattr(mnist, "PATIENCE_SECONDS", 0.3)
+    try:
+        mnist.download(tmp_path / "cache", progress=False)
+        assert contents(tmp_path / "cache") == ARCHIVES
+        monkeypatch.setattr(mnist, "MIRRORS", (mirrors[0].url,))
+        with pytest.raises(DataError, match=r"it sent \d+ bytes in \d+ seconds, expected at least 10,000 a second"):
+            mnist.download(tmp_path / "again", progress=False)
+    finally:
+        gone.set()
 
 
 @pytest.mark.parametrize("place", ["minigan.data.mnist._read_body", "os.replace"])
@@ -827,6 +890,32 @@ def test_every_epoch_and_every_seed_has_its_own_order() -> None:
 def test_dropped_examples_come_in_other_epochs() -> None:
     batches = Batches(10, 4, seed=0)
     assert {int(index) for step in range(20) for index in batches.indices(step)} == set(range(10))
+
+
+@pytest.mark.parametrize("per_step", [2, 3, 5])
+def test_a_step_of_several_batches_is_one_large_draw_where_the_data_set_is_large_enough(per_step: int) -> None:
+    together, large = Batches(30, 6, seed=1, per_step=per_step), Batches(30, 6 * per_step, seed=1)
+    for step in range(7):
+        np.testing.assert_array_equal(together.indices(step), large.indices(step))
+
+
+@pytest.mark.parametrize(("count", "batch_size", "per_step"), [(7, 3, 5), (6, 6, 2), (10, 4, 3), (1, 1, 9)])
+def test_a_step_that_needs_more_examples_than_there_are_takes_them_from_epoch_after_epoch(
+    count: int, batch_size: int, per_step: int
+) -> None:
+    """Step by step the very batches of steps of one batch each, whatever the order of calls."""
+    steps, single = Batches(count, batch_size, seed=4, per_step=per_step), Batches(count, batch_size, seed=4)
+    for step in (3, 0, 8, 1, 3):
+        batches = steps.indices(step).reshape(per_step, batch_size)
+        for i, batch in enumerate(batches):
+            np.testing.assert_array_equal(batch, single.indices(step * per_step + i))
+            assert len(np.unique(batch)) == batch_size
+
+
+def test_a_step_without_batches_is_refused() -> None:
+    with pytest.raises(UsageError) as error:
+        Batches(10, 3, seed=0, per_step=0)
+    assert_one_sentence(error, "the number of batches in a step is 0")
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(10, 0), (10, -1), (10, 11), (0, 1)])

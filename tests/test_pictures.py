@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minigan.data import load
-from minigan.data.decode import UnreadableError, middle, read_picture
+from minigan.data import decode, load
+from minigan.data.decode import UnreadableError, middle
 from minigan.data.pictures import from_pictures
 from minigan.errors import DataError
 
@@ -49,6 +49,10 @@ def encoded(pixels: np.ndarray, kind: str) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, kind)
     return stream.getvalue()
+
+
+def read_picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    return decode.read_picture(path, shape).pixels
 
 
 def by_folder(directory: Path, shape: tuple[int, int, int] = EIGHT, **how: Any) -> Any:
@@ -188,6 +192,70 @@ def test_grey_of_16_bits_is_scaled_and_not_cut_off(tmp_path: Path, suffix: str) 
     np.testing.assert_array_equal(read[..., 0], np.rint(pixels / 257))
 
 
+def test_grey_of_12_bits_is_scaled_where_the_file_says_so(tmp_path: Path) -> None:
+    """A TIFF, written by hand, of two pixels of 12 bits: 4095 and 1000."""
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 3}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    strip = bytes([0xFF, 0xF3, 0xE8])
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 12) + strip + b"\0" + directory)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", (1, 2, 1)).ravel(), [255, round(1000 * 255 / 4095)])
+    by_folder(tmp_path, notice=pytest.fail)
+
+
+def test_grey_of_16_bits_that_looks_like_12_is_noticed(tmp_path: Path) -> None:
+    for i, brightest in enumerate((4095, 900)):
+        saved(tmp_path / f"{i}.png", np.array([[0, brightest]], np.uint16))
+    saved(tmp_path / "grey.png", random_pixels(2, 2))
+    told: list[str] = []
+    by_folder(tmp_path, notice=told.append)
+    (sentence,) = told
+    one_sentence(sentence, "no pixel of the 2 grey pictures of 16 bits", str(tmp_path), "above 4,095", "multiply")
+    saved(tmp_path / "bright.png", np.array([[4096]], np.uint16))
+    by_folder(tmp_path, notice=pytest.fail)
+
+
+def test_white_may_be_the_smallest_number_of_a_tiff(tmp_path: Path) -> None:
+    pixels = np.array([[0, 257, 65535]], np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", (1, 3, 1)).ravel(), [255, 254, 0])
+
+
+@pytest.mark.parametrize("number", [-1, 65536])
+def test_whole_numbers_beyond_16_bits_are_refused_and_not_wrapped(tmp_path: Path, number: int) -> None:
+    Image.fromarray(np.array([[0, number]], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableError, match="whole numbers beyond 16 bits or below 0"):
+        read_picture(tmp_path / "a.tif", (1, 2, 1))
+
+
+def png(header: tuple[int, ...], transparent: bytes, row: bytes) -> bytes:
+    """A PNG of one row; `header` is (width, height, bits, colour type)."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    parts = ((b"IHDR", struct.pack(">IIBB3x", *header)), (b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + row)))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in (*parts, (b"IEND", b"")))
+
+
+TRANSPARENT = {
+    "grey of 1 bit": (png((2, 1, 1, 0), struct.pack(">H", 0), b"\x40"), [255, 255]),
+    "grey of 2 bits": (png((4, 1, 2, 0), struct.pack(">H", 1), b"\x1b"), [0, 255, 170, 255]),
+    "grey of 4 bits": (png((2, 1, 4, 0), struct.pack(">H", 5), b"\x54"), [255, 68]),
+    "grey of 16 bits": (png((3, 1, 16, 0), struct.pack(">H", 300), struct.pack(">3H", 300, 301, 2570)), [255, 1, 10]),
+    "colour of 16 bits": (
+        png((2, 1, 16, 2), struct.pack(">3H", 0, 0, 514), struct.pack(">6H", 0, 0, 514, 2570, 2570, 2570)), [255, 10]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRANSPARENT)
+def test_the_transparent_colour_has_as_many_bits_as_the_pixels(tmp_path: Path, name: str) -> None:
+    content, expected = TRANSPARENT[name]
+    (tmp_path / "a.png").write_bytes(content)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", (1, len(expected), 1)).ravel(), expected)
+
+
 def test_fewer_bits_are_scaled_too(tmp_path: Path) -> None:
     (tmp_path / "a.pgm").write_bytes(b"P2 3 1 15 0 5 15")
     np.testing.assert_array_equal(read_picture(tmp_path / "a.pgm", (1, 3, 1)).ravel(), [0, 85, 255])
@@ -228,7 +296,8 @@ def test_a_damaged_note_of_the_camera_does_no_harm(tmp_path: Path) -> None:
 
 # --- What cannot be read ---
 
-PNG, JPEG, PGM = (encoded(random_pixels(9, 9), kind) for kind in ("PNG", "JPEG", "PPM"))
+WHOLE = {kind: encoded(random_pixels(9, 9), kind) for kind in ("PNG", "JPEG", "PPM", "GIF", "TIFF", "WEBP")}
+PNG, JPEG, PGM = WHOLE["PNG"], WHOLE["JPEG"], WHOLE["PPM"]
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -250,14 +319,17 @@ DAMAGED = {
     "cut.jpg": (JPEG[: len(JPEG) // 2], "runcated"),
     "cut.pgm": (PGM[:-10], "truncated"),
     "head.png": (PNG[:20], "runcated"),
-    "text.png": (b"Not a picture at all, but a letter.\n", "does not begin as a PNG, JPEG, PGM or PPM"),
-    "film.png": (encoded(random_pixels(9, 9), "GIF"), "does not begin as a PNG, JPEG, PGM or PPM"),
+    "text.png": (b"Not a picture at all, but a letter.\n", "does not begin as a picture of a known format"),
+    "program.png": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "does not begin as a picture of a known format",
+    ),
     "nothing.png": (png_of_size(0, 0), "does not begin"),
     "nothing.pgm": (b"P5 0 5 255\n", "does not begin"),
     "warning.png": (png_of_size(12_000, 12_000), "more than the 89,478,485 pixels"),
     "bomb.png": (png_of_size(60_000, 60_000), "more than the 89,478,485 pixels"),
     "fractions.ppm": (b"Pf 1 1 -1.0\n" + np.float32(0.5).tobytes(), "fractions"),
-    "pickle.jpeg": (pickle.dumps(Grenade()), "does not begin as a PNG, JPEG, PGM or PPM"),
+    "pickle.jpeg": (pickle.dumps(Grenade()), "does not begin as a picture of a known format"),
 }
 
 
@@ -292,7 +364,7 @@ def test_all_is_told_in_one_sentence_with_the_first_few_names(tmp_path: Path) ->
     told: list[str] = []
     by_folder(tmp_path, notice=told.append)
     (sentence,) = told
-    one_sentence(sentence, "9 of the 10 pictures", "bad0.jpg: it is empty; bad1.jpg", "and 6 more")
+    one_sentence(sentence, "9 of the 10 pictures", "left out", "bad0.jpg: it is empty; bad1.jpg", "and 6 more")
     assert "bad3" not in sentence
 
 
@@ -307,6 +379,7 @@ def test_no_picture_that_can_be_read(tmp_path: Path) -> None:
 def test_links_to_nowhere_and_pipes_are_not_waited_for(tmp_path: Path) -> None:
     saved(tmp_path / "good.png", random_pixels(8, 8))
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "itself.png").symlink_to(tmp_path / "itself.png")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.png")
     told: list[str] = []
@@ -334,9 +407,53 @@ def test_a_want_of_memory_is_not_blamed_on_the_picture(tmp_path: Path, monkeypat
         read_picture(saved(tmp_path / "a.png", random_pixels(8, 8)), EIGHT)
 
 
-@pytest.mark.parametrize("whole", [PNG, JPEG, PGM], ids=["png", "jpeg", "pgm"])
-def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Path, whole: bytes) -> None:
-    path = tmp_path / "a.png"
+def odd_name(directory: Path, name: bytes) -> Path:
+    """A path with a name that is no text; skips where the file system knows none."""
+    path = Path(os.fsdecode(os.fsencode(directory) + b"/" + name))
+    try:
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("names are text on this file system")
+    path.unlink()
+    return path
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    directory = odd_name(tmp_path, b"pictures\xff")
+    directory.mkdir()
+    saved(odd_name(directory, b"\xff\n.png"), random_pixels(8, 8))
+    bad = odd_name(directory, b"\xfe.png")
+    bad.write_bytes(b"")
+    odd_name(directory, b"notes.\xfd").write_bytes(b"")
+    told: list[str] = []
+    dataset = by_folder(directory, notice=told.append)
+    assert len(dataset) == 1 and dataset.source == str(directory)
+    assert f"{bad.name}: it is empty" in told[0] and ".\udcfd 1" in told[0]
+    with pytest.raises(DataError, match="it is empty"):
+        by_folder(directory, strict=True)
+    (directory / "images").write_bytes(IDX)
+    with pytest.raises(DataError, match="holds both IDX files"):
+        load(directory, progress=False)
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_picture_that_vanishes_after_the_folder_was_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool
+) -> None:
+    paths = [saved(tmp_path / f"{i}.png", random_pixels(8, 8)) for i in range(2 if left else 1)]
+    monkeypatch.setattr("minigan.data.pictures.files_within", lambda _: [paths[0].unlink() or paths[0], *paths[1:]])
+    if left:
+        told: list[str] = []
+        assert len(by_folder(tmp_path, notice=told.append)) == 1
+        assert "0.png: it is not a file" in told[0]
+    else:
+        with pytest.raises(DataError, match=r"none of the 1 pictures .* can be read \(0.png: it is not a file\)"):
+            by_folder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Path, kind: str) -> None:
+    path, whole = tmp_path / "a.png", WHOLE[kind]
     flipped = (whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(len(whole)))
     outcomes = set()
     for content in (*(whole[:length] for length in range(len(whole))), *flipped):
@@ -375,15 +492,59 @@ def test_the_content_says_what_a_picture_is_and_its_name_that_it_is_one(tmp_path
     assert len(by_folder(tmp_path)) == 1
 
 
-def test_what_is_hidden_linked_or_something_else_is_passed_over(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    saved(data / "a.png", random_pixels(8, 8))
-    for name in (".b.png", ".hidden/c.png", "sub/.d.png", "sub/.hidden/e.png"):
-        saved(data / name, random_pixels(8, 8))
-    (data / "notes.txt").write_text("Faces.")
-    (data / "named.png").mkdir()
+def test_what_is_hidden_is_passed_over(tmp_path: Path) -> None:
+    for name in ("a.png", ".b.png", ".hidden/c.png", "sub/.d.png", "sub/.hidden/e.png"):
+        saved(tmp_path / name, random_pixels(8, 8))
+    (tmp_path / "named.png").mkdir()
+    assert len(by_folder(tmp_path, notice=pytest.fail)) == 1
+
+
+def test_files_of_other_kinds_are_counted_by_kind(tmp_path: Path) -> None:
+    saved(tmp_path / "a.png", random_pixels(8, 8))
+    (tmp_path / "sub").mkdir()
+    for name in ("a.txt", "sub/b.TXT", "film.mp4", "README"):
+        (tmp_path / name).write_text("?")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    told: list[str] = []
+    assert len(by_folder(tmp_path, strict=True, notice=told.append)) == 1
+    (sentence,) = told
+    others = "5 files of other kinds (no suffix 2" if hasattr(os, "mkfifo") else "4 files of other kinds (no suffix 1"
+    one_sentence(sentence, f"left out of {tmp_path}: {others}; ", ".txt 2", ".mp4 1")
+    (tmp_path / "sub" / "bad.png").write_bytes(b"")
+    by_folder(tmp_path, notice=told.append)
+    one_sentence(told[1], " and 1 of the 2 pictures, which cannot be read (sub/bad.png: it is empty); ask for --strict")
+
+
+def test_links_to_folders_are_followed_and_each_folder_is_read_once(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for i, path in enumerate([data / "a.png", data / "z" / "b.png", elsewhere / "c.png", elsewhere / "deep" / "d.png"]):
+        saved(path, random_pixels(8, 8, seed=i))
+    (data / "again").symlink_to(data / "z")  # comes before it in the order of paths
+    (data / "far").symlink_to(elsewhere)
+    (data / "further").symlink_to(elsewhere)
     (data / "round").symlink_to(data)
-    assert len(by_folder(data, notice=pytest.fail)) == 1
+    (elsewhere / "back").symlink_to(data / "far")
+    dataset = by_folder(data, (8, 8, 1), notice=pytest.fail)
+    # a.png, far/c.png, far/deep/d.png, z/b.png
+    np.testing.assert_array_equal(dataset.images[..., 0], [random_pixels(8, 8, seed=i) for i in (0, 2, 3, 1)])
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "gif", "tif", "webp", "pbm", "pnm", "DIB", "jfif"])
+def test_every_common_format_is_read(tmp_path: Path, suffix: str) -> None:
+    rows = np.indices((8, 8)).sum(axis=0) % 2 * 255 if suffix == "pbm" else np.full((8, 8), 119)
+    image = Image.fromarray(rows.astype(np.uint8))
+    image = image.convert("1") if suffix == "pbm" else image
+    image.save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    np.testing.assert_array_equal(by_folder(tmp_path, (8, 8, 1), strict=True).images[0, ..., 0], rows)
+
+
+def test_of_an_animation_and_of_several_pages_the_first_is_taken(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (10, 200)]
+    for name in ("a.gif", "b.tiff", "c.webp", "d.png"):
+        how = {"lossless": True} if name == "c.webp" else {}
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **how)
+        np.testing.assert_array_equal(read_picture(tmp_path / name, (1, 1, 1)).ravel(), [10])
 
 
 def test_a_folder_of_one_shape_or_another(tmp_path: Path) -> None:
@@ -395,7 +556,7 @@ def test_a_folder_of_one_shape_or_another(tmp_path: Path) -> None:
         assert len(dataset) == 4
 
 
-@pytest.mark.parametrize("holds", [[], ["notes.txt", "archive/", "photo.gif"]])
+@pytest.mark.parametrize("holds", [[], ["notes.txt", "archive/", "photo.heic"]])
 def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path, holds: list[str]) -> None:
     for name in holds:
         (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_text("?")

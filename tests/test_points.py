@@ -125,6 +125,13 @@ def test_points_take_no_data(option, capsys):
     assert not Path("runs").exists()
 
 
+def test_evaluate_needs_no_data_for_points(capsys):
+    assert train("ring", "--steps", "2", "--out", "run") == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", "run", "--data-dir", "."]) == 2
+    assert "leave --data-dir out" in capsys.readouterr().err
+
+
 def test_a_dry_run_describes_points(capsys):
     assert cli.main(["train", "grid", "--dry-run"]) == 0
     told = capsys.readouterr().out

@@ -17,6 +17,7 @@ from minigan import GAN, cli, recipes
 from minigan.errors import UsageError
 from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, LeakyReLU
 from minigan.recipes import PictureRecipe
+from minigan.recipes.game import IDLE
 from minigan.training.trainer import draw_samples, load_run
 
 TINY: dict[str, dict[str, Any]] = {
@@ -274,3 +275,44 @@ def test_dcgan64_refuses_digits_in_idx(tmp_path, capsys):
     assert cli.main(["train", "dcgan64", "--data-dir", "data", "--out", "run", "--quiet", *settings("dcgan64")]) == 2
     assert "64 x 64, not 28 x 28" in capsys.readouterr().err
     assert not Path("run").exists()
+
+
+# Settings without effect.
+
+
+@pytest.mark.parametrize(
+    ("named", "part"),
+    [
+        ({"penalty_weight": "3"}, "'penalty_weight' has no effect while penalty is none; leave it out, or change"),
+        ({"penalty_end": 1, "penalty": "r1"}, "'penalty_end' has no effect while penalty_anneal is 0"),
+        ({"beta1": 0.3, "optimizer": "rmsprop"}, "'beta1' has no effect while optimizer is rmsprop"),
+        ({"beta2": 0.3, "optimizer": "sgd"}, "'beta2' has no effect while optimizer is sgd"),
+        ({"rate_end": 0.3}, "'rate_end' has no effect while rate_schedule is constant"),
+        ({"unroll_rate": 0.3}, "'unroll_rate' has no effect while unroll_steps is 0"),
+    ],
+)
+def test_a_setting_that_can_have_no_effect_is_refused_where_somebody_names_it(named, part):
+    recipe = recipes.get("mnist-mlp")
+    with pytest.raises(UsageError) as caught:
+        recipe.require_effect(named, recipe.resolve(named))
+    assert part in str(caught.value)
+    build("mnist-mlp", **named)  # as an earlier configuration may have it
+
+
+@pytest.mark.parametrize(
+    "named", [{"penalty": "none"}, {"frequencies": 0}, {"penalty_anneal": 0}, {"penalty_weight": 2}]
+)
+def test_what_others_leave_without_effect_is_nobodys_fault(named):
+    """ring comes with a penalty and waves, and all that belongs to them."""
+    recipe = recipes.get("ring")
+    recipe.require_effect(named, recipe.resolve(named))
+
+
+def test_a_default_may_be_named_though_it_has_no_effect():
+    recipe = recipes.get("mnist-mlp")
+    recipe.require_effect(["penalty_weight"], recipe.resolve({"penalty_weight": "10"}))
+
+
+def test_every_setting_that_needs_others_is_one():
+    known = {key for recipe in recipes.RECIPES.values() for key in recipe.settings}
+    assert {key for key, needs in IDLE.items() for key in (key, *(other for other, _ in needs))} <= known

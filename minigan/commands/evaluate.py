@@ -1,32 +1,37 @@
-"""Measure a run's samples: digits with a classifier trained here, points against the distribution they came from."""
+"""Measure a run's samples: pictures with a classifier of its data, points against the distribution they came from."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any
 
-from minigan import random
+from minigan import backend, random
 from minigan.commands import options
-from minigan.data import in_words, load
-from minigan.data.mnist import IMAGE_SHAPE
+from minigan.data import Dataset
+from minigan.data.folder import idx_within
 from minigan.errors import UsageError
-from minigan.metrics import DigitClassifier, Scores, modes
-from minigan.metrics.digits import SMALLEST_SHARE
+from minigan.metrics import Classifier, Scores, classifier_cache, modes
 from minigan.metrics.samples import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
+from minigan.training import RunConfig, RunFolder
+from minigan.training.config import versions
 from minigan.training.form import PointForm
+from minigan.training.source import load_again
 from minigan.training.trainer import TrainedRun, draw_samples, load_run
 
-_DIGITS = 10_000
+_PICTURES = 10_000
+_COLUMNS = 10
 _COMPARED = 1_000  # points: the best pairing of so many takes half a second
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan evaluate`."""
     options.add_run_argument(parser)
-    options.add_count_arguments(parser, None, "10,000 digits, or points by PacGAN's protocol")
+    options.add_count_arguments(parser, None, "10,000 pictures, or points by PacGAN's protocol")
+    parser.add_argument("--data-dir", type=Path, help="where the data of the run are now (default: where they were)")
     options.add_device_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
     options.add_json_argument(parser)
@@ -38,14 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path)
     if isinstance(trained.form, PointForm):
+        if arguments.data_dir:
+            raise UsageError(f"{arguments.path} draws its points from a known distribution; leave --data-dir out.")
         return _evaluate_points(trained, trained.form, arguments)
-    height, width, channels = trained.form.shape
-    if (height, width, channels) != IMAGE_SHAPE:
-        raise UsageError(
-            f"evaluate judges points, and digits, {in_words(IMAGE_SHAPE)}, but {arguments.path} makes pictures "
-            f"{in_words((height, width, channels))}; look at them with minigan sample."
-        )
-    return _evaluate_digits(trained, arguments)
+    return _evaluate_pictures(trained, arguments)
 
 
 def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.Namespace) -> int:
@@ -91,17 +92,10 @@ def _figures(scores: modes.ModeScores) -> dict[str, Any]:
     }
 
 
-def _evaluate_digits(trained: TrainedRun, arguments: argparse.Namespace) -> int:
-    """By a classifier trained here."""
-    classifier = DigitClassifier(load())
-    with options.bar(arguments.quiet, desc="training the digit classifier", unit="step") as bar:
-
-        def progress(done: int, of: int) -> None:
-            bar.total = of
-            bar.update(done - bar.n)
-
-        classifier.train(progress)
-    scores = classifier.score(draw_samples(trained, arguments.n or _DIGITS, arguments.seed))
+def _evaluate_pictures(trained: TrainedRun, arguments: argparse.Namespace) -> int:
+    """By a classifier trained here on the labels of the run's own data."""
+    classifier = _trained_classifier(_labelled_data(trained.config, arguments), arguments.quiet)
+    scores = classifier.score(draw_samples(trained, arguments.n or _PICTURES, arguments.seed))
     if arguments.json:
         options.print_json(
             {
@@ -116,14 +110,50 @@ def _evaluate_digits(trained: TrainedRun, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _labelled_data(config: RunConfig, arguments: argparse.Namespace) -> Dataset:
+    """What the run was trained on; raises UsageError if it has no labels."""
+    if arguments.data_dir:
+        config = dataclasses.replace(config, data_dir=str(arguments.data_dir.absolute()), download=False)
+    where = config.data_dir
+    if not where or not os.path.isdir(where) or idx_within(Path(where)):  # else it holds pictures, which have none
+        data = load_again(config, RunFolder(arguments.path), progress=not arguments.quiet)
+        assert isinstance(data, Dataset)
+        if data.labels is not None:
+            return data
+    raise UsageError(
+        f"evaluate asks a classifier that learns from the labels of the run's data, and {where} has none; look at the "
+        f"pictures with minigan sample {arguments.path}, or put a file of labels beside IDX files."
+    )
+
+
+def _trained_classifier(data: Dataset, quiet: bool) -> Classifier:
+    """From the cache, if it has been trained here before."""
+    classifier = Classifier(data)
+    made_by = {**versions(), "backend": backend.current().name, "kernels": backend.current().kernels}
+    if classifier_cache.restore(classifier, made_by):
+        return classifier
+    with options.bar(quiet, desc="training a classifier", unit="step") as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        classifier.train(progress)
+    classifier_cache.keep(classifier, made_by)
+    return classifier
+
+
 def _print(path: Path, step: int, scores: Scores) -> None:
     print(f"{scores.pictures:,} samples of {path}, step {step:,}")
-    print(f"classifier's accuracy on held-out real digits  {scores.held_out_accuracy:7.1%}")
-    print(f"its mean confidence on the samples             {scores.mean_confidence:7.1%}")
-    print(f"its mean confidence on held-out real digits    {scores.real_confidence:7.1%}")
-    print("digit  " + "".join(f"{digit:>7}" for digit in range(10)))
-    print("share  " + "".join(f"{share:7.1%}" for share in scores.shares))
+    print(f"classifier's accuracy on held-out real pictures  {scores.held_out_accuracy:7.1%}")
+    print(f"its mean confidence on the samples               {scores.mean_confidence:7.1%}")
+    print(f"its mean confidence on held-out real pictures    {scores.real_confidence:7.1%}")
+    for start in range(0, len(scores.classes), _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        print("class  " + "".join(f"{label:>7}" for label in scores.classes[columns]))
+        print("share  " + "".join(f"{share:7.1%}" for share in scores.shares[columns]))
+    least = f"{100 * scores.smallest_share:.2g}%"
     if scores.missing:
-        print(f"rare or missing (below {SMALLEST_SHARE:.0%}): {', '.join(map(str, scores.missing))}")
+        print(f"rare or missing (below {least}): {', '.join(map(str, scores.missing))}")
     else:
-        print(f"all ten digits are present (each at least {SMALLEST_SHARE:.0%})")
+        print(f"all {len(scores.classes)} classes are present (each at least {least})")

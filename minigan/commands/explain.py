@@ -42,7 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the walks."""
     _require_sense(arguments)
     options.choose_device("numpy", None, None, arguments.quiet)
-    recipe, changes = recipes.get(arguments.recipe), {**options.settings(arguments), "batch_size": arguments.batch}
+    recipe, named = recipes.get(arguments.recipe), options.settings(arguments)
+    if "batch_size" in named:
+        raise UsageError("--set batch_size has no effect, for --batch says how many examples there are; use --batch.")
+    changes = {**named, "batch_size": arguments.batch}
+    recipe.require_effect(named, recipe.resolve(changes))
     # In float64, where finite differences can tell.
     gan = recipe.build(seed=arguments.seed, dtype="float64", **changes)
     real = walk.example_batch(recipe, recipe.resolve(changes), gan, arguments.batch * gan.rules.n_critic)

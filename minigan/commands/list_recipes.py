@@ -48,4 +48,11 @@ def _data(recipe: Recipe) -> str:
 def _print_settings(settings: dict[str, Any]) -> None:
     for key, value in settings.items():
         text = ",".join(map(str, value)) if isinstance(value, list) else value
-        print(f"    --set {key}={text}")
+        print(f"    --set {key}={text}{_OF_SHAPE.get(key, '')}")
+
+
+_AS_THEY_ARE = "; 0: as said above, and digits and IDX files stay as they are"
+_OF_SHAPE = {
+    "image_size": f"  pixels of a side{_AS_THEY_ARE}",
+    "channels": f"  1 (grey) or 3 (colour){_AS_THEY_ARE}",
+}

@@ -14,19 +14,20 @@ from tqdm import tqdm
 import minigan_kernels
 from minigan import backend, recipes
 from minigan.commands import options
-from minigan.data import load
-from minigan.data.mnist import IMAGE_SHAPE
+from minigan.data.directory import some_of
+from minigan.data.folder import idx_within
+from minigan.data.points import Points
 from minigan.errors import UsageError
 from minigan.nn import Module
-from minigan.recipes import PictureRecipe, PointRecipe
 from minigan.recipes.game import is_scheduled
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
 from minigan.training.form import Data, PointForm
 from minigan.training.interrupt import stop_on_signal
+from minigan.training.source import load_again, load_data
 from minigan.training.trainer import build
 
 # What a resumed run may change without ceasing to be the same run.
-_FREE_ON_RESUME = {"steps", "threads", "data_dir", "strict"}
+_FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
-    data = _load(config, arguments.quiet)
+    if arguments.strict:
+        _require_pictures(config)
+    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice(arguments.quiet)}
+    data = load_again(config, folder, **reading) if arguments.resume else load_data(config, **reading)
     if arguments.dry_run:
         return _describe(config, folder, data, arguments.json)
     with stop_on_signal() as request:
@@ -75,23 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
     return options.INTERRUPTED if outcome.interrupted else options.DONE
 
 
-def _load(config: RunConfig, quiet: bool) -> Data:
-    recipe = recipes.get(config.recipe)
-    if isinstance(recipe, PointRecipe):
-        if config.data_dir or config.download:
-            raise UsageError(
-                f"the recipe '{recipe.name}' draws its points from a known distribution and takes no data; leave "
-                f"--{'data-dir' if config.data_dir else 'download'} out."
-            )
-        return recipe.points()
-    assert isinstance(recipe, PictureRecipe)
-    return load(
-        Path(config.data_dir) if config.data_dir else None,
-        config.download,
-        image_shape=recipe.wanted_shape(config.settings),
-        strict=config.strict,
-        progress=not quiet,
-        notice=options.notice(quiet),
+def _require_pictures(config: RunConfig) -> None:
+    """Raise UsageError unless --strict can have an effect."""
+    if config.data_dir and not (idx := idx_within(Path(config.data_dir))):
+        return
+    found = f"{config.data_dir} holds IDX files ({some_of(idx)})" if config.data_dir else "there is none"
+    raise UsageError(
+        f"--strict is about a folder of pictures, some of which cannot be read, and {found}; leave it out, or name "
+        "such a folder with --data-dir."
     )
 
 
@@ -104,12 +99,10 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
     recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
     given = _given(arguments)
-    if "data_dir" in given and "download" not in given:
-        values["download"] = False  # one source of data named here replaces the configuration's
-    if "download" in given and "data_dir" not in given:
-        values["data_dir"] = None
-    settings = {**values.get("settings", {}), **options.settings(arguments)}
-    return RunConfig(**values | given | {"settings": settings})
+    named = options.settings(arguments)
+    config = RunConfig(**values | given | {"settings": {**values.get("settings", {}), **named}})
+    recipe.require_effect(named, config.settings)
+    return config
 
 
 def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
@@ -142,6 +135,11 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
     if "data_dir" in given:
         given["data_dir"] = str(Path(given["data_dir"]).absolute())  # the run may be resumed from elsewhere
+    # One source of data named here replaces that of a configuration.
+    if "data_dir" in given:
+        given.setdefault("download", False)
+    elif "download" in given:
+        given["data_dir"] = None
     return given
 
 
@@ -205,7 +203,8 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     points = isinstance(trainer.form, PointForm)
     last = folder.contours if points else folder.sample_path(outcome.step)
     print(f"Look at {last}, {folder.film} and {folder.curves}.")
-    evaluate = f", minigan evaluate {folder.path}" if points or trainer.data.shape == IMAGE_SHAPE else ""
+    can_be_evaluated = isinstance(trainer.data, Points) or trainer.data.labels is not None
+    evaluate = f", minigan evaluate {folder.path}" if can_be_evaluated else ""
     print(f"Next: minigan sample {folder.path}{evaluate}")
 
 

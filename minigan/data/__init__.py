@@ -11,9 +11,10 @@ from minigan.data.dataset import Dataset, ImageShape, in_words
 from minigan.data.directory import from_directory
 from minigan.data.folder import from_folder
 from minigan.data.pictures import Notice
+from minigan.data.resize import resized
 from minigan.errors import UsageError
 
-__all__ = ["Batches", "Dataset", "ImageShape", "Notice", "in_words", "load"]
+__all__ = ["Batches", "Dataset", "ImageShape", "Notice", "in_words", "load", "resized"]
 
 
 def load(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,7 @@ class Dataset:
     labels: uint8 or int64, shape (N,); None where the images have none.
     source: where the images came from, for people to read.
     sha256: hex digest over the bytes of `images`, then those of `labels`; computed, never passed.
+    pixels_sha256: the same over `images` alone, which is what a GAN learns from.
 
     Raises DataError where an array has another shape or type, or the counts differ.
     """
@@ -39,6 +41,7 @@ class Dataset:
     labels: np.ndarray | None
     source: str
     sha256: str = field(init=False)
+    pixels_sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
         _check_images(self.name, self.images)
@@ -46,7 +49,11 @@ class Dataset:
         if self.labels is not None:
             _check_labels(self.name, self.labels, len(self.images))
             object.__setattr__(self, "labels", _read_only(self.labels))
-        object.__setattr__(self, "sha256", _digest(self.images, self.labels))
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
+        object.__setattr__(self, "pixels_sha256", digest.hexdigest())
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels).data)
+        object.__setattr__(self, "sha256", digest.hexdigest())
 
     def __len__(self) -> int:
         return len(self.images)
@@ -62,7 +69,20 @@ class Dataset:
             "images": len(self),
             "image_shape": list(self.image_shape),
             "sha256": self.sha256,
+            "pixels_sha256": self.pixels_sha256,
         }
+
+    def matches(self, recorded: Mapping[str, Any]) -> bool:
+        """Whether these are the pictures of which `recorded`, as `describe` gives it, speaks, with or without labels.
+
+        Earlier versions recorded "sha256" only, and of grey pictures [height, width].
+        """
+        height, width, channels = self.image_shape
+        if recorded.get("image_shape") not in ([height, width, channels], [height, width] if channels == 1 else None):
+            return False
+        if "pixels_sha256" in recorded:
+            return bool(recorded["pixels_sha256"] == self.pixels_sha256)
+        return recorded.get("sha256") in (self.sha256, self.pixels_sha256)
 
     @property
     def shape(self) -> ImageShape:
@@ -97,10 +117,3 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False  # a later write would make the recorded digest a lie
     return view
-
-
-def _digest(images: np.ndarray, labels: np.ndarray | None) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(images).data)
-    if labels is not None:
-        digest.update(np.ascontiguousarray(labels).data)
-    return digest.hexdigest()

@@ -9,9 +9,9 @@ from minigan.data.dataset import Dataset
 
 
 class Feed:
-    """Batch number `step` of a data set's images, as a Tensor (batch, H, W, C) in `value_range`.
+    """What a step takes of a data set's images, `per_step` batches, as a Tensor (examples, H, W, C) in `value_range`.
 
-    If `flat`, it is (batch, H * W * C), the same numbers in the same order. The pictures stay bytes, on the device;
+    If `flat`, it is (examples, H * W * C), the same numbers in the same order. The pictures stay bytes, on the device;
     each batch is gathered there and scaled from 0..255 to `value_range`.
     """
 
@@ -24,8 +24,9 @@ class Feed:
         dtype: str,
         *,
         flat: bool,
+        per_step: int = 1,
     ) -> None:
-        self._batches = Batches(len(dataset), batch_size, seed)
+        self._batches = Batches(len(dataset), batch_size, seed, per_step)
         self._backend = backend.current()
         images = dataset.images.reshape(len(dataset), -1) if flat else dataset.images
         self._pixels = self._backend.asarray(images)
@@ -33,6 +34,6 @@ class Feed:
         self._scale, self._low, self._dtype = (high - low) / 255, low, dtype
 
     def batch(self, step: int) -> Tensor:
-        """The batch; a pure function of the data, the seed and `step`."""
+        """The examples of `step`, batch after batch; a pure function of the data, the seed and `step`."""
         chosen = self._pixels[self._backend.asarray(self._batches.indices(step))]
         return Tensor(chosen.astype(self._dtype) * self._scale + self._low)

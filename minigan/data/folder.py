@@ -8,7 +8,7 @@ from typing import Any
 
 from minigan.data.dataset import Dataset, ImageShape
 from minigan.data.directory import from_directory, is_idx, some_of, visible_entries
-from minigan.data.pictures import from_pictures, is_picture, picture_paths
+from minigan.data.pictures import files_within, from_pictures, is_picture
 from minigan.errors import DataError
 
 
@@ -20,14 +20,19 @@ def from_folder(directory: Path, image_shape: ImageShape, **reading: Any) -> Dat
     Raises DataError where there are both or neither, and as `from_directory` and `from_pictures` do.
     """
     directory = Path(directory)
-    files = [path for path in visible_entries(directory) if not os.path.isdir(path)]
-    idx = [path.name for path in files if not is_picture(path) and is_idx(path)]
+    idx = idx_within(directory)
     if not idx:
         return from_pictures(directory, image_shape, **reading)
-    if pictures := picture_paths(directory):
+    if pictures := [path for path in files_within(directory) if is_picture(path)]:
         names = [path.relative_to(directory).as_posix() for path in pictures]
         raise DataError(
             f"{directory} holds both IDX files ({some_of(idx)}) and pictures ({some_of(names)}), expected one kind; "
             "move the others to another folder"
         )
     return from_directory(directory)
+
+
+def idx_within(directory: Path) -> list[str]:
+    """The names of the IDX files in `directory`; raises DataError if it is no readable folder."""
+    files = [path for path in visible_entries(directory) if not os.path.isdir(path)]
+    return [path.name for path in files if not is_picture(path) and is_idx(path)]

@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import importlib.resources
 import io
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -22,7 +23,7 @@ from minigan.errors import DataError
 from minigan.files import atomic_path
 from minigan_kernels.cache import cache_directory
 
-__all__ = ["CHECKSUMS", "IMAGE_SHAPE", "MIRRORS", "download", "embedded", "from_directory"]
+__all__ = ["CHECKSUMS", "IMAGE_SHAPE", "MIRRORS", "SIZES", "download", "embedded", "from_directory"]
 
 IMAGE_SHAPE: ImageShape = (28, 28, 1)
 """(height, width, channels) of every digit of MNIST."""
@@ -41,12 +42,22 @@ CHECKSUMS = {
 }
 """The SHA-256 of each file of MNIST once decompressed; the mirrors serve them as NAME.gz."""
 
+SIZES = {
+    "train-images-idx3-ubyte": 47_040_016,
+    "train-labels-idx1-ubyte": 60_008,
+    "t10k-images-idx3-ubyte": 7_840_016,
+    "t10k-labels-idx1-ubyte": 10_008,
+}
+"""The bytes of each file of MNIST once decompressed."""
+
 EMBEDDED_SHA256 = "2e49afdffc567fd5f9f306a04e2bafced2432146ae04f4b9a58b25505ba05b2e"
 """The `Dataset.sha256` of the digits in the package."""
 
-MAX_DOWNLOAD_BYTES = 16 << 20
-MAX_DECOMPRESSED_BYTES = 64 << 20
 TIMEOUT_SECONDS = 30.0
+"""How long a mirror may be silent."""
+
+PATIENCE_SECONDS, SLOWEST = 30.0, 10_000
+"""After how long a mirror must have sent so many bytes a second on average."""
 
 _EMBEDDED_FILE = "mnist-10k.npz"
 _CHUNK_BYTES = 1 << 16
@@ -91,9 +102,9 @@ def download(cache: Path | None = None, *, progress: bool = True) -> Path:
     mirrors = list(MIRRORS)
     for name, sha256 in CHECKSUMS.items():
         target = folder / f"{name}.gz"
-        if _is_cached(target, sha256):
+        if _is_cached(target, sha256, SIZES[name]):
             continue
-        body, mirror = _fetch_from_any(mirrors, target.name, sha256, progress)
+        body, mirror = _fetch_from_any(mirrors, target.name, sha256, SIZES[name], progress)
         # The next file goes first to the mirror that works, rather than wait again for one that does not.
         mirrors.sort(key=lambda candidate: candidate != mirror)
         _store(target, body)
@@ -107,22 +118,27 @@ def _default_cache() -> Path:
         raise DataError(str(error)) from error
 
 
-def _is_cached(path: Path, sha256: str) -> bool:
+def _is_cached(path: Path, sha256: str, size: int) -> bool:
     try:
         with path.open("rb") as stream:
-            _check_content(stream.read(MAX_DOWNLOAD_BYTES), sha256)
+            _check_content(stream.read(_most_packed(size)), sha256, size)
     except (OSError, DataError):
         return False
     return True
 
 
-def _fetch_from_any(mirrors: list[str], filename: str, sha256: str, progress: bool) -> tuple[bytes, str]:
-    """The content of `filename` and the first of `mirrors` to deliver it."""
+def _most_packed(size: int) -> int:
+    """The most bytes of a gzip file of `size` bytes: what cannot be compressed is stored, in blocks with a header."""
+    return size + size // 1000 + 1024
+
+
+def _fetch_from_any(mirrors: list[str], filename: str, sha256: str, size: int, progress: bool) -> tuple[bytes, str]:
+    """The content of `filename`, of `size` bytes once decompressed, and the first of `mirrors` to deliver it."""
     failures = []
     for mirror in mirrors:
         try:
-            body = _fetch(mirror + filename, progress)
-            _check_content(body, sha256)
+            body = _fetch(mirror + filename, _most_packed(size), progress)
+            _check_content(body, sha256, size)
         except (OSError, http.client.HTTPException, DataError) as error:
             failures.append(f"{mirror}: {_reason(error)}")
         else:
@@ -133,41 +149,49 @@ def _fetch_from_any(mirrors: list[str], filename: str, sha256: str, progress: bo
     )
 
 
-def _fetch(url: str, progress: bool) -> bytes:
-    """The body at `url`. Held in memory, for it is small, so that nothing unchecked ever reaches the disk."""
+def _fetch(url: str, most: int, progress: bool) -> bytes:
+    """The body at `url`, up to `most` bytes. Held in memory, so that nothing unchecked ever reaches the disk."""
     request = urllib.request.Request(url, headers={"User-Agent": "minigan"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-        announced: int | None = response.length  # counts down while the body is read
-        if announced is not None and announced > MAX_DOWNLOAD_BYTES:
-            raise DataError(f"it announces {announced:,} bytes, expected at most {MAX_DOWNLOAD_BYTES:,}")
-        body = _read_body(response, announced, url.rpartition("/")[2], progress)
-    if len(body) > MAX_DOWNLOAD_BYTES:
-        raise DataError(f"it sends more than {MAX_DOWNLOAD_BYTES:,} bytes")
+        announced: int | None = response.length
+        if announced is not None and announced > most:
+            raise DataError(f"it announces {announced:,} bytes, expected at most {most:,}")
+        body = _read_body(response, announced, most, url.rpartition("/")[2], progress)
+    if len(body) > most:
+        raise DataError(f"it sends more than {most:,} bytes")
     if announced is not None and len(body) < announced:
         raise DataError(f"it broke off after {len(body):,} of {announced:,} bytes")
     return body
 
 
-def _read_body(response: http.client.HTTPResponse, announced: int | None, title: str, progress: bool) -> bytes:
-    """The body of `response`, up to one byte more than is allowed."""
-    body = bytearray()
+def _read_body(
+    response: http.client.HTTPResponse, announced: int | None, most: int, title: str, progress: bool
+) -> bytes:
+    """The body of `response`, up to one byte more than `most`; raises DataError if it comes too slowly."""
+    body, end, begun = bytearray(), most + 1 if announced is None else announced, time.monotonic()
     with tqdm(total=announced, desc=title, unit="B", unit_scale=True, disable=not progress) as bar:
-        while chunk := response.read(min(_CHUNK_BYTES, MAX_DOWNLOAD_BYTES + 1 - len(body))):
+        # What has come, however little: to wait for a whole chunk could take for ever.
+        while len(body) < end and (chunk := response.read1(min(_CHUNK_BYTES, end - len(body)))):
             body += chunk
             bar.update(len(chunk))
+            seconds = time.monotonic() - begun
+            if len(body) < end and seconds > PATIENCE_SECONDS and len(body) < SLOWEST * seconds:
+                raise DataError(
+                    f"it sent {len(body):,} bytes in {seconds:.0f} seconds, expected at least {SLOWEST:,} a second"
+                )
     return bytes(body)
 
 
-def _check_content(body: bytes, sha256: str) -> None:
-    """Raise DataError unless `body` decompresses to what has the digest `sha256`."""
-    digest, size = hashlib.sha256(), 0
+def _check_content(body: bytes, sha256: str, size: int) -> None:
+    """Raise DataError unless `body` decompresses to `size` bytes with the digest `sha256`."""
+    digest, found = hashlib.sha256(), 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
-                size += len(chunk)
-                if size > MAX_DECOMPRESSED_BYTES:
-                    raise DataError(f"it decompresses to more than {MAX_DECOMPRESSED_BYTES:,} bytes")
+                found += len(chunk)
+                if found > size:
+                    raise DataError(f"it decompresses to more than {size:,} bytes")
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"it sends a damaged gzip file, {error}") from error
     if digest.hexdigest() != sha256:

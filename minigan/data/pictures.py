@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from tqdm import tqdm
@@ -17,9 +19,13 @@ from minigan.errors import DataError
 Notice = Callable[[str], object]
 """What is told of a data set that can be used all the same, as a sentence."""
 
-_KINDS = "PNG, JPEG, PGM or PPM"
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".pgm", ".ppm"}
+_KINDS = "PNG, JPEG, PPM, PGM, PBM, BMP, GIF, TIFF or WebP"
+_SUFFIXES = {
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".ppm", ".pgm", ".pbm", ".pnm", ".bmp", ".dib", ".gif",
+    ".tif", ".tiff", ".webp",
+}  # fmt: skip
 _MOST_REASONS = 3
+_TWELVE_BITS = 4095
 
 
 def from_pictures(
@@ -33,26 +39,28 @@ def from_pictures(
     """The pictures in `directory` and its folders, each cut and resized to `image_shape` (H, W, C); no labels.
 
     They come in the order of their paths, so the same files make the same data set everywhere. Hidden files and
-    folders are passed over, and links to folders are not followed. See `decode.read_picture` for what becomes of a
-    picture. Those that cannot be read are left out, and `notice` is told how many and why; if `strict`, the first
-    one is an error. `progress` shows a bar on standard error.
+    folders are passed over; links are followed, but no folder is read twice. See `decode.read_picture` for what becomes
+    of a picture. `notice` is told how many files were left out and why: those of other kinds, and pictures that cannot
+    be read; if `strict`, the first of the latter is an error. `progress` shows a bar on standard error.
 
     Raises DataError where the folder cannot be read, holds no picture, or none that can be read.
     """
     directory = Path(directory)
-    paths = picture_paths(directory)
+    files = files_within(directory)
+    paths = [path for path in files if is_picture(path)]
     if not paths:
         raise _no_pictures(directory)
-    images, failures = _read_all(directory, paths, image_shape, strict, progress)
+    images, failures, brightest = _read_all(directory, paths, image_shape, strict, progress)
     if not len(images):
         raise DataError(
             f"none of the {len(paths):,} pictures in {directory} can be read ({_reasons(failures)}), expected {_KINDS} "
             "files; replace them or name another folder"
         )
-    if failures:
+    _tell_what_is_left_out(notice, directory, len(paths), failures, [path for path in files if not is_picture(path)])
+    if brightest and max(brightest) <= _TWELVE_BITS:
         notice(
-            f"{len(failures):,} of the {len(paths):,} pictures in {directory} cannot be read and are left out "
-            f"({_reasons(failures)}); ask for --strict to stop instead"
+            f"no pixel of the {len(brightest):,} grey pictures of 16 bits in {directory} is above {_TWELVE_BITS:,}, "
+            "the white of 12 bits, so they are nearly black; multiply their pixels by 16 first"
         )
     return Dataset(name=directory.resolve().name, images=images, labels=None, source=str(directory))
 
@@ -62,19 +70,37 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES
 
 
-def picture_paths(directory: Path) -> list[Path]:
-    """The visible files in `directory` and its folders that are named as pictures, in the order of their paths.
+def files_within(directory: Path) -> list[Path]:
+    """The visible files in `directory` and its folders, in the order of their paths.
 
-    Raises DataError where a folder cannot be read.
+    Links to folders are followed once all true folders are read, and only to what is not read already, so that each is
+    read once and under its own path where it has one. Raises DataError where a folder cannot be read.
     """
-    found = []
-    for folder, folders, names in os.walk(directory, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(filter(is_picture, found), key=lambda path: path.relative_to(directory).as_posix())
+    files: list[Path] = []
+    links, read = [directory], set[str]()
+    while links:
+        found, more = _walk(links.pop(0), read)
+        files += found
+        links += sorted(more)
+    return sorted(files, key=lambda path: path.relative_to(directory).as_posix())
 
 
-def _refuse_folder(error: OSError) -> None:
+def _walk(top: Path, read: set[str]) -> tuple[list[Path], list[Path]]:
+    """The visible files in `top` and the true folders within, and the links to folders there; `read` takes in what has
+    been read, and what it holds already is passed over."""
+    files, links = [], []
+    for folder, folders, names in os.walk(top, onerror=_refuse_folder):
+        if (resolved := os.path.realpath(folder)) in read:
+            folders.clear()
+            continue
+        read.add(resolved)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+        links += [path for name in folders if (path := Path(folder, name)).is_symlink()]
+    return files, links
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
     raise DataError(
         f"{error.filename} cannot be read ({error.strerror or error}), expected a folder of pictures; check the path"
     ) from error
@@ -82,15 +108,15 @@ def _refuse_folder(error: OSError) -> None:
 
 def _read_all(
     directory: Path, paths: list[Path], shape: ImageShape, strict: bool, progress: bool
-) -> tuple[np.ndarray, list[str]]:
-    """The pictures (N, H, W, C) that can be read; and of each other its name, with the reason."""
+) -> tuple[np.ndarray, list[str], list[int]]:
+    """The pictures (N, H, W, C) that can be read; of each other its name, with the reason; the brightest pixels of
+    those of 16 bits."""
     from minigan.data.decode import UnreadableError, read_picture  # imported late because Pillow takes a moment
 
-    images, count, failures = np.empty((len(paths), *shape), np.uint8), 0, []
+    images, count, failures, brightest = np.empty((len(paths), *shape), np.uint8), 0, [], []
     for path in tqdm(paths, desc="reading pictures", unit="picture", disable=not progress, leave=False):
         try:
-            images[count] = read_picture(path, shape)
-            count += 1
+            picture = read_picture(path, shape)
         except UnreadableError as reason:
             if strict:
                 raise DataError(
@@ -98,7 +124,27 @@ def _read_all(
                     "or leave out --strict to do without it"
                 ) from None
             failures.append(f"{path.relative_to(directory).as_posix()}: {reason}")
-    return images[:count], failures
+            continue
+        images[count] = picture.pixels
+        count += 1
+        if picture.brightest is not None:
+            brightest.append(picture.brightest)
+    return images[:count], failures, brightest
+
+
+def _tell_what_is_left_out(
+    notice: Notice, directory: Path, count: int, failures: list[str], others: list[Path]
+) -> None:
+    left_out = []
+    if others:
+        suffixes = Counter(path.suffix.lower() or "no suffix" for path in others)
+        kinds = [f"{suffix} {number:,}" for suffix, number in sorted(suffixes.items(), key=lambda kind: -kind[1])]
+        left_out.append(f"{len(others):,} file{'s' if len(others) > 1 else ''} of other kinds ({some_of(kinds)})")
+    if failures:
+        left_out.append(f"{len(failures):,} of the {count:,} pictures, which cannot be read ({_reasons(failures)})")
+    if left_out:
+        advice = "; ask for --strict to stop at such a picture instead" if failures else ""
+        notice(f"left out of {directory}: {' and '.join(left_out)}{advice}")
 
 
 def _reasons(failures: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from minigan import random
@@ -36,6 +37,10 @@ class Points:
     def describe(self) -> dict[str, Any]:
         """What a configuration says of the data."""
         return {"name": self.name, "source": self.source, "distribution": repr(self.target), "sha256": self.sha256}
+
+    def matches(self, recorded: Mapping[str, Any]) -> bool:
+        """Whether `recorded`, as `describe` gives it, speaks of this distribution."""
+        return bool(recorded.get("sha256") == self.sha256)
 
     def batch(self, count: int, seed: int, step: int, dtype: str) -> Tensor:
         """`count` points / scale, (count, 2): a pure function of the seed and `step`."""

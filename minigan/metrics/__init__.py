@@ -1,5 +1,5 @@
 """How good is what a generator makes?"""
 
-from minigan.metrics.digits import DigitClassifier, Scores
+from minigan.metrics.classifier import Classifier, Scores
 
-__all__ = ["DigitClassifier", "Scores"]
+__all__ = ["Classifier", "Scores"]

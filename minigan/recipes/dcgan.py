@@ -41,7 +41,7 @@ _COMMON: Settings = {
     "average": 0.995,
     "dropout": 0.0,
 }
-_DIGITS: Settings = {"image_size": 28, "channels": 1}
+_SHAPE: Settings = {"image_size": 0, "channels": 0}  # as the data are
 _WEIGHTS: dict[str, Any] = {"initializer": init.dcgan_normal}
 # With these a kernel of 4 x 4 halves a picture or doubles it.
 _TIMES_TWO: dict[str, Any] = {"stride": 2, "padding": 1, **_WEIGHTS}
@@ -89,8 +89,7 @@ def _projected(s: Settings, shape: tuple[int, ...], doublings: int, rng: np.rand
     if height % 2**doublings or width % 2**doublings:
         raise ValueError(
             f"its generator doubles a small picture {doublings} times, so both sides of the pictures must be multiples "
-            f"of {2**doublings}, not {height} x {width}; change image_size (for a folder of pictures) or the number of "
-            "generator_widths"
+            f"of {2**doublings}, not {height} x {width}; change image_size or the number of generator_widths"
         )
     small = height >> doublings, width >> doublings, s["generator_widths"][0]
     hidden, inputs = _hidden(s, s["latent_size"], s["generator_dense"], rng, norm=True)
@@ -164,7 +163,7 @@ MNIST_DCGAN = PictureRecipe(
     summary="a small DCGAN: transposed convolutions against convolutions, batch norm and a dense layer in both",
     networks=_small_dcgan,
     settings={
-        **_COMMON, **_DIGITS, "rate": 4e-4, "generator_rate": 2e-3, "generator_dense": 512,
+        **_COMMON, **_SHAPE, "rate": 4e-4, "generator_rate": 2e-3, "generator_dense": 512,
         "generator_widths": [128, 64], "discriminator_widths": [64, 128], "discriminator_dense": 256,
     },
     steps=4000,
@@ -179,7 +178,7 @@ MNIST_DCGAN_UPSAMPLE = PictureRecipe(
     # Hidden dense layers, which mend the digits of mnist-dcgan, end in three digits here, where D has no batch norm.
     networks=_upsampling,
     settings={
-        **_COMMON, **_DIGITS, "slope": 0.01, "dropout": 0.3, "generator_dense": 0, "generator_widths": [128, 64, 32],
+        **_COMMON, **_SHAPE, "slope": 0.01, "dropout": 0.3, "generator_dense": 0, "generator_widths": [128, 64, 32],
         "discriminator_widths": [32, 64, 128], "discriminator_dense": 0,
     },
     steps=4000,
@@ -193,7 +192,7 @@ DCGAN64 = PictureRecipe(
     summary="the DCGAN of Radford et al., for a folder of pictures",
     networks=_dcgan64,
     settings={
-        **_COMMON, "generator_widths": [512, 256, 128, 64], "discriminator_widths": [64, 128, 256, 512], "channels": 3,
+        **_COMMON, "generator_widths": [512, 256, 128, 64], "discriminator_widths": [64, 128, 256, 512], "channels": 0,
     },
     steps=3000,
     value_range=(-1.0, 1.0),

@@ -45,6 +45,20 @@ _TABLE: dict[str, tuple[Any, str]] = {
 COMMON: Settings = {key: default for key, (default, _) in _TABLE.items()}
 MEANINGS = {key: meaning for key, (_, meaning) in _TABLE.items()}
 
+_WITHOUT_PENALTY = ("penalty", NONE)
+IDLE: dict[str, tuple[tuple[str, Any], ...]] = {
+    "beta1": (("optimizer", "rmsprop"),),
+    "beta2": (("optimizer", "sgd"),),
+    "rate_end": (("rate_schedule", "constant"),),
+    "penalty_weight": (_WITHOUT_PENALTY,),
+    "penalty_anneal": (_WITHOUT_PENALTY,),
+    "penalty_end": (_WITHOUT_PENALTY, ("penalty_anneal", 0.0)),
+    "penalty_every": (_WITHOUT_PENALTY,),
+    "unroll_rate": (("unroll_steps", 0),),
+    "highest_frequency": (("frequencies", 0),),
+}
+"""Of each setting that depends on others: which of them, with which values, leave it without effect."""
+
 
 def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:
     """The GAN of the two networks by all of `s`, with schedules over `steps`; raises ValueError for what cannot be."""

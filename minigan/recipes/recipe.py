@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from minigan.data.points import Points
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
-from minigan.recipes.game import COMMON, Settings, gan_of
+from minigan.recipes.game import COMMON, IDLE, Settings, gan_of
 
 Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Module, Module]]
 
@@ -82,14 +82,24 @@ class Recipe(ABC):
             settings[key] = _like(self.settings[key], key, value)
         return settings
 
+    def require_effect(self, named: Iterable[str], settings: Settings) -> None:
+        """Raise UsageError if a setting that somebody `named`, not at its default, has no effect in all `settings`."""
+        for key in named:
+            for other, value in IDLE.get(key, ()):
+                if settings[other] == value and settings[key] != self.settings[key]:
+                    raise UsageError(
+                        f"the setting '{key}' has no effect while {other} is {value}; leave it out, or change {other}."
+                    )
+
 
 @dataclass(frozen=True)
 class PictureRecipe(Recipe):
     """A recipe for pictures.
 
     They are (batch, H * W * C) if it is `flat`, else (batch, H, W, C), their pixels scaled to `value_range`. A folder
-    of pictures is cut and resized to `image_shape`, or to what the settings "image_size" and "channels" (1 or 3) say,
-    where a recipe has them.
+    of pictures is cut and resized to `image_shape`; pictures that come as an array, as from IDX files, keep the shape
+    that they have. Of both, where a recipe has the settings "image_size" (of a side) and "channels" (1 or 3), these say
+    otherwise unless they are 0.
     """
 
     value_range: tuple[float, float]
@@ -99,17 +109,22 @@ class PictureRecipe(Recipe):
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
         """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""
         settings = super().resolve(changes)
-        if settings.get("image_size", 1) < 1:
-            raise UsageError(f"the setting 'image_size' must be at least 1 pixel, not {settings['image_size']}.")
-        if settings.get("channels", 1) not in CHANNELS:
-            raise UsageError(f"the setting 'channels' must be 1 (grey) or 3 (colour), not {settings['channels']}.")
+        if settings.get("channels", 0) not in (0, *CHANNELS):
+            raise UsageError(
+                f"the setting 'channels' must be 1 (grey) or 3 (colour), or 0 (as the data are), not "
+                f"{settings['channels']}."
+            )
         return settings
 
     def wanted_shape(self, settings: Settings) -> ImageShape:
         """(H, W, C) to which a folder of pictures is cut and resized, by all `settings` as `resolve` gives them."""
-        height, width, channels = self.image_shape
+        return self.fitted_shape(settings, self.image_shape)
+
+    def fitted_shape(self, settings: Settings, found: ImageShape) -> ImageShape:
+        """(H, W, C) to which pictures of the shape `found` are cut and resized: what `settings` name, else `found`."""
+        height, width, channels = found
         size = settings.get("image_size")
-        return size or height, size or width, settings.get("channels", channels)
+        return size or height, size or width, settings.get("channels") or channels
 
 
 @dataclass(frozen=True)

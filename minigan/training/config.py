@@ -76,9 +76,22 @@ def load_config(path: Path) -> RunConfig:
     for name in content.keys() - {*names, *_FACTS}:
         raise CheckpointError(f"{path} has an unknown entry '{name}'; {did_you_mean(name, names)}")
     try:
-        return RunConfig(**{name: content[name] for name in names if name in content})
+        config = RunConfig(**{name: content[name] for name in names if name in content})
     except UsageError as error:
         raise CheckpointError(f"{path} does not describe a run: {error}") from None
+    return _with_the_shape_it_had(config, content.get("data"))
+
+
+def _with_the_shape_it_had(config: RunConfig, data: Any) -> RunConfig:
+    """`config`, less an image_size and channels without effect: IDX files kept their shape in earlier versions."""
+    recipe = recipes.get(config.recipe)
+    if not isinstance(recipe, recipes.PictureRecipe) or not isinstance(data, dict) or "pixels_sha256" in data:
+        return config
+    shape: Any = data.get("image_shape")
+    if not _is_shape(shape) or recipe.fitted_shape(config.settings, _in_full(shape)) == _in_full(shape):
+        return config
+    as_the_data = {name: 0 for name in ("image_size", "channels") if name in config.settings}
+    return dataclasses.replace(config, settings=config.settings | as_the_data)
 
 
 def recorded_data(path: Path) -> dict[str, Any]:
@@ -97,6 +110,10 @@ def recorded_shape(path: Path) -> tuple[int, int, int]:
     shape: Any = recorded_data(path).get("image_shape")
     if not _is_shape(shape):
         raise CheckpointError(f"{path} does not say which pictures the run was trained on; restore the file.")
+    return _in_full(shape)
+
+
+def _in_full(shape: list[int]) -> tuple[int, int, int]:
     height, width, channels = shape if len(shape) == 3 else [*shape, 1]
     return height, width, channels
 

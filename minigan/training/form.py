@@ -65,8 +65,10 @@ class PictureForm:
         return max(1, _PIXELS_AT_ONCE // math.prod(self.shape))
 
     def feed(self, data: Dataset, config: RunConfig) -> Callable[[int], Tensor]:
-        count = config.settings["batch_size"] * config.settings["n_critic"]
-        return Feed(data, count, config.seed, self.value_range, config.dtype, flat=self.flat).batch
+        batch_size, per_step = config.settings["batch_size"], config.settings["n_critic"]
+        return Feed(
+            data, batch_size, config.seed, self.value_range, config.dtype, flat=self.flat, per_step=per_step
+        ).batch
 
     def present(self, values: np.ndarray) -> np.ndarray:
         return plots.to_bytes(values.reshape(-1, *self.shape), self.value_range)

@@ -16,10 +16,11 @@ from minigan.errors import CheckpointError, NonFiniteError, UsageError
 from minigan.gan import GAN
 from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint
-from minigan.training.config import RunConfig, load_config, recorded_data, recorded_shape
+from minigan.training.config import RunConfig, load_config, recorded_shape
 from minigan.training.diagnosis import Diagnosis
 from minigan.training.form import Data, Form, PointForm, form_of
 from minigan.training.run_folder import RunFolder, open_run
+from minigan.training.source import require_same_data
 
 _NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
 _LOOK_EVERY = 100  # steps between looks at what may go wrong
@@ -75,7 +76,7 @@ class Trainer:
         Raises CheckpointError if the checkpoint or the data do not fit, UsageError if the run is already longer than
         `config.steps`; nothing in the folder is changed.
         """
-        _require_same_data(data, folder)
+        require_same_data(data, folder)
         gan = build(config, data.shape)
         load_into(gan, config, folder)
         if gan.step > config.steps:
@@ -242,11 +243,3 @@ def _made(gan: GAN, form: Form, latent: Tensor) -> np.ndarray:
 def _device() -> dict[str, str]:
     """What a configuration says of where the numbers came from."""
     return {"backend": backend.current().name, "kernels": backend.current().kernels}
-
-
-def _require_same_data(data: Data, folder: RunFolder) -> None:
-    if recorded_data(folder.config)["sha256"] != data.sha256:
-        raise CheckpointError(
-            f"the data in {data.source} is not what {folder.path} was trained on; "
-            "name the folder that holds it with --data-dir."
-        )
