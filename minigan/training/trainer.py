@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from minigan import backend, maps, plots, random, recipes
+from minigan import backend, film, maps, plots, random, recipes
 from minigan.autodiff import Tensor
-from minigan.errors import CheckpointError, NonFiniteError, UsageError
+from minigan.errors import CheckpointError, NonFiniteError, UsageError, clause
 from minigan.gan import GAN
 from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint
@@ -106,7 +107,7 @@ class Trainer:
             self._keep_records(report, notice, stopping)
             if stopping:
                 break
-        self._draw()
+        self._draw(notice)
         rows = self.folder.rows()
         return Outcome(
             first_step=first,
@@ -173,14 +174,30 @@ class Trainer:
         plots.save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
         return self.form.measure(samples)
 
-    def _draw(self) -> None:
-        if rows := self.folder.rows():
-            plots.save_curves(self.folder.curves, rows, self.config.settings["loss"])
-        if samples := self.folder.sample_paths():
-            plots.save_film(self.folder.film, samples)
+    def _draw(self, notice: Notice) -> None:
+        """Make the pictures of the whole run; of one that cannot be made the user is told, and the run is as good."""
+        folder, rows, samples = self.folder, self.folder.rows(), self.folder.sample_paths()
+        if rows:
+            with _told(folder.curves, notice):
+                plots.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
+        if samples:
+            with _told(folder.film, notice):
+                film.save(folder.film, samples, notice)
         if isinstance(self.form, PointForm):
-            points = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
-            maps.save_contours(self.folder.contours, self.form.data.target, points)
+            with _told(folder.contours, notice):
+                points = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+                maps.save_contours(folder.contours, self.form.data.target, points)
+
+
+@contextmanager
+def _told(picture: Path, notice: Notice) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever may stand in the way of a picture, the training is done
+        notice(
+            f"{picture} could not be made: {clause(error)}; the run and its checkpoint are whole, and minigan train "
+            f"--resume {picture.parent} makes its pictures again"
+        )
 
 
 def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
