@@ -86,17 +86,17 @@ def _still(picture: Path) -> bytes:
 
 
 def _in_256_colours(image: Image.Image) -> Image.Image:
-    """In its own best ones, dithered; Pillow alone would leave bands of one colour.
+    """As it is if it has no more; if it has, in its own best ones, dithered, or there would be bands of one colour.
 
-    To choose among more, every fourth pixel is enough, and takes a quarter of the time.
+    To choose them, every fourth pixel is enough, and takes a quarter of the time.
     """
     from PIL import Image
 
-    sample = image
-    if image.getcolors(256) is None:
-        half = max(1, image.width // 2), max(1, image.height // 2)
-        sample = image.resize(half, Image.Resampling.NEAREST)
-    return image.quantize(palette=sample.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+    if image.getcolors(256):
+        return image.quantize(256)
+    half = max(1, image.width // 2), max(1, image.height // 2)
+    palette = image.resize(half, Image.Resampling.NEAREST).quantize(256)
+    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def _frame(still: bytes, milliseconds: int) -> bytes:

@@ -132,6 +132,7 @@ WRONG = {
     "looks is of the steps [8.0, 4.0, 12.0]": lambda s: s.update(looks=steps_of(s, 8, 4, 12)),
     "looks is of the steps [4.0, 8.5, 12.0]": lambda s: s.update(looks=steps_of(s, 4, 8.5, 12)),
     "looks is of the steps [nan, nan, nan]": lambda s: s.update(looks=steps_of(s, math.nan, math.nan, math.nan)),
+    "looks is of the steps [4.0, inf, inf]": lambda s: s.update(looks=steps_of(s, 4, math.inf, math.inf)),
     "expected no number below 0": lambda s: s.update({"told.mode-collapse": np.array(-1)}),
 }
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from minigan import film, plots
+from minigan import film, maps, plots
+from minigan.data import mixtures
 from minigan.errors import DrawingError
 
 
@@ -59,6 +60,16 @@ def test_a_film_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
     for frame, picture in zip(read(tmp_path / "a.gif"), pictures, strict=True):
         off = (frame.astype(float) - picture).reshape(8, 16, 8, 16, 3).mean(axis=(1, 3))
         assert np.abs(off).mean() < 0.8  # 0.4; without dithering 1.2
+
+
+@pytest.mark.parametrize("target", ["ring", "grid", "two-gaussians"])
+def test_a_map_of_points_is_exact(tmp_path: Path, target: str) -> None:
+    """Its shades are at most 256, and close to each other."""
+    chart = maps.DensityMap(mixtures.get(target))
+    picture = chart.with_points(mixtures.get(target).sample(500, np.random.default_rng(0)))
+    film.save(tmp_path / "a.gif", files_of(tmp_path, [picture]))
+    (frame,) = read(tmp_path / "a.gif")
+    np.testing.assert_array_equal(frame, picture)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (700, 1)])

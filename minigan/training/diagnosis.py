@@ -91,7 +91,7 @@ class Diagnosis:
         return {
             "looks": np.array([signs.numbers() for signs in self._looks]),
             "updates": np.array(self._updates, np.int64),
-            **{f"{_TOLD}{name}": np.array(looks, np.int64) for name, looks in self._absent.items()},
+            **{f"{_TOLD}{name}": np.array(looks, np.int64) for name, looks in sorted(self._absent.items())},
             **self._observer.state(),
         }
 
@@ -114,7 +114,8 @@ def _parsed(state: Mapping[str, np.ndarray], step: int) -> tuple[list[Signs], li
     """The looks, the updates, and what was told; raises ValueError unless the state is one, of a GAN at `step`."""
     require_fit(_like(state), state)
     steps = state["looks"][:, 0]
-    if not ((steps % 1 == 0).all() and (np.diff(steps, prepend=0) > 0).all() and steps[-1] <= step):
+    whole = np.isfinite(steps).all() and (steps == np.floor(steps)).all()
+    if not (whole and (np.diff(steps, prepend=0) > 0).all() and steps[-1] <= step):
         raise ValueError(f"looks is of the steps {steps.tolist()}, expected whole numbers that rise, at most to {step}")
     counts = {name: int(value) for name, value in state.items() if name.startswith(_TOLD)}
     if min([*counts.values(), *state["updates"]], default=0) < 0:
