@@ -1,7 +1,7 @@
 """What can be measured of a GAN between two steps without disturbing it: signs of how the training fares.
 
 Each is a ratio, so that it means the same for points and for pictures, and for losses whose scores have different
-units; what number is a bad sign is said in minigan.training.diagnosis.
+units; what number is a bad sign is said in minigan.training.findings.
 """
 
 from __future__ import annotations
