@@ -26,6 +26,16 @@ class NonFiniteError(MiniganError):
     """A loss or a gradient became NaN or infinite."""
 
 
+class DrawingError(MiniganError):
+    """A picture cannot be drawn."""
+
+
+def clause(error: Exception) -> str:
+    """What `error` says, in one line without a full stop, to put into a sentence."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return " ".join(reason.split()).rstrip(".")
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """A clause naming the nearest known word, or all of them when none is near."""
     names = sorted(known)

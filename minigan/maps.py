@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.data.mixtures import Target
-from minigan.files import atomic_path
+from minigan import drawing, random
+from minigan.data.mixtures import Target, as_points
 from minigan.metrics.density import KernelDensity
 
 _SIDE = 480  # pixels
@@ -17,7 +17,7 @@ _INK = np.array([179, 33, 16], np.uint8)
 _MARGIN = 0.25  # of the box of the distribution, on each side: samples gone astray should be seen
 _DECADES = 4.0  # below its maximum the density is white
 _LEVELS = 8
-_FOR_CONTOURS, _FOR_BANDWIDTH = 1000, 300
+_FOR_BANDWIDTH = 300  # draws
 
 
 class DensityMap:
@@ -42,30 +42,39 @@ class DensityMap:
 
 
 def save_contours(path: Path, target: Target, samples: np.ndarray) -> None:
-    """Write contours of the density of `target` beside those of `samples` (n, 2), by kernel density, as PNG.
+    """Write contours of the density of draws of `target` beside those of `samples` (n, 2), as PNG, atomically.
 
-    Both have the same levels, of the density of `target`; the first thousand samples make the contours, for the time
-    it takes. The file is written atomically.
+    Both densities are estimated alike, so that they look alike if the samples are perfect: from as many points, by
+    kernels of one bandwidth, the likeliest for the target; and both have the same levels. Raises UsageError if a sample
+    is not finite, DrawingError if Matplotlib cannot be imported.
     """
-    from matplotlib.figure import Figure
-
     (left, bottom), width = _square(target)
     x, y = np.linspace(left, left + width, 201), np.linspace(bottom, bottom + width, 201)
-    points = np.stack([grid.ravel() for grid in np.meshgrid(x, y)], axis=1)
-    figure = Figure(figsize=(10, 5.2), layout="constrained")
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    truth, few = target.density(points), samples[:_FOR_CONTOURS]
-    bandwidth = KernelDensity(few[:_FOR_BANDWIDTH]).bandwidth
-    levels = truth.max() * 10 ** np.linspace(-_DECADES / 2, -0.05, _LEVELS)
-    for axes, density, title in (
-        (panels[0], truth, f"the data: '{target.name}'"),
-        (panels[1], KernelDensity(few, bandwidth).density(points), f"the generator, from {len(few):,} samples"),
-    ):
-        axes.contour(x, y, density.reshape(len(y), len(x)), levels=levels, cmap="viridis")
-        axes.set(title=title, aspect="equal")
-    panels[1].scatter(*few.T, s=1, color="black", alpha=0.25)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    samples = as_points(samples, "the samples", dimensions=2)
+    data = target.sample(max(len(samples), _FOR_BANDWIDTH), random.generator(0, "contours"))
+    bandwidth = KernelDensity(data[:_FOR_BANDWIDTH]).bandwidth
+    panels = [(data[: len(samples)], f"the data: '{target.name}'"), (samples, "the generator")]
+    densities = [on_grid(points, bandwidth, x, y) for points, _ in panels]
+    levels = densities[0].max() * 10 ** np.linspace(-_DECADES / 2, -0.05, _LEVELS)
+    with drawing.chart(path, (10, 5.2), dpi=110) as figure:
+        axes = figure.subplots(1, 2, sharex=True, sharey=True)
+        for panel, (points, whose), density in zip(axes, panels, densities, strict=True):
+            if density.max() > levels[0]:  # Matplotlib warns of contours that are nowhere
+                panel.contour(x, y, density, levels=levels, cmap="viridis")
+            panel.scatter(*points.T, s=1, color="black", alpha=0.25)
+            panel.set(title=f"{whose}, {len(points):,} points", aspect="equal", xlim=x[[0, -1]], ylim=y[[0, -1]])
+
+
+def on_grid(points: np.ndarray, bandwidth: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The density of what `points` (n, 2) came from, by kernels, where the lines x and y meet: (len(y), len(x)).
+
+    That of KernelDensity; a Gaussian about a point is a product of one of x and one of y, so one matrix product is all.
+    """
+    across, down = (
+        np.exp(-0.5 * ((lines[:, None] - coordinate) / bandwidth) ** 2)
+        for lines, coordinate in zip((x, y), points.T, strict=True)
+    )
+    return down @ across.T / (len(points) * 2 * np.pi * bandwidth**2)
 
 
 def _square(target: Target) -> tuple[np.ndarray, float]:

@@ -29,7 +29,8 @@ from minigan.nn import (
 )
 from minigan.optim import SGD, Adam, RMSprop
 from minigan.rules import Rules
-from minigan.training.diagnosis import LOOKS, Diagnosis
+from minigan.training.diagnosis import Diagnosis
+from minigan.training.findings import LOOKS
 from minigan.training.signs import Given, Listener, Observer, Signs, Undecided
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -312,20 +313,21 @@ def _numbers(signs: Signs) -> list[float]:
 # What is told, and when.
 
 SOUND = Signs(
-    step=0, spread=1.0, reach=1.0, missed=0.02, strayed=0.02, gap=0.5, steepness=0.3, doubt=0.9, advantage=0.2,
-    pull=3.0, push=1.0, objective=1.2, idle=1.4, unit=1.4, penalty=None, generator=Given(0.9), discriminator=Given(0.9),
+    step=0, finite=True, spread=1.0, reach=1.0, missed=0.02, strayed=0.02, gap=0.5, steepness=0.3, doubt=0.9,
+    advantage=0.2, pull=3.0, push=1.0, objective=1.2, idle=1.4, unit=1.4, penalty=math.nan,
+    generator=Given(0.9), discriminator=Given(0.9),
 )  # fmt: skip
 
 
 def _told(monkeypatch: pytest.MonkeyPatch, *changes: dict[str, Any]) -> list[str]:
     """The name told at each look, "" for none, if the signs are these."""
     gan = _straight("hinge")
-    rows = iter(dataclasses.replace(SOUND, **change) for change in changes)
+    rows = iter(dataclasses.replace(SOUND, step=step, **change) for step, change in enumerate(changes, 1))
     monkeypatch.setattr(Observer, "measure", lambda self, real: next(rows))
     diagnosis, names = Diagnosis(gan), []
     for _ in changes:
         gan.train_step(_reals())
-        names.append("".join(finding.name for finding in diagnosis.look(_reals())))
+        names.append(", ".join(finding.name for finding in diagnosis.look(_reals())))
     return names
 
 
@@ -396,6 +398,72 @@ def test_a_clump_that_wanders_is_a_collapse_at_whatever_stage_it_is_seen(monkeyp
     clump, string = {"spread": 0.2}, ONE_SIDED | {"spread": 0.29}
     assert _told(monkeypatch, clump, string, clump) == ["", "", "mode-collapse"]
     assert _told(monkeypatch, string, clump, string) == ["", "", "mode-collapse"]
+
+
+def test_what_does_not_follow_from_another_is_told_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A discriminator may be sure of samples that are all alike, or of others; it may be overshooting, too."""
+    both = WON | {"push": 2.0, "spread": 0.2}
+    assert _told(monkeypatch, *[both] * 4) == ["", "", "saturated-discriminator, mode-collapse", ""]
+    collapsed = {"spread": 0.2}
+    assert _told(monkeypatch, *[WON] * 3, *[WON | collapsed] * 3)[2::3] == ["saturated-discriminator", "mode-collapse"]
+    worse = both | {"objective": 3.0}
+    assert _told(monkeypatch, *[worse] * 3)[2] == "exploding-gradient, saturated-discriminator, mode-collapse"
+
+
+# Data without a distance between them.
+
+
+def _on_one_example(loss: str, example: list[float], **options: Any) -> tuple[Signs, GAN, np.ndarray]:
+    gan, real = _straight(loss, **options), np.tile(example, (BATCH, 1))
+    return Observer(gan).measure(Tensor(real)), gan, real
+
+
+@pytest.mark.parametrize("example", [[1.0, 1.0], [0.1, 0.7]])  # the mean of many 0.1 is not 0.1 in floating point
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_a_ratio_to_data_that_are_all_equal_is_not_known(loss: str, example: list[float]) -> None:
+    signs, gan, real = _on_one_example(loss, example)
+    assert all(map(math.isnan, (signs.spread, signs.reach, signs.missed, signs.strayed)))
+    distance = _apart(real, gan.generator(gan.latent(BATCH, "diagnosis", 0)).numpy()).mean()
+    assert signs.steepness == pytest.approx(signs.gap / distance, rel=1e-9)  # of that there is a distance
+    assert signs.finite and signs.pull > 0
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_a_generator_that_gives_the_one_example_there_is_has_nothing_wrong(loss: str) -> None:
+    """Nor has the best discriminator, which cannot tell them apart."""
+    gan, real = _straight(loss), np.tile([0.1, 0.7], (BATCH, 1))
+    gan.generator[0].weight.assign(np.zeros((LATENT, 2)))
+    gan.generator[0].bias.assign([0.1, 0.7])
+    undecided = 0.5 if loss == "least-squares" else 0.0
+    gan.discriminator[0].bias.assign(undecided - real[0] @ gan.discriminator[0].weight.numpy())
+    signs = Observer(gan).measure(Tensor(real))
+    assert all(map(math.isnan, (signs.spread, signs.reach, signs.missed, signs.steepness, signs.pull)))
+    assert math.isnan(signs.unit) or signs.bounded
+    diagnosis = Diagnosis(gan)
+    for gan.step in range(1, LOOKS + 2):
+        gan.generator_optimizer.steps, gan.discriminator_optimizer.steps = gan.step, gan.step
+        assert diagnosis.look(real) == []
+
+
+def test_of_one_example_the_true_finding_is_told() -> None:
+    """A discriminator that is sure of everything, and a generator that hardly moves."""
+    gan, real = plane(SEED, rates=(1e-6, 5e-2)), np.full((BATCH, 2), 3.0, np.float32)
+    diagnosis, names = Diagnosis(gan), []
+    for _ in range(4):
+        for _ in range(20):
+            gan.train_step(real)
+        names += [finding.name for finding in diagnosis.look(real)]
+    assert names == ["saturated-discriminator"]
+
+
+def test_a_sample_that_is_not_finite_is_told_also_of_one_example() -> None:
+    gan = _straight("hinge")
+    gan.generator[0].bias.assign([math.nan, 0.0])
+    gan.step = 1
+    gan.generator_optimizer.steps = gan.discriminator_optimizer.steps = 1
+    (finding,) = Diagnosis(gan).look(np.ones((BATCH, 2)))
+    assert finding.name == "exploding-gradient" and "not finite" in finding.sentence
+    assert "minigan train --resume RUN --checkpoint STEP" in finding.sentence
 
 
 def test_an_optimiser_without_updates_is_told() -> None:

@@ -1,4 +1,4 @@
-"""The pictures of a run: where each sample lies in a grid, and that files hold what was drawn."""
+"""The pictures of a run: where each sample lies in a grid, what the curves show, and that files hold what was drawn."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image
 
-from minigan import plots
+from minigan import Tensor, losses, plots
+from minigan.errors import DrawingError
 
 MARGIN = 2
 
@@ -67,33 +68,99 @@ def test_a_png_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monkey
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
-def frames_of(folder: Path, pictures: list[np.ndarray]) -> list[Path]:
-    for i, picture in enumerate(pictures):
-        plots.save_png(folder / f"{i}.png", picture)
-    return [folder / f"{i}.png" for i in range(len(pictures))]
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+def test_only_bytes_are_pixels(tmp_path: Path, dtype: str) -> None:
+    """Floats between 0 and 1 would become black."""
+    images = np.ones((4, 8, 8, 3), dtype)
+    for draw in (lambda: plots.image_grid(images), lambda: plots.save_png(tmp_path / "a.png", images[0])):
+        with pytest.raises(TypeError, match=f"are {dtype}, expected uint8 from 0 to 255; make them with .*to_bytes"):
+            draw()
+    assert list(tmp_path.iterdir()) == []
 
 
-def read_film(path: Path) -> list[np.ndarray]:
-    with Image.open(path) as film:
-        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
+@pytest.mark.parametrize("shape", [(8, 8, 3), (0, 8, 8, 3), (4, 8, 0, 3), (4, 64)])
+def test_a_grid_needs_images(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected \\(N, H, W, C\\)"):
+        plots.image_grid(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_film_of_few_colours_is_exact(tmp_path: Path, channels: int) -> None:
-    pictures = [random_images(1, 12, 16, channels, seed=i)[0] // 64 * 85 for i in range(4)]  # of 4 or 64 colours
-    plots.save_film(tmp_path / "a.gif", frames_of(tmp_path, pictures))
-    frames = read_film(tmp_path / "a.gif")
-    assert len(frames) == 4
-    for frame, picture in zip(frames, pictures, strict=True):
-        np.testing.assert_array_equal(frame, np.broadcast_to(picture, (12, 16, 3)))
+# Curves.
 
 
-def test_a_film_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
-    """Dithering: pixels may be off, but not the mean of a small patch, in any frame and any channel."""
-    y, x = np.mgrid[0:128, 0:128] / 128
-    slopes = [np.stack([x, y, (x + t + y) % 1], -1) for t in (0, 0.3, 0.6)]
-    pictures = [np.rint(255 * slope).astype(np.uint8) for slope in slopes]
-    plots.save_film(tmp_path / "a.gif", frames_of(tmp_path, pictures))
-    for frame, picture in zip(read_film(tmp_path / "a.gif"), pictures, strict=True):
-        off = (frame.astype(float) - picture).reshape(8, 16, 8, 16, 3).mean(axis=(1, 3))
-        assert np.abs(off).mean() < 0.8  # 0.4; without dithering 1.2
+def row(step: int, loss: losses.Loss, real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
+    """The metrics of a step at which the discriminator says `real` and `fake`, before and after its update."""
+    return {
+        "step": step,
+        "discriminator_loss": loss.discriminator(Tensor(real), Tensor(fake)).item(),
+        "generator_loss": loss.generator(Tensor(fake), Tensor(real)).item(),
+        "real_score": sigmoid(real).mean(),
+        "fake_score": sigmoid(fake).mean(),
+    }
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def geometric_mean(*values: np.ndarray) -> float:
+    return float(np.exp(np.mean([np.log(some).mean() for some in values])))
+
+
+REAL, FAKE = (np.random.default_rng(seed).normal(mean, 1.0, (16, 1)) for seed, mean in ((0, 2.0), (1, -1.0)))
+FROM_REAL, FROM_FAKE = sigmoid(REAL - FAKE.mean()), sigmoid(REAL.mean() - FAKE)
+TO_FAKE, TO_REAL = sigmoid(FAKE - REAL.mean()), sigmoid(FAKE.mean() - REAL)
+SHOWN = {
+    "minimax": [sigmoid(REAL).mean(), sigmoid(FAKE).mean()],
+    "non-saturating": [sigmoid(REAL).mean(), sigmoid(FAKE).mean()],
+    "least-squares": [sigmoid(REAL).mean(), sigmoid(FAKE).mean()],
+    "hinge": [sigmoid(REAL).mean(), sigmoid(FAKE).mean()],
+    "wasserstein": [REAL.mean() - FAKE.mean()],
+    "relativistic-pairing": [geometric_mean(sigmoid(REAL - FAKE)), geometric_mean(sigmoid(FAKE - REAL))],
+    "relativistic-average": [geometric_mean(FROM_REAL, FROM_FAKE), geometric_mean(TO_FAKE, TO_REAL)],
+}
+
+
+def curves(name: str, rows: list[dict[str, float]]) -> list[np.ndarray]:
+    metrics = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return [curve(metrics) for curve in plots.SCORES[name].curves.values()]
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_the_curves_show_what_the_loss_knows(name: str) -> None:
+    loss = losses.get(name)
+    found = curves(name, [row(10, loss, REAL, FAKE)])
+    assert [curve.item() for curve in found] == pytest.approx(SHOWN[name], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_the_line_is_where_an_undecided_discriminator_is(name: str) -> None:
+    """One that gives all examples the same score, the best one; of what knows only differences, any."""
+    score = 0.5 if name == "least-squares" else 0.0
+    anything = 7.0 if name in ("wasserstein", "relativistic-pairing", "relativistic-average") else score
+    for same in (score, anything):
+        logits = np.full((4, 1), same)
+        for curve in curves(name, [row(10, losses.get(name), logits, logits)]):
+            assert curve.item() == pytest.approx(plots.SCORES[name].undecided, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [*losses.LOSSES, "somebody's own"])
+def test_curves_are_drawn_of_every_loss(tmp_path: Path, name: str) -> None:
+    rows = [row(step, losses.get("hinge"), REAL, FAKE) for step in (10, 20, 30)]
+    plots.save_curves(tmp_path / "a.png", rows, name)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (990, 660)
+
+
+def test_rows_without_numbers_are_left_out_with_a_notice(tmp_path: Path) -> None:
+    whole = [row(step, losses.get("hinge"), REAL, FAKE) for step in range(10, 60, 10)]
+    plots.save_curves(tmp_path / "whole.png", whole, "hinge")
+    missing = {key: value for key, value in whole[0].items() if key != "real_score"}
+    bad = [whole[0] | {"generator_loss": "low"}, whole[0] | {"fake_score": float("nan")}, missing, {"step": 1}]
+    told: list[str] = []
+    plots.save_curves(tmp_path / "some.png", [*bad[:2], *whole, *bad[2:]], "hinge", told.append)
+    (sentence,) = told
+    assert "goes without 4 of 9 rows of the metrics" in sentence
+    assert (tmp_path / "some.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    with pytest.raises(DrawingError, match="no row of the metrics"):
+        plots.save_curves(tmp_path / "none.png", bad, "hinge")
+    assert not (tmp_path / "none.png").exists()

@@ -15,6 +15,7 @@ from minigan import cli, maps, random, recipes
 from minigan.data import mixtures
 from minigan.data.points import Points
 from minigan.errors import UsageError
+from minigan.metrics.density import KernelDensity
 from minigan.metrics.modes import score
 from minigan.recipes import PointRecipe
 from minigan.training.trainer import draw_samples, load_run
@@ -43,8 +44,7 @@ def test_every_distribution_has_a_recipe():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_leaves_its_pictures_and_figures(name, capsys):
-    fast = ["--set", "rate=0.02"]  # so that no two pictures of the film are equal
-    assert train(name, "--steps", "20", "--sample-every", "10", "--out", "run", *fast) == 0
+    assert train(name, "--steps", "20", "--sample-every", "10", "--out", "run") == 0
     for file in ("config.json", "checkpoint.safetensors", "losses.png", "contours.png", "samples/step_000020.png"):
         assert Path("run", file).stat().st_size > 0
     with Image.open("run/samples.gif") as film:
@@ -190,11 +190,49 @@ def test_points_far_away_lie_on_the_border():
     assert rows_.max() == len(picture) - 1 and columns.max() == len(picture) - 1
 
 
-def test_contours_are_written_for_any_samples():
-    rng = random.generator(0, "test")
-    maps.save_contours(Path("contours.png"), mixtures.get("two-gaussians"), rng.standard_normal((300, 2)))
+@pytest.mark.parametrize(
+    "samples",
+    [
+        random.generator(0, "test").standard_normal((300, 2)),
+        np.zeros((300, 2)),  # collapsed
+        np.full((2, 2), 1e9),  # gone astray: there is no contour to draw
+    ],
+)
+def test_contours_are_written_for_any_samples(samples):
+    maps.save_contours(Path("contours.png"), mixtures.get("two-gaussians"), samples)
     with Image.open("contours.png") as picture:
         assert picture.width > 800
+
+
+def test_contours_of_what_is_no_point_are_refused():
+    with pytest.raises(UsageError, match="not finite in 1 of 3 rows"):
+        maps.save_contours(Path("contours.png"), mixtures.get("ring"), np.array([[0, 0], [0, np.nan], [1, 1]]))
+
+
+def test_the_density_on_a_grid_is_that_at_its_points():
+    points = random.generator(0, "test").standard_normal((50, 2))
+    x, y = np.linspace(-2, 1, 7), np.linspace(-1, 3, 5)
+    meet = np.stack([grid.ravel() for grid in np.meshgrid(x, y)], axis=1)
+    expected = KernelDensity(points, 0.3).density(meet).reshape(5, 7)
+    np.testing.assert_allclose(maps.on_grid(points, 0.3, x, y), expected, rtol=1e-12)
+
+
+def test_the_densities_of_data_and_samples_are_estimated_alike(monkeypatch):
+    """From as many points, by one bandwidth: a perfect generator must not look worse than the data."""
+    asked = []
+    on_grid = maps.on_grid
+
+    def recorded(points, bandwidth, x, y):
+        asked.append((points, bandwidth))
+        return on_grid(points, bandwidth, x, y)
+
+    monkeypatch.setattr(maps, "on_grid", recorded)
+    samples = mixtures.get("ring").sample(400, random.generator(5, "test"))
+    maps.save_contours(Path("contours.png"), mixtures.get("ring"), samples)
+    (data, of_data), (drawn, of_samples) = asked
+    assert len(data) == len(drawn) == 400 and of_data == of_samples
+    assert score(data, mixtures.get("ring")).covered == 8
+    np.testing.assert_array_equal(drawn, samples)
 
 
 # Settings that all recipes have in common

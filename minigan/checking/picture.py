@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minigan import drawing
 from minigan.checking.probe import Prober
-from minigan.files import atomic_path
 
 _CELLS = 32  # each way, at most: two evaluations for each
 
@@ -35,20 +35,22 @@ def error_map(prober: Prober, shape: tuple[int, ...], start: int, scale: float, 
 
 
 def save(path: str | Path, errors: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
-    """Write the map as a picture, in the format that the path's ending says (.png, .svg, .pdf)."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    """Write the map as a picture, in the format that the path's ending says (.png, .svg, .pdf).
 
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.add_subplot()
+    Raises DrawingError if Matplotlib cannot be imported.
+    """
     columns = shape[-1] if shape else 1
     rows = int(np.prod(shape)) // columns
-    image = axes.imshow(errors, aspect="auto", extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), interpolation="nearest")
-    axes.set_title(f"|analytic - numeric| of {name}, shape {shape}")
-    axes.set_xlabel("last axis")
-    axes.set_ylabel("all other axes" if len(shape) > 2 else "first axis")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    figure.colorbar(image)
-    with atomic_path(Path(path)) as draft:
-        figure.savefig(draft, format=Path(path).suffix.lstrip(".") or "png", dpi=100)
+    with drawing.chart(Path(path), (6, 5), dpi=100) as figure:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.add_subplot()
+        image = axes.imshow(
+            errors, aspect="auto", extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), interpolation="nearest"
+        )
+        axes.set_title(f"|analytic - numeric| of {name}, shape {shape}")
+        axes.set_xlabel("last axis")
+        axes.set_ylabel("all other axes" if len(shape) > 2 else "first axis")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
+        figure.colorbar(image)

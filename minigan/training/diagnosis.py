@@ -1,42 +1,25 @@
 """What goes wrong in the training of a GAN, told from what can be measured between its steps, with the likely remedy.
 
-Some mistakes are certain at one look: an optimiser that holds another network's parameters, a gradient that is exactly
-zero, a penalty that is a reward. The others are judged by several looks in a row, for healthy runs pass through phases
-in which one player wins. Where one thing follows from another (the discriminator wins against a generator that does not
-move), the cause is told.
+What is measured: see minigan.training.signs; what it means: minigan.training.findings. Here it is remembered, for what
+several looks have to agree on, and so that nothing is told twice.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from minigan.autodiff import Tensor
 from minigan.gan import GAN
-from minigan.nn import LeakyReLU, Module, Sequential, Sigmoid, Tanh
-from minigan.optim import Optimizer
-from minigan.training.signs import Observer, Signs
+from minigan.state import require_fit
+from minigan.training.findings import LOOKS, NAMES, by_looks, detached, mistakes, players, without_consequences
+from minigan.training.signs import HEARD, NUMBERS, Observer, Signs
 
-LOOKS = 3
-"""As many in a row have to agree, where one could mislead: two can be one swing of a game that circles."""
-
-_SURE = 0.01  # of the doubt of an undecided discriminator: it is 99% sure of examples, of both kinds, on average
-_FLAT = 0.01  # of the average slope on the way to the data: what drives the generator has all but gone
-_ALIKE = 0.25  # of the data's own distances: weak generators of digits and points begin at 0.2 to 0.5, and rise
-_GROWS = 1.5  # times: samples that part within the looks are not collapsed
-_FAR = 0.35  # of the mean distance between reals: of 8 modes on a ring 0.38 is missed if 3, well apart, are left
-_ONE_SIDED = 2.0  # times as far: a generator that lies beside the data misses as much as it strays
-_STEEP = 10.0  # a critic as the Wasserstein distance wants it has 1; with clipped weights more, but then it stays
-_ALONG = 0.5  # mean cosine of two looks or three: that of a gradient with itself is 1, but for the noise of batches
-_AGAINST = -0.5  # mean cosine of two looks or three: a descent has 0 at least, by the noise of batches a little less
-_OUTSIDE = 0.01  # of the data's numbers: more than the few that rounding or a rare extreme puts there
-
-_ANTI_COLLAPSE = "lower the generator's learning rate, or try the penalty r1, or packing"
-
-Seen = tuple[str, str]  # a name and its sentence
+_TOLD = "told."
 
 
 @dataclass(frozen=True)
@@ -51,224 +34,106 @@ class Finding:
 class Diagnosis:
     """Looks at a GAN between its steps, every hundred or so, and says what goes wrong, once until it has gone away.
 
-    It changes nothing that training depends on: a run with it has the same bits as one without. What it remembers (the
-    last looks) is no part of a checkpoint: after a resume it begins anew.
+    It changes nothing that training depends on: a run with it has the same bits as one without. With its `state` in
+    the checkpoint, a run that is resumed is told the same as one that never stopped.
     """
 
     def __init__(self, gan: GAN) -> None:
         self._gan, self._observer = gan, Observer(gan)
         self._looks: deque[Signs] = deque(maxlen=LOOKS)
         self._absent: dict[str, int] = {}  # what was told, and for how many looks it has not been seen
-        self._step, self._updates = gan.step, self._count_updates()
+        self._updates = [0 for _ in players(gan)]  # that each had made at the last look
 
     def look(self, real: Any) -> list[Finding]:
         """What is found at this step, with a batch of real data (n, ...) as `train_step` takes it; mostly nothing.
 
-        Waits for the device. A second look at the same step finds nothing.
+        Causes come first, and what follows from another finding is left out. Waits for the device. A second look at
+        the same step finds nothing.
         """
-        step = self._gan.step
-        if step == self._step:
+        step, before = self._gan.step, self._last_step
+        if step == before:
             return []
         real = real if isinstance(real, Tensor) else Tensor(real)
-        self._looks.append(self._observer.measure(real))
-        seen = dict([*self._mistakes(real), *self._detached(), *_by_looks(list(self._looks))])
-        self._step, self._updates = step, self._count_updates()
+        now = self._observer.measure(real)
+        self._looks.append(now)
+        seen = dict(
+            [
+                *mistakes(self._gan, self._observer.undecided, now, real),
+                *detached(self._gan, now, self._updates, step - before),
+                *by_looks(list(self._looks)),
+            ]
+        )
+        self._updates = [optimizer.steps for _, optimizer, _ in players(self._gan)]
         self._forget_what_has_gone(seen)
-        first = next(iter(seen), None)
-        if first is None or first in self._absent:
-            return []
-        self._absent[first] = 0
-        return [Finding(first, step, seen[first])]
+        told = [Finding(n, step, said) for n, said in without_consequences(seen).items() if n not in self._absent]
+        self._absent |= dict.fromkeys((finding.name for finding in told), 0)
+        return told
 
     def _forget_what_has_gone(self, seen: dict[str, str]) -> None:
         """Going takes as many looks in a row as coming: one that disagrees hides a finding for LOOKS looks."""
         absent = {name: 0 if name in seen else looks + 1 for name, looks in self._absent.items()}
         self._absent = {name: looks for name, looks in absent.items() if looks < 2 * LOOKS - 1}
 
-    def _count_updates(self) -> list[int]:
-        return [optimizer.steps for _, optimizer, _ in _players(self._gan)]
+    @property
+    def _last_step(self) -> int:
+        """That of the last look, 0 before the first: then a player may have been idle since the beginning."""
+        return self._looks[-1].step if self._looks else 0
 
-    def _mistakes(self, real: Tensor) -> Iterator[Seen]:
-        """What no state of the training can bring about by itself."""
-        undecided, now = self._observer.undecided, self._looks[-1]
-        yield from _foreign_parameters(self._gan)
-        yield from _out_of_range(self._gan.generator, real)
-        if undecided.of_real > 0 or undecided.of_fake < 0:
-            said = "the discriminator's loss falls as reals score lower or fakes higher; change its sign"
-            yield "discriminator-sign", said
-        if undecided.of_generator > 0:
-            said = (
-                "the generator's loss falls as its samples score lower, so it learns to be found out; change its sign"
-            )
-            yield "generator-sign", said
-        if now.penalty is not None and now.penalty < 0:
-            said = f"the penalty with its weight is {now.penalty:.3g}, a reward; both must be positive"
-            yield "penalty-sign", said
-        if not now.finite:
-            said = "a score or a sample is not finite; go back to a checkpoint, and take a lower learning rate"
-            yield "exploding-gradient", said
+    def state(self) -> dict[str, np.ndarray]:
+        """What is remembered, as arrays by name, none before the first look; waits for the device.
 
-    def _detached(self) -> Iterator[Seen]:
-        now, steps = self._looks[-1], self._gan.step - self._step
-        for (role, optimizer, _), updates in zip(_players(self._gan), self._updates, strict=True):
-            if optimizer.steps == updates:
-                yield f"detached-{role}", f"the {role}'s optimiser has made no update in {steps} steps; call its step"
-        copied = "compute its loss from the {} themselves, not from a copy of their numbers"
-        if now.generator.zero and now.pull > 0:
-            said = "the generator's optimiser is given a gradient of exactly zero, and its loss has another; "
-            yield "detached-generator", said + copied.format("fakes")
-        if now.discriminator.zero and now.doubt > _SURE:
-            said = "the discriminator's optimiser is given a gradient of exactly zero, and its loss has another; "
-            yield "detached-discriminator", said + copied.format("logits")
+        looks: the signs of each, (looks, numbers) float64. updates: of each player up to the last look, (2,) int64.
+        told.NAME: for how many looks what was told has not been seen, int64. heard.generator and heard.discriminator:
+        see Observer.state.
+        """
+        if not self._looks:
+            return {}
+        return {
+            "looks": np.array([signs.numbers() for signs in self._looks]),
+            "updates": np.array(self._updates, np.int64),
+            **{f"{_TOLD}{name}": np.array(looks, np.int64) for name, looks in sorted(self._absent.items())},
+            **self._observer.state(),
+        }
 
+    def load_state(self, state: Mapping[str, np.ndarray], real: Callable[[int], Any]) -> None:
+        """Take what `state` gave, of a diagnosis of the same GAN at the same step; of no arrays, forget everything.
 
-def _foreign_parameters(gan: GAN) -> Iterator[Seen]:
-    for role, optimizer, network in _players(gan):
-        own, held = set(network.parameters().values()), optimizer.parameters
-        if foreign := sum(p not in own for p in held):
-            said = f"of {len(held)} parameters that the {role}'s optimiser holds {foreign} are not the {role}'s; "
-            yield "wrong-parameters", said + f"make it from {role}.parameters(), after the network is built"
+        real: the data that the look at a step was given. If the last look was at this very step, they are measured
+        again: what the optimisers are given next is held against it. Raises ValueError, and changes nothing, unless all
+        of it fits.
+        """
+        looks, updates, absent = _parsed(state, self._gan.step) if state else ([], [0 for _ in self._updates], {})
+        self._looks, self._updates, self._absent = deque(looks, LOOKS), updates, absent
+        self._observer.load_state(state)
+        if looks and looks[-1].step == self._gan.step:
+            batch = real(self._gan.step)
+            self._observer.measure(batch if isinstance(batch, Tensor) else Tensor(batch))
 
 
-def _out_of_range(generator: Module, real: Tensor) -> Iterator[Seen]:
-    low, high = _range(generator)
-    slack, numbers = 1e-3, real.numpy()  # rounding does not count
-    share = ((numbers < low - slack) | (numbers > high + slack)).mean()
-    if share > _OUTSIDE:
-        said = f"{share:.0%} of the data's numbers are not between {low:g} and {high:g}, which is all that "
-        yield "data-range", said + "the generator's last layer can give; scale the data, or change that layer"
+def _parsed(state: Mapping[str, np.ndarray], step: int) -> tuple[list[Signs], list[int], dict[str, int]]:
+    """The looks, the updates, and what was told; raises ValueError unless the state is one, of a GAN at `step`."""
+    require_fit(_like(state), state)
+    steps = state["looks"][:, 0]
+    whole = np.isfinite(steps).all() and (steps == np.floor(steps)).all()
+    if not (whole and (np.diff(steps, prepend=0) > 0).all() and steps[-1] <= step):
+        raise ValueError(f"looks is of the steps {steps.tolist()}, expected whole numbers that rise, at most to {step}")
+    counts = {name: int(value) for name, value in state.items() if name.startswith(_TOLD)}
+    if min([*counts.values(), *state["updates"]], default=0) < 0:
+        raise ValueError("updates and told count something, expected no number below 0")
+    absent = {name.removeprefix(_TOLD): count for name, count in counts.items()}
+    return [Signs.of_numbers(row) for row in state["looks"].tolist()], state["updates"].tolist(), absent
 
 
-def _range(generator: Module) -> tuple[float, float]:
-    """What the last layer can give, as far as it is known to be limited."""
-    last = generator[-1] if isinstance(generator, Sequential) and len(generator) else None
-    if isinstance(last, Tanh):
-        return -1.0, 1.0
-    if isinstance(last, Sigmoid):
-        return 0.0, 1.0
-    return (0.0 if isinstance(last, LeakyReLU) and last.slope == 0 else -math.inf), math.inf
+def _like(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of the names, shapes and types of a state with as many looks and so on as `state`, if there can be."""
 
+    def rows(name: str, least: int, most: int) -> int:
+        given = state.get(name, np.empty(0))
+        return min(max(len(given) if given.ndim else 0, least), most)
 
-def _players(gan: GAN) -> list[tuple[str, Optimizer, Module]]:
-    return [
-        ("generator", gan.generator_optimizer, gan.generator),
-        ("discriminator", gan.discriminator_optimizer, gan.discriminator),
-    ]
-
-
-def _by_looks(looks: list[Signs]) -> Iterator[Seen]:
-    """What several looks in a row agree on, causes first."""
-    if len(looks) == LOOKS:
-        for name, rule in _RULES:
-            if sentence := rule(looks):
-                yield name, sentence
-
-
-def _penalty_sign(looks: list[Signs]) -> str | None:
-    added = _mean(s.discriminator.agreement for s in looks)
-    subtracted = _mean(s.discriminator.reversed_penalty for s in looks)
-    if subtracted > _ALONG and subtracted - added > 2 * _ALONG:
-        return (
-            f"the discriminator climbs its penalty (now {looks[-1].penalty:.3g} with its weight) instead of descending "
-            "it; add the penalty to the loss, do not subtract it"
-        )
-    return None
-
-
-def _discriminator_sign(looks: list[Signs]) -> str | None:
-    return _climbs("discriminator", _mean(s.discriminator.agreement for s in looks))
-
-
-def _generator_sign(looks: list[Signs]) -> str | None:
-    return _climbs("generator", _mean(s.generator.agreement for s in looks))
-
-
-def _climbs(role: str, agreement: float) -> str | None:
-    if agreement < _AGAINST:
-        return (
-            f"the {role} climbs its loss (cosine {agreement:.2f} between the gradient of that and what its optimiser "
-            "is given); change the sign of what it is given"
-        )
-    return None
-
-
-def _exploding(looks: list[Signs]) -> str | None:
-    now, steep = looks[-1], [abs(s.steepness) for s in looks]
-    worse = all(s.objective - s.idle > s.unit for s in looks)
-    if not now.bounded and (worse or (min(steep) > _STEEP and steep[-1] == max(steep))):
-        return (
-            f"the critic's scores of reals and fakes differ by {abs(now.gap):.3g}, {steep[-1]:.3g} times as much as "
-            "those of a 1-Lipschitz one can; constrain it with the penalty wgan-gp, or clip its weights"
-        )
-    if worse:
-        return (
-            f"the discriminator's loss with its penalty is {now.objective:.3g}, where giving every example the same "
-            f"score costs {now.idle:.3g}: its steps overshoot; take a lower learning rate, or limit its gradient"
-        )
-    return None
-
-
-def _vanishing(looks: list[Signs]) -> str | None:
-    if not all(s.pull < _FLAT or _found_out(s) for s in looks):
-        return None
-    now = looks[-1]
-    where = f"where the samples are, its loss is {now.pull:.1e} times as steep as on the way to the data"
-    if _found_out(now):
-        where = f"the discriminator finds out every sample, and leaves that loss {now.push:.1e} of its slope"
-    return f"the generator's gradient has vanished: {where}; use the loss non-saturating, or a slower discriminator"
-
-
-def _found_out(now: Signs) -> bool:
-    """Whether the discriminator is sure, and the generator's loss flat for samples that it is sure of.
-
-    Of minimax that is so whenever the discriminator is sure: then mean sigmoid(fake) is at most `doubt`, and `push` is
-    twice that.
-    """
-    return now.doubt < _SURE and now.push < 2 * _SURE
-
-
-def _saturated(looks: list[Signs]) -> str | None:
-    if all(s.doubt < _SURE for s in looks):
-        return (
-            f"the discriminator is sure of every example: {looks[-1].doubt:.1e} of an undecided one's gradient is "
-            "left; slow it down (learning rate, updates a step), or smooth it with the penalty r1"
-        )
-    return None
-
-
-def _collapsed(looks: list[Signs]) -> str | None:
-    """A clump that wanders is now a small one, now a string to its next place, which misses most of the data."""
-    now = looks[-1]
-    if not all(_alike(s) or _one_sided(s) for s in looks) or now.spread > _GROWS * looks[0].spread:
-        return None
-    if _alike(now):
-        return f"the samples differ from each other only {now.spread:.1%} as much as the data do; {_ANTI_COLLAPSE}"
-    return (
-        f"the samples miss a part of the data: from the data to the nearest sample it is {now.missed:.0%} of the "
-        f"mean distance between data, the other way {max(0.0, now.strayed):.0%}; {_ANTI_COLLAPSE}"
-    )
-
-
-def _alike(now: Signs) -> bool:
-    return now.spread < _ALIKE
-
-
-def _one_sided(now: Signs) -> bool:
-    return now.missed > max(_FAR, _ONE_SIDED * now.strayed)
-
-
-_RULES: list[tuple[str, Callable[[list[Signs]], str | None]]] = [
-    ("penalty-sign", _penalty_sign),
-    ("discriminator-sign", _discriminator_sign),
-    ("generator-sign", _generator_sign),
-    ("exploding-gradient", _exploding),
-    ("vanishing-gradient", _vanishing),
-    ("saturated-discriminator", _saturated),
-    ("mode-collapse", _collapsed),
-]
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Of those that are known; NaN, with which no comparison is true, of fewer than two."""
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if len(known) > 1 else math.nan
+    return {
+        "looks": np.empty((rows("looks", 1, LOOKS), NUMBERS)),
+        "updates": np.empty(2, np.int64),
+        **{f"{_TOLD}{name}": np.empty((), np.int64) for name in sorted(NAMES) if f"{_TOLD}{name}" in state},
+        **{name: np.empty((rows(name, 0, most), 3)) for name, most in HEARD.items()},
+    }

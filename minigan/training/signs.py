@@ -1,15 +1,15 @@
 """What can be measured of a GAN between two steps without disturbing it: signs of how the training fares.
 
 Each is a ratio, so that it means the same for points and for pictures, and for losses whose scores have different
-units; what number is a bad sign is said in minigan.training.diagnosis.
+units; what number is a bad sign is said in minigan.training.findings.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -93,9 +93,21 @@ class Listener:
         """Hear nothing more."""
         vars(self._optimizer).pop("step", None)
 
+    def products(self) -> np.ndarray:
+        """What was heard: for each gradient expected, its product with the one given, and both squared norms, (k, 3).
+
+        (0, 3) if nothing was. Waits for the device.
+        """
+        return np.array([list(map(float, products)) for products in self._products], np.float64).reshape(-1, 3)
+
+    def recall(self, products: np.ndarray) -> None:
+        """Have heard these, and hear nothing more."""
+        self.leave()
+        self._products = products.tolist()
+
     def heard(self) -> Given:
         """What it was, of NaN if nothing was given."""
-        found = [tuple(map(float, products)) for products in self._products]
+        found = self.products().tolist()
         if not found:
             return Given()
         cosines = [across / math.sqrt(a * b) if a * b > 0 else math.nan for across, a, b in found]
@@ -106,6 +118,9 @@ class Listener:
 class Signs:
     """What `measure` saw at `step`; d is the mean distance between a real example and a fake one.
 
+    A ratio to what is 0 is not known, and NaN: to the distances of reals that are all equal, or to a d of 0.
+
+    finite: whether all samples, scores and losses are.
     spread: mean distance between fakes, over that between reals: 1 for a generator that varies as the data do.
     reach: d over the mean distance between reals: 1 if the fakes lie among the reals.
     missed, strayed: mean distance from a real to the nearest fake, and from a fake to the nearest real, each less that
@@ -114,15 +129,16 @@ class Signs:
     doubt: mean |d loss / d logit| of the discriminator's loss, over that of an undecided one.
     advantage: by how much the generator's loss would fall if fakes were scored as reals are.
     pull: d * mean |d generator loss / d fake| * examples, over the advantage; by the mean value theorem the slope at
-        the samples over the average slope on the way to the data. Infinite if there is no advantage to be had.
+        the samples over the average slope on the way to the data. Infinite if there is a slope and no advantage.
     push: mean |d generator loss / d logit of a fake|, over that of an undecided discriminator.
     objective: what the discriminator minimises, its loss + the weighted penalty; idle: the same of one that gives
         every example the same score; unit: what to measure their difference by, d if the loss knows none.
-    penalty: with its weight, None without one.
+    penalty: with its weight, NaN without one.
     generator, discriminator: what their optimisers were given in the step after the look before.
     """
 
     step: int
+    finite: bool
     spread: float
     reach: float
     missed: float
@@ -136,19 +152,36 @@ class Signs:
     objective: float
     idle: float
     unit: float
-    penalty: float | None
+    penalty: float
     generator: Given
     discriminator: Given
 
     @property
     def bounded(self) -> bool:
         """Whether the discriminator's objective can only fall so far; that of Wasserstein can fall for ever."""
-        return self.unit == self.idle
+        return self.idle > 0
 
-    @property
-    def finite(self) -> bool:
-        """Whether those numbers are finite that are so unless a network's are not."""
-        return all(map(math.isfinite, (self.spread, self.reach, self.gap, self.doubt, self.objective)))
+    def numbers(self) -> list[float]:
+        """All there is, in order."""
+        *own, generator, discriminator = astuple(self)
+        return [float(value) for value in (*own, *generator, *discriminator)]
+
+    @classmethod
+    def of_numbers(cls, numbers: Sequence[float]) -> Signs:
+        """The inverse of `numbers`."""
+        step, finite, *others = numbers
+        own, generator, discriminator = others[:-6], others[-6:-3], others[-3:]
+        given = [Given(agreement, reversed_, bool(zero)) for agreement, reversed_, zero in (generator, discriminator)]
+        values: list[Any] = [int(step), bool(finite), *own, *given]
+        return cls(*values)
+
+
+NUMBERS = len(fields(Signs)) - 2 + 2 * len(fields(Given))
+"""As many has `Signs.numbers`."""
+
+
+HEARD = {"heard.generator": 1, "heard.discriminator": 2}
+"""The names in the state of an observer, and against how many gradients at most what is given is held."""
 
 
 class Observer:
@@ -157,6 +190,22 @@ class Observer:
     def __init__(self, gan: GAN) -> None:
         self._gan, self.undecided = gan, Undecided.by(gan.loss)
         self._listeners: list[Listener] = []
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What was heard since the last look, of each player (see Listener.products), by name; waits for the device."""
+        return {name: listener.products() for name, listener in zip(HEARD, self._listeners, strict=True)}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Have heard what `state` gave, or nothing if it is empty, and hear nothing more before the next look.
+
+        An optimiser that had not been given anything yet is not listened to: `measure` again at the same step for that.
+        """
+        for listener in self._listeners:
+            listener.leave()
+        optimizers = (self._gan.generator_optimizer, self._gan.discriminator_optimizer)
+        self._listeners = [Listener(optimizer) for optimizer in optimizers] if state else []
+        for name, listener in zip(HEARD, self._listeners, strict=False):
+            listener.recall(state[name])
 
     def measure(self, real: Tensor) -> Signs:
         """The signs at this step, with real data (n, ...).
@@ -186,9 +235,10 @@ class Observer:
         apart = _Distances(real, fake)
         gap = float(logits[0].numpy().mean() - logits[1].numpy().mean())
         advantage = _advantage(gan.loss, *logits)
-        pulled = apart.between * float(np.linalg.norm(_rows(at_samples), axis=1).sum())
+        slope = float(np.linalg.norm(_rows(at_samples), axis=1).sum())
         return Signs(
             step=gan.step,
+            finite=all(map(math.isfinite, (apart.fakes, apart.between, gap, critic["objective"]))),
             spread=_ratio(apart.fakes, apart.reals),
             reach=_ratio(apart.between, apart.reals),
             missed=_ratio(apart.missed, apart.reals),
@@ -196,9 +246,9 @@ class Observer:
             gap=gap,
             steepness=_ratio(gap, apart.between),
             advantage=advantage,
-            pull=math.inf if pulled and advantage <= 0 else _ratio(pulled, advantage),
+            pull=_pull(slope, apart.between, advantage),
             push=_ratio(_total(at_logits), abs(self.undecided.of_generator)),
-            unit=critic["idle"] if critic["idle"] > 0 else apart.between,
+            unit=critic["idle"] if critic["idle"] > 0 else apart.between or math.nan,
             generator=given[0],
             discriminator=given[1],
             **critic,
@@ -209,7 +259,7 @@ def _of_the_discriminator(
     gan: GAN, exhibits: list[Tensor], logits: tuple[Tensor, Tensor], undecided: Undecided
 ) -> tuple[dict[str, Any], list[list[Any]]]:
     """The signs that its loss and its penalty give, and the gradients to expect: with the penalty, and against it."""
-    loss, penalty, idle_penalty = gan.loss.discriminator(*logits), None, 0.0
+    loss, penalty, idle_penalty = gan.loss.discriminator(*logits), math.nan, 0.0
     slopes = grad(loss, logits)
     parameters = gan.discriminator_optimizer.parameters
     expected = [[g.data for g in grad(loss, parameters)]]
@@ -221,7 +271,7 @@ def _of_the_discriminator(
             expected = [[x + sign * y for x, y in zip(expected[0], of_penalty, strict=True)] for sign in (1, -1)]
     signs = {
         "doubt": _ratio(sum(map(_total, slopes)), abs(undecided.of_real) + abs(undecided.of_fake)),
-        "objective": loss.item() + (penalty or 0.0),
+        "objective": loss.item() + (0.0 if gan.penalty is None else penalty),
         "idle": undecided.loss + idle_penalty,
         "penalty": penalty,
     }
@@ -277,9 +327,11 @@ def _rows(examples: Tensor) -> np.ndarray:
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """|a_i - b_j|, (n, m), of points (n, d) and (m, d). About the mean of b, so that little cancels."""
-    centre = b.mean(axis=0)
-    a, b = (a - centre).astype(np.float64), (b - centre).astype(np.float64)
+    """|a_i - b_j|, (n, m), of points (n, d) and (m, d).
+
+    About a point of b, so that little cancels, and that the distances are exactly 0 if all points are equal.
+    """
+    a, b = (a - b[0]).astype(np.float64), (b - b[0]).astype(np.float64)
     squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * a @ b.T
     return np.sqrt(np.maximum(squares, 0))
 
@@ -289,8 +341,17 @@ def _mean_of_pairs(among: np.ndarray) -> float:
     return float(among.sum() / max(1, len(among) * (len(among) - 1)))
 
 
+def _pull(slope: float, distance: float, advantage: float) -> float:
+    if not distance:
+        return math.nan  # there is no way to the data
+    if advantage <= 0:
+        return math.inf if slope else 0.0
+    return distance * slope / advantage
+
+
 def _ratio(above: float, below: float) -> float:
-    return above / below if below else math.inf if above else 0.0
+    """Not known, and so NaN, if it is to nothing."""
+    return above / below if below else math.nan
 
 
 @contextmanager

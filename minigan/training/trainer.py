@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from minigan import backend, maps, plots, random, recipes
+from minigan import backend, film, maps, plots, random, recipes
 from minigan.autodiff import Tensor
-from minigan.errors import CheckpointError, NonFiniteError, UsageError
+from minigan.errors import CheckpointError, NonFiniteError, UsageError, clause
 from minigan.gan import GAN
 from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint
@@ -24,6 +25,7 @@ from minigan.training.source import require_same_data
 
 _NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
 _LOOK_EVERY = 100  # steps between looks at what may go wrong
+_OF_DIAGNOSIS = "diagnosis."  # how its names begin in a checkpoint
 _DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
 
 Report = Callable[[int, dict[str, float]], None]
@@ -63,7 +65,7 @@ class Trainer:
         trainer = cls(config, build(config, data.shape), data, folder)
 
         def fill(draft: RunFolder) -> None:
-            checkpoint.save(draft.checkpoint, trainer.gan.state(), config.recipe)
+            checkpoint.save(draft.checkpoint, trainer.state(), config.recipe)
             config.save(draft.config, data=data.describe(), computed_on=_device())
 
         folder.create(fill)
@@ -78,10 +80,18 @@ class Trainer:
         """
         require_same_data(data, folder)
         gan = build(config, data.shape)
-        load_into(gan, config, folder)
+        of_diagnosis = load_into(gan, config, folder)
         if gan.step > config.steps:
             raise UsageError(f"{folder.path} is at step {gan.step} already; ask for at least as many --steps.")
-        return cls(config, gan, data, folder)
+        trainer = cls(config, gan, data, folder)
+        with _fitting(folder, _OF_DIAGNOSIS):
+            trainer._diagnosis.load_state(of_diagnosis, trainer._real)
+        return trainer
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint holds: the state of the GAN, and that of the diagnosis under names of its own."""
+        of_diagnosis = self._diagnosis.state()
+        return self.gan.state() | {f"{_OF_DIAGNOSIS}{name}": value for name, value in of_diagnosis.items()}
 
     def run(self, report: Report, should_stop: Callable[[], bool], notice: Notice = lambda sentence: None) -> Outcome:
         """Train to `config.steps`, or until `should_stop()`; `report(step, metrics)` at every recorded step.
@@ -107,7 +117,7 @@ class Trainer:
             self._keep_records(report, notice, stopping)
             if stopping:
                 break
-        self._draw()
+        self._draw(notice)
         rows = self.folder.rows()
         return Outcome(
             first_step=first,
@@ -166,7 +176,7 @@ class Trainer:
         return f"train with a lower learning rate (--set rate=..., now {self.config.settings['rate']})."
 
     def _save_checkpoint(self) -> None:
-        checkpoint.save(self.folder.checkpoint, self.gan.state(), self.config.recipe)
+        checkpoint.save(self.folder.checkpoint, self.state(), self.config.recipe)
 
     def _save_samples(self) -> dict[str, float]:
         """Save a picture of samples; how good they are, as far as that is cheap to tell."""
@@ -174,14 +184,30 @@ class Trainer:
         plots.save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
         return self.form.measure(samples)
 
-    def _draw(self) -> None:
-        if rows := self.folder.rows():
-            plots.save_curves(self.folder.curves, rows, self.config.settings["loss"])
-        if samples := self.folder.sample_paths():
-            plots.save_film(self.folder.film, samples)
+    def _draw(self, notice: Notice) -> None:
+        """Make the pictures of the whole run; of one that cannot be made the user is told, and the run is as good."""
+        folder, rows, samples = self.folder, self.folder.rows(), self.folder.sample_paths()
+        if rows:
+            with _told(folder.curves, notice):
+                plots.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
+        if samples:
+            with _told(folder.film, notice):
+                film.save(folder.film, samples, notice)
         if isinstance(self.form, PointForm):
-            points = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
-            maps.save_contours(self.folder.contours, self.form.data.target, points)
+            with _told(folder.contours, notice):
+                points = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+                maps.save_contours(folder.contours, self.form.data.target, points)
+
+
+@contextmanager
+def _told(picture: Path, notice: Notice) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever may stand in the way of a picture, the training is done
+        notice(
+            f"{picture} could not be made: {clause(error)}; the run and its checkpoint are whole, and minigan train "
+            f"--resume {picture.parent} makes its pictures again"
+        )
 
 
 def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
@@ -190,13 +216,25 @@ def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
     return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
 
 
-def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> None:
-    """Give `gan` the state of the folder's checkpoint; raises CheckpointError if it does not fit."""
+def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> dict[str, np.ndarray]:
+    """Give `gan` the state of the folder's checkpoint, and return that of the diagnosis, which earlier versions lack.
+
+    Raises CheckpointError if it does not fit.
+    """
+    state = checkpoint.load(folder.checkpoint, config.recipe)
+    of_diagnosis = {name: state.pop(name) for name in list(state) if name.startswith(_OF_DIAGNOSIS)}
+    with _fitting(folder):
+        gan.load_state(state)
+    return {name.removeprefix(_OF_DIAGNOSIS): value for name, value in of_diagnosis.items()}
+
+
+@contextmanager
+def _fitting(folder: RunFolder, names: str = "") -> Iterator[None]:
     try:
-        gan.load_state(checkpoint.load(folder.checkpoint, config.recipe))
+        yield
     except ValueError as error:
         raise CheckpointError(
-            f"the checkpoint {folder.checkpoint} does not fit its configuration: {error}; "
+            f"the checkpoint {folder.checkpoint} does not fit its configuration: {names}{error}; "
             "restore both from the same run."
         ) from None
 
