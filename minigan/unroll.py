@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from minigan.autodiff import Tensor, grad
 from minigan.losses import Loss
 from minigan.nn import Module
+from minigan.nn.module import exchanged
 from minigan.parameter import Parameter
 
 
@@ -42,18 +43,22 @@ def unrolled_logits(
 @contextlib.contextmanager
 def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator[None]:
     """A context in which `module`, and every one inside it, computes with `tensors` in place of its Parameters."""
+
+    def exchange(item: Parameter | Module) -> Parameter | Module | Tensor:
+        return tensors.get(item, item) if isinstance(item, Parameter) else item
+
     places = [
-        (part, name, value)
+        (part, name, value, new)
         for part in module.modules()
         for name, value in vars(part).items()
-        if isinstance(value, Parameter) and value in tensors
+        if (new := exchanged(value, exchange)) is not value
     ]
     try:
-        for part, name, value in places:
-            setattr(part, name, tensors[value])
+        for part, name, _, new in places:
+            setattr(part, name, new)
         yield
     finally:
-        for part, name, value in places:
+        for part, name, value, _ in places:
             setattr(part, name, value)
 
 
