@@ -30,7 +30,7 @@ def unrolled_logits(
         raise ValueError(f"the rate of unrolled steps must be above 0, got {rate}")
     parameters = list(dict.fromkeys(discriminator.parameters().values()))
     theta: list[Tensor] = [*parameters]
-    with _buffers_kept(discriminator):
+    with buffers_kept(discriminator):
         for _ in range(steps):
             with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
                 descended = loss.discriminator(discriminator(real), discriminator(fake))
@@ -63,7 +63,7 @@ def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator
 
 
 @contextlib.contextmanager
-def _buffers_kept(module: Module) -> Iterator[None]:
+def buffers_kept(module: Module) -> Iterator[None]:
     """A context after which the buffers of `module` are what they were before."""
     before = [(part, name, getattr(part, name).copy()) for part in module.modules() for name in part.buffer_names]
     try:

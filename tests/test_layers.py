@@ -219,6 +219,23 @@ def test_running_statistics_follow_as_in_keras(kernels: str, make_rng: Callable)
     np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-13)  # use leaves them alone
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3), (0, 3), (0, 2, 2, 3)])
+def test_batch_norm_of_a_batch_without_a_variance_is_refused(shape: tuple[int, ...], kernels: str) -> None:
+    x = np.ones(shape)
+    layer = BatchNorm(3).astype("float64")
+    before = layer.state()
+    message = rf"shape \({shape[0]}, .* has {shape[0]} value of each where two are needed; use a larger batch_size"
+    for forward in (layer, Sequential(layer, LeakyReLU())):
+        with pytest.raises(ValueError, match=message):
+            forward(x)
+    with pytest.raises(ValueError, match=message):
+        ops.batch_norm(x, np.ones(3), np.ones(3), eps=1e-3)
+    for name, value in layer.state().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert layer.eval()(x).shape == shape
+    layer.train()(np.ones((1, 1, 2, 3)))  # one picture of two pixels has one
+
+
 def test_one_example_in_use_does_not_depend_on_its_batch(make_rng: Callable) -> None:
     layer = BatchNorm(3).astype("float64")
     layer(make_rng().standard_normal((8, 3)))

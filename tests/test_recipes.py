@@ -274,3 +274,25 @@ def test_dcgan64_refuses_digits_in_idx(tmp_path, capsys):
     assert cli.main(["train", "dcgan64", "--data-dir", "data", "--out", "run", "--quiet", *settings("dcgan64")]) == 2
     assert "64 x 64, not 28 x 28" in capsys.readouterr().err
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("mnist-dcgan", {"batch_size": 1}),
+        ("mnist-dcgan", {"batch_size": 4, "packing": 4}),  # the discriminator judges one pack
+        ("ring-plain", {"batch_size": 1}),
+    ],
+)
+def test_a_batch_that_batch_norm_cannot_use_is_refused_at_once(name: str, changes: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=r"has 1 value of each where two are needed; use a larger batch_size"):
+        recipes.get(name).build(**changes)
+
+
+def test_a_batch_of_one_is_fine_without_batch_norm() -> None:
+    before = recipes.get("ring").build().state()
+    after = recipes.get("ring").build(batch_size=1).state()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+    recipes.get("ring-plain").build(batch_size=2, packing=2)  # batch norm is in the generator only
+    with pytest.raises(UsageError, match="the batch size is 0, expected at least 1"):
+        recipes.get("ring").build(batch_size=0)

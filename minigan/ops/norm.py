@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigan import backend
@@ -39,12 +40,18 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0)
 
     x (..., C), gamma (C,), beta (C,); the variance is the biased one; slope 1 means no activation. The result's
     `.saved` holds the raw (mean, variance). Source: Ioffe and Szegedy, 2015, Algorithm 1. Raises ValueError if the
-    shapes do not fit.
+    shapes do not fit, or a channel has fewer than two values: one is its own mean, so y would not depend on x.
     """
     channels = x.shape[-1:]
     if len(x.shape) < 2 or tuple(gamma.shape) != channels or tuple(beta.shape) != channels:
         raise ValueError(
             f"batch_norm needs x (..., C), gamma (C,), beta (C,), got shapes {x.shape}, {gamma.shape} and {beta.shape}"
+        )
+    count = math.prod(x.shape[:-1])
+    if count < 2:
+        raise ValueError(
+            f"batch_norm takes the moments of each channel, and a batch of shape {x.shape} has {count} value of each where "
+            "two are needed; use a larger batch_size (or less packing), or the running statistics: module.eval()"
         )
     return _batch_norm(x, gamma, beta, eps=eps, slope=slope)
 
