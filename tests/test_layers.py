@@ -224,7 +224,7 @@ def test_batch_norm_of_a_batch_without_a_variance_is_refused(shape: tuple[int, .
     x = np.ones(shape)
     layer = BatchNorm(3).astype("float64")
     before = layer.state()
-    message = rf"shape \({shape[0]}, .* has {shape[0]} value of each where two are needed; use a larger batch_size"
+    message = rf"shape \({shape[0]}, .* has {shape[0]}; use a larger batch_size"
     for forward in (layer, Sequential(layer, LeakyReLU())):
         with pytest.raises(ValueError, match=message):
             forward(x)

@@ -88,7 +88,7 @@ def _correlate_share(t, threads, source, start, step, taps, panels, bias, slope,
         )
 
 
-@njit(cache=True)
+@njit
 def _correlate(source, start, step, taps, panels, bias, slope, out, out_start, out_step, count, threads):
     share(threads, _correlate_share, (source, start, step, taps, panels, bias, slope, out, out_start, out_step, count))
 
@@ -158,7 +158,7 @@ def _gradient_share(t, threads, source, step, taps, g, out, packed, sums, count)
         _gradient_part(source, step, taps, g, out, packed[t], sums, count, first, last)
 
 
-@njit(cache=True)
+@njit
 def _weight_grad(source, step, taps, g, out, packed, sums, count, threads):
     share(threads, _gradient_share, (source, step, taps, g, out, packed, sums, count))
 

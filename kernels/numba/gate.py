@@ -28,7 +28,7 @@ def _gate_share(t, threads, x_all, v_all, slope, out_all):
         out[i] = v[i] if x[i] > 0 else v[i] * slope
 
 
-@njit(cache=True)
+@njit
 def _gate(x, v, slope, out, threads):
     share(threads, _gate_share, (x, v, slope, out))
 
@@ -61,7 +61,7 @@ def _gate_and_sum_share(t, threads, x, v, slope, out, partial):
         _gate_and_sum_block(x, v, slope, out, partial, block)
 
 
-@njit(cache=True)
+@njit
 def _gate_and_sum(x, v, slope, out, partial, sums, threads):
     share(threads, _gate_and_sum_share, (x, v, slope, out, partial))
     _add_rows(partial, sums)

@@ -142,7 +142,7 @@ def _multiply_share(
     _multiply_part(a, transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
 
 
-@njit(cache=True)
+@njit
 def _gemm(a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads):
     # Where panels divide evenly, each thread computes from just the panels it packs: nobody waits in between.
     apart = packed.shape[0] % threads == 0 and not direct

@@ -108,7 +108,7 @@ def _normalise_share(t, threads, x, gamma, beta, slope, mean, scale, y, down, ta
         _normalise_block(x, gamma, beta, slope, mean, scale, y, down, task)
 
 
-@njit(cache=True)
+@njit
 def _forward(x, gamma, beta, eps, slope, y, mean, variance, scale, means, squares, tasks, threads):
     share(threads, _moments_share, (x, means, squares, tasks))
     _merge(x.shape[0], means, squares, mean, variance)
@@ -168,7 +168,7 @@ def _gradient_share(t, threads, g, x, gamma, beta, slope, mean, scale, dgamma, d
         _gradient_of_block(g, x, gamma, beta, slope, mean, scale, dgamma, dbeta, dx, down, task)
 
 
-@njit(cache=True)
+@njit
 def _backward(g, x, gamma, beta, slope, mean, variance, scale, eps, dx, dgamma, dbeta, sums_h, sums_hx, tasks, threads):
     _inverse_root(variance, eps, scale)
     inputs = (g, x, gamma, beta, slope, mean, scale)

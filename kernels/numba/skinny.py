@@ -23,7 +23,7 @@ from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
 LIMIT = 4  # extents up to this are tiny
 
 
-@njit(fastmath={"reassoc", "contract"}, error_model="numpy", cache=True)
+@njit(fastmath={"reassoc", "contract"}, error_model="numpy")
 def _dots(a, b, out):
     for i in range(out.shape[0]):
         row = a[i]
@@ -52,12 +52,12 @@ def _combine_share(t, threads, a, b, bias, slope, out):
             target[j] = total if total > 0 else total * slope
 
 
-@njit(cache=True)
+@njit
 def _combine(a, b, bias, slope, out, threads):
     share(threads, _combine_share, (a, b, bias, slope, out))
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _accumulate(a, b, out):
     clear(out.reshape(-1))
     for k in range(b.shape[0]):

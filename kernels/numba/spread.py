@@ -92,7 +92,7 @@ def _spread_share(t, threads, g, panels, size, kernel, stride, start, shift, slo
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit
 def _spread(g, panels, size, kernel, stride, start, shift, slope, out, products, lines, band, threads):
     share(threads, _spread_share, (g, panels, size, kernel, stride, start, shift, slope, out, products, lines, band))
 

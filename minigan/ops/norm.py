@@ -50,8 +50,8 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0)
     count = math.prod(x.shape[:-1])
     if count < 2:
         raise ValueError(
-            f"batch_norm takes the moments of each channel, and a batch of shape {x.shape} has {count} value of each where "
-            "two are needed; use a larger batch_size (or less packing), or the running statistics: module.eval()"
+            f"batch_norm needs two values or more of each channel, and a batch of shape {x.shape} has {count}; use a "
+            "larger batch_size (or less packing), or the running statistics: module.eval()"
         )
     return _batch_norm(x, gamma, beta, eps=eps, slope=slope)
 
