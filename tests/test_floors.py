@@ -21,7 +21,7 @@ FLOORS = {
     "cli": 7, "commands": 7, "__main__": 7,
 }  # fmt: skip
 LINES = {"autodiff.py": 300, "gan.py": 200}
-TOTAL_LINES = {("ops",): 820, ("losses.py", "penalties.py"): 500}
+TOTAL_LINES = {("ops",): 840, ("losses.py", "penalties.py"): 500}
 KNOW_NUMPY_AND_CUPY = {"backend.py"}
 
 

@@ -25,7 +25,7 @@ from numba import njit, types
 from minigan_kernels.aligned import aligned_zeros, result
 from minigan_kernels.memo import derived
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, gated, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
 
@@ -74,7 +74,7 @@ def _correlate_block(source, start, step, taps, panels, bias, slope, out, out_st
                 target = target[left : left + filled]
                 for j in range(filled):
                     total = tile[i, j] + shift[j]
-                    target[j] = total if total > 0 else total * slope
+                    target[j] = gated(total, total, slope)
 
 
 @inner

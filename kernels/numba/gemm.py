@@ -20,7 +20,7 @@ from numba import njit, types
 from minigan_kernels.aligned import result
 from minigan_kernels.numba import skinny
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import DTYPES, Compiled, inner, threads_for
+from minigan_kernels.numba.jit import DTYPES, Compiled, gated, inner, threads_for
 from minigan_kernels.numba.memory import plain, scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
@@ -81,7 +81,7 @@ def _store_bent(tile, bias, slope, out, top, left, height, width):
         target = out[top + i, left : left + width]
         for j in range(width):
             total = tile[i, j] + shift[j]
-            target[j] = total if total > 0 else total * slope
+            target[j] = gated(total, total, slope)
 
 
 @inner

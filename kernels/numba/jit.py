@@ -43,6 +43,14 @@ def clear(vector):
         vector[i] = 0
 
 
+@inner
+def gated(x, v, slope):
+    """v where x > 0, slope * v elsewhere; see `reference.slope_gate`."""
+    if slope == 0:
+        return slope if x <= 0 else v
+    return v if x > 0 else v * slope
+
+
 def prefer_fast_threads() -> None:
     """Let Numba start threads through the layer that does so fastest, unless the user chose one."""
     if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ and config.THREADING_LAYER_PRIORITY == _NUMBAS_LAYERS:

@@ -16,9 +16,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from minigan_kernels import reference
 from minigan_kernels.aligned import result
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 
 LIMIT = 4  # extents up to this are tiny
 
@@ -49,7 +50,7 @@ def _combine_share(t, threads, a, b, bias, slope, out):
         a3 = a[i, 3] if terms > 3 else zero
         for j in range(target.size):
             total = a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j] + bias[j]
-            target[j] = total if total > 0 else total * slope
+            target[j] = gated(total, total, slope)
 
 
 @njit
@@ -103,7 +104,7 @@ def dense(x, w, b, slope):
     if w.shape[0] <= LIMIT:
         return _few_terms(x, w, b, slope)
     y = _few_columns(x, _rows(w, True)) + b
-    return y if slope == 1 else np.where(y > 0, y, y * y.dtype.type(slope))
+    return y if slope == 1 else reference.slope_gate(np, y, y, y.dtype.type(slope))
 
 
 def _rows(matrix, transposed):
