@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import grp
 import importlib
 import json
 import os
-import pwd
 import stat
 import subprocess
 import sys
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import needs_numba
 
+grp, pwd = pytest.importorskip("grp"), pytest.importorskip("pwd")  # Unix only
 pytestmark = [needs_numba, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 
 HARNESS = Path(__file__).with_name("damaged_cache.py")
