@@ -11,14 +11,17 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-from minigan_kernels import reference
+from minigan_kernels import environment, reference
 
 IMPLEMENTATIONS = ("reference", "numba")
 OPERATIONS = tuple(kernel.__name__ for kernel in reference.KERNELS)
 
 
 def unavailable(implementation: str) -> str | None:
-    """Why `implementation` cannot be used here, as a clause; None if it can. The first answer takes a moment."""
+    """Why `implementation` cannot be used here, as a clause; None if it can. The first answer takes a moment.
+
+    Raises ValueError if an environment variable that it reads makes no sense.
+    """
     if implementation not in IMPLEMENTATIONS:
         return f"there is no implementation '{implementation}' (known: {', '.join(IMPLEMENTATIONS)})"
     if implementation == "reference":
@@ -30,9 +33,10 @@ def unavailable(implementation: str) -> str | None:
 
 @lru_cache
 def _no_numba() -> str | None:
+    environment.count("NUMBA_NUM_THREADS")  # what is no count would keep numba from being imported
     try:
         import numba  # noqa: F401
-    except ImportError as error:  # missing, or made for other versions of what it needs
+    except Exception as error:  # missing, made for other versions of what it needs, or set up wrongly
         return f"numba cannot be imported ({error})"
     return None
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from minigan_kernels.sums import total
+
 
 def matmul(xp, a, b, transpose_a, transpose_b):
     """op(a) @ op(b) for matrices, where op transposes if its flag is set; (M, K) and (K, N) give (M, N)."""
@@ -63,18 +65,21 @@ def _windows(geometry):
 
 def _bent(xp, y, b, slope):
     y = y if b is None else y + b
-    return y if slope == 1 else xp.where(y > 0, y, y * slope)
+    return y if slope == 1 else slope_gate(xp, y, y, slope)
 
 
 def slope_gate(xp, x, v, slope):
-    """v where x > 0, slope * v elsewhere: LeakyReLU where v = x, its derivative times v elsewhere."""
-    return xp.where(x > 0, v, v * slope)
+    """v where x > 0, slope * v elsewhere: LeakyReLU where v = x, its derivative times v elsewhere.
+
+    A slope of 0 makes 0 of any v where x <= 0, of infinite ones too, which times 0 are NaN.
+    """
+    return xp.where(x > 0, v, v * slope) if slope else xp.where(x <= 0, slope, v)
 
 
 def gate_and_sum(xp, x, v, slope):
     """(out, sums): out = slope_gate(x, v) for matrices (rows, columns), and its sum over the rows."""
     out = slope_gate(xp, x, v, slope)
-    return out, out.sum(axis=0)
+    return out, total(out, 0)
 
 
 def batch_norm(xp, x, gamma, beta, eps, slope):
@@ -82,9 +87,9 @@ def batch_norm(xp, x, gamma, beta, eps, slope):
 
     The variance is the biased one (divided by the number of rows), as in Ioffe and Szegedy, 2015, Algorithm 1.
     """
-    mean = x[0] + (x - x[0]).mean(axis=0)  # sums of what lies around 0 keep their digits, however large the mean is
+    mean = x[0] + total(x - x[0], 0) / len(x)  # sums of what lies around 0 keep their digits, however large the mean is
     centred = x - mean
-    variance = (centred * centred).mean(axis=0)
+    variance = total(centred * centred, 0) / len(x)
     return _bent(xp, centred * (1 / xp.sqrt(variance + eps)) * gamma, beta, slope), mean, variance
 
 
@@ -93,8 +98,8 @@ def batch_norm_grad(xp, g, x, gamma, beta, mean, variance, eps, slope):
     scale = 1 / xp.sqrt(variance + eps)
     xhat = (x - mean) * scale
     h = slope_gate(xp, xhat * gamma + beta, g, slope)
-    dbeta = h.sum(axis=0)
-    dgamma = (h * xhat).sum(axis=0)
+    dbeta = total(h, 0)
+    dgamma = total(h * xhat, 0)
     rows = x.shape[0]
     return gamma * scale * (h - dbeta / rows - xhat * (dgamma / rows)), dgamma, dbeta
 

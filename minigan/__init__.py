@@ -1,9 +1,10 @@
 """minigan: generative adversarial networks from scratch, every gradient explicit."""
 
 from minigan import losses, nn, ops, optim, penalties, recipes, schedules
-from minigan.autodiff import Tensor, grad, no_grad, vjp
+from minigan.autodiff import Tensor, no_grad
 from minigan.backend import use
 from minigan.checking import check_pair, check_vjp, gradcheck
+from minigan.derivatives import grad, vjp
 from minigan.errors import MiniganError
 from minigan.gan import GAN
 from minigan.parameter import Parameter

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minigan.nn import Module
-from minigan.parameter import Parameter
 
 _EVERY = 10  # steps; an average over hundreds does not notice, and large networks take a while to read
 
@@ -35,13 +34,15 @@ class Average:
         if step % _EVERY:
             return
         share = 1 - min(self.decay**_EVERY, step / (step + 10 * _EVERY))
-        for mean, source in zip(self.network.modules(), self._source.modules(), strict=True):
-            for name, value in vars(source).items():
-                if isinstance(value, Parameter):
-                    _approach(getattr(mean, name).data, value.data, share)
-                    getattr(mean, name).changed()
-                elif name in source.buffer_names and value.dtype.kind == "f":
-                    _approach(getattr(mean, name), value, share)
+        parameters = self.network.parameters().values(), self._source.parameters().values()
+        for mean, source in zip(*parameters, strict=True):
+            _approach(mean.data, source.data, share)
+            mean.changed()
+        for module, of_source in zip(self.network.modules(), self._source.modules(), strict=True):
+            for name in of_source.buffer_names:
+                value = getattr(of_source, name)
+                if value.dtype.kind == "f":
+                    _approach(getattr(module, name), value, share)
 
     def state(self) -> dict[str, np.ndarray]:
         """The mean's parameters and buffers by name, copied to the host."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Backend:
         if self._wanted != "auto":
             return self._wanted
         fast = self.fast_implementation
-        return fast if fast is not None and minigan_kernels.unavailable(fast) is None else "reference"
+        return fast if fast is not None and _unavailable(fast) is None else "reference"
 
     def kernel(self, operation: str) -> Callable[..., Any]:
         """The kernel that serves `operation`. The first call loads them, and Numba with them: a moment's work."""
@@ -54,17 +55,15 @@ class Backend:
     def _load_kernels(self) -> dict[str, Callable[..., Any]]:
         table = dict(minigan_kernels.table("reference", self.xp))
         if self.kernels != "reference":
-            try:
+            with _environment_understood():
                 table.update(minigan_kernels.table(self.kernels, self.xp))
-            except ValueError as error:  # an environment variable that makes no sense
-                raise UsageError(f"{error}.") from None
         return table
 
     def _require(self, kernels: str) -> None:
         known = ("auto", *minigan_kernels.IMPLEMENTATIONS)
         if kernels not in known:
             raise UsageError(f"there are no kernels called '{kernels}'; {did_you_mean(kernels, known)}")
-        if reason := minigan_kernels.unavailable(kernels):
+        if reason := _unavailable(kernels):
             raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
         if kernels not in ("reference", self.fast_implementation):
             raise UsageError(
@@ -142,10 +141,22 @@ def set_threads(count: int | None = None) -> int:
     """
     if _current.kernels != "numba":
         return 1
-    try:
+    with _environment_understood():
         return minigan_kernels.set_threads(count)
+
+
+def _unavailable(kernels: str) -> str | None:
+    with _environment_understood():
+        return minigan_kernels.unavailable(kernels)
+
+
+@contextmanager
+def _environment_understood() -> Iterator[None]:
+    """Raises UsageError where the kernels find an environment variable that makes no sense."""
+    try:
+        yield
     except ValueError as error:
-        raise UsageError(f"{error}.") from None
+        raise UsageError(f"{str(error).rstrip('.')}.") from None
 
 
 def _find(name: str) -> Backend:

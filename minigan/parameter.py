@@ -39,3 +39,9 @@ class Parameter(Tensor):
         """Say that the numbers in `data` have been changed in place."""
         self.version += 1
         self.memo.forget()
+
+    def convert(self, dtype: str) -> None:
+        """Keep the numbers as `dtype`, "float32" or "float64", from now on."""
+        self.data = self.data.astype(dtype)
+        self.memo = Memo()  # arrays of the other type would not do
+        self.version += 1

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from minigan.autodiff import Tensor, grad
 from minigan.losses import Loss
 from minigan.nn import Module
+from minigan.nn.module import exchanged
 from minigan.parameter import Parameter
 
 
@@ -29,7 +30,7 @@ def unrolled_logits(
         raise ValueError(f"the rate of unrolled steps must be above 0, got {rate}")
     parameters = list(dict.fromkeys(discriminator.parameters().values()))
     theta: list[Tensor] = [*parameters]
-    with _buffers_kept(discriminator):
+    with buffers_kept(discriminator):
         for _ in range(steps):
             with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
                 descended = loss.discriminator(discriminator(real), discriminator(fake))
@@ -42,23 +43,27 @@ def unrolled_logits(
 @contextlib.contextmanager
 def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator[None]:
     """A context in which `module`, and every one inside it, computes with `tensors` in place of its Parameters."""
+
+    def exchange(item: Parameter | Module) -> Parameter | Module | Tensor:
+        return tensors.get(item, item) if isinstance(item, Parameter) else item
+
     places = [
-        (part, name, value)
+        (part, name, value, new)
         for part in module.modules()
         for name, value in vars(part).items()
-        if isinstance(value, Parameter) and value in tensors
+        if (new := exchanged(value, exchange)) is not value
     ]
     try:
-        for part, name, value in places:
-            setattr(part, name, tensors[value])
+        for part, name, _, new in places:
+            setattr(part, name, new)
         yield
     finally:
-        for part, name, value in places:
+        for part, name, value, _ in places:
             setattr(part, name, value)
 
 
 @contextlib.contextmanager
-def _buffers_kept(module: Module) -> Iterator[None]:
+def buffers_kept(module: Module) -> Iterator[None]:
     """A context after which the buffers of `module` are what they were before."""
     before = [(part, name, getattr(part, name).copy()) for part in module.modules() for name in part.buffer_names]
     try:

@@ -152,7 +152,7 @@ def test_hand_derived_and_composed_derivatives_of_batch_norm_agree(kernels: str,
 
 
 @pytest.mark.parametrize("slope", [0.2, 0.0, -0.5])
-@pytest.mark.parametrize("shape", [(8, 5), (2, 3, 4, 5), (1, 5)])
+@pytest.mark.parametrize("shape", [(8, 5), (2, 3, 4, 5), (2, 5)])
 def test_batch_norm_bent_in_its_own_pass_equals_two_passes(kernels: str, shape, slope: float, make_rng) -> None:
     """Values to the bit, derivatives of first and second order up to rounding."""
     rng = make_rng()
@@ -169,7 +169,7 @@ def test_batch_norm_bent_in_its_own_pass_equals_two_passes(kernels: str, shape, 
         first = vjp(y, leaves, g, create_graph=True)
         squares = ops.sum(first[0] * first[0]) + ops.sum(first[1] * first[1]) + ops.sum(first[2] * first[2])
         found.append([*vjp(y, leaves, g), *first, *grad(squares, [*leaves, g])])
-    assert shape == (1, 5) or found[0][-4].numpy().any()
+    assert found[0][-4].numpy().any()
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-11, atol=1e-11)
 

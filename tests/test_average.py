@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigan import GAN, losses
+from minigan import GAN, Parameter, losses
 from minigan.average import Average
-from minigan.nn import BatchNorm, Dense, Sequential
+from minigan.nn import BatchNorm, Dense, Module, Sequential
 from minigan.optim import Adam
 
 DECAY = 0.97
@@ -27,6 +27,19 @@ def _gan(average: float) -> GAN:
 def _play(gan: GAN, steps: int) -> None:
     for _ in range(steps):
         gan.train_step(np.random.default_rng([5, gan.step]).standard_normal((8, 2)))
+
+
+def test_what_is_shared_or_in_a_list_is_averaged_once():
+    class Shared(Module):
+        def __init__(self):
+            self.gains = [Parameter(np.ones(1))]
+            self.same = {"gain": self.gains[0]}
+
+    source = Shared()
+    average = Average(source, DECAY)
+    source.gains[0].assign([3.0])
+    average.update(10)
+    assert average.network.same["gain"].item() == pytest.approx(3 - 2 * min(DECAY**10, 10 / 110), rel=1e-12)
 
 
 def test_the_average_is_the_weighted_sum_of_what_it_saw():

@@ -244,7 +244,7 @@ def test_script_chooses_the_cores_before_any_library_counts_them(script):
 def test_kernel_cases_know_what_every_layer_is_given(load, name):
     cases = load("kernel_cases")
     gan, _ = bench.build(name)
-    x = gan.latent(1, "train")
+    x = gan.latent(2, "train")
     for network in (gan.generator, gan.discriminator):
         for layer, shape in cases.inputs(network, x.shape[1:]):
             assert x.shape[1:] == shape

@@ -534,6 +534,19 @@ def test_a_senseless_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatc
         set_threads(None)
 
 
+@needs_numba
+@pytest.mark.parametrize("wanted", ["0", "-1", "many", "1.5"])
+def test_numbas_own_senseless_number_of_threads_is_one_sentence(wanted: str) -> None:
+    """Numba itself either cannot be imported with it, or warns over many lines."""
+    done = _run_python(
+        "import sys; from minigan.cli import main; sys.exit(main(['info']))",
+        NUMBA_NUM_THREADS=wanted,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"minigan: NUMBA_NUM_THREADS must be a whole number of at least 1, not '{wanted}'.\n"
+
+
 # What is available.
 
 
@@ -607,7 +620,7 @@ def test_compiling_is_announced_once_and_kept(tmp_path: Path) -> None:
     first = _run_python(USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(tmp_path))
     assert first.returncode == 0, first.stderr
     assert "compiling the kernel 'slope_gate' for float32" in first.stderr
-    assert list(tmp_path.rglob("*.nbi"))
+    assert list(tmp_path.rglob("*.nbc"))
     second = _run_python(USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(tmp_path))
     assert second.returncode == 0, second.stderr
     assert second.stderr == ""
@@ -622,7 +635,7 @@ def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(tmp_path: Pa
         USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(obstacle / "cache"), HOME=str(obstacle), TMPDIR=str(temporary)
     )
     assert done.returncode == 0, done.stderr
-    assert list(temporary.rglob("*.nbi"))
+    assert list(temporary.rglob("*.nbc"))
     assert obstacle.is_file()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from typing import Any
 
 import differences
 import numpy as np
@@ -216,6 +217,23 @@ def test_running_statistics_follow_as_in_keras(kernels: str, make_rng: Callable)
     expected = (x - mean) / np.sqrt(variance + 1e-3) * [1, 2, 3] + [0.5, 0, -0.5]
     np.testing.assert_allclose(layer.eval()(Tensor(x)).numpy(), expected, rtol=1e-12)
     np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-13)  # use leaves them alone
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3), (0, 3), (0, 2, 2, 3)])
+def test_batch_norm_of_a_batch_without_a_variance_is_refused(shape: tuple[int, ...], kernels: str) -> None:
+    x = np.ones(shape)
+    layer = BatchNorm(3).astype("float64")
+    before = layer.state()
+    message = rf"shape \({shape[0]}, .* has {shape[0]}; use a larger batch_size"
+    for forward in (layer, Sequential(layer, LeakyReLU())):
+        with pytest.raises(ValueError, match=message):
+            forward(x)
+    with pytest.raises(ValueError, match=message):
+        ops.batch_norm(x, np.ones(3), np.ones(3), eps=1e-3)
+    for name, value in layer.state().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert layer.eval()(x).shape == shape
+    layer.train()(np.ones((1, 1, 2, 3)))  # one picture of two pixels has one
 
 
 def test_one_example_in_use_does_not_depend_on_its_batch(make_rng: Callable) -> None:
@@ -696,3 +714,87 @@ def test_astype_keeps_a_shared_parameter_one() -> None:
     network = Sequential(a, b).astype("float64")
     assert network[0].weight is network[1].weight
     assert network[0].weight.dtype == np.float64
+
+
+# What a Module is made of, wherever it lies.
+
+
+class Everywhere(Module):
+    """Parameters and Modules in containers of every kind, some shared, one that refers to the whole."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.gain = Parameter(np.ones(3))
+        self.parts = {"a": Dense(2, 3, rng), 7: (Tanh(), [BatchNorm(3, momentum=0.5)])}
+        self.gains = [Parameter(np.full(3, 2.0)), {"last": (Parameter(np.full(3, 3.0)),)}]
+        self.again = [self.parts["a"], self.gain]
+        self.inner = Inner(self)
+        self.numbers = [1.0, "two", None]
+        self.numbers.append(self.numbers)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        first: Any = self.parts["a"]
+        tanh, (norm,) = self.parts[7]  # type: ignore[misc]
+        one, rest = self.gains
+        return norm(tanh(first(x)) * self.gain * one * rest["last"][0])  # type: ignore[index, operator]
+
+
+class Inner(Module):
+    def __init__(self, whole: Module) -> None:
+        self.whole = whole
+        self.shift = Parameter(np.zeros(3))
+
+
+EVERYWHERE = [
+    "gain", "gains.0", "gains.1.last.0", "parts.a.weight", "parts.a.bias", "parts.7.1.0.scale", "parts.7.1.0.shift",
+    "inner.shift",
+]  # fmt: skip
+
+
+def test_what_lies_in_any_container_is_found_once_by_its_place(make_rng: Callable) -> None:
+    module = Everywhere(make_rng())
+    assert list(module.parameters()) == EVERYWHERE
+    assert len(set(module.parameters().values())) == len(EVERYWHERE)
+    buffers = {"parts.7.1.0.running_mean", "parts.7.1.0.running_variance"}
+    assert set(module.state()) == {*EVERYWHERE, *buffers}
+    assert [type(part).__name__ for part in module.modules()] == ["Everywhere", "Dense", "Tanh", "BatchNorm", "Inner"]
+    module.eval()
+    assert not any(part.training for part in module.modules())
+
+
+def test_what_lies_in_any_container_is_trained_saved_and_converted(make_rng: Callable) -> None:
+    module, other = (Everywhere(make_rng(seed)).astype("float64") for seed in (0, 1))
+    assert {value.dtype for value in module.state().values()} == {np.dtype("float64")}
+    x = make_rng(2).standard_normal((5, 2))
+    before = module.state()
+    parameters = {name: p for name, p in module.parameters().items() if name != "inner.shift"}  # not part of `forward`
+    weights = make_rng(3).standard_normal((5, 3))
+    optimizer = Adam(parameters, 0.1)
+    optimizer.step(grad(ops.sum(module(x) * weights), optimizer.parameters))
+    after = module.state()
+    assert all(np.any(after[name] != before[name]) for name in parameters)
+    other.load_state(after)
+    np.testing.assert_array_equal(other.eval()(x).numpy(), module.eval()(x).numpy())
+
+
+def test_a_layer_that_a_subclass_of_sequential_adds_is_found(make_rng: Callable) -> None:
+    class WithHead(Sequential):
+        def __init__(self, rng: np.random.Generator) -> None:
+            super().__init__(Dense(2, 3, rng), LeakyReLU(0.2))
+            self.head = Dense(3, 1, rng)
+
+    assert list(WithHead(make_rng()).parameters()) == ["0.weight", "0.bias", "head.weight", "head.bias"]
+
+
+def test_modules_in_a_set_and_two_of_one_name_are_refused(make_rng: Callable) -> None:
+    class Holder(Module):
+        def __init__(self, parts: Any) -> None:
+            self.parts = parts
+
+    with pytest.raises(TypeError, match=r"'parts\.0' is a set of Modules or Parameters, which has no order; make it"):
+        Holder([{Tanh()}]).parameters()
+    one = Dense(2, 2, make_rng(), bias=False)
+    two = Dense(2, 2, make_rng(), bias=False)
+    for twice in ({"a.b": one, "a": {"b": two}}, {1: one, "1": two}):
+        with pytest.raises(ValueError, match=r"two parameters or buffers are called 'parts\.(a\.b|1)\.weight'"):
+            Holder(twice).state()
+    assert len(Holder({1, 2}).parameters()) == 0

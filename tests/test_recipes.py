@@ -316,3 +316,28 @@ def test_a_default_may_be_named_though_it_has_no_effect():
 def test_every_setting_that_needs_others_is_one():
     known = {key for recipe in recipes.RECIPES.values() for key in recipe.settings}
     assert {key for key, needs in IDLE.items() for key in (key, *(other for other, _ in needs))} <= known
+
+
+# Batches that leave batch norm nothing to do.
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("mnist-dcgan", {"batch_size": 1}),
+        ("mnist-dcgan", {"batch_size": 4, "packing": 4}),  # the discriminator judges one pack
+        ("ring-plain", {"batch_size": 1}),
+    ],
+)
+def test_a_batch_that_batch_norm_cannot_use_is_refused_at_once(name: str, changes: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="has 1; use a larger batch_size"):
+        recipes.get(name).build(**changes)
+
+
+def test_a_batch_of_one_is_fine_without_batch_norm() -> None:
+    before = recipes.get("ring").build().state()
+    after = recipes.get("ring").build(batch_size=1).state()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+    recipes.get("ring-plain").build(batch_size=2, packing=2)  # batch norm is in the generator only
+    with pytest.raises(UsageError, match="the batch size is 0, expected at least 1"):
+        recipes.get("ring").build(batch_size=0)

@@ -195,6 +195,62 @@ def test_every_layer_of_a_network_is_wrapped(make_rng: Callable) -> None:
     assert spectral_norm(flatten, rng) is flatten
 
 
+class Judge(Module):
+    """Layers as attributes, in a dict and in a list; one in two places; a reference to the whole."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.first = Dense(2, 4, rng)
+        self.branches = {"a": [Dense(4, 4, rng), Tanh()], "b": (self.first,)}
+        self.last = Sequential(LeakyReLU(0.2), Dense(4, 1, rng))
+        self.tail = Inner(self)
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        dense, bend = self.branches["a"]
+        (again,) = self.branches["b"]
+        return self.last(bend(dense(self.first(x))) + again(x))
+
+
+class Inner(Module):
+    def __init__(self, whole: Module) -> None:
+        self.whole = whole
+
+
+def test_every_layer_of_a_module_of_ones_own_is_wrapped(make_rng: Callable) -> None:
+    judge = Judge(make_rng())
+    before = judge.parameters()
+    wrapped = spectral_norm(judge, make_rng(1))
+    assert isinstance(wrapped, Judge)
+    assert judge.parameters() == before
+    assert list(wrapped.parameters().values()) == list(before.values())
+    layers = [part for part in wrapped.modules() if isinstance(part, SpectralNorm)]
+    assert [part.layer for part in layers] == [part for part in judge.modules() if isinstance(part, Dense)]
+    assert wrapped.branches["b"][0] is wrapped.first
+    assert wrapped.tail.whole is wrapped
+    assert judge.tail.whole is judge
+    for _ in range(100):
+        wrapped(np.ones((1, 2)).astype(np.float32))
+    for part in layers:
+        norm = np.linalg.norm(part.effective_weight().numpy(), 2)
+        assert norm == pytest.approx(1, abs=1e-5)
+    assert spectral_norm(layers[0], make_rng(2)) is layers[0]
+    expected = wrapped.eval()(np.ones((3, 2), np.float32)).numpy()
+    again = Judge(make_rng(3))
+    again = spectral_norm(again, make_rng(4)).eval()
+    again.load_state(wrapped.state())
+    np.testing.assert_array_equal(again(np.ones((3, 2), np.float32)).numpy(), expected)
+
+
+def test_a_weight_that_cannot_be_normalised_is_refused(make_rng: Callable) -> None:
+    class Bilinear(Module):
+        def __init__(self) -> None:
+            self.weights = [Parameter(np.eye(3))]
+
+    for module in (Bilinear(), Sequential(Dense(3, 3, make_rng()), Bilinear())):
+        with pytest.raises(TypeError, match=r"a weight 'weights\.0' of shape \(3, 3\) in Bilinear, which is no Dense"):
+            spectral_norm(module, make_rng())
+
+
 def test_the_weight_comes_back_after_an_error(name: str, make_rng: Callable) -> None:
     layer, _ = _normed(name, make_rng)
     weight = layer.layer.weight

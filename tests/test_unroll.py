@@ -10,7 +10,7 @@ import pytest
 import strict_device
 
 import minigan as mg
-from minigan import Parameter, Tensor, backend, grad, losses
+from minigan import Parameter, Tensor, backend, grad, losses, ops
 from minigan.nn import (
     BatchNorm,
     Conv2d,
@@ -146,6 +146,28 @@ def test_one_step_of_the_dirac_gan(theta: float, psi: float, make_rng: Callable)
     slope = -RATE * sigmoid(psi * theta) * (1 + psi * theta * sigmoid(-psi * theta))  # of psi_1, in theta
     expected = -sigmoid(answer * theta) * (answer + theta * slope)
     assert grad(loss.generator(logit), [position])[0].item() == pytest.approx(expected, rel=1e-13)
+
+
+class _Listed(Module):
+    """A discriminator whose numbers lie in a list, a tuple and a dict: w1 w2 x + b."""
+
+    def __init__(self) -> None:
+        self.gains: list = [Parameter(np.array([[2.0]])), (Parameter(np.array([[3.0]])),)]
+        self.more = {"bias": Parameter(np.array([0.5]))}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.matmul(ops.matmul(x, self.gains[0]), self.gains[1][0]) + self.more["bias"]
+
+
+def test_parameters_in_containers_are_unrolled_too() -> None:
+    """One step on mean fake - mean real from (w1, w2) = (2, 3): w1 - rate w2 d, w2 - rate w1 d with d = fake - real."""
+    judge, real, fake = _Listed(), Tensor([[1.0]]), Tensor([[2.0]])
+    gains, more = judge.gains, judge.more
+    of_real, of_fake = unrolled_logits(judge, losses.get("wasserstein"), real, fake, 1, RATE)
+    slope = (2 - RATE * 3) * (3 - RATE * 2)
+    assert [of_real.item(), of_fake.item()] == pytest.approx([slope + 0.5, 2 * slope + 0.5], rel=1e-12)
+    assert judge.gains is gains
+    assert judge.more is more
 
 
 # What is left behind: nothing.

@@ -58,7 +58,7 @@ def _update_share(t, threads, p, gradients, bounds, m, v, first_bad, step, scala
             first_bad[k] = step
 
 
-@njit(cache=True)
+@njit
 def _adam(p, gradients, bounds, m, v, first_bad, step, scalars, threads):
     share(threads, _update_share, (p, gradients, bounds, m, v, first_bad, step, scalars))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigan_kernels import reference
 from minigan_kernels.geometry import Geometry
 from minigan_kernels.numba import direct, gemm, spread, winograd
 from minigan_kernels.numba.memory import plain
@@ -64,7 +65,7 @@ def conv2d_weight_grad(x, g, geometry):
 
 def _bias_alone(bias: np.ndarray, slope: float, shape: tuple[int, ...]) -> np.ndarray:
     """The result of a convolution of nothing: no pictures, or none of the channels it starts from or makes."""
-    bent = np.where(bias > 0, bias, bias * bias.dtype.type(slope))
+    bent = reference.slope_gate(np, bias, bias, bias.dtype.type(slope))
     return np.array(np.broadcast_to(bent, shape))
 
 

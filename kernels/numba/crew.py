@@ -16,6 +16,8 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minigan_kernels.numba.disk_cache import compile_or_load
+
 _I64 = ir.IntType(64)
 _BODY = ir.FunctionType(ir.VoidType(), [_I64, _I64])  # (address of the arguments, number of the thread)
 _RUN_ARGUMENTS = (types.int64,) * 3
@@ -33,7 +35,7 @@ def _call(typingctx, body, arguments, t):
     return types.void(*_RUN_ARGUMENTS), codegen
 
 
-@njit(parallel={"fusion": False}, cache=True)
+@njit(parallel={"fusion": False})
 def _run(body, arguments, threads):
     for t in prange(threads):
         _call(body, arguments, t)
@@ -42,7 +44,7 @@ def _run(body, arguments, threads):
 @lru_cache
 def assemble() -> None:
     """Compile `_run`, or load it, and make it known to the functions that call it by name; before those are loaded."""
-    _run.compile(_RUN_ARGUMENTS)
+    compile_or_load(_run, _RUN_ARGUMENTS, "'threads'")
     compiled = _run.overloads[_RUN_ARGUMENTS]
     llvm.add_symbol(_SYMBOL, compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 

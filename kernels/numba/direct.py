@@ -25,7 +25,7 @@ from numba import njit, types
 from minigan_kernels.aligned import aligned_zeros, result
 from minigan_kernels.memo import derived
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, gated, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
 
@@ -74,7 +74,7 @@ def _correlate_block(source, start, step, taps, panels, bias, slope, out, out_st
                 target = target[left : left + filled]
                 for j in range(filled):
                     total = tile[i, j] + shift[j]
-                    target[j] = total if total > 0 else total * slope
+                    target[j] = gated(total, total, slope)
 
 
 @inner
@@ -88,7 +88,7 @@ def _correlate_share(t, threads, source, start, step, taps, panels, bias, slope,
         )
 
 
-@njit(cache=True)
+@njit
 def _correlate(source, start, step, taps, panels, bias, slope, out, out_start, out_step, count, threads):
     share(threads, _correlate_share, (source, start, step, taps, panels, bias, slope, out, out_start, out_step, count))
 
@@ -158,7 +158,7 @@ def _gradient_share(t, threads, source, step, taps, g, out, packed, sums, count)
         _gradient_part(source, step, taps, g, out, packed[t], sums, count, first, last)
 
 
-@njit(cache=True)
+@njit
 def _weight_grad(source, step, taps, g, out, packed, sums, count, threads):
     share(threads, _gradient_share, (source, step, taps, g, out, packed, sums, count))
 

@@ -14,8 +14,9 @@ from numba import njit, types
 
 from minigan_kernels.aligned import result
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 from minigan_kernels.numba.memory import plain
+from minigan_kernels.numba.sums import add_rows
 
 _ROWS = 16  # rows summed together by one thread
 
@@ -25,10 +26,10 @@ def _gate_share(t, threads, x_all, v_all, slope, out_all):
     first, last = t * out_all.size // threads, (t + 1) * out_all.size // threads
     x, v, out = x_all[first:last], v_all[first:last], out_all[first:last]
     for i in range(out.size):
-        out[i] = v[i] if x[i] > 0 else v[i] * slope
+        out[i] = gated(x[i], v[i], slope)
 
 
-@njit(cache=True)
+@njit
 def _gate(x, v, slope, out, threads):
     share(threads, _gate_share, (x, v, slope, out))
 
@@ -40,18 +41,9 @@ def _gate_and_sum_block(x, v, slope, out, partial, block):
     for i in range(block * _ROWS, min(out.shape[0], (block + 1) * _ROWS)):
         x_row, v_row, out_row = x[i], v[i], out[i]
         for j in range(total.size):
-            gated = v_row[j] if x_row[j] > 0 else v_row[j] * slope
-            out_row[j] = gated
-            total[j] += gated
-
-
-@inner
-def _add_rows(partial, sums):
-    """In order, so that the bits do not depend on the number of threads."""
-    clear(sums)
-    for block in range(partial.shape[0]):
-        for j in range(sums.size):
-            sums[j] += partial[block, j]
+            passed = gated(x_row[j], v_row[j], slope)
+            out_row[j] = passed
+            total[j] += passed
 
 
 @inner
@@ -61,10 +53,10 @@ def _gate_and_sum_share(t, threads, x, v, slope, out, partial):
         _gate_and_sum_block(x, v, slope, out, partial, block)
 
 
-@njit(cache=True)
+@njit
 def _gate_and_sum(x, v, slope, out, partial, sums, threads):
     share(threads, _gate_and_sum_share, (x, v, slope, out, partial))
-    _add_rows(partial, sums)
+    add_rows(partial, sums)
 
 
 def _gate_signature(number):

@@ -20,7 +20,7 @@ from numba import njit, types
 from minigan_kernels.aligned import result
 from minigan_kernels.numba import skinny
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import DTYPES, Compiled, inner, threads_for
+from minigan_kernels.numba.jit import DTYPES, Compiled, gated, inner, threads_for
 from minigan_kernels.numba.memory import plain, scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
@@ -81,7 +81,7 @@ def _store_bent(tile, bias, slope, out, top, left, height, width):
         target = out[top + i, left : left + width]
         for j in range(width):
             total = tile[i, j] + shift[j]
-            target[j] = total if total > 0 else total * slope
+            target[j] = gated(total, total, slope)
 
 
 @inner
@@ -142,7 +142,7 @@ def _multiply_share(
     _multiply_part(a, transposed, b, direct, packed, bias, slope, out, out_transposed, first, last)
 
 
-@njit(cache=True)
+@njit
 def _gemm(a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads):
     # Where panels divide evenly, each thread computes from just the panels it packs: nobody waits in between.
     apart = packed.shape[0] % threads == 0 and not direct

@@ -18,11 +18,13 @@ from numba import njit, types
 
 from minigan_kernels.aligned import result
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 from minigan_kernels.numba.memory import plain
+from minigan_kernels.numba.sums import GROUP, add_rows
 
 _COLUMNS = 512
 _NUMBERS = 16384  # of a block: 64 KiB of float32
+_ROWS = 512  # of a block, at most: they are added one after another
 
 
 @inner
@@ -59,22 +61,41 @@ def _moments_of_block(x, means, squares, task):
 
 @inner
 def _merge(rows, means, squares, mean, variance):
-    """The moments of all rows from those of the blocks, which are spread evenly over them."""
+    """The moments of all rows from those of the blocks, which are spread evenly over them, and are overwritten.
+
+    In groups of blocks, groups of groups and so on: a mean of very many would no longer be moved by the next one.
+    """
+    blocks = count = means.shape[0]
+    width = 1  # blocks in each of the `count` entries
+    while count > 1:
+        groups = (count + GROUP - 1) // GROUP
+        for group in range(groups):
+            first, last = group * GROUP, min(count, (group + 1) * GROUP)
+            _merge_group(rows, blocks, width, means, squares, group, first, last)
+        count, width = groups, width * GROUP
     number = mean.dtype.type
-    blocks = means.shape[0]
     for j in range(mean.size):
-        mean[j], variance[j] = means[0, j], squares[0, j]
-    for block in range(1, blocks):
-        before = block * rows // blocks
-        after = (block + 1) * rows // blocks
+        mean[j], variance[j] = means[0, j], squares[0, j] / number(rows)
+
+
+@inner
+def _merge_group(rows, blocks, width, means, squares, group, first, last):
+    """Entries first..last-1, each of `width` blocks, into entry `group`."""
+    number = means.dtype.type
+    mean, square = means[group], squares[group]
+    if group:
+        for j in range(mean.size):
+            mean[j], square[j] = means[first, j], squares[first, j]
+    start = first * width * rows // blocks
+    for entry in range(first + 1, last):
+        before = entry * width * rows // blocks - start
+        after = min(blocks, (entry + 1) * width) * rows // blocks - start
         share = number((after - before) / after)
         weight = number(before) * share
         for j in range(mean.size):
-            distance = means[block, j] - mean[j]
+            distance = means[entry, j] - mean[j]
             mean[j] += distance * share
-            variance[j] += squares[block, j] + distance * distance * weight
-    for j in range(mean.size):
-        variance[j] /= number(rows)
+            square[j] += squares[entry, j] + distance * distance * weight
 
 
 @inner
@@ -93,7 +114,7 @@ def _normalise_block(x, gamma, beta, slope, mean, scale, y, down, task):
         row, out = x[i, left:right], y[i, left:right]
         for j in range(row.size):
             value = (row[j] - centre[j]) * steepness[j] * stretch[j] + shift[j]
-            out[j] = value if value > 0 else value * slope
+            out[j] = gated(value, value, slope)
 
 
 @inner
@@ -108,7 +129,7 @@ def _normalise_share(t, threads, x, gamma, beta, slope, mean, scale, y, down, ta
         _normalise_block(x, gamma, beta, slope, mean, scale, y, down, task)
 
 
-@njit(cache=True)
+@njit
 def _forward(x, gamma, beta, eps, slope, y, mean, variance, scale, means, squares, tasks, threads):
     share(threads, _moments_share, (x, means, squares, tasks))
     _merge(x.shape[0], means, squares, mean, variance)
@@ -128,17 +149,9 @@ def _gradient_sums_of_block(g, x, gamma, beta, slope, mean, scale, sums_h, sums_
         g_row, x_row = g[i, left:right], x[i, left:right]
         for j in range(x_row.size):
             xhat = (x_row[j] - centre[j]) * steepness[j]
-            h = g_row[j] if xhat * stretch[j] + shift[j] > 0 else g_row[j] * slope
+            h = gated(xhat * stretch[j] + shift[j], g_row[j], slope)
             total_h[j] += h
             total_hx[j] += h * xhat
-
-
-@inner
-def _add_blocks(partial, out):
-    clear(out)
-    for block in range(partial.shape[0]):
-        for j in range(out.size):
-            out[j] += partial[block, j]
 
 
 @inner
@@ -152,7 +165,7 @@ def _gradient_of_block(g, x, gamma, beta, slope, mean, scale, dgamma, dbeta, dx,
         g_row, x_row, out = g[i, left:right], x[i, left:right], dx[i, left:right]
         for j in range(x_row.size):
             xhat = (x_row[j] - centre[j]) * steepness[j]
-            h = g_row[j] if xhat * stretch[j] + shift[j] > 0 else g_row[j] * slope
+            h = gated(xhat * stretch[j] + shift[j], g_row[j], slope)
             out[j] = stretch[j] * steepness[j] * (h - sum_h[j] / rows - xhat * (sum_hx[j] / rows))
 
 
@@ -168,14 +181,15 @@ def _gradient_share(t, threads, g, x, gamma, beta, slope, mean, scale, dgamma, d
         _gradient_of_block(g, x, gamma, beta, slope, mean, scale, dgamma, dbeta, dx, down, task)
 
 
-@njit(cache=True)
+@njit
 def _backward(g, x, gamma, beta, slope, mean, variance, scale, eps, dx, dgamma, dbeta, sums_h, sums_hx, tasks, threads):
     _inverse_root(variance, eps, scale)
     inputs = (g, x, gamma, beta, slope, mean, scale)
     share(threads, _sums_share, (*inputs, sums_h, sums_hx, tasks))
-    _add_blocks(sums_h, dbeta)
-    _add_blocks(sums_hx, dgamma)
-    share(threads, _gradient_share, (*inputs, dgamma, dbeta, dx, sums_h.shape[0], tasks))
+    blocks = sums_h.shape[0]
+    add_rows(sums_h, dbeta)
+    add_rows(sums_hx, dgamma)
+    share(threads, _gradient_share, (*inputs, dgamma, dbeta, dx, blocks, tasks))
 
 
 def _forward_signature(number):
@@ -199,7 +213,7 @@ BACKWARD = Compiled("batch_norm_grad", _backward, _backward_signature)
 def _blocks(x) -> tuple[int, int]:
     """How many blocks of rows, and how many blocks in all."""
     rows, columns = x.shape
-    down = max(1, rows * min(columns, _COLUMNS) // _NUMBERS)
+    down = max(1, rows * min(columns, _COLUMNS) // _NUMBERS, -(-rows // _ROWS))
     return down, down * -(-columns // _COLUMNS)
 
 

@@ -16,14 +16,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from minigan_kernels import reference
 from minigan_kernels.aligned import result
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 
 LIMIT = 4  # extents up to this are tiny
 
 
-@njit(fastmath={"reassoc", "contract"}, error_model="numpy", cache=True)
+@njit(fastmath={"reassoc", "contract"}, error_model="numpy")
 def _dots(a, b, out):
     for i in range(out.shape[0]):
         row = a[i]
@@ -49,15 +50,15 @@ def _combine_share(t, threads, a, b, bias, slope, out):
         a3 = a[i, 3] if terms > 3 else zero
         for j in range(target.size):
             total = a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j] + bias[j]
-            target[j] = total if total > 0 else total * slope
+            target[j] = gated(total, total, slope)
 
 
-@njit(cache=True)
+@njit
 def _combine(a, b, bias, slope, out, threads):
     share(threads, _combine_share, (a, b, bias, slope, out))
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _accumulate(a, b, out):
     clear(out.reshape(-1))
     for k in range(b.shape[0]):
@@ -103,7 +104,7 @@ def dense(x, w, b, slope):
     if w.shape[0] <= LIMIT:
         return _few_terms(x, w, b, slope)
     y = _few_columns(x, _rows(w, True)) + b
-    return y if slope == 1 else np.where(y > 0, y, y * y.dtype.type(slope))
+    return y if slope == 1 else reference.slope_gate(np, y, y, y.dtype.type(slope))
 
 
 def _rows(matrix, transposed):

@@ -16,7 +16,7 @@ from numba import njit, types
 from minigan_kernels.aligned import result
 from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.direct import panels_of
-from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
@@ -76,7 +76,7 @@ def _spread_band(g, panels, size, kernel, stride, start, shift, slope, out, prod
         target = pixels[row]
         for q in range(target.size):
             total = inside[q] + shift[q]
-            target[q] = total if total > 0 else total * slope
+            target[q] = gated(total, total, slope)
 
 
 @inner
@@ -92,7 +92,7 @@ def _spread_share(t, threads, g, panels, size, kernel, stride, start, shift, slo
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit
 def _spread(g, panels, size, kernel, stride, start, shift, slope, out, products, lines, band, threads):
     share(threads, _spread_share, (g, panels, size, kernel, stride, start, shift, slope, out, products, lines, band))
 

@@ -36,7 +36,7 @@ def _swap_share(t, threads, matrices, out):
         _swap_strip(matrices, out, strip)
 
 
-@njit(cache=True)
+@njit
 def _swap(matrices, out, threads):
     share(threads, _swap_share, (matrices, out))
 

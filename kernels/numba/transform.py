@@ -74,10 +74,12 @@ class _Emitter:
         return [[self.combine(row, list(line)) for row in across] for line in zip(*columns, strict=True)]
 
     def bend(self, value: Any, shift: Any, slope: Any) -> Any:
-        """leaky(value + shift)."""
-        total = self.builder.fadd(value, shift)
-        positive = self.builder.fcmp_ordered(">", total, self.constant(0.0))
-        return self.builder.select(positive, total, self.builder.fmul(total, slope))
+        """leaky(value + shift); see `reference.slope_gate`."""
+        build, zero = self.builder, self.constant(0.0)
+        total = build.fadd(value, shift)
+        flat = build.and_(build.fcmp_ordered("==", slope, zero), build.fcmp_ordered("<=", total, zero))
+        below = build.select(flat, zero, build.fmul(total, slope))
+        return build.select(build.fcmp_ordered(">", total, zero), total, below)
 
 
 def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bent: bool = False) -> Callable:

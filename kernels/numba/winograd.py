@@ -182,7 +182,7 @@ def _convolve_share(t, threads, large, small, most, source, weights, bias, slope
                 _convolve_block((large, small, small), *job, region, first, last)
 
 
-@njit(cache=True)
+@njit
 def _convolve(large, small, most, source, weights, bias, slope, out, up, points, products, regions, threads):
     job = (source, weights, bias, slope, out, up, points, products, regions)
     share(threads, _convolve_share, (large, small, most, *job))
@@ -320,7 +320,7 @@ def _gradient_share(t, threads, large, small, most, x, g, out, points, cotangent
         _gradient_part(large, small, most, x, g, out, points[t], cotangents[t], sums, regions, part)
 
 
-@njit(cache=True)
+@njit
 def _weight_grad(large, small, most, x, g, out, points, cotangents, sums, regions, shares_across, threads):
     job = (x, g, out, points, cotangents, sums, regions, shares_across)
     share(threads, _gradient_share, (large, small, most, *job))
@@ -356,7 +356,7 @@ def _transform_share(t, threads, large, small, most, taps, up, weights):
             _weight_points((large, small, small), taps, up, weights, row)
 
 
-@njit(cache=True)
+@njit
 def _transform(large, small, most, taps, up, weights, threads):
     share(threads, _transform_share, (large, small, most, taps, up, weights))
 

@@ -60,6 +60,7 @@ class BatchNorm(Fusible):
 
     In training each batch's own moments serve, and the running ones follow as in Keras:
     running = momentum * running + (1 - momentum) * batch, with the biased variance. In use the running ones serve.
+    In training it raises ValueError for a batch with fewer than two values of a channel, which have no variance.
     """
 
     buffer_names = ("running_mean", "running_variance")

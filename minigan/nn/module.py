@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +17,12 @@ from minigan.state import require_fit
 class Module:
     """Base of everything with parameters.
 
-    A subclass sets Parameters, Modules, or lists of Modules as attributes and defines `forward`; arrays that
-    learning does not change by gradients (running statistics) are named in `buffer_names`.
+    A subclass sets Parameters, Modules, or lists, tuples and dicts of them (to any depth) as attributes and defines
+    `forward`; arrays that learning does not change by gradients (running statistics) are named in `buffer_names`.
+
+    What lies inside is named by its place: "left.weight", "parts.0.weight" in a list, "parts.a.weight" in a dict. What
+    several places share is found once, by the first of its names. Raises TypeError where a set holds some of it: a set
+    has no order, so there would be no lasting names; ValueError where two places have one name.
     """
 
     training = True
@@ -29,25 +34,36 @@ class Module:
     def __call__(self, x: Any) -> Tensor:
         return self.forward(x if isinstance(x, Tensor) else Tensor(x))
 
+    def _contents(self) -> Iterator[tuple[str, Parameter | Module]]:
+        """The Parameters and Modules directly inside, by name, in the order they were set."""
+        for name, value in vars(self).items():
+            yield from _leaves(value, name)
+
     def children(self) -> Iterator[tuple[str, Module]]:
         """The Modules directly inside, by name, in the order they were set."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+        yield from ((name, item) for name, item in self._contents() if isinstance(item, Module))
 
     def modules(self) -> Iterator[Module]:
-        """This Module and every one inside it."""
-        yield self
-        for _, child in self.children():
-            yield from child.modules()
+        """This Module and every one inside it, each once."""
+        yield from (module for _, module in self._places("", set()))
+
+    def _places(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        """`modules()`, each with what comes before the names of its contents; without those `seen` before."""
+        if id(self) not in seen:
+            seen.add(id(self))
+            yield prefix, self
+            for name, child in self.children():
+                yield from child._places(f"{prefix}{name}.", seen)
 
     def parameters(self, prefix: str = "") -> dict[str, Parameter]:
-        """Every Parameter by its name, such as "3.weight"."""
-        found = {prefix + name: value for name, value in vars(self).items() if isinstance(value, Parameter)}
-        for name, child in self.children():
-            found |= child.parameters(f"{prefix}{name}.")
+        """Every Parameter, each once, by its name, such as "3.weight"."""
+        found: dict[str, Parameter] = {}
+        seen: set[Parameter] = set()
+        for place, module in self._places(prefix, set()):
+            for name, item in module._contents():
+                if isinstance(item, Parameter) and item not in seen:
+                    seen.add(item)
+                    _add(found, place + name, item)
         return found
 
     def train(self, on: bool = True) -> Self:
@@ -65,41 +81,76 @@ class Module:
 
         Raises RuntimeError if an optimiser already holds the parameters: it would go on with the old ones.
         """
-        if any(p.home is not None for p in self.parameters().values()):
+        parameters = self.parameters().values()
+        if any(p.home is not None for p in parameters):
             raise RuntimeError("convert the parameters with astype before an optimiser is made for them")
-        converted: dict[Parameter, Parameter] = {}  # a Parameter that two modules share stays one
+        for p in parameters:
+            p.convert(dtype)
         for module in self.modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter):
-                    if value not in converted:
-                        converted[value] = Parameter(value.data.astype(dtype))
-                    setattr(module, name, converted[value])
-                elif name in module.buffer_names and value.dtype.kind == "f":
+            for name in module.buffer_names:
+                value = getattr(module, name)
+                if value.dtype.kind == "f":
                     setattr(module, name, value.astype(dtype))
         return self
 
     def state(self, prefix: str = "") -> dict[str, np.ndarray]:
         """Parameters and buffers by name, copied to the host."""
-        own = {name: value.numpy() for name, value in vars(self).items() if isinstance(value, Parameter)}
-        own |= {name: _to_host(getattr(self, name)) for name in self.buffer_names}
-        found = {prefix + name: value for name, value in own.items()}
-        for name, child in self.children():
-            found |= child.state(f"{prefix}{name}.")
+        found = {name: p.numpy() for name, p in self.parameters(prefix).items()}
+        for name, (module, buffer) in self._buffers(prefix).items():
+            _add(found, name, _to_host(getattr(module, buffer)))
         return found
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take the values of `state` (see `state`); raises ValueError, and changes nothing, unless all fit."""
         require_fit(self.state(), state)
-        self._take_state(state, "")
+        for name, p in self.parameters().items():
+            p.assign(state[name])
+        for name, (module, buffer) in self._buffers("").items():
+            setattr(module, buffer, backend.of(getattr(module, buffer)).asarray(state[name]))
 
-    def _take_state(self, state: Mapping[str, np.ndarray], prefix: str) -> None:
-        for name, value in list(vars(self).items()):
-            if isinstance(value, Parameter):
-                value.assign(state[prefix + name])
-            elif name in self.buffer_names:
-                setattr(self, name, backend.of(value).asarray(state[prefix + name]))
-        for name, child in self.children():
-            child._take_state(state, f"{prefix}{name}.")
+    def _buffers(self, prefix: str) -> dict[str, tuple[Module, str]]:
+        """The Module and the attribute of every buffer, by its name."""
+        places = self._places(prefix, set())
+        return {place + buffer: (module, buffer) for place, module in places for buffer in module.buffer_names}
+
+
+def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Parameter | Module]]:
+    """The Parameters and Modules in an attribute `name`; `above` are the containers that `value` lies in."""
+    if isinstance(value, (Parameter, Module)):
+        yield name, value
+    elif isinstance(value, (set, frozenset)) and any(isinstance(item, (Parameter, Module)) for item in value):
+        raise TypeError(f"'{name}' is a set of Modules or Parameters, which has no order; make it a list or a dict")
+    elif isinstance(value, (list, tuple, dict)) and id(value) not in above:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _leaves(item, f"{name}.{key}", (*above, id(value)))
+
+
+def exchanged(value: Any, exchange: Callable[[Parameter | Module], Any], above: tuple[int, ...] = ()) -> Any:
+    """`value`, an attribute of a Module, with exchange(item) in place of every Parameter and Module in it.
+
+    Lists, tuples and dicts are made anew where they change. `above` are the containers that `value` lies in.
+    """
+    if isinstance(value, (Parameter, Module)):
+        return exchange(value)
+    if not isinstance(value, (list, tuple, dict)) or id(value) in above:
+        return value
+    items = value.values() if isinstance(value, dict) else value
+    new = [exchanged(item, exchange, (*above, id(value))) for item in items]
+    if all(a is b for a, b in zip(new, items, strict=True)):
+        return value
+    if isinstance(value, tuple):
+        return value._make(new) if hasattr(value, "_make") else type(value)(new)  # a named tuple takes no sequence
+    out = copy.copy(value)
+    for key, item in zip(out if isinstance(out, dict) else range(len(new)), new, strict=True):
+        out[key] = item
+    return out
+
+
+def _add(found: dict[str, Any], name: str, item: Any) -> None:
+    if name in found:
+        raise ValueError(f"two parameters or buffers are called '{name}'; rename an attribute or the key of a dict")
+    found[name] = item
 
 
 def _to_host(buffer: Any) -> np.ndarray:
@@ -121,8 +172,12 @@ class Sequential(Module):
             x = layer(x) if following is None else layer.forward_with(following, x)
         return x
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def _contents(self) -> Iterator[tuple[str, Parameter | Module]]:
+        """The layers by their number, and what a subclass adds."""
         yield from ((str(i), layer) for i, layer in enumerate(self.layers))
+        for name, value in vars(self).items():
+            if name not in ("layers", "_passes"):
+                yield from _leaves(value, name)
 
     def __getitem__(self, i: int) -> Module:
         return self.layers[i]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,10 @@ from minigan import backend, ops
 from minigan.autodiff import Tensor, no_grad
 from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.layers import Dense, LeakyReLU, require_counts
-from minigan.nn.module import Fusible, Module, Sequential
+from minigan.nn.module import Fusible, Module, exchanged
+from minigan.parameter import Parameter
+
+_NORMABLE = (Dense, Conv2d, ConvTranspose2d)
 
 
 class SpectralNorm(Fusible):
@@ -27,7 +31,7 @@ class SpectralNorm(Fusible):
     buffer_names = ("u", "v")
 
     def __init__(self, layer: Module, rng: np.random.Generator, *, power_iterations: int = 1) -> None:
-        if not isinstance(layer, (Dense, Conv2d, ConvTranspose2d)):
+        if not isinstance(layer, _NORMABLE):
             raise TypeError(f"SpectralNorm takes a Dense, Conv2d or ConvTranspose2d, got {type(layer).__name__}")
         require_counts("SpectralNorm", power_iterations=power_iterations)
         if not layer.weight.numpy().any():
@@ -79,14 +83,39 @@ class SpectralNorm(Fusible):
 
 
 def spectral_norm(module: Module, rng: np.random.Generator) -> Module:
-    """The same network with every dense and convolutional layer in a SpectralNorm.
+    """The same network with every dense and convolutional layer, to any depth, in a SpectralNorm.
 
-    module: such a layer, or a Sequential of them and others, to any depth; anything else is returned as it is. The
-    layers are shared with `module`, their parameters too.
+    The layers are shared with `module`, their parameters too; the Modules around them are copies. One without such
+    layers is returned as it is. Raises TypeError where a Module has a weight, a Parameter of two or more axes, of its
+    own: nobody but its author knows which matrix it stands for.
     """
-    if isinstance(module, Sequential):
-        return Sequential(*(spectral_norm(layer, rng) for layer in module.layers))
-    return SpectralNorm(module, rng) if isinstance(module, (Dense, Conv2d, ConvTranspose2d)) else module
+    for part in module.modules():
+        if not isinstance(part, _NORMABLE):
+            _require_no_weight(part)
+    return _normed(module, rng, {})
+
+
+def _normed(module: Module, rng: np.random.Generator, done: dict[int, Module]) -> Module:
+    """`done`: what has become of the Modules met so far, for several places may share one, or refer to one above."""
+    if id(module) in done:
+        return done[id(module)]
+    if isinstance(module, _NORMABLE):
+        return done.setdefault(id(module), SpectralNorm(module, rng))
+    if isinstance(module, SpectralNorm) or not any(isinstance(part, _NORMABLE) for part in module.modules()):
+        return module
+    twin = done[id(module)] = copy.copy(module)
+    for name, value in vars(module).items():
+        setattr(twin, name, exchanged(value, lambda x: _normed(x, rng, done) if isinstance(x, Module) else x))
+    return twin
+
+
+def _require_no_weight(module: Module) -> None:
+    for name, item in module._contents():
+        if isinstance(item, Parameter) and item.ndim > 1:
+            raise TypeError(
+                f"spectral_norm finds a weight '{name}' of shape {item.shape} in {type(module).__name__}, which is no "
+                "Dense, Conv2d or ConvTranspose2d; build it of these, or leave it out of the network to be normalised"
+            )
 
 
 def _unit(x: Any) -> Any:

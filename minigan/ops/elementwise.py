@@ -83,9 +83,9 @@ def absolute(B, x):
 
 @primitive(None, None)
 def share_of_maximum(B, a, b):
-    """1 where a > b, 1/2 where a = b, 0 elsewhere."""
+    """1 where a > b, 1/2 where a = b, 0 where a < b; NaN where one of them is NaN, as is the larger of both."""
     dtype = (a if hasattr(a, "dtype") else b).dtype
-    return (a > b).astype(dtype) + (a == b).astype(dtype) * 0.5
+    return ((a > b) + (a == b) * 0.5 + B.xp.where((a == a) & (b == b), 0.0, B.xp.nan)).astype(dtype)
 
 
 @primitive(
@@ -93,12 +93,12 @@ def share_of_maximum(B, a, b):
     lambda g, y, a, b: sum_like(g * share_of_maximum(b, a), b),
 )
 def maximum(B, a, b):
-    """The larger of a and b; where they are equal each gets half of the cotangent."""
+    """The larger of a and b, NaN if one of them is; where they are equal each gets half of the cotangent."""
     return B.xp.maximum(a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of a and b; where they are equal each gets half of the cotangent."""
+    """The smaller of a and b, NaN if one of them is; where they are equal each gets half of the cotangent."""
     return -maximum(-a, -b)
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigan import backend
 from minigan.autodiff import Tensor, primitive
 from minigan.ops.elementwise import leaky_relu, softplus, sqrt
-from minigan.ops.shape import mean, reshape
+from minigan.ops.shape import axes_of, mean, reshape
 from minigan.ops.shape import sum as sum_
 
 
 def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float) -> Tensor:
     """The same in differentiable operations: the formula of Ioffe and Szegedy, 2015, Algorithm 1."""
     axes = tuple(range(len(x.shape) - 1))
-    centred = x - mean(x, axes)
+    shifted = x - Tensor(x.data[(0,) * len(axes)])  # sums of what lies around 0 keep their digits; nothing else changes
+    centred = shifted - mean(shifted, axes)
     variance = mean(centred * centred, axes)
     y = centred / sqrt(variance + eps) * gamma + beta
     return y if slope == 1 else leaky_relu(y, slope)
 
 
 def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
-    rows = (-1, x.shape[-1])
+    rows = math.prod(x.shape[:-1]), x.shape[-1]
     kernel = backend.of(x.data).kernel("batch_norm_grad")
     arrays = g.data.reshape(rows), x.data.reshape(rows), gamma.data, beta.data
     dx, dgamma, dbeta = kernel(*arrays, *y.saved, eps, slope)
@@ -30,7 +32,8 @@ def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
 
 @primitive(joint=_batch_norm_vjp, composite=_batch_norm_composite)
 def _batch_norm(B, x, gamma, beta, *, eps, slope):
-    y, mean_, variance = B.kernel("batch_norm")(x.reshape(-1, x.shape[-1]), gamma, beta, eps, slope)
+    rows = math.prod(x.shape[:-1]), x.shape[-1]
+    y, mean_, variance = B.kernel("batch_norm")(x.reshape(rows), gamma, beta, eps, slope)
     return y.reshape(x.shape), (mean_, variance)
 
 
@@ -39,20 +42,33 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0)
 
     x (..., C), gamma (C,), beta (C,); the variance is the biased one; slope 1 means no activation. The result's
     `.saved` holds the raw (mean, variance). Source: Ioffe and Szegedy, 2015, Algorithm 1. Raises ValueError if the
-    shapes do not fit.
+    shapes do not fit, or a channel has fewer than two values: one is its own mean, so y would not depend on x.
     """
     channels = x.shape[-1:]
     if len(x.shape) < 2 or tuple(gamma.shape) != channels or tuple(beta.shape) != channels:
         raise ValueError(
             f"batch_norm needs x (..., C), gamma (C,), beta (C,), got shapes {x.shape}, {gamma.shape} and {beta.shape}"
         )
+    count = math.prod(x.shape[:-1])
+    if count < 2:
+        raise ValueError(
+            f"batch_norm needs two values or more of each channel, and a batch of shape {x.shape} has {count}; use a "
+            "larger batch_size (or less packing), or the running statistics: module.eval()"
+        )
     return _batch_norm(x, gamma, beta, eps=eps, slope=slope)
 
 
 def _exponentials(xp: Any, x: Any, axis: int) -> tuple[Any, Any]:
-    """The maximum, and e**(x - maximum), which cannot overflow and is not all 0."""
+    """The maximum, and e**(x - maximum), which cannot overflow and is not all 0: 1 at a maximum, infinite or not."""
     largest = x.max(axis=axis, keepdims=True)
-    return largest, xp.exp(x - largest)
+    at_largest = x == largest
+    return largest, xp.exp(xp.where(at_largest, 0.0, x) - xp.where(at_largest, 0.0, largest))
+
+
+def _require_numbers(name: str, x: Any, axis: int) -> None:
+    (i,) = axes_of(axis, len(x.shape))
+    if not x.shape[i]:
+        raise ValueError(f"{name} needs at least one number along axis {axis}, got shape {x.shape}")
 
 
 def _along(g: Tensor, x: Any, axis: int) -> Tensor:
@@ -67,7 +83,12 @@ def _softmax(B, x, *, axis):
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
-    """e**x / sum(e**x) over `axis`: a probability for each; without overflow for x of any size."""
+    """e**x / sum(e**x) over `axis`: a probability for each; without overflow for x of any size.
+
+    Where the largest are infinite, they share it equally: the limit as they grow, or fall, together. Raises ValueError
+    if there are no numbers along `axis`.
+    """
+    _require_numbers("softmax", x, axis)
     return _softmax(x, axis=axis)
 
 
@@ -85,7 +106,11 @@ def _logsumexp(B, x, *, axis):
 
 
 def logsumexp(x: Any, axis: int = -1) -> Tensor:
-    """log(sum(e**x)) over `axis`, to full precision for x of any size."""
+    """log(sum(e**x)) over `axis`, to full precision for x of any size: -inf if all are -inf, inf if one is inf.
+
+    Its derivative is `softmax`. Raises ValueError if there are no numbers along `axis`.
+    """
+    _require_numbers("logsumexp", x, axis)
     return _logsumexp(x, axis=axis)
 
 
@@ -96,7 +121,7 @@ def _mean_softplus_composite(x: Any, *, sign: int) -> Tensor:
 
 def _mean_softplus_vjp(g, y, x, *, wanted, sign):
     (decay,) = y.saved
-    rising = backend.of(decay).xp.where(x.data * sign >= 0, 1.0, decay) / (1.0 + decay)  # sigmoid(sign * x)
+    rising = backend.of(x.data).xp.where(x.data * sign >= 0, 1.0, decay) / (1.0 + decay)  # sigmoid(sign * x)
     return (Tensor(rising * (g.data * (sign / x.size))),)
 
 
@@ -108,7 +133,12 @@ def _mean_softplus(B, x, *, sign):
 
 
 def mean_softplus(x: Any, sign: int = 1) -> Tensor:
-    """The mean of log(1 + e**(sign * x)) over all elements, sign +1 or -1: the logistic losses, in one operation."""
+    """The mean of log(1 + e**(sign * x)) over all elements, sign +1 or -1: the logistic losses, in one operation.
+
+    Raises ValueError if there are no elements.
+    """
+    if not math.prod(x.shape):
+        raise ValueError(f"mean_softplus needs at least one number, got shape {x.shape}")
     if sign not in (1, -1):
         raise ValueError(f"mean_softplus takes a sign of 1 or -1, got {sign}")
     return _mean_softplus(x, sign=sign)

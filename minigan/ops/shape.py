@@ -8,33 +8,36 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor, primitive
+from minigan_kernels.sums import total
 
 
 @primitive(lambda g, y, x, *, axis, keepdims: _spread(g, x.shape, axis, keepdims))
 def _sum(B, x, *, axis, keepdims):
-    return x.sum(axis=axis, keepdims=keepdims)
+    return total(x, axis, keepdims)
 
 
 def sum(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` (all axes if None)."""
+    """The sum over `axis` (all axes if None), added so that float32 keeps its digits however many numbers there are."""
     return _sum(x, axis=axis, keepdims=keepdims)
 
 
 def mean(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """The mean over `axis` (all axes if None)."""
-    count = math.prod(x.shape[i] for i in _axes(axis, len(x.shape)))
+    """The mean over `axis` (all axes if None). Raises ValueError if that is of no numbers."""
+    count = math.prod(x.shape[i] for i in axes_of(axis, len(x.shape)))
+    if not count:
+        raise ValueError(f"mean needs at least one number, got shape {x.shape} and axis {axis}")
     return _sum(x, axis=axis, keepdims=keepdims) * (1.0 / count)
 
 
 def _spread(g: Tensor, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Tensor:
     """The derivative of a sum: g repeated along the axes that were summed."""
     if not keepdims and g.ndim != len(shape) and g.ndim:
-        summed = _axes(axis, len(shape))
+        summed = axes_of(axis, len(shape))
         g = reshape(g, tuple(1 if i in summed else extent for i, extent in enumerate(shape)))
     return broadcast_to(g, shape)
 
 
-def _axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """The axes meant by `axis`, counted from 0."""
     if axis is None:
         return tuple(range(ndim))
@@ -81,7 +84,7 @@ def _transpose(B, x, *, axes):
 def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
     """x with its axes in the order `axes`, reversed if None."""
     ndim = len(x.shape)
-    order = tuple(reversed(range(ndim))) if axes is None else _axes(tuple(axes), ndim)
+    order = tuple(reversed(range(ndim))) if axes is None else axes_of(tuple(axes), ndim)
     if sorted(order) != list(range(ndim)):
         raise ValueError(f"transpose needs each of {ndim} axes once, got {axes}")
     return _transpose(x, axes=order)
@@ -131,7 +134,13 @@ def index(x: Any, key: Any) -> Tensor:
 
 def _copied(key: Any) -> Any:
     """The key with copies of its arrays: the derivative must find them as they are now."""
-    return tuple(part if _is_basic(part) else np.array(part) for part in (key if isinstance(key, tuple) else (key,)))
+    parts = key if isinstance(key, tuple) else (key,)
+    return tuple(part if _is_basic(part) else _positions(part) for part in parts)
+
+
+def _positions(part: Any) -> np.ndarray:
+    array = np.array(part)
+    return array.astype(np.intp) if isinstance(part, list) and not array.size else array  # else float64, in x[[]]
 
 
 def _is_basic(key: Any) -> bool:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from minigan import latents, losses, optim, penalties, random, schedules
+from minigan.autodiff import no_grad
 from minigan.errors import did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module, spectral_norm
 from minigan.parameter import Parameter
-from minigan.rules import Rules
+from minigan.rules import Rules, packed
+from minigan.unroll import buffers_kept
 
 Settings = dict[str, Any]
 
@@ -72,11 +76,14 @@ def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, 
         label_smoothing=s["label_smoothing"],
         instance_noise=schedules.Linear(s["instance_noise"], 0.0, steps) if s["instance_noise"] else 0.0,
     )
+    if s["batch_size"] < 1:
+        raise ValueError(f"the batch size is {s['batch_size']}, expected at least 1")
     if s["batch_size"] % s["packing"]:
         raise ValueError(f"the batch size {s['batch_size']} is no multiple of packing {s['packing']}; change either")
     if _switch("spectral_norm", s):
         discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
     generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
+    _require_moments(generator, discriminator, s)
     weight_limit = s["weight_limit"] or None
     rate = s["rate"]
     return GAN(
@@ -94,6 +101,15 @@ def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, 
         penalty_every=s["penalty_every"],
         rules=rules,
     )
+
+
+def _require_moments(generator: Module, discriminator: Module, s: Settings) -> None:
+    """Raise ValueError where batch norm has one value of each channel; in a batch of two or more it never has."""
+    if s["batch_size"] > s["packing"]:
+        return
+    dtype = next(iter(generator.parameters().values())).dtype
+    with buffers_kept(generator), buffers_kept(discriminator), no_grad():
+        discriminator(packed(generator(np.zeros((s["batch_size"], s["latent_size"]), dtype)), s["packing"]))
 
 
 def _optimizer(
