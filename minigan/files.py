@@ -211,6 +211,19 @@ def take_lock(handle: int) -> bool | None:
 
 
 @contextmanager
+def locked_folder(folder: Path) -> Iterator[bool | None]:
+    """A context in which the folder is locked: False if another process has locked it, None if there are no locks."""
+    if fcntl is None:
+        yield None
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield take_lock(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def _draft(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """The path of a new file or folder beside `target`, locked meanwhile."""
     while True:
@@ -246,14 +259,3 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-TEMPORARY_SUFFIX = ".partial"
-UMASK = os.umask(0)
-os.umask(UMASK)
-
-
-def remove_partial_files(directory: Path) -> None:
-    """Remove what writers that were killed left behind in `directory` and its folders."""
-    for folder in [directory, *(path for path in directory.rglob("*") if path.is_dir())]:
-        remove_leftovers(folder)

@@ -26,6 +26,7 @@ _COMPARED = 1_000  # points: the best pairing of so many takes half a second
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan evaluate`."""
     options.add_run_argument(parser)
+    options.add_checkpoint_argument(parser, "measure")
     options.add_count_arguments(parser, None, "10,000 digits, or points by PacGAN's protocol")
     options.add_device_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure the samples of the run, and print what is found."""
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
-    trained = load_run(arguments.path)
+    trained = load_run(arguments.path, arguments.checkpoint)
     if isinstance(trained.form, PointForm):
         return _evaluate_points(trained, trained.form, arguments)
     height, width, channels = trained.form.shape
