@@ -496,6 +496,7 @@ def test_the_best_checkpoint_is_kept_and_can_be_asked_for(tmp_path, capsys):
         for wanted, step in (("best", best), (str(best), best), ("60", 60)):
             assert cli.main([*command, str(run), "--checkpoint", wanted, "--json"]) == 0
             assert json.loads(capsys.readouterr().out)["step"] == step
+    assert {path.name for path in run.glob("samples-*")} == {f"samples-1-step_0000{step}.png" for step in {best, 60}}
 
 
 def test_an_interrupted_run_keeps_the_same_checkpoints(tmp_path):
@@ -631,6 +632,7 @@ def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_is_made(tmp_path):
         (["ring", "--set", "unroll_steps=1000000000"], "'unroll_steps' is 1,000,000,000"),
         (["ring", "--set", "n_critic=1000000000"], "'n_critic' is 1,000,000,000"),
         (["ring", "--set", "generator_widths=8,1000000000"], "'generator_widths' is 1,000,000,000"),
+        (["ring", "--set", "generator_widths=" + "8," * 1000 + "8"], "asks for 1,001 layers"),
         (["--out", "file"], "file already exists"),
         (["--out", "file/run"], "file is no folder"),
         (["--out", "full"], "full already exists and is no empty folder"),

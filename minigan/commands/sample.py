@@ -17,7 +17,7 @@ _FORMATS = (".png", ".npz")
 _OUT_HELP = (
     "a .png file, or an .npz file with 'images', uint8 of shape (N, H, W) if grey, (N, H, W, 3) if in colour, or "
     "'points' (N, 2) "
-    "(default: RUN/samples-SEED.png)"
+    "(default: RUN/samples-SEED.png, with --checkpoint RUN/samples-SEED-step_STEP.png)"
 )
 
 
@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path, arguments.checkpoint)
+    if arguments.checkpoint and not arguments.out:
+        out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
     samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
         plots.save_png(out, trained.form.picture(samples))

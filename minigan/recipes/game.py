@@ -45,6 +45,7 @@ _TABLE: dict[str, tuple[Any, str]] = {
 COMMON: Settings = {key: default for key, (default, _) in _TABLE.items()}
 MEANINGS = {key: meaning for key, (_, meaning) in _TABLE.items()}
 
+_LAYERS = 100
 _SIZE = 1 << 20, "a layer or a batch with so many rows takes gigabytes"
 _LIMITS: dict[str, tuple[int, str]] = {
     "unroll_steps": (100, "each step of the run would make so many passes of the discriminator and keep all of them"),
@@ -66,9 +67,11 @@ def require_feasible(s: Settings) -> None:
     """Raise UsageError, saying what it would take, for a setting so large that no training could be done with it."""
     for key, (most, cost) in _LIMITS.items():
         value = s.get(key, 0)
-        largest = max(value, default=0) if isinstance(value, list) else value
-        if largest > most:
+        numbers = value if isinstance(value, list) else [value]
+        if (largest := max(numbers, default=0)) > most:
             raise UsageError(f"the setting '{key}' is {largest:,}, and {cost}; take at most {most:,}.")
+        if len(numbers) > _LAYERS:
+            raise UsageError(f"the setting '{key}' asks for {len(numbers):,} layers; take at most {_LAYERS}.")
 
 
 def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:

@@ -117,7 +117,7 @@ class Trainer:
             with np.errstate(all="ignore"):
                 samples = self._samples()
                 self.form.picture(samples)
-                self.form.measure(samples)
+                self._measured(samples)
         except ValueError as error:
             raise UsageError(f"the recipe '{self.config.recipe}' cannot be trained: {error}.") from None
         except NonFiniteError as error:
@@ -224,7 +224,7 @@ class Trainer:
         try:
             consistent.require_finite(state)
             self._require_finite_passes()
-            score = self.form.score(measured or self.form.measure(self._samples()))
+            score = self.form.score(measured or self._measured(self._samples()))
         except (ValueError, NonFiniteError) as error:
             raise self._not_finite(str(error), self.gan.step) from None
         kept_checkpoints.save(self.folder, state, self.config, score)
@@ -255,10 +255,18 @@ class Trainer:
         """Save a picture of samples; how good they are, as far as that is cheap to tell."""
         try:
             samples = self._samples()
+            measured = self._measured(samples)
         except NonFiniteError as error:
             raise self._not_finite(str(error), self.gan.step) from None
         plots.save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
-        return self.form.measure(samples)
+        return measured
+
+    def _measured(self, samples: np.ndarray) -> dict[str, float]:
+        measured = self.form.measure(samples)
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                raise NonFiniteError(f"the {name.replace('_', ' ')} of the samples is {value}")
+        return measured
 
     def _draw(self) -> None:
         if rows := self.folder.rows():
@@ -279,8 +287,8 @@ def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
 def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> dict[str, np.ndarray]:
     """Give `gan` the state of the checkpoint `source` of the run in `folder`, which `config` describes.
 
-    Returns the arrays that are no part of the GAN (see checkpoint.EXTRA). Raises CheckpointError, and changes nothing,
-    if it is damaged, does not fit, or says what cannot be.
+    Returns the arrays that are no part of the GAN, by their names without checkpoint.EXTRA. Raises CheckpointError, and
+    changes nothing, if it is damaged, does not fit, or says what cannot be.
     """
     try:
         arrays = checkpoint.load(source, config.recipe, gan.state())
@@ -297,7 +305,7 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
             raise
         raise CheckpointError(f"{str(error).rstrip('.')}; or name an earlier one: --checkpoint {earlier}.") from None
     gan.load_state(state)
-    return {name: array for name, array in arrays.items() if name not in state}
+    return {name.removeprefix(checkpoint.EXTRA): array for name, array in arrays.items() if name not in state}
 
 
 @dataclass(frozen=True)
@@ -327,12 +335,16 @@ def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
 def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
     """`count` examples as people know them, from latent vectors that are a pure function of `seed`.
 
-    Pictures are (N, H, W, C) uint8, points (N, 2) float64.
+    Pictures are (N, H, W, C) uint8, points (N, 2) float64. Raises NonFiniteError unless all are finite.
     """
     parts = []
     for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
         rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
-        parts.append(_made(run.gan, run.form, run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))))
+        latent = run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))
+        try:
+            parts.append(_made(run.gan, run.form, latent))
+        except NonFiniteError as error:
+            raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
     return np.concatenate(parts)
 
 
