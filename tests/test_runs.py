@@ -183,6 +183,8 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path):
     run = train_small(tmp_path / "run")
     (run / ".notes.partial").write_text("mine")
     (run / "samples" / ".step.abc.partial").write_text("mine, too")
+    (run / "samples" / "step_99.png").write_text("not named as a run does")
+    (run / "checkpoints" / "step_7.safetensors").write_text("nor this")
     before = contents(run)
     assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
     assert contents(run) == before
@@ -569,6 +571,38 @@ def test_the_advice_names_the_rate_at_fault():
     assert "(--set rate=..., now 0.001)" in _advice(rates | {"generator_rate": 1e-5})
     both = "(--set rate=..., now 0.001 and --set generator_rate=..., now 0.002)"
     assert both in _advice(rates | {"generator_rate": 0.002})
+
+
+def test_a_run_that_fails_again_at_the_same_step_leaves_no_more_behind(tmp_path):
+    run = tmp_path / "run"
+    ruin = ["--set", "optimizer=sgd", "--set", "rate=1e4", "--log-every", "1", "--checkpoint-every", "1000"]
+    assert cli.main(["train", "--out", str(run), "--quiet", *SMALL, *ruin]) == 1
+    before = contents(run)
+    assert before["metrics.jsonl"]
+    assert cli.main(["train", "--resume", str(run), "--quiet"]) == 1
+    assert contents(run) == before
+
+
+def test_samples_that_are_not_finite_name_another_checkpoint(run):
+    trained = load_run(run)
+    trained.gan.generator.parameters()["0.weight"].data[...] = np.nan
+    with pytest.raises(NonFiniteError, match=r"step 20: the samples are not finite; name another .* --checkpoint"):
+        draw_samples(trained, 3, seed=0)
+
+
+def test_a_score_of_samples_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch):
+    begun = ["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "run")]
+    assert cli.main(begun) == 0
+    rows = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    monkeypatch.setattr(form.PointForm, "measure", lambda self, points: {"log_density": -math.inf})
+    assert cli.main(["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "other")]) == 2  # before the folder
+    assert not (tmp_path / "other").exists()
+    trainer = Trainer.resume(
+        load_config(tmp_path / "run" / "config.json"), recipes.get("ring").points(), RunFolder(tmp_path / "run")
+    )
+    with pytest.raises(NonFiniteError, match="the log density of the samples is -inf"):
+        trainer._save_samples()
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == rows
 
 
 # Making the folder.

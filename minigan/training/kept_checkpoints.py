@@ -77,7 +77,7 @@ def _scores(folder: RunFolder) -> dict[int, float | None]:
     for path in [*folder.earlier_paths().values(), folder.checkpoint]:
         with suppress(CheckpointError):
             note = checkpoint.read_note(path)
-            if path == folder.checkpoint or path == folder.earlier_path(note.step):
+            if path in (folder.checkpoint, folder.earlier_path(note.step)):
                 scores[note.step] = note.score
     return scores
 

@@ -13,8 +13,9 @@ from minigan import files
 from minigan.errors import CheckpointError, FileError, UsageError, did_you_mean
 from minigan.training import metrics_file
 
-_SAMPLE = re.compile(r"step_(\d{1,18})\.png")
-_CHECKPOINT = re.compile(r"step_(\d{1,18})\.safetensors")
+_STEP = r"step_(\d{6}|[1-9]\d{6,17})"  # as it is written here, and not by somebody else
+_SAMPLE = re.compile(_STEP + r"\.png")
+_CHECKPOINT = re.compile(_STEP + r"\.safetensors")
 _DROPPED = re.compile(r"dropped-\d+(-\d+)?")
 
 

@@ -148,7 +148,11 @@ class Trainer:
             self._remember_checkpoint()
             kept_checkpoints.remove_superfluous(self.folder, self.config)
             self.config.save(self.folder.config, data=self.data.describe(), computed_on=_device())
-            return self._run(report, should_stop, notice)
+            try:
+                return self._run(report, should_stop, notice)
+            except NonFiniteError:
+                self.folder.forget_repeated()
+                raise
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
         started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
