@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -10,6 +11,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -527,6 +529,46 @@ def test_going_back_to_an_earlier_checkpoint_loses_nothing(run, capsys):
     assert not [name for name in again if name.startswith("dropped")]  # all of it has been made again
     for name in ("checkpoint.safetensors", "samples/step_000020.png"):
         assert again[name] == before[name]
+
+
+class Killed(BaseException):
+    """After it nothing can be written any more, as in a process that is gone."""
+
+
+def test_going_back_can_be_cut_short_at_any_moment(finished, tmp_path):
+    def go_back(folder: RunFolder) -> None:
+        last = checkpoint.read_note(folder.checkpoint).step
+        folder.go_back(15, folder.checkpoint if last == 15 else folder.earlier_path(15))
+
+    original, calls, number = contents(finished), 0, 0
+    last_row = original["metrics.jsonl"].splitlines(keepends=True)[-1]
+    while calls == number:
+        number, calls = number + 1, 0
+        run = Path(shutil.copytree(finished, tmp_path / f"run-{number}"))
+
+        def counted(real: Callable[..., object], number: int = number) -> Callable[..., object]:
+            def call(*arguments: object, **more: object) -> object:
+                nonlocal calls
+                calls = min(calls + 1, number)
+                if calls == number:
+                    raise Killed
+                return real(*arguments, **more)
+
+            return call
+
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+            for name in ("replace", "link", "unlink", "mkdir", "rmdir", "open", "fsync"):
+                patch.setattr(os, name, counted(getattr(os, name)))
+            go_back(RunFolder(run))
+        go_back(RunFolder(run))
+        found = contents(run)
+        assert found["checkpoint.safetensors"] == original["checkpoints/step_000015.safetensors"]
+        assert found["metrics.jsonl"] + last_row == original["metrics.jsonl"]
+        assert "samples/step_000020.png" not in found
+        dropped = [content for name, content in found.items() if name.startswith("dropped-15")]
+        for content in (last_row, original["samples/step_000020.png"], original["checkpoint.safetensors"]):
+            assert content in dropped, f"cut short at call {number}"
+    assert number > 20
 
 
 @pytest.mark.parametrize("wanted", ["16", "-1", "1e1", "last", "", "99999999999999999999999"])

@@ -180,6 +180,8 @@ class RunFolder:
                 self._forget(RunFolder(entry), recorded)
 
     def _forget(self, dropped: RunFolder, recorded: list[metrics_file.Row]) -> None:
+        for folder in (dropped.path, dropped.samples, dropped.checkpoints):
+            files.remove_leftovers(folder)
         again = {row["step"]: row for row in recorded}
         with suppress(CheckpointError):  # somebody edited it: it stays
             if all(again.get(row["step"]) == row for row in dropped.rows()):
