@@ -279,7 +279,7 @@ def rewrite(path: Path, **changes: object) -> None:
         ({"generator__2__running_variance": -1}, "running_variance is a mean of squares and has a negative number"),
     ],
 )
-def test_a_checkpoint_that_says_what_cannot_be_changes_nothing(changes, part, run, capsys):
+def test_an_inconsistent_checkpoint_changes_nothing(changes, part, run, capsys):
     rewrite(run / "checkpoint.safetensors", **changes)
     refused(run, capsys, part=part)
     assert cli.main(["sample", str(run)]) == 1

@@ -1,5 +1,5 @@
-"""Whether what a checkpoint says can be: its counts agree with each other, its configuration and the metrics, and its
-numbers are numbers that training leads to."""
+"""Whether a checkpoint is consistent: its counts agree with each other, its configuration and the metrics, and its
+numbers are such as training leads to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DRAWS = re.compile(r"(generator|discriminator)\..*\bdraws")
 
 
 def require_consistent(state: Mapping[str, np.ndarray], config: RunConfig) -> None:
-    """Raise ValueError, saying what cannot be, unless `state`, as `GAN.state` gives it, can be one of `config`."""
+    """Raise ValueError, naming the fault, unless `state`, as `GAN.state` gives it, can be one of a run of `config`."""
     step = int(state["step"])
     if not 0 <= step <= config.steps:
         raise ValueError(f"it is of step {step:,}, expected 0 to {config.steps:,}")

@@ -292,7 +292,7 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
     """Give `gan` the state of the checkpoint `source` of the run in `folder`, which `config` describes.
 
     Returns the arrays that are no part of the GAN, by their names without checkpoint.EXTRA. Raises CheckpointError, and
-    changes nothing, if it is damaged, does not fit, or says what cannot be.
+    changes nothing, if it is damaged, does not fit, or is inconsistent.
     """
     try:
         arrays = checkpoint.load(source, config.recipe, gan.state())
@@ -301,7 +301,7 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
             consistent.require_consistent(state, config)
         except ValueError as error:
             raise CheckpointError(
-                f"the checkpoint {source} says what cannot be: {error}; restore it from a copy, or train again."
+                f"the checkpoint {source} is inconsistent: {error}; restore it from a copy, or train again."
             ) from None
     except CheckpointError as error:
         earlier = kept_checkpoints.earlier_in_words(folder)
