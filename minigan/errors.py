@@ -22,6 +22,10 @@ class CheckpointError(MiniganError):
     """A checkpoint is missing, damaged, or belongs to another run."""
 
 
+class FileError(MiniganError):
+    """A file is not an ordinary one, is too large, or cannot be opened."""
+
+
 class NonFiniteError(MiniganError):
     """A loss or a gradient became NaN or infinite."""
 

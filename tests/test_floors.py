@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minigan"
 
 FLOORS = {
-    "kernels": 0, "errors": 0, "files": 0, "random": 0, "latents": 0, "state": 0,
+    "kernels": 0, "errors": 0, "files": 0, "strict_json": 0, "random": 0, "latents": 0, "state": 0,
     "backend": 1, "drawing": 1, "autodiff": 2, "parameter": 2, "ops": 3,
     "nn": 4, "losses": 4, "penalties": 4, "optim": 4, "checking": 4, "average": 4, "rules": 4, "schedules": 4,
     "unroll": 4, "derivatives": 4,

@@ -30,6 +30,7 @@ _COMPARED = 1_000  # points: the best pairing of so many takes half a second
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan evaluate`."""
     options.add_run_argument(parser)
+    options.add_checkpoint_argument(parser, "measure")
     options.add_count_arguments(parser, None, "10,000 pictures, or points by PacGAN's protocol")
     parser.add_argument("--data-dir", type=Path, help="where the data of the run are now (default: where they were)")
     options.add_device_arguments(parser)
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure the samples of the run, and print what is found."""
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
-    trained = load_run(arguments.path)
+    trained = load_run(arguments.path, arguments.checkpoint)
     if isinstance(trained.form, PointForm):
         if arguments.data_dir:
             raise UsageError(f"{arguments.path} draws its points from a known distribution; leave --data-dir out.")

@@ -50,6 +50,16 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", type=Path, help="the folder of a run, as 'minigan train' made it")
 
 
+def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
+    """--checkpoint; `use` says what it is for."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="STEP|best",
+        help=f"{use} the checkpoint of this step, or of the best score: of modes the smallest reverse KL, of points "
+        "without modes the largest log density (default: the last checkpoint)",
+    )
+
+
 def settings(arguments: argparse.Namespace) -> dict[str, str]:
     """What the options --set name; raises UsageError unless each is key=value."""
     pairs = [text.partition("=") for text in arguments.set]

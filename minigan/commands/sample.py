@@ -17,13 +17,14 @@ _FORMATS = (".png", ".npz")
 _OUT_HELP = (
     "a .png file, or an .npz file with 'images', uint8 of shape (N, H, W) if grey, (N, H, W, 3) if in colour, or "
     "'points' (N, 2) "
-    "(default: RUN/samples-SEED.png)"
+    "(default: RUN/samples-SEED.png, with --checkpoint RUN/samples-SEED-step_STEP.png)"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan sample`."""
     options.add_run_argument(parser)
+    options.add_checkpoint_argument(parser, "draw from")
     options.add_count_arguments(parser, 64)
     parser.add_argument("--out", type=Path, help=_OUT_HELP)
     options.add_device_arguments(parser)
@@ -37,7 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
-    trained = load_run(arguments.path)
+    trained = load_run(arguments.path, arguments.checkpoint)
+    if arguments.checkpoint and not arguments.out:
+        out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
     samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
         plots.save_png(out, trained.form.picture(samples))

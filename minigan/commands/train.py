@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 import minigan_kernels
-from minigan import backend, recipes
+from minigan import backend, files, recipes
 from minigan.commands import options
 from minigan.data.directory import some_of
 from minigan.data.folder import idx_within
@@ -24,10 +24,9 @@ from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config
 from minigan.training.form import Data, PointForm
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.source import load_again, load_data
-from minigan.training.trainer import build
 
 # What a resumed run may change without ceasing to be the same run.
-_FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict"}
+_FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
     parser.add_argument("--config", type=Path, help="repeat the run that a config.json describes")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run from its last checkpoint")
+    options.add_checkpoint_argument(parser, "with --resume: go on from")
     parser.add_argument("--sample-every", type=options.whole_number, help="steps between pictures (default: 500)")
     parser.add_argument("--checkpoint-every", type=options.whole_number, help="steps between saves (default: 1000)")
+    parser.add_argument(
+        "--keep-checkpoints",
+        type=options.whole_number,
+        help="how many of the last to keep, and beside them that of the best score (default: 2)",
+    )
     parser.add_argument("--log-every", type=options.whole_number, help="steps between metrics (default: 10)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
@@ -57,19 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say how it went."""
     config = _resumed_config(arguments) if arguments.resume else _new_config(arguments)
-    folder = RunFolder(arguments.resume or arguments.out or next_free(Path("runs"), config.recipe))
+    folder = RunFolder(arguments.resume or arguments.out or Path("runs") / config.recipe)
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
     if arguments.strict:
         _require_pictures(config)
+    _require_place(folder, arguments)
     reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice(arguments.quiet)}
     data = load_again(config, folder, **reading) if arguments.resume else load_data(config, **reading)
     if arguments.dry_run:
-        return _describe(config, folder, data, arguments.json)
+        return _describe(_prepared(config, folder, data, arguments), arguments.json)
     with stop_on_signal() as request:
-        with options.warnings_told(arguments.quiet):
-            trainer = (Trainer.resume if arguments.resume else Trainer.begin)(config, data, folder)
+        trainer = _prepared(config, folder, data, arguments)
         if not arguments.quiet:
             _announce(trainer)
         compiling = minigan_kernels.compile_seconds()
@@ -90,7 +95,27 @@ def _require_pictures(config: RunConfig) -> None:
     )
 
 
+def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
+    """Raise UsageError unless the run can be written where it belongs."""
+    if arguments.out:
+        folder.require_free()
+    else:
+        files.require_writable(folder.path if arguments.resume else folder.path.parent)
+
+
+def _prepared(config: RunConfig, folder: RunFolder, data: Data, arguments: argparse.Namespace) -> Trainer:
+    """The run before its next step; a new one is in its folder, unless this is a dry run."""
+    with options.warnings_told(arguments.quiet):
+        if arguments.resume:
+            return Trainer.resume(config, data, folder, arguments.checkpoint)
+        if arguments.dry_run:
+            return Trainer.prepare(config, data, folder if arguments.out else RunFolder(next_free(folder.path)))
+        return Trainer.begin(config, data, folder, numbered=not arguments.out)
+
+
 def _new_config(arguments: argparse.Namespace) -> RunConfig:
+    if arguments.checkpoint is not None:
+        raise UsageError("--checkpoint says where to go on with a run; name the run, too, with --resume.")
     base = load_config(arguments.config) if arguments.config else None
     if base and arguments.recipe not in (None, base.recipe):
         raise UsageError(
@@ -199,7 +224,7 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
         print(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {folder.path}")
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
-    print(f"Done: {taken:,} steps in {outcome.seconds:.1f} s{kernels}.")
+    print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
     points = isinstance(trainer.form, PointForm)
     last = folder.contours if points else folder.sample_path(outcome.step)
     print(f"Look at {last}, {folder.film} and {folder.curves}.")
@@ -208,8 +233,8 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     print(f"Next: minigan sample {folder.path}{evaluate}")
 
 
-def _describe(config: RunConfig, folder: RunFolder, data: Data, as_json: bool) -> int:
-    gan = build(config, data.shape)
+def _describe(trainer: Trainer, as_json: bool) -> int:
+    config, folder, data, gan = trainer.config, trainer.folder, trainer.data, trainer.gan
     networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
     if as_json:
         options.print_json(

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigan import latents, losses, optim, penalties, random, schedules
 from minigan.autodiff import no_grad
-from minigan.errors import did_you_mean
+from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module, spectral_norm
 from minigan.parameter import Parameter
@@ -62,6 +62,34 @@ IDLE: dict[str, tuple[tuple[str, Any], ...]] = {
     "highest_frequency": (("frequencies", 0),),
 }
 """Of each setting that depends on others: which of them, with which values, leave it without effect."""
+
+_LAYERS = 100
+_SIZE = 1 << 20, "a layer or a batch with so many rows takes gigabytes"
+_LIMITS: dict[str, tuple[int, str]] = {
+    "unroll_steps": (100, "each step of the run would make so many passes of the discriminator and keep all of them"),
+    "n_critic": (1000, "each step of the run would make so many updates of the discriminator, all on new batches"),
+    "packing": (1000, "the discriminator's first layer would be so many times as large"),
+    "image_size": (4096, "one picture with so many rows and columns takes more than 16 million pixels"),
+    **dict.fromkeys(
+        (
+            "batch_size", "latent_size", "generator_widths", "discriminator_widths", "generator_dense",
+            "discriminator_dense", "pieces", "frequencies",
+        ),
+        _SIZE,
+    ),
+}  # fmt: skip
+"""The largest value of a setting that only makes work, and what a larger one would take."""
+
+
+def require_feasible(s: Settings) -> None:
+    """Raise UsageError, saying what it would take, for a setting so large that no training could be done with it."""
+    for key, (most, cost) in _LIMITS.items():
+        value = s.get(key, 0)
+        numbers = value if isinstance(value, list) else [value]
+        if (largest := max(numbers, default=0)) > most:
+            raise UsageError(f"the setting '{key}' is {largest:,}, and {cost}; take at most {most:,}.")
+        if len(numbers) > _LAYERS:
+            raise UsageError(f"the setting '{key}' asks for {len(numbers):,} layers; take at most {_LAYERS}.")
 
 
 def gan_of(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:

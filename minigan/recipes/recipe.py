@@ -16,7 +16,7 @@ from minigan.data.points import Points
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
-from minigan.recipes.game import COMMON, IDLE, Settings, gan_of
+from minigan.recipes.game import COMMON, IDLE, Settings, gan_of, require_feasible
 
 Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Module, Module]]
 
@@ -80,6 +80,7 @@ class Recipe(ABC):
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
             settings[key] = _like(self.settings[key], key, value)
+        require_feasible(settings)
         return settings
 
     def require_effect(self, named: Iterable[str], settings: Settings) -> None:
@@ -160,18 +161,26 @@ def _like(default: Any, key: str, value: Any) -> Any:
     """`value` as the type of `default`: a number, a word, or a list of whole numbers such as 256,512."""
     kind = "a list of whole numbers like 256,512" if isinstance(default, list) else f"a {_KINDS[type(default)]}"
     try:
+        if isinstance(value, bool) or (isinstance(default, str) and not isinstance(value, str)):
+            raise TypeError
         if isinstance(default, list):
-            converted: Any = [int(part) for part in (value.split(",") if isinstance(value, str) else value)]
+            converted: Any = [_whole(part) for part in (value.split(",") if isinstance(value, str) else value)]
         else:
-            converted = type(default)(value)
-            if isinstance(default, int) and converted != float(value):
-                raise ValueError
-    except (TypeError, ValueError):
+            converted = _whole(value) if isinstance(default, int) else type(default)(value)
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(f"the setting '{key}' must be {kind}, not '{value}'; its default is {default}.") from None
     numbers = converted if isinstance(converted, list) else [converted]
     if not all(isinstance(number, str) or 0 <= number < float("inf") for number in numbers):
         raise UsageError(f"the setting '{key}' must be {kind}, finite and not negative, not '{value}'.")
     return converted
+
+
+def _whole(value: Any) -> int:
+    """`value`, a number or its text, as a whole number; raises ValueError, TypeError or OverflowError if it is none."""
+    number = int(value)
+    if number != float(value):
+        raise ValueError
+    return number
 
 
 _KINDS = {int: "whole number", float: "number", str: "word"}

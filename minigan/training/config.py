@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from minigan import __version__, files, recipes
+from minigan import __version__, files, recipes, strict_json
 from minigan.backend import BACKENDS, FLOATS
 from minigan.data.dataset import CHANNELS
-from minigan.errors import CheckpointError, UsageError, did_you_mean
+from minigan.errors import CheckpointError, FileError, UsageError, did_you_mean
 
 _LIMIT = 2**63
+_MOST = 1 << 20  # bytes of a configuration; one takes some 2,000
 _FACTS = ("versions", "data", "computed_on")  # entries that are there for people to read
 
 
@@ -42,20 +43,23 @@ class RunConfig:
     sample_every: int = 500
     checkpoint_every: int = 1000
     log_every: int = 10
+    keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
         _require_kind("recipe", self.recipe, str)
         recipe = recipes.get(self.recipe)
         _require_kind("settings", self.settings, dict)
         object.__setattr__(self, "settings", recipe.resolve(self.settings))
-        for name in ("steps", "sample_every", "checkpoint_every", "log_every"):
+        for name in ("steps", "sample_every", "checkpoint_every", "log_every", "keep_checkpoints"):
             _require_whole(name, getattr(self, name), 1)
         _require_whole("seed", self.seed, 0)
         if self.threads is not None:
             _require_whole("threads", self.threads, 1)
         for name in ("dtype", "backend", "kernels"):
             _require_kind(name, getattr(self, name), str)
-        _require_kind("data-dir", self.data_dir or "", str)
+        _require_kind("data-dir", "" if self.data_dir is None else self.data_dir, str)
+        if "\0" in (self.data_dir or ""):
+            raise UsageError("--data-dir must be the name of a folder, and no name holds a zero byte.")
         for name in ("download", "strict"):
             _require_kind(name, getattr(self, name), bool)
         if self.dtype not in FLOATS:
@@ -129,10 +133,12 @@ def versions() -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = strict_json.parse(files.read_text(path, _MOST))
     except FileNotFoundError:
         raise CheckpointError(f"there is no {path}; name the config.json of a run.") from None
-    except (OSError, ValueError) as error:
+    except FileError as error:
+        raise CheckpointError(f"no configuration can be read: {error}") from None
+    except ValueError as error:
         raise CheckpointError(f"{path} cannot be read ({error}); name the config.json of a run.") from None
     if not isinstance(content, dict) or "recipe" not in content:
         raise CheckpointError(f"{path} is not the configuration of a run; name the config.json of a run.")

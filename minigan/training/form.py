@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +50,10 @@ class Form(Protocol):
     def measure(self, examples: np.ndarray) -> dict[str, float]:
         """How good they are, as far as that is cheap to tell."""
 
+    def score(self, measured: Mapping[str, float]) -> float | None:
+        """One number of what `measure` found, the larger the better, to choose a checkpoint by; None if there is
+        none."""
+
 
 @dataclass(frozen=True)
 class PictureForm:
@@ -78,6 +82,9 @@ class PictureForm:
 
     def measure(self, examples: np.ndarray) -> dict[str, float]:
         return {}
+
+    def score(self, measured: Mapping[str, float]) -> float | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,9 @@ class PointForm:
             "high_quality": scores.high_quality,
             "reverse_kl": scores.reverse_kl if any(scores.counts) else math.log(scores.modes),
         }
+
+    def score(self, measured: Mapping[str, float]) -> float | None:
+        return measured["log_density"] if "log_density" in measured else -measured["reverse_kl"]
 
     @functools.cached_property
     def _map(self) -> maps.DensityMap:

@@ -1,44 +1,43 @@
-"""The folder of a run: what lies where, and the record of metrics."""
+"""The folder of a run: what lies where, how it comes to be, and how it goes back to an earlier step."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from minigan import files
-from minigan.errors import CheckpointError, UsageError, did_you_mean
+from minigan.errors import CheckpointError, FileError, UsageError, did_you_mean
+from minigan.training import metrics_file
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-_SAMPLE = re.compile(r"step_(\d+)\.png")
+_STEP = r"step_(\d{6}|[1-9]\d{6,17})"  # as it is written here, and not by somebody else
+_SAMPLE = re.compile(_STEP + r"\.png")
+_CHECKPOINT = re.compile(_STEP + r"\.safetensors")
+_DROPPED = re.compile(r"dropped-\d+(-\d+)?")
 
 
 class RunFolder:
     """The files of a run in `path`:
 
-    config.json, checkpoint.safetensors, metrics.jsonl, samples/step_*.png, samples.gif, losses.png, and of points
-    also contours.png.
+    config.json, checkpoint.safetensors (the last), checkpoints/step_*.safetensors (earlier ones), metrics.jsonl,
+    samples/step_*.png, samples.gif, losses.png, and of points also contours.png. What a resume went back behind lies
+    in dropped-STEP/, laid out in the same way.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.config = self.path / "config.json"
         self.checkpoint = self.path / "checkpoint.safetensors"
+        self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.samples = self.path / "samples"
         self.film = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
         self.contours = self.path / "contours.png"
+        self._lock = self.path / ".lock"
 
     def sample_path(self, step: int) -> Path:
         """Where the samples of `step` belong."""
@@ -46,40 +45,64 @@ class RunFolder:
 
     def sample_paths(self) -> list[Path]:
         """The samples there are, by step."""
-        return sorted((p for p in self.samples.glob("step_*.png") if _SAMPLE.fullmatch(p.name)), key=_step_of)
+        return list(_by_step(self.samples, _SAMPLE).values())
 
-    def create(self, fill: Callable[[RunFolder], None]) -> None:
-        """Make the folder with what `fill` writes into it; it appears whole or not at all.
+    def earlier_path(self, step: int) -> Path:
+        """Where the checkpoint of `step` belongs when it is no longer the last."""
+        return self.checkpoints / f"step_{step:06d}.safetensors"
 
-        Raises UsageError if there is something in its place. An empty folder is filled where it is, for it may be a
-        mount point; should that fail, it is emptied again.
+    def earlier_paths(self) -> dict[int, Path]:
+        """The earlier checkpoints there are, by step."""
+        return _by_step(self.checkpoints, _CHECKPOINT)
+
+    def create(self, fill: Callable[[RunFolder], None], *, numbered: bool = False) -> RunFolder:
+        """Make the folder with what `fill` writes into it, and return it; it appears whole or not at all.
+
+        If its place is taken, `numbered` takes the first free one of path-2, path-3, ...; otherwise UsageError is
+        raised. An empty folder is filled where it is, for it may be a mount point; should that fail, it is emptied
+        again.
         """
-        if self.path.exists():
+        if self.path.exists() and not numbered:
+            self._fill_in_place(fill)
+            return self
+        with files.draft_folder(Path(os.path.abspath(self.path))) as draft:  # a name even where the path is "."
+            fill(RunFolder(draft))
+            for place in _numbered(self.path) if numbered else [self.path]:
+                if _move(draft, place):
+                    return RunFolder(place)
+        raise self._taken()
+
+    def _fill_in_place(self, fill: Callable[[RunFolder], None]) -> None:
+        self._require_empty()
+        with files.locked_folder(self.path) as alone:
+            if alone is False:  # another process fills it
+                raise self._taken()
             self._require_empty()
+            files.remove_leftovers(self.path)
             try:
                 fill(self)
             except BaseException:
                 for name in (self.config, self.checkpoint):
                     name.unlink(missing_ok=True)
                 raise
-            return
-        target = Path(os.path.abspath(self.path))  # has a name even where the path is "."
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = tempfile.mkdtemp(prefix=f".{target.name}.", suffix=files.TEMPORARY_SUFFIX, dir=target.parent)
-        try:
-            fill(RunFolder(Path(draft)))
-            os.chmod(draft, 0o777 & ~files.UMASK)  # mkdtemp makes folders private
-            os.rename(draft, target)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+
+    def require_free(self) -> None:
+        """Raise UsageError unless `create` can make the folder here: nothing is in its place, and it can be written."""
+        if os.path.lexists(self.path):
+            self._require_empty()
+        files.require_writable(self.path)
 
     def _require_empty(self) -> None:
-        if not self.path.is_dir() or any(self.path.iterdir()):
-            raise UsageError(
+        if not self.path.is_dir() or any(p != self._lock and not files.is_temporary(p) for p in self.path.iterdir()):
+            raise self._taken()
+
+    def _taken(self) -> UsageError:
+        if os.path.isfile(self.config):
+            return UsageError(
                 f"{self.path} already exists; go on with its run (minigan train --resume {self.path}) "
                 "or choose another folder with --out."
             )
+        return UsageError(f"{self.path} already exists and is no empty folder; choose another one with --out.")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -87,42 +110,88 @@ class RunFolder:
 
         The lock goes with the process, however that ends. Where there are no locks, none is taken.
         """
-        if fcntl is None:
-            yield
-            return
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(f"another process is training into {self.path}; wait for it, or stop it.") from None
-            except OSError:
-                pass  # this file system has no locks
+        with files.open_to_append(self._lock) as file:
+            if files.take_lock(file.fileno()) is False:
+                raise UsageError(f"another process is training into {self.path}; wait for it, or stop it.")
             yield
 
-    def rewind(self, step: int) -> None:
-        """Forget what was recorded after `step`, and whatever a killed writer left behind."""
-        files.remove_partial_files(self.path)
-        for sample in self.sample_paths():
-            if _step_of(sample) > step:
-                sample.unlink()
-        kept = [line for line in self._lines() if _is_row_until(line, step)]
-        files.write_text(self.metrics, "".join(kept))
+    def require_ordinary(self) -> None:
+        """Raise CheckpointError for what a run would write into and that is a link, a pipe or anything else that a run
+        does not make."""
+        written = [self.config, self.checkpoint, self.metrics, self._lock, *self.sample_paths()]
+        for path in [*written, *self.earlier_paths().values()]:
+            if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+                raise CheckpointError(f"{path} is no ordinary file, as a run makes one; put that in its place.")
+        for path in (self.samples, self.checkpoints):
+            if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
+                raise CheckpointError(f"{path} is no folder, as a run makes one; put that in its place.")
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(self, row: metrics_file.Row) -> None:
         """Add a row to the metrics, and see it to the disk."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        metrics_file.append(self.metrics, row)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The metrics recorded so far."""
-        return [json.loads(line) for line in self._lines()]
+    def rows(self) -> list[metrics_file.Row]:
+        """The metrics recorded so far; raises CheckpointError if the file holds anything else."""
+        return metrics_file.read(self.metrics)
 
-    def _lines(self) -> list[str]:
-        if not self.metrics.exists():
-            return []
-        return self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+    def go_back(self, step: int, checkpoint: Path) -> Path | None:
+        """Go back to `step`, of which `checkpoint` is one: what was recorded later moves into a folder dropped-STEP.
+
+        Returns that folder, None if nothing was recorded later. If it is cut short, the run can be resumed as before,
+        from the same checkpoint or a later one.
+        """
+        for folder in (self.path, self.samples, self.checkpoints):
+            files.remove_leftovers(folder)
+        rows = self.rows()
+        late_rows = [row for row in rows if row["step"] > step]
+        late = [path for at, path in _by_step(self.samples, _SAMPLE).items() if at > step]
+        late += [path for at, path in self.earlier_paths().items() if at > step]
+        dropped = self._new_dropped(step) if late or late_rows or checkpoint != self.checkpoint else None
+        if dropped:
+            if checkpoint != self.checkpoint:
+                files.link(self.checkpoint, dropped.checkpoint)
+                files.link(checkpoint, self.checkpoint)
+            if late_rows:
+                metrics_file.write(dropped.metrics, late_rows)
+            for path in late:
+                target = dropped.path / path.relative_to(self.path)
+                target.parent.mkdir(exist_ok=True)
+                files.replace(path, target)
+        kept = [row for row in rows if row["step"] <= step]
+        if late_rows or not self.metrics.exists() or _ends_torn(self.metrics):
+            metrics_file.write(self.metrics, kept)
+        return dropped.path if dropped else None
+
+    def _new_dropped(self, step: int) -> RunFolder:
+        for place in _numbered(self.path / f"dropped-{step}"):
+            with suppress(FileExistsError):
+                place.mkdir()
+                return RunFolder(place)
+        raise AssertionError  # the numbers do not end
+
+    def forget_repeated(self) -> None:
+        """Remove from the folders dropped-STEP what the run has meanwhile recorded again, bit for bit.
+
+        Steps are pure functions of what came before them, so that after a crash this is all of it.
+        """
+        recorded = self.rows()
+        for entry in sorted(self.path.iterdir()):
+            if _DROPPED.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+                self._forget(RunFolder(entry), recorded)
+
+    def _forget(self, dropped: RunFolder, recorded: list[metrics_file.Row]) -> None:
+        for folder in (dropped.path, dropped.samples, dropped.checkpoints):
+            files.remove_leftovers(folder)
+        again = {row["step"]: row for row in recorded}
+        with suppress(CheckpointError):  # somebody edited it: it stays
+            if all(again.get(row["step"]) == row for row in dropped.rows()):
+                dropped.metrics.unlink(missing_ok=True)
+        for path in [*dropped.sample_paths(), *dropped.earlier_paths().values(), dropped.checkpoint]:
+            if _same(path, self.path / path.relative_to(dropped.path)):
+                path.unlink()
+        for folder in (dropped.samples, dropped.checkpoints, dropped.path):
+            with suppress(OSError):  # not empty, or not there
+                folder.rmdir()
 
 
 def open_run(path: Path) -> RunFolder:
@@ -135,21 +204,51 @@ def open_run(path: Path) -> RunFolder:
     return folder
 
 
-def next_free(parent: Path, name: str) -> Path:
-    """`parent/name`, or `parent/name-2` and so on where that is taken."""
-    path, number = parent / name, 1
-    while path.exists():
-        number += 1
-        path = parent / f"{name}-{number}"
-    return path
+def next_free(path: Path) -> Path:
+    """`path`, or `path-2` and so on where that is taken."""
+    return next(place for place in _numbered(path) if not os.path.lexists(place))
 
 
-def _step_of(sample: Path) -> int:
-    return int(sample.stem.removeprefix("step_"))
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
 
 
-def _is_row_until(line: str, step: int) -> bool:
+def _move(draft: Path, place: Path) -> bool:
+    """Rename a folder to `place` unless that is taken; whether it was done. One step: of two who try, one fails."""
     try:
-        return line.endswith("\n") and json.loads(line)["step"] <= step
-    except (ValueError, KeyError, TypeError):
-        return False  # the torn end of a killed run
+        if os.path.lexists(place):
+            return False
+        files.replace(draft, place)
+    except OSError:
+        if os.path.lexists(place):  # an empty folder would have been replaced
+            return False
+        raise
+    return True
+
+
+def _by_step(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
+    found = [(m, path) for path in (folder.iterdir() if folder.is_dir() else ()) if (m := pattern.fullmatch(path.name))]
+    return dict(sorted((int(match[1]), path) for match, path in found))
+
+
+def _ends_torn(path: Path) -> bool:
+    """Whether a kill cut off the last line."""
+    with files.open_regular(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return size > 0 and file.read(1) != b"\n"
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether both are files with the same content."""
+    try:
+        with files.open_regular(path) as one, files.open_regular(other) as two:
+            while True:
+                some = one.read(1 << 20)
+                if some != two.read(1 << 20):
+                    return False
+                if not some:
+                    return True
+    except (OSError, FileError):
+        return False

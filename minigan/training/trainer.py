@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minigan import backend, film, maps, plots, random, recipes
-from minigan.autodiff import Tensor
+from minigan.autodiff import Tensor, no_grad
 from minigan.errors import CheckpointError, NonFiniteError, UsageError, clause
 from minigan.gan import GAN
+from minigan.nn import Module
 from minigan.recipes import PictureRecipe
-from minigan.training import checkpoint
+from minigan.training import checkpoint, consistent, kept_checkpoints
 from minigan.training.config import RunConfig, load_config, recorded_shape
 from minigan.training.diagnosis import Diagnosis
 from minigan.training.form import Data, Form, PointForm, form_of
@@ -25,8 +28,9 @@ from minigan.training.source import require_same_data
 
 _NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
 _LOOK_EVERY = 100  # steps between looks at what may go wrong
-_OF_DIAGNOSIS = "diagnosis."  # how its names begin in a checkpoint
 _DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
+
+_FAR_LARGER = 10  # times: a learning rate so much larger than the other is the one at fault
 
 Report = Callable[[int, dict[str, float]], None]
 Notice = Callable[[str], None]
@@ -58,54 +62,110 @@ class Trainer:
         self._real = self.form.feed(data, config)
         self._diagnosis = Diagnosis(gan)
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
+        self._remember_checkpoint()
 
     @classmethod
-    def begin(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
-        """A new run; from its first moment there is a checkpoint to resume from."""
+    def prepare(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
+        """A new run as far as it can be made without its folder; raises UsageError for what cannot be trained."""
         trainer = cls(config, build(config, data.shape), data, folder)
+        trainer._rehearse()
+        return trainer
+
+    @classmethod
+    def begin(cls, config: RunConfig, data: Data, folder: RunFolder, *, numbered: bool = False) -> Trainer:
+        """A new run; from its first moment there is a checkpoint to resume from.
+
+        If the folder is taken, `numbered` takes the next free one (see RunFolder.create). What `prepare` refuses is
+        refused before there is a folder.
+        """
+        trainer = cls.prepare(config, data, folder)
 
         def fill(draft: RunFolder) -> None:
             checkpoint.save(draft.checkpoint, trainer.state(), config.recipe)
             config.save(draft.config, data=data.describe(), computed_on=_device())
 
-        folder.create(fill)
+        trainer.folder = folder.create(fill, numbered=numbered)
+        trainer._remember_checkpoint()
         return trainer
 
     @classmethod
-    def resume(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
-        """The run in `folder`, as it was at its last checkpoint; what was recorded later is forgotten at `run`.
+    def resume(cls, config: RunConfig, data: Data, folder: RunFolder, wanted: str | None = None) -> Trainer:
+        """The run in `folder`, as it was at the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
 
-        Raises CheckpointError if the checkpoint or the data do not fit, UsageError if the run is already longer than
-        `config.steps`; nothing in the folder is changed.
+        What was recorded later is moved aside at `run`; until then nothing in the folder is changed. Raises
+        CheckpointError if the checkpoint, the data or the metrics do not fit, UsageError if the run is already longer
+        than `config.steps`.
         """
         require_same_data(data, folder)
-        gan = build(config, data.shape)
-        of_diagnosis = load_into(gan, config, folder)
+        folder.require_ordinary()
+        last = _identity(folder.checkpoint)
+        gan, source = build(config, data.shape), kept_checkpoints.choose(folder, wanted)
+        of_diagnosis = load_into(gan, load_config(folder.config), folder, source)
+        _require_recorded(gan.step, config, folder)
         if gan.step > config.steps:
             raise UsageError(f"{folder.path} is at step {gan.step} already; ask for at least as many --steps.")
         trainer = cls(config, gan, data, folder)
-        with _fitting(folder, _OF_DIAGNOSIS):
+        trainer._source, trainer._last_checkpoint = source, last
+        try:
             trainer._diagnosis.load_state(of_diagnosis, trainer._real)
+        except ValueError as error:
+            raise CheckpointError(
+                f"the checkpoint {source} does not fit its configuration: {checkpoint.EXTRA}{error}; "
+                "restore both from the same run."
+            ) from None
         return trainer
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds: the state of the GAN, and that of the diagnosis under names of its own."""
         of_diagnosis = self._diagnosis.state()
-        return self.gan.state() | {f"{_OF_DIAGNOSIS}{name}": value for name, value in of_diagnosis.items()}
+        return self.gan.state() | {f"{checkpoint.EXTRA}{name}": value for name, value in of_diagnosis.items()}
+
+    def _rehearse(self) -> None:
+        """Make the first batch and the first samples, and pass both through the networks; it changes nothing.
+
+        Raises UsageError for what the settings or the data do not allow.
+        """
+        try:
+            self._require_finite_passes()
+            with np.errstate(all="ignore"):
+                samples = self._samples()
+                self.form.picture(samples)
+                self._measured(samples)
+        except ValueError as error:
+            raise UsageError(f"the recipe '{self.config.recipe}' cannot be trained: {error}.") from None
+        except NonFiniteError as error:
+            defaults = recipes.get(self.config.recipe).settings
+            changed = [f"{key}={value}" for key, value in self.config.settings.items() if value != defaults[key]]
+            raise UsageError(
+                f"the recipe '{self.config.recipe}' cannot be trained with {', '.join(changed) or 'its defaults'}: "
+                f"{error}, even before the first step; choose less extreme settings."
+            ) from None
 
     def run(self, report: Report, should_stop: Callable[[], bool], notice: Notice = lambda sentence: None) -> Outcome:
         """Train to `config.steps`, or until `should_stop()`; `report(step, metrics)` at every recorded step.
 
         `notice(sentence)` is told what seems to go wrong, and what may help; so is the file of the metrics.
 
-        Raises NonFiniteError, leaving the last checkpoint as it is, when a loss or a gradient is not finite;
+        Raises NonFiniteError, leaving the last checkpoint as it is, when a loss, a gradient or a weight is not finite;
         UsageError if another process trains into the folder.
         """
         # Overflow is not worth a warning here: whatever is not finite is refused, with a sentence.
         with self.folder.locked(), np.errstate(all="ignore"):
-            self.folder.rewind(self.gan.step)
+            if _identity(self.folder.checkpoint) != self._last_checkpoint:
+                raise UsageError(f"another process has meanwhile trained into {self.folder.path}; resume it again.")
+            if dropped := self.folder.go_back(self.gan.step, self._source):
+                notice(
+                    f"what was recorded after step {self.gan.step:,} has been moved to {dropped}, and will be removed "
+                    "from there where the run records the same again"
+                )
+            self._remember_checkpoint()
+            kept_checkpoints.remove_superfluous(self.folder, self.config)
             self.config.save(self.folder.config, data=self.data.describe(), computed_on=_device())
-            return self._run(report, should_stop, notice)
+            try:
+                return self._run(report, should_stop, notice)
+            except NonFiniteError:
+                self.folder.forget_repeated()
+                raise
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
         started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
@@ -117,6 +177,7 @@ class Trainer:
             self._keep_records(report, notice, stopping)
             if stopping:
                 break
+        self.folder.forget_repeated()
         self._draw(notice)
         rows = self.folder.rows()
         return Outcome(
@@ -137,8 +198,8 @@ class Trainer:
         if not (recorded or saved):
             return
         metrics = self._read_metrics()
-        if sampled:
-            metrics |= self._save_samples()
+        measured = self._save_samples() if sampled else {}
+        metrics |= measured
         findings = self._diagnosis.look(self._real(step)) if looked else []
         told = {"diagnosis": [f"{finding.name}: {finding.sentence}" for finding in findings]} if findings else {}
         if recorded:
@@ -147,7 +208,7 @@ class Trainer:
         for finding in findings:
             notice(f"step {step:,}: {finding.name}: {finding.sentence}")
         if saved:
-            self._save_checkpoint()
+            self._save_checkpoint(measured)
 
     def _read_metrics(self) -> dict[str, float]:
         """Read what the steps left on the device, and refuse what is not finite."""
@@ -156,7 +217,7 @@ class Trainer:
         metrics = {name: value.item() for name, value in unread.items()}
         for name, value in metrics.items():
             if not math.isfinite(value):
-                raise NonFiniteError(f"step {step}: the {name.replace('_', ' ')} is {value}; {self._advice()}")
+                raise self._not_finite(f"the {name.replace('_', ' ')} is {value}", step)
         self._unread.clear()
         return metrics
 
@@ -167,22 +228,61 @@ class Trainer:
         step, name = bad
         metrics = dict(self._unread)[step]
         loss = f"{name.partition('.')[0]}_loss"
-        raise NonFiniteError(
-            f"step {step}: the gradient of {name} is not finite ({loss.replace('_', ' ')} {metrics[loss].item():.4g}); "
-            f"{self._advice()}"
+        raise self._not_finite(
+            f"the gradient of {name} is not finite ({loss.replace('_', ' ')} {metrics[loss].item():.4g})", step
         )
 
-    def _advice(self) -> str:
-        return f"train with a lower learning rate (--set rate=..., now {self.config.settings['rate']})."
+    def _not_finite(self, what: str, step: int) -> NonFiniteError:
+        return NonFiniteError(f"step {step}: {what}; {_advice(self.config.settings)}")
 
-    def _save_checkpoint(self) -> None:
-        checkpoint.save(self.folder.checkpoint, self.state(), self.config.recipe)
+    def _save_checkpoint(self, measured: dict[str, float]) -> None:
+        """Unless a number of the networks, or one that they give, is not finite: then the last checkpoint stays."""
+        try:
+            consistent.require_finite(self.gan.state())
+            self._require_finite_passes()
+            score = self.form.score(measured or self._measured(self._samples()))
+        except (ValueError, NonFiniteError) as error:
+            raise self._not_finite(str(error), self.gan.step) from None
+        kept_checkpoints.save(self.folder, self.state(), self.config, score)
+        self._remember_checkpoint()
+
+    def _remember_checkpoint(self) -> None:
+        """That the state is, or was, the folder's last checkpoint."""
+        self._source, self._last_checkpoint = self.folder.checkpoint, _identity(self.folder.checkpoint)
+
+    def _require_finite_passes(self) -> None:
+        """Raise NonFiniteError unless what the networks give in use is finite, of reals and of fakes."""
+        gan = self.gan
+        real = gan.rules.batches(self._real(gan.step))[0]
+        with _in_use(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+            fake = gan.generator(gan.latent(len(real), "samples"))
+            update = gan.step * gan.rules.n_critic
+            shown = [gan.rules.shown(x, gan.seed, kind, update) for x, kind in ((real, "real"), (fake, "fake"))]
+            logits = gan.judge(*shown)
+        for what, values in (("the samples", fake), *(("the discriminator's scores", scores) for scores in logits)):
+            if not np.isfinite(values.numpy()).all():
+                raise NonFiniteError(f"{what} are not finite")
+
+    def _samples(self) -> np.ndarray:
+        """Those that show the progress, as people know them; raises NonFiniteError unless all are finite."""
+        return _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
 
     def _save_samples(self) -> dict[str, float]:
         """Save a picture of samples; how good they are, as far as that is cheap to tell."""
-        samples = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+        try:
+            samples = self._samples()
+            measured = self._measured(samples)
+        except NonFiniteError as error:
+            raise self._not_finite(str(error), self.gan.step) from None
         plots.save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
-        return self.form.measure(samples)
+        return measured
+
+    def _measured(self, samples: np.ndarray) -> dict[str, float]:
+        measured = self.form.measure(samples)
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                raise NonFiniteError(f"the {name.replace('_', ' ')} of the samples is {value}")
+        return measured
 
     def _draw(self, notice: Notice) -> None:
         """Make the pictures of the whole run; of one that cannot be made the user is told, and the run is as good."""
@@ -195,8 +295,7 @@ class Trainer:
                 film.save(folder.film, samples, notice)
         if isinstance(self.form, PointForm):
             with _told(folder.contours, notice):
-                points = _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
-                maps.save_contours(folder.contours, self.form.data.target, points)
+                maps.save_contours(folder.contours, self.form.data.target, self._samples())
 
 
 @contextmanager
@@ -213,71 +312,127 @@ def _told(picture: Path, notice: Notice) -> Iterator[None]:
 def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
     """The untrained GAN of `config` for examples of `shape`."""
     recipe = recipes.get(config.recipe)
-    return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
+    with np.errstate(all="ignore"):  # as in Trainer.run
+        return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
 
 
-def load_into(gan: GAN, config: RunConfig, folder: RunFolder) -> dict[str, np.ndarray]:
-    """Give `gan` the state of the folder's checkpoint, and return that of the diagnosis, which earlier versions lack.
+def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> dict[str, np.ndarray]:
+    """Give `gan` the state of the checkpoint `source` of the run in `folder`, which `config` describes.
 
-    Raises CheckpointError if it does not fit.
+    Returns the arrays that are no part of the GAN, by their names without checkpoint.EXTRA. Raises CheckpointError, and
+    changes nothing, if it is damaged, does not fit, or is inconsistent.
     """
-    state = checkpoint.load(folder.checkpoint, config.recipe)
-    of_diagnosis = {name: state.pop(name) for name in list(state) if name.startswith(_OF_DIAGNOSIS)}
-    with _fitting(folder):
-        gan.load_state(state)
-    return {name.removeprefix(_OF_DIAGNOSIS): value for name, value in of_diagnosis.items()}
-
-
-@contextmanager
-def _fitting(folder: RunFolder, names: str = "") -> Iterator[None]:
     try:
-        yield
-    except ValueError as error:
-        raise CheckpointError(
-            f"the checkpoint {folder.checkpoint} does not fit its configuration: {names}{error}; "
-            "restore both from the same run."
-        ) from None
+        arrays = checkpoint.load(source, config.recipe, gan.state())
+        state = {name: array for name, array in arrays.items() if not name.startswith(checkpoint.EXTRA)}
+        try:
+            consistent.require_consistent(state, config)
+        except ValueError as error:
+            raise CheckpointError(
+                f"the checkpoint {source} is inconsistent: {error}; restore it from a copy, or train again."
+            ) from None
+    except CheckpointError as error:
+        earlier = kept_checkpoints.earlier_in_words(folder)
+        if source != folder.checkpoint or not earlier:
+            raise
+        raise CheckpointError(f"{str(error).rstrip('.')}; or name an earlier one: --checkpoint {earlier}.") from None
+    gan.load_state(state)
+    return {name.removeprefix(checkpoint.EXTRA): array for name, array in arrays.items() if name not in state}
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A GAN as a run's last checkpoint holds it, and the form of its examples."""
+    """A GAN as a checkpoint of a run holds it, and the form of its examples."""
 
     gan: GAN
     config: RunConfig
     form: Form
 
 
-def load_run(path: Path) -> TrainedRun:
-    """The GAN in the run folder `path`; raises CheckpointError if it is missing or damaged."""
+def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
+    """The GAN in the run folder `path`, of the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
+
+    Raises CheckpointError if it is missing or damaged.
+    """
     folder = open_run(path)
     config = load_config(folder.config)
     recipe = recipes.get(config.recipe)
     is_pictures = isinstance(recipe, PictureRecipe)
     shape = recorded_shape(folder.config) if is_pictures else recipe.wanted_shape(config.settings)
     gan = build(config, shape)
-    load_into(gan, config, folder)
+    load_into(gan, config, folder, kept_checkpoints.choose(folder, wanted))
     return TrainedRun(gan, config, form_of(recipe, shape))
 
 
 def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
     """`count` examples as people know them, from latent vectors that are a pure function of `seed`.
 
-    Pictures are (N, H, W, C) uint8, points (N, 2) float64.
+    Pictures are (N, H, W, C) uint8, points (N, 2) float64. Raises NonFiniteError unless all are finite.
     """
     parts = []
     for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
         rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
-        parts.append(_made(run.gan, run.form, run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))))
+        latent = run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))
+        try:
+            parts.append(_made(run.gan, run.form, latent))
+        except NonFiniteError as error:
+            raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
     return np.concatenate(parts)
 
 
 def _made(gan: GAN, form: Form, latent: Tensor) -> np.ndarray:
-    """What the generator makes of `latent` (N, latent_size), as people know it."""
-    starts = range(0, len(latent), form.at_once)
-    return np.concatenate([form.present(gan.sample(latent[i : i + form.at_once]).numpy()) for i in starts])
+    """What the generator makes of `latent` (N, latent_size), as people know it; raises NonFiniteError unless all of it
+    is finite."""
+    parts = []
+    for start in range(0, len(latent), form.at_once):
+        values = gan.sample(latent[start : start + form.at_once]).numpy()
+        if not np.isfinite(values).all():
+            raise NonFiniteError("the samples are not finite")
+        parts.append(form.present(values))
+    return np.concatenate(parts)
+
+
+@contextmanager
+def _in_use(*networks: Module) -> Iterator[None]:
+    """A context in which the networks behave as in use, so that a pass leaves nothing behind in them."""
+    modules = [(module, module.training) for network in networks for module in network.modules()]
+    try:
+        for network in networks:
+            network.eval()
+        yield
+    finally:
+        for module, training in modules:
+            module.training = training
+
+
+def _advice(settings: dict[str, Any]) -> str:
+    """Which learning rate to lower: where the generator has one of its own, the one that is far the larger, or both."""
+    rates = {"rate": settings["rate"]}
+    if settings["generator_rate"]:
+        rates["generator_rate"] = settings["generator_rate"]
+    largest = max(rates.values())
+    said = [f"--set {name}=..., now {rate}" for name, rate in rates.items() if rate * _FAR_LARGER > largest]
+    return f"train with a lower learning rate ({' and '.join(said)})."
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Of the file there is, such that any later one has another."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _device() -> dict[str, str]:
     """What a configuration says of where the numbers came from."""
     return {"backend": backend.current().name, "kernels": backend.current().kernels}
+
+
+def _require_recorded(step: int, config: RunConfig, folder: RunFolder) -> None:
+    try:
+        consistent.require_recorded(folder.rows(), step, config)
+    except ValueError as error:
+        raise CheckpointError(
+            f"the checkpoint of {folder.path} does not fit its metrics.jsonl: {error}; restore both from the same run."
+        ) from None

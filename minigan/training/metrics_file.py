@@ -1,0 +1,71 @@
+"""The file of a run's metrics: a JSON object a line, each with its step and what was measured there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from minigan import files, strict_json
+from minigan.errors import CheckpointError, FileError
+
+_MOST = 1 << 30  # bytes: some five million rows
+_ALWAYS = ("discriminator_loss", "generator_loss", "real_score", "fake_score")
+
+Row = dict[str, Any]
+
+
+def append(path: Path, row: Row) -> None:
+    """Add a row, and see it to the disk; raises FileError if it is no ordinary file."""
+    with files.open_to_append(path) as file:
+        file.write((json.dumps(row) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Write all rows, atomically."""
+    files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read(path: Path) -> list[Row]:
+    """The rows, by step; none if there is no file. A last line without an end is what a kill cut off, and left out.
+
+    Raises CheckpointError, naming the line, for what is no row.
+    """
+    if path.is_symlink():
+        raise CheckpointError(f"{path} is a link, expected an ordinary file; put one in its place.")
+    try:
+        lines = files.read_text(path, _MOST).split("\n")
+    except FileNotFoundError:
+        return []
+    except FileError as error:
+        raise CheckpointError(f"the metrics of the run cannot be read: {error}") from None
+    rows, step = [], 0
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            rows.append(_row(line, step))
+        except ValueError as error:
+            raise CheckpointError(
+                f"line {number} of {path} is no row of metrics ({error}); mend it, or restore the file from a copy."
+            ) from None
+        step = rows[-1]["step"]
+    return rows
+
+
+def _row(line: str, after: int) -> Row:
+    """The row that `line` holds; raises ValueError unless it is one of a step after `after`."""
+    row = strict_json.parse(line)
+    if not isinstance(row, dict):
+        raise ValueError("it is no JSON object")
+    if missing := [name for name in ("step", *_ALWAYS) if name not in row]:
+        raise ValueError(f"it has no '{missing[0]}'")
+    if type(row["step"]) is not int or row["step"] <= after:
+        raise ValueError(f"its step is no whole number above {after:,}, that of the row before")
+    for name, value in row.items():
+        is_text = name == "diagnosis" and isinstance(value, list) and all(isinstance(told, str) for told in value)
+        if not (is_text or (type(value) in (int, float) and math.isfinite(value))):
+            raise ValueError(f"its '{name[:80]}' is no number")
+    return row
