@@ -15,8 +15,8 @@ from minigan.files import atomic_path
 if TYPE_CHECKING:
     from PIL import Image
 
-FRAMES = 60
-SIDE = 480  # pixels
+FRAMES = 44
+SIDE = 560  # pixels: a grid of 64 pictures of 28 or 64 pixels a side has fewer
 _MILLISECONDS, _REST_MILLISECONDS = 150, 2000  # of a frame, and of the last one
 
 # Of the format (CompuServe, 1990, GIF89a): a header with the size of the screen, a table of colours, blocks, a trailer.
@@ -33,8 +33,8 @@ Notice = Callable[[str], None]
 def save(path: Path, pictures: Sequence[Path], notice: Notice = lambda sentence: None) -> None:
     """Write the PNG `pictures` as one GIF that rests on the last and then begins again, atomically.
 
-    It has at most 60 frames: of more pictures so many are chosen, evenly, with the first and the last. A picture of
-    more than 480 pixels in height or width is shrunk by the whole factor that it takes. So the file has less than
+    It has at most 44 frames: of more pictures so many are chosen, evenly, with the first and the last. A picture of
+    more than 560 pixels in height or width is shrunk by the whole factor that it takes. So the file has less than
     20 MB even of noise, and mostly a few. A picture that cannot be read, or has another size than those before, is left
     out, and `notice(sentence)` is told of it. Raises DrawingError if no picture is left.
     """

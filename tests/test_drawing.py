@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -102,8 +103,9 @@ def test_a_finished_run_loses_nothing_to_its_pictures(tmp_path: Path) -> None:
 
     settings.unlink()
     (run / "samples" / "step_000010.png").write_bytes(b"damaged")
-    with (run / "metrics.jsonl").open("a") as metrics:
-        metrics.write('{"step": 20, "discriminator_loss": "low"}\n')
+    first_row, last_row = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    words = json.dumps(json.loads(first_row) | {"discriminator_loss": "low"})
+    (run / "metrics.jsonl").write_text(f"{words}\n{last_row}")
     again = minigan("train", "--resume", "run", cwd=tmp_path, MPLBACKEND="nonsense")
     assert again.returncode == 0, again.stderr
     assert "Traceback" not in first.stderr + again.stderr
