@@ -32,7 +32,15 @@ MISTAKES: dict[str, Callable[[float], float]] = {
 }
 
 # Operations whose derivative PyTorch has wrong, at some of its samples: a refusal there is right.
-PYTORCH_IS_WRONG: dict[str, str] = {}
+PYTORCH_IS_WRONG = {
+    "as_strided_scatter": "the base's derivative is not zero where the other input is written over it",
+    "nn.functional.max_unpool1d": "several inputs go to one place, where the last stays; all get its derivative",
+    "nn.functional.max_unpool2d": "several inputs go to one place, where the last stays; all get its derivative",
+    "nn.functional.max_unpool3d": "several inputs go to one place, where the last stays; all get its derivative",
+    "nn.functional.hardsigmoid": "1/6 is rounded to float32",
+    "normal": "mean and standard deviation get no derivative",
+    "normal number_mean": "the standard deviation gets no derivative",
+}
 
 
 class OutOfTimeError(BaseException):
@@ -99,7 +107,7 @@ def name_of(op: Any) -> str:
 
 
 def samples(op: Any, options: argparse.Namespace) -> Iterator[Sample]:
-    """The first few that have numbers to differentiate by, and a result that depends on them."""
+    """The first few that have numbers to differentiate by, and a finite result that depends on them."""
     import torch
 
     torch.manual_seed(options.seed)
@@ -142,11 +150,10 @@ def _sample(op: Any, number: int, drawn: Any, seed: int) -> Sample | None:
         )
 
     point = tuple(given[i].detach().numpy().copy() for i in places)
-    try:
-        _, y = result(point)
-    except NotImplementedError:
+    y = result(point)[1]
+    if not y.requires_grad or not torch.isfinite(y):
         return None
-    return Sample(f"{name_of(op)} #{number}", point, f, gradient) if y.requires_grad else None
+    return Sample(f"{name_of(op)} #{number}", point, f, gradient)
 
 
 def _weighted(outputs: list[Any], seed: int) -> Any:

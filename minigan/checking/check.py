@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ _EXPLAINS = 1e-3  # of an error may be left over by what explains it
 _SURE = 1e-3  # of an error: an uncertainty at which a plain difference will do
 _FAR_NUDGE = 0.3  # of the typical size
 _ROUNDS = 3  # of looking for what makes f jump, each in another direction
-_FAINT = 1e-6  # the smallest share of the typical size by which a balanced direction moves an array
+_FAINT = 1e-6  # the smallest share of its length by which a balanced direction moves a number, or an array
 
 
 def examine(problem: Problem, seed: int = 0) -> Report:
@@ -159,12 +159,17 @@ class _Check:
         return self._prober(claim), self.room.direction(self.rng)
 
     def _balanced(self, direction: np.ndarray, claim: Claim) -> np.ndarray:
-        """The same, the arrays of larger effect moved less, so that each counts alike in the sum."""
+        """The same, but numbers of an array that have more effect on the sum than most move less, and so do arrays.
+
+        What is small beside the rest would be lost in its rounding.
+        """
         starts = self.problem.starts()
-        parts = np.split(direction, starts[1:-1])
+        parts = [
+            part * _shares(np.abs(part * g.reshape(-1)), np.median)
+            for part, g in zip(np.split(direction, starts[1:-1]), claim.gradients, strict=True)
+        ]
         effects = [float(np.linalg.norm(part * g.reshape(-1))) for part, g in zip(parts, claim.gradients, strict=True)]
-        smallest = min((effect for effect in effects if effect > 0), default=1.0)
-        shares = [max(_FAINT, min(1.0, smallest / effect if effect else 1.0)) for effect in effects]
+        shares = _shares(np.array(effects), np.min)
         return np.concatenate([share * part for share, part in zip(shares, parts, strict=True)])
 
     def _one_sided(self, direction: np.ndarray) -> list[np.ndarray]:
@@ -234,6 +239,14 @@ class _Check:
             return not prober.measure(rest).violation
         left_over = prober.difference(rest, step) - prober.claimed(rest)
         return abs(left_over) <= _EXPLAINS * abs(error) + 4 * uncertain
+
+
+def _shares(effects: np.ndarray, usual: Callable[[np.ndarray], Any]) -> np.ndarray:
+    """By what each effect is to be multiplied so that none is above the usual one of those that are not 0."""
+    present = effects[effects > 0]
+    if not present.size:
+        return np.ones_like(effects)
+    return np.clip(usual(present) / np.where(effects > 0, effects, 1.0), _FAINT, 1.0)
 
 
 def _unjudged(finding: Finding) -> Report:
