@@ -21,6 +21,7 @@ from minigan.checking.slope import taylor_order
 _EXPLAINS = 1e-3  # of an error may be left over by what explains it
 _SURE = 1e-3  # of an error: an uncertainty at which a plain difference will do
 _FAR_NUDGE = 0.3  # of the typical size
+_EDGE = "edge of the domain"
 _ROUNDS = 3  # of looking for what makes f jump, each in another direction
 _FAINT = 1e-6  # the smallest share of its length by which a balanced direction moves a number, or an array
 
@@ -52,6 +53,8 @@ def _beside(problem: Problem, report: Report, seed: int) -> Problem | None:
 
 
 def _with_what_is_beside(report: Report, aside: Report) -> Report:
+    if report.cause == _EDGE:
+        return replace(aside, where="a little beside the given point, which is too near to the edge of its domain")
     if report.verdict is Verdict.NOISY and aside.ok:
         text = "kinks lie nearer to this point than differences can tell; a little beside it, the derivative is right"
         return replace(report, verdict=Verdict.KINK, ok=True, cause="kinks near by", explanation=text)
@@ -263,7 +266,7 @@ def _isolated() -> Report:
         "f raises errors or is not finite at every point tried next to this one, so nothing can be measured; choose a "
         "point inside of its domain"
     )
-    return Report(Verdict.NOISY, False, "edge of the domain", text)
+    return Report(Verdict.NOISY, False, _EDGE, text)
 
 
 def _unlocated(finding: Finding) -> Report:
