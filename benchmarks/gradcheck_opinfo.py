@@ -134,7 +134,7 @@ def _sample(op: Any, number: int, drawn: Any, seed: int) -> Sample | None:
             call[place] = leaf.clone()  # some operations refuse leaves, since they work in place
         first, args, kwargs = _pytree.tree_unflatten(call, structure)
         torch.manual_seed(seed)
-        y = op.gradcheck_wrapper(op, first, *args, **kwargs)  # such as one that makes a matrix symmetric before
+        y = op.gradcheck_wrapper(op.get_op(), first, *args, **kwargs)  # may make a matrix symmetric
         y = drawn.output_process_fn_grad(y) if drawn.output_process_fn_grad else y
         return leaves, _weighted(_pytree.tree_leaves(y), seed)
 
