@@ -94,6 +94,7 @@ def test_a_point_without_any_room_cannot_be_judged() -> None:
 
     report = check_pair(f, lambda x: 2 * x, X)
     assert (report.verdict, report.cause) == (Verdict.NOISY, "edge of the domain")
+    assert "f raises RuntimeError: elsewhere at every point" in report.explanation
 
 
 def test_beside_a_kink_the_domain_is_kept() -> None:

@@ -21,6 +21,7 @@ from minigan.checking.slope import taylor_order
 _EXPLAINS = 1e-3  # of an error may be left over by what explains it
 _SURE = 1e-3  # of an error: an uncertainty at which a plain difference will do
 _FAR_NUDGE = 0.3  # of the typical size
+_LONG = 100  # letters of an error
 _EDGE = "edge of the domain"
 _ROUNDS = 3  # of looking for what makes f jump, each in another direction
 _FAINT = 1e-6  # the smallest share of its length by which a balanced direction moves a number, or an array
@@ -83,7 +84,7 @@ class _Check:
         """By one probe and, at a kink, more of the like; elsewhere a second with weights of either sign."""
         prober, direction = self._inside(claim)
         if not self.room.first_step:
-            return _isolated()
+            return _isolated(prober.values.error)
         held = (self.room.lengths == 0) & np.isfinite(flattened(self.problem.point))
         finding = prober.measure(direction)
         if prober.jumps(finding):
@@ -92,7 +93,7 @@ class _Check:
             report = self._judged(claim, prober, direction, finding)
         if not held.any():
             return report
-        return replace(report, where=f"apart from {self._named(held)}, which cannot move inside of its domain")
+        return replace(report, where=f"apart from {self._named(held)}, which cannot move inside of the domain")
 
     def _judged(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report:
         blame = self._blame(claim, prober, direction, finding)
@@ -129,13 +130,11 @@ class _Check:
 
     def _blame_with_either_sign(self) -> Report | None:
         claim = self.claimant.claim(either_sign=True)
+        self.claimant.require_linear(claim)  # with positive weights all was well
         prober, direction = self._prober(claim), self._balanced(self.room.direction(self.rng), claim)
         finding = prober.measure(direction)
         # With such weights a right claim may lie outside of the sides of kinks that are near by.
-        blame = None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
-        if blame is not None:  # with positive weights all was well
-            self.claimant.require_linear(claim)
-        return blame
+        return None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
 
     def _prober(self, claim: Claim) -> Prober:
         middle = float(np.vdot(claim.weights, claim.y.astype(np.float64)))
@@ -158,8 +157,8 @@ class _Check:
         phi = prober.line(direction)
         if math.isfinite(phi(room.FIRST_STEP)) and math.isfinite(phi(-room.FIRST_STEP)):
             return prober, direction
-        self.room = room.limited(self.problem, prober.values.along, direction)
-        return self._prober(claim), self.room.direction(self.rng)
+        self.room = prober.room = room.limited(self.problem, prober.values.along, direction)
+        return prober, self.room.direction(self.rng)
 
     def _balanced(self, direction: np.ndarray, claim: Claim) -> np.ndarray:
         """The same, but numbers of an array that have more effect on the sum than most move less, and so do arrays.
@@ -261,11 +260,9 @@ def _unjudged(finding: Finding) -> Report:
     return Report(Verdict.NOISY, False, "noise", text, analytic=finding.analytic, numeric=finding.numeric, bar=bar)
 
 
-def _isolated() -> Report:
-    text = (
-        "f raises errors or is not finite at every point tried next to this one, so nothing can be measured; choose a "
-        "point inside of its domain"
-    )
+def _isolated(error: Exception | None) -> Report:
+    what = "is not finite" if error is None else " ".join(f"raises {type(error).__name__}: {error}".split())[:_LONG]
+    text = f"f {what} at every point tried next to this one, so nothing can be measured; choose a point farther inside"
     return Report(Verdict.NOISY, False, _EDGE, text)
 
 

@@ -97,10 +97,10 @@ class Claimant:
         """The derivatives of <-u, f> are those of <u, f>, negative."""
         if self.problem.is_pair:
             return
-        for which, (g, h) in enumerate(
-            zip(claim.gradients, self._pull_back(self._point(), -self._cast(claim)), strict=True)
-        ):
-            if np.abs(g + h).max(initial=0) > _ROUNDINGS * np.finfo(g.dtype).eps * np.abs(g).max(initial=0):
+        opposite = self._pull_back(self._point(), -self._cast(claim))
+        for which, (g, h, unsteady) in enumerate(zip(claim.gradients, opposite, self._unsteady, strict=True)):
+            rounding = _ROUNDINGS * np.finfo(g.dtype).eps * np.abs(g).max(initial=0) + 2 * unsteady.max(initial=0)
+            if np.abs(g + h).max(initial=0) > rounding:
                 text = f"the derivative of {self.problem.names[which]} does not change its sign with the cotangent's"
                 raise Unfit(Verdict.FAIL, "not linear in the cotangent", text, which)
 

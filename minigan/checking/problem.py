@@ -75,11 +75,12 @@ def typical_size(x: np.ndarray) -> float:
 
 
 class Values:
-    """<u, f> at points on lines."""
+    """<u, f> at points on lines; `error` is the last one that f raised there."""
 
     def __init__(self, problem: Problem, weights: np.ndarray) -> None:
         self._problem, self._weights = problem, weights
         self._flat = flattened(problem.point)
+        self.error: Exception | None = None
 
     def at(self, arrays: Arrays) -> Any:
         """<u, f(arrays)>, real or complex; NaN where f raises, which it may do outside of its domain."""
@@ -88,7 +89,8 @@ class Values:
                 y = np.asarray(self._problem.f(arrays))
                 wide = y.astype(np.complex128 if y.dtype.kind == "c" else np.float64, copy=False)
                 return np.vdot(self._weights, wide)
-        except Exception:  # libraries raise what they like for numbers that they do not take
+        except Exception as error:  # libraries raise what they like for numbers that they do not take
+            self.error = error
             return math.nan
 
     def along(self, direction: np.ndarray) -> Callable[[float], float]:
