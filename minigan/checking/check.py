@@ -54,6 +54,8 @@ def _beside(problem: Problem, report: Report, seed: int) -> Problem | None:
 
 
 def _with_what_is_beside(report: Report, aside: Report) -> Report:
+    if report.verdict is aside.verdict is Verdict.NOISY:
+        return report
     if report.cause == _EDGE:
         return replace(aside, where="a little beside the given point, which is too near to the edge of its domain")
     if report.verdict is Verdict.NOISY and aside.ok:
@@ -131,7 +133,12 @@ class _Check:
     def _blame_with_either_sign(self) -> Report | None:
         claim = self.claimant.claim(either_sign=True)
         self.claimant.require_linear(claim)  # with positive weights all was well
-        prober, direction = self._prober(claim), self._balanced(self.room.direction(self.rng), claim)
+        prober = self._prober(claim)
+        direction = self.room.direction(self.rng)
+        if self.room.first_step < room.FIRST_STEP:
+            prober.room = room.freed(self.problem, prober.values.along, self.room, direction)
+            direction = prober.room.direction(self.rng)
+        direction = self._balanced(direction, claim)
         finding = prober.measure(direction)
         # With such weights a right claim may lie outside of the sides of kinks that are near by.
         return None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
@@ -195,7 +202,7 @@ class _Check:
         if place is None:
             return None
         which, index = self.problem.entry(place)
-        size = self.room.lengths[place]
+        size = prober.room.lengths[place]
         along = np.zeros(direction.size)
         along[place] = size
         single = prober.measure(along)
@@ -229,7 +236,7 @@ class _Check:
 
     def _is_alone(self, prober: Prober, direction: np.ndarray, whole: Finding, single: Finding, place: int) -> bool:
         """Whether the error of one entry is all of the error, also along directions of the rest not seen before."""
-        share = direction[place] / self.room.lengths[place]
+        share = direction[place] / prober.room.lengths[place]
         error, alone = whole.numeric - whole.analytic, share * (single.numeric - single.analytic)
         bars = whole.slope.mean.bar + abs(share) * single.slope.mean.bar
         if abs(alone - error) > _EXPLAINS * abs(error) + 2 * bars:

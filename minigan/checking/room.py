@@ -66,6 +66,20 @@ def limited(problem: Problem, along: Callable[[np.ndarray], Line], direction: np
     return Room(lengths, _reach(along(lengths * moves), last_step) if lengths.any() else 0.0)
 
 
+def freed(problem: Problem, along: Callable[[np.ndarray], Line], room: Room, direction: np.ndarray) -> Room:
+    """A room in which only those numbers move little that lead out of the domain, and all others by their full length.
+
+    direction: of the lengths of `room`, whose first step is short because of some numbers near to an edge.
+    """
+
+    def leaves(first: int, last: int) -> bool:
+        return not _is_finite(along(restricted(direction, first, last)), FIRST_STEP)
+
+    near = members(0, direction.size, problem.starts(), leaves)
+    shares = np.where(near, room.first_step / FIRST_STEP, 1.0)
+    return Room(shares * room.lengths, _reach(along(shares * direction), room.first_step))
+
+
 def _option(
     along: Callable[[np.ndarray], Line], lengths: np.ndarray, moves: np.ndarray, part: tuple[int, int], last_step: float
 ) -> Room:
