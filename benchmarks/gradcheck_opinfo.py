@@ -150,7 +150,10 @@ def _sample(op: Any, number: int, drawn: Any, seed: int) -> Sample | None:
         )
 
     point = tuple(given[i].detach().numpy().copy() for i in places)
-    y = result(point)[1]
+    try:
+        y = result(point)[1]
+    except RuntimeError:  # a sample of another layout in memory than its copy has
+        return None
     if not y.requires_grad or not torch.isfinite(y):
         return None
     return Sample(f"{name_of(op)} #{number}", point, f, gradient)
