@@ -532,6 +532,13 @@ def test_a_derivative_that_is_not_linear_in_the_cotangent_is_caught() -> None:
     assert not check_vjp(lambda x: x.sum(), lambda x, u: np.ones_like(x) * abs(u), A).ok
 
 
+def test_a_cotangents_lost_sign_shows_also_where_its_negative_numbers_meet_flat_outputs() -> None:
+    x = np.array([40.0, 0.3, 0.5, -0.2])  # tanh is flat at the first
+    for seed in range(30):
+        report = check_vjp(np.tanh, lambda x, u: np.abs(u) * (1 - np.tanh(x) ** 2), x, seed=seed)
+        assert report.cause == "not linear in the cotangent"
+
+
 def test_an_error_inside_of_a_derivative_is_a_finding() -> None:
     report = check_pair(lambda x: (x**2).sum(), lambda x: 1 / 0, A)
     assert (report.verdict, report.cause) == (Verdict.FAIL, "raises")

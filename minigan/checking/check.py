@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minigan import random
-from minigan.checking import diagnosis, jumps, locate, picture, room
+from minigan.checking import diagnosis, directions, jumps, locate, picture, room
 from minigan.checking.claim import Claim, Claimant, Unfit
 from minigan.checking.diagnosis import Suspect
 from minigan.checking.probe import Finding, Prober
@@ -24,7 +24,6 @@ _FAR_NUDGE = 0.3  # of the typical size
 _LONG = 100  # letters of an error
 _EDGE = "edge of the domain"
 _ROUNDS = 3  # of looking for what makes f jump, each in another direction
-_FAINT = 1e-6  # the smallest share of its length by which a balanced direction moves a number, or an array
 
 
 def examine(problem: Problem, seed: int = 0) -> Report:
@@ -100,7 +99,7 @@ class _Check:
     def _judged(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report:
         blame = self._blame(claim, prober, direction, finding)
         if blame is None and finding.slope.has_kink:
-            blame = self._first_blame(claim, prober, self._one_sided(direction))
+            blame = self._first_blame(claim, prober, directions.one_sided(direction, self.rng))
         elif blame is None:
             blame = self._blame_with_either_sign()
         report = _acquitted(finding, prober, direction) if blame is None else blame
@@ -138,7 +137,7 @@ class _Check:
         if self.room.first_step < room.FIRST_STEP:
             prober.room = room.freed(self.problem, prober.values.along, self.room, direction)
             direction = prober.room.direction(self.rng)
-        direction = self._balanced(direction, claim)
+        direction = directions.balanced(direction, claim.gradients, self.problem.starts())
         finding = prober.measure(direction)
         # With such weights a right claim may lie outside of the sides of kinks that are near by.
         return None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
@@ -153,8 +152,6 @@ class _Check:
         values = Values(self.problem, claim.weights)
         return Prober(values, self.room, gradient, flattened(claim.wobble), middle, magnitude, eps, claim.noise)
 
-    # Directions.
-
     def _inside(self, claim: Claim) -> tuple[Prober, np.ndarray]:
         """A prober, and a direction along which every number moves by about the typical size of its array.
 
@@ -166,26 +163,6 @@ class _Check:
             return prober, direction
         self.room = prober.room = room.limited(self.problem, prober.values.along, direction)
         return prober, self.room.direction(self.rng)
-
-    def _balanced(self, direction: np.ndarray, claim: Claim) -> np.ndarray:
-        """The same, but numbers of an array that have more effect on the sum than most move less, and so do arrays.
-
-        What is small beside the rest would be lost in its rounding.
-        """
-        starts = self.problem.starts()
-        parts = [
-            part * _shares(np.abs(part * g.reshape(-1)), np.median)
-            for part, g in zip(np.split(direction, starts[1:-1]), claim.gradients, strict=True)
-        ]
-        effects = [float(np.linalg.norm(part * g.reshape(-1))) for part, g in zip(parts, claim.gradients, strict=True)]
-        shares = _shares(np.array(effects), np.min)
-        return np.concatenate([share * part for share, part in zip(shares, parts, strict=True)])
-
-    def _one_sided(self, direction: np.ndarray) -> list[np.ndarray]:
-        """Every number moves up, or some of them: what is outside of its kink on one side cannot hide behind others."""
-        some = self.rng.random(direction.size) < 0.5
-        up = np.abs(direction)
-        return [part for part in (up, up * some, up * ~some) if part.any()]
 
     # Blame.
 
@@ -248,14 +225,6 @@ class _Check:
             return not prober.measure(rest).violation
         left_over = prober.difference(rest, step) - prober.claimed(rest)
         return abs(left_over) <= _EXPLAINS * abs(error) + 4 * uncertain
-
-
-def _shares(effects: np.ndarray, usual: Callable[[np.ndarray], Any]) -> np.ndarray:
-    """By what each effect is to be multiplied so that none is above the usual one of those that are not 0."""
-    present = effects[effects > 0]
-    if not present.size:
-        return np.ones_like(effects)
-    return np.clip(usual(present) / np.where(effects > 0, effects, 1.0), _FAINT, 1.0)
 
 
 def _unjudged(finding: Finding) -> Report:
