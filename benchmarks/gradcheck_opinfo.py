@@ -96,8 +96,13 @@ def _keep(path: Path, facts: dict[str, Any]) -> None:
 def differentiable() -> list[Any]:
     """Every operation of PyTorch's tests with a float64 derivative; two of the same name are two variants."""
     import torch
-    from torch.testing._internal.common_methods_invocations import op_db
 
+    try:
+        from torch.testing._internal.common_methods_invocations import op_db
+    except ImportError as error:
+        raise machine.RequestError(
+            f'PyTorch\'s tests cannot be imported ({error}); install what they need with: pip install -e ".[bench]"'
+        ) from error
     return [op for op in op_db if op.supports_autograd and torch.float64 in op.supported_backward_dtypes("cpu")]
 
 
