@@ -5,7 +5,7 @@
 The operations and their samples are those of PyTorch's own tests (`op_db`, its OpInfo samples), in float64. f is the
 sum of an operation's outputs times fixed random numbers; PyTorch computes it and its gradient. Where the gradient is
 accepted, one entry that is not zero gets the wrong sign, is multiplied by 1.001, is set to zero. With --json a run
-that was interrupted goes on where it stopped. See benchmarks/README.md.
+that was interrupted goes on where it stopped; delete the file when the checker has changed. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for op in operations:
         if name_of(op) not in answers:
             answers[name_of(op)] = _within(options.seconds, op, options)
-            if options.json and not options.only:
+            if options.json:
                 _keep(options.json, {"machine": where, **settings, "answers": answers})
-    chosen = {name_of(op): answers[name_of(op)] for op in operations}
-    return {"machine": where, **settings, "answers": chosen, "totals": totals(chosen)}
+    chosen = [name_of(op) for op in operations]
+    counted = totals({name: answers[name] for name in chosen})
+    return {"machine": where, **settings, "answers": answers, "chosen": chosen, "totals": counted}
 
 
 def _kept(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
@@ -275,8 +276,9 @@ def report(facts: dict[str, Any]) -> str:
     ]  # fmt: skip
     if counted["out_of_time"]:
         lines.append(f"Not done within the time for one operation: {', '.join(counted['out_of_time'])}.")
-    for case in (case for some in facts["answers"].values() for case in some if "right" in case):
-        lines += _shown(case)
+    for name in facts["chosen"]:
+        for case in (case for case in facts["answers"][name] if "right" in case):
+            lines += _shown(case)
     return "\n".join(lines)
 
 
