@@ -100,6 +100,22 @@ def grad_refuses(x):
     raise KeyError("no key")
 
 
+def ragged(x):
+    return [[1.0], [1.0, 2.0]]
+
+
+def grad_ragged(x):
+    return x
+
+
+def leaves(x):
+    exit()
+
+
+def grad_leaves(x):
+    return x
+
+
 CONSTANT = 3
 """
 
@@ -111,6 +127,10 @@ def _in_a_folder_with_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     Path("own.py").write_text(OWN)
     Path("broken.py").write_text("def f(:\n")
     Path("fails.py").write_text("a = 1\nb = a / 0\n")
+    Path("ends.py").write_text("import sys\n\nsys.exit(0)\n")
+    Path("skips.py").write_text("class Skipped(BaseException):\n    pass\n\n\nraise Skipped\n")
+    Path("strange.py").write_text("# -*- coding: klingon -*-\n")
+    Path("needs.py").write_text("import no_such_module\n")
     Path("helped.py").write_text("from helper import f, grad_f, f_inputs\n")
     Path("helper.py").write_text(
         "import numpy as np\nf, grad_f = np.sum, np.ones_like\n\n\ndef f_inputs():\n    return np.arange(3.0)\n"
@@ -285,6 +305,19 @@ WRONG_USES = {
     "fails when called": (["own.py:raises"], 1, "own.py, line 64, in raises raised ZeroDivisionError"),
     "fails at the point": (["own.py:attribute", "--shape", "2"], 1, "in attribute raised AttributeError"),
     "fails when read": (["fails.py:f"], 1, "fails.py, line 2, in the file itself raised ZeroDivisionError"),
+    "ends the program": (["ends.py:f"], 1, "ends.py, line 3, in the file itself ends the program"),
+    "ends the program when called": (["own.py:leaves", "--shape", "2"], 1, "in leaves ends the program"),
+    "raises what is no Exception": (["skips.py:f"], 1, "skips.py, line 5, in the file itself raised Skipped"),
+    "lacks a module": (["needs.py:f"], 1, "raised ModuleNotFoundError: No module named 'no_such_module'"),
+    "unknown encoding": (["strange.py:f"], 1, "strange.py cannot be read as Python (strange.py: unknown encoding"),
+    "no array": (["own.py:ragged", "--shape", "2"], 2, "a list was given that is no array"),
+    "too many axes": (["own.py:product", "--shape", ",".join("1" * 71)], 2, "a shape of 71 axes is too much"),
+    "too many numbers": (
+        ["own.py:product", "--shape", "3", "--shape", "100000,100000"],
+        2,
+        "asks for 10,000,000,003 numbers",
+    ),
+    "more numbers than can be told": (["own.py:product", "--shape", "9" * 400], 2, "more than 1,000,000,000,000,000,0"),
     "not Python inside": (["broken.py:f"], 1, "broken.py cannot be read as Python (broken.py, line 1: "),
 }
 

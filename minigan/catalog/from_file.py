@@ -193,17 +193,24 @@ def _called(path: Path, work: Callable[[], Any]) -> Any:
         return work()
     except MiniganError:
         raise
+    except KeyboardInterrupt:
+        raise
     except SyntaxError as error:
-        where = f"{Path(error.filename).name if error.filename else path}, line {error.lineno}"
+        where = Path(error.filename).name if error.filename else f"{path}"
+        where += f", line {error.lineno}" if error.lineno else ""
         raise MiniganError(f"{path} cannot be read as Python ({where}: {error.msg}); mend it and try again.") from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # libraries derive theirs from it, too
         line, place = _line_in(path, error)
         if line is None and isinstance(error, (TypeError, ValueError)):  # the checker's own words
             raise UsageError(
                 f"{error}".replace("use check_vjp", "name its vector-Jacobian product with --vjp")
             ) from error
-        problem = " ".join(f"{type(error).__name__}: {error}".rstrip(" :").split())
         where = f"{path}, line {line}, in {place}" if line else f"{path}"
+        if isinstance(error, SystemExit):
+            raise MiniganError(
+                f"the code of {where} ends the program, so nothing was checked; let it return."
+            ) from error
+        problem = " ".join(f"{type(error).__name__}: {error}".rstrip(" :").split())
         raise MiniganError(f"the code of {where} raised {problem}; mend it and try again.") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -9,31 +10,31 @@ from typing import Any
 import numpy as np
 
 from minigan import random
-from minigan.checking import diagnosis, locate, picture
-from minigan.checking.claim import Claim, Claimant, Unfit, nudged
+from minigan.checking import diagnosis, directions, jumps, locate, picture, room
+from minigan.checking.claim import Claim, Claimant, Unfit
 from minigan.checking.diagnosis import Suspect
 from minigan.checking.probe import Finding, Prober
-from minigan.checking.problem import Problem, Values, flattened, typical_size
-from minigan.checking.report import Report, Verdict
+from minigan.checking.problem import Counted, Problem, Values, flattened
+from minigan.checking.report import Report, Verdict, entry_name
 from minigan.checking.slope import taylor_order
 
 _EXPLAINS = 1e-3  # of an error may be left over by what explains it
 _SURE = 1e-3  # of an error: an uncertainty at which a plain difference will do
 _FAR_NUDGE = 0.3  # of the typical size
-_FAINT = 1e-6  # the smallest share of the typical size by which a balanced direction moves an array
+_LONG = 100  # letters of an error
+_EDGE = "edge of the domain"
+_ROUNDS = 3  # of looking for what makes f jump, each in another direction
 
 
 def examine(problem: Problem, seed: int = 0) -> Report:
     """Judge the claimed derivative of `problem`; what it does wrong is in the report, and not raised."""
-    first = _Check(problem, seed)
-    report = first.report()
-    evaluations = first.evaluations
+    counted = Counted(problem.f)
+    problem = replace(problem, f=counted)
+    report = _Check(problem, seed).report()
     moved = _beside(problem, report, seed)
     if moved is not None:
-        beside = _Check(moved, seed)
-        report = _with_what_is_beside(report, beside.report())
-        evaluations += beside.evaluations
-    return replace(report, evaluations=evaluations, checked=tuple(problem.names))
+        report = _with_what_is_beside(report, _Check(moved, seed).report())
+    return replace(report, evaluations=counted.calls, checked=tuple(problem.names))
 
 
 def _beside(problem: Problem, report: Report, seed: int) -> Problem | None:
@@ -42,13 +43,20 @@ def _beside(problem: Problem, report: Report, seed: int) -> Problem | None:
     And where there may be less noise: that of kinks so near that no step is shorter. To get away from many, farther.
     """
     if report.verdict is Verdict.NOISY:
-        return replace(problem, point=nudged(problem.point, seed, _FAR_NUDGE))
-    if report.verdict is Verdict.KINK and report.ok:
-        return replace(problem, point=nudged(problem.point, seed))
-    return None
+        nudges = room.nudges(problem.point, seed, _FAR_NUDGE)
+    elif report.verdict is Verdict.KINK and report.ok:
+        nudges = room.nudges(problem.point, seed)
+    else:
+        return None
+    point = room.first_inside(problem, nudges)
+    return None if point is None else replace(problem, point=point)
 
 
 def _with_what_is_beside(report: Report, aside: Report) -> Report:
+    if report.verdict is aside.verdict is Verdict.NOISY:
+        return report
+    if report.cause == _EDGE:
+        return replace(aside, where="a little beside the given point, which is too near to the edge of its domain")
     if report.verdict is Verdict.NOISY and aside.ok:
         text = "kinks lie nearer to this point than differences can tell; a little beside it, the derivative is right"
         return replace(report, verdict=Verdict.KINK, ok=True, cause="kinks near by", explanation=text)
@@ -64,79 +72,97 @@ class _Check:
         self.problem, self.seed = problem, seed
         self.rng = random.generator(seed, "gradient check")
         self.claimant = Claimant(problem, self.rng)
-        self.probers: list[Prober] = []
-
-    @property
-    def evaluations(self) -> int:
-        return self.claimant.evaluations + sum(prober.values.evaluations for prober in self.probers)
+        self.room = room.unlimited(problem)
 
     def report(self) -> Report:
         try:
-            claim = self.claimant.claim()
-            self.claimant.require_repeatable(claim, self.seed)
-            return self._judge(claim)
+            return self._judge(self.claimant.repeated(self.claimant.claim(), self.seed))
         except Unfit as unfit:
             name = None if unfit.which is None else self.problem.names[unfit.which]
             return Report(unfit.verdict, False, unfit.cause, unfit.explanation, name=name)
 
     def _judge(self, claim: Claim) -> Report:
         """By one probe and, at a kink, more of the like; elsewhere a second with weights of either sign."""
-        prober = self._prober(claim)
-        direction = self._direction()
+        prober, direction = self._inside(claim)
+        if not self.room.first_step:
+            return _isolated(prober.values.error)
+        held = (self.room.lengths == 0) & np.isfinite(flattened(self.problem.point))
         finding = prober.measure(direction)
+        if prober.jumps(finding):
+            report = self._judge_beside_jumps(claim, prober, direction, finding)
+        else:
+            report = self._judged(claim, prober, direction, finding)
+        if not held.any():
+            return report
+        return replace(report, where=f"apart from {self._named(held)}, which cannot move inside of the domain")
+
+    def _judged(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report:
         blame = self._blame(claim, prober, direction, finding)
         if blame is None and finding.slope.has_kink:
-            blame = self._first_blame(claim, prober, self._one_sided(direction))
+            blame = self._first_blame(claim, prober, directions.one_sided(direction, self.rng))
         elif blame is None:
             blame = self._blame_with_either_sign()
         report = _acquitted(finding, prober, direction) if blame is None else blame
         return replace(report, weighted=claim.y.size > 1)
 
+    def _judge_beside_jumps(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report:
+        """What makes f jump is held, and the rest judged."""
+        starts, held = self.problem.starts(), np.zeros(direction.size, bool)
+        for _ in range(_ROUNDS):
+            held |= jumps.jumping(prober, direction, starts, max(prober.finest_step, finding.slope.rows[-1][0]))
+            self.room.lengths[held] = 0
+            direction = self.room.direction(self.rng)
+            finding = prober.measure(direction)
+            if not prober.jumps(finding):
+                break
+        else:
+            return _unjudged(finding)
+        report = self._judged(claim, prober, direction, finding)
+        if not report.ok:
+            return report
+        text = f"f jumps with the least change of {self._named(held)}, so it has no derivative there; the rest is right"
+        return replace(report, verdict=Verdict.KINK, cause="jump", explanation=text, taylor_order=None)
+
+    def _named(self, places: np.ndarray) -> str:
+        """The first of the entries, and how many more there are."""
+        which, index = self.problem.entry(int(np.argmax(places)))
+        first, others = entry_name(self.problem.names[which], index), np.count_nonzero(places) - 1
+        return f"{first} and {others} more" if others else first
+
     def _blame_with_either_sign(self) -> Report | None:
         claim = self.claimant.claim(either_sign=True)
-        prober, direction = self._prober(claim), self._balanced(self._direction(), claim)
+        self.claimant.require_linear(claim)  # with positive weights all was well
+        prober = self._prober(claim)
+        direction = self.room.direction(self.rng)
+        if self.room.first_step < room.FIRST_STEP:
+            prober.room = room.freed(self.problem, prober.values.along, self.room, direction)
+            direction = prober.room.direction(self.rng)
+        direction = directions.balanced(direction, claim.gradients, self.problem.starts())
         finding = prober.measure(direction)
         # With such weights a right claim may lie outside of the sides of kinks that are near by.
-        blame = None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
-        if blame is not None:  # with positive weights all was well
-            self.claimant.require_linear(claim)
-        return blame
+        return None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
 
     def _prober(self, claim: Claim) -> Prober:
         middle = float(np.vdot(claim.weights, claim.y.astype(np.float64)))
         gradient, point = flattened(claim.gradients), flattened(self.problem.point)
         # The inputs are rounded, too: where f is small and they are not, their rounding is what its values scatter by.
-        magnitude = float(np.linalg.norm((claim.weights * claim.y).reshape(-1)) + np.linalg.norm(gradient * point))
+        inputs = gradient * np.where(np.isfinite(point), point, 0.0)
+        magnitude = float(np.linalg.norm((claim.weights * claim.y).reshape(-1)) + np.linalg.norm(inputs))
         eps = max(float(np.finfo(a.dtype).eps) for a in (*self.problem.point, claim.y))
         values = Values(self.problem, claim.weights)
-        self.probers.append(Prober(values, gradient, flattened(claim.wobble), middle, magnitude, eps))
-        return self.probers[-1]
+        return Prober(values, self.room, gradient, flattened(claim.wobble), middle, magnitude, eps, claim.noise)
 
-    # Directions.
+    def _inside(self, claim: Claim) -> tuple[Prober, np.ndarray]:
+        """A prober, and a direction along which every number moves by about the typical size of its array.
 
-    def _direction(self) -> np.ndarray:
-        """Along it every number moves by about the typical size of its array."""
-        rng = self.rng
-        moves = [
-            typical_size(x) * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.5, x.shape)
-            for x in self.problem.point
-        ]
-        return flattened(moves)
-
-    def _balanced(self, direction: np.ndarray, claim: Claim) -> np.ndarray:
-        """The same, the arrays of larger effect moved less, so that each counts alike in the sum."""
-        starts = self.problem.starts()
-        parts = np.split(direction, starts[1:-1])
-        effects = [float(np.linalg.norm(part * g.reshape(-1))) for part, g in zip(parts, claim.gradients, strict=True)]
-        smallest = min((effect for effect in effects if effect > 0), default=1.0)
-        shares = [max(_FAINT, min(1.0, smallest / effect if effect else 1.0)) for effect in effects]
-        return np.concatenate([share * part for share, part in zip(shares, parts, strict=True)])
-
-    def _one_sided(self, direction: np.ndarray) -> list[np.ndarray]:
-        """Every number moves up, or some of them: what is outside of its kink on one side cannot hide behind others."""
-        some = self.rng.random(direction.size) < 0.5
-        up = np.abs(direction)
-        return [part for part in (up, up * some, up * ~some) if part.any()]
+        Where that leaves f's domain, there is less room, and they move as far as they can.
+        """
+        prober, direction = self._prober(claim), self.room.direction(self.rng)
+        phi = prober.line(direction)
+        if math.isfinite(phi(room.FIRST_STEP)) and math.isfinite(phi(-room.FIRST_STEP)):
+            return prober, direction
+        self.room = prober.room = room.limited(self.problem, prober.values.along, direction)
+        return prober, self.room.direction(self.rng)
 
     # Blame.
 
@@ -153,12 +179,14 @@ class _Check:
         if place is None:
             return None
         which, index = self.problem.entry(place)
-        size = typical_size(self.problem.point[which])
+        size = prober.room.lengths[place]
         along = np.zeros(direction.size)
         along[place] = size
         single = prober.measure(along)
-        if not single.violation:  # no entry to hold it against: an accident of the bars, unless it is far too large
-            return _unlocated(finding) if finding.is_blatant else None
+        if not single.violation:  # no entry to hold it against: an accident of the bars, unless it comes again
+            again = prober.measure(direction * self.rng.choice([-1.0, 1.0], direction.size))
+            is_sure = finding.is_blatant and again.is_blatant and again.slope.has_kink == finding.slope.has_kink
+            return _unlocated(finding) if is_sure else None
         at: dict[str, Any] = {
             "name": self.problem.names[which], "index": index, "analytic": single.analytic / size,
             "numeric": single.numeric / size, "bar": single.slope.mean.bar / size,
@@ -177,22 +205,22 @@ class _Check:
             cause = diagnosis.diagnose(prober, suspect, self.problem.starts(), entry, self.rng)
         order = taylor_order(finding.slope, finding.analytic, prober.rounding)
         shape, start = self.problem.point[which].shape, self.problem.starts()[which]
-        step, _ = locate.best_step(finding, prober.rounding)
+        step, _ = locate.best_step(prober, finding)
         return Report(
             Verdict.FAIL, False, cause.name, cause.explanation, taylor_order=order, shape=shape,
-            error_map=lambda: picture.error_map(prober, shape, start, size, step), **at,
+            error_map=lambda: picture.error_map(prober, shape, start, step), **at,
         )  # fmt: skip
 
     def _is_alone(self, prober: Prober, direction: np.ndarray, whole: Finding, single: Finding, place: int) -> bool:
         """Whether the error of one entry is all of the error, also along directions of the rest not seen before."""
-        share = direction[place] / typical_size(self.problem.point[self.problem.entry(place)[0]])
+        share = direction[place] / prober.room.lengths[place]
         error, alone = whole.numeric - whole.analytic, share * (single.numeric - single.analytic)
         bars = whole.slope.mean.bar + abs(share) * single.slope.mean.bar
         if abs(alone - error) > _EXPLAINS * abs(error) + 2 * bars:
             return False
         rest = direction * self.rng.choice([-1.0, 1.0], direction.size)
         rest[place] = 0
-        step, uncertain = locate.best_step(whole, prober.rounding)
+        step, uncertain = locate.best_step(prober, whole)
         if uncertain > _SURE * abs(error):
             return not prober.measure(rest).violation
         left_over = prober.difference(rest, step) - prober.claimed(rest)
@@ -206,6 +234,12 @@ def _unjudged(finding: Finding) -> Report:
         "check in float64, or a smoother f"
     )
     return Report(Verdict.NOISY, False, "noise", text, analytic=finding.analytic, numeric=finding.numeric, bar=bar)
+
+
+def _isolated(error: Exception | None) -> Report:
+    what = "is not finite" if error is None else " ".join(f"raises {type(error).__name__}: {error}".split())[:_LONG]
+    text = f"f {what} at every point tried next to this one, so nothing can be measured; choose a point farther inside"
+    return Report(Verdict.NOISY, False, _EDGE, text)
 
 
 def _unlocated(finding: Finding) -> Report:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from minigan import random
-from minigan.checking.problem import Arrays, Problem, typical_size
+from minigan.checking import room
+from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Verdict
 
 _JUMP = 1e-4  # of a derivative's largest entry: more than rounding can do to one that is worth checking
 _ROUNDINGS = 64  # a change of so many may be no more than that
-_NUDGE = 0.03  # of the typical size: how far a point is moved off its kinks
+_REPEATS = 4  # more, where two calls differ
 
 
 class Unfit(Exception):  # noqa: N818 - it carries a finding, and is no error
@@ -31,20 +32,32 @@ class Unfit(Exception):  # noqa: N818 - it carries a finding, and is no error
 class Claim:
     """The value of f at a point, weights for its outputs, and the claimed derivatives of their sum.
 
-    wobble: by how much each claimed derivative changes when the inputs are rounded otherwise.
+    wobble: by how much each claimed derivative changes when the inputs are rounded otherwise, or from call to call.
+    scatter: by how much the value does, from call to call.
     """
 
     y: np.ndarray
     weights: np.ndarray
     gradients: Arrays
     wobble: Arrays
+    scatter: np.ndarray
+
+    @property
+    def noise(self) -> float:
+        """By how much the weighted sum of the values differs from call to call."""
+        return float(np.linalg.norm((self.weights * self.scatter).reshape(-1)))
 
 
 class Claimant:
-    """Calls f and its derivative with what they must not change, counts the calls of f, and raises Unfit."""
+    """Calls f and its derivative with what they must not change, and raises Unfit.
+
+    What f raises at the problem's point is passed on; elsewhere it is a sign that f's domain ends.
+    """
 
     def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
-        self.problem, self.rng, self.evaluations = problem, rng, 0
+        self.problem, self.rng = problem, rng
+        self._scatter: np.ndarray | None = None
+        self._unsteady: Arrays = [np.zeros(x.shape) for x in problem.point]
 
     def claim(self, *, either_sign: bool = False) -> Claim:
         """At the problem's point, for weights that are random, and positive unless of `either_sign`.
@@ -59,16 +72,20 @@ class Claimant:
         cotangent = weights.astype(y.dtype)
         gradients = self._pull_back(given, cotangent)
         self._require_unchanged(given, "the derivative")
-        return Claim(y, weights, gradients, self._wobble(cotangent, gradients))
+        wobble = [w + u for w, u in zip(self._wobble(cotangent, gradients), self._unsteady, strict=True)]
+        return Claim(y, weights, gradients, wobble, np.zeros(y.shape) if self._scatter is None else self._scatter)
 
-    def require_repeatable(self, claim: Claim, seed: int) -> None:
-        """The same call gives the same bits, also after a call elsewhere."""
-        if self._value(self._point()).tobytes() != claim.y.tobytes():
-            text = "f gave another value for the same inputs; freeze what it draws at random"
-            raise Unfit(Verdict.NONDETERMINISTIC, "not repeatable", text)
-        self._call_elsewhere(seed)
+    def repeated(self, claim: Claim, seed: int) -> Claim:
+        """The claim with the noise of f and of its derivative: what they differ by when called again.
+
+        Libraries may add in another order at each call, and last digits differ; that is measured. Raises Unfit if the
+        same call, also after one elsewhere, gives something that differs by more than half of the digits.
+        """
+        self._scatter = self._measured_scatter(claim.y)
+        room.first_inside(self.problem, room.elsewhere(self.problem.point, seed))
         if self._repeats(claim):
-            return
+            wobble = [w + u for w, u in zip(claim.wobble, self._unsteady, strict=True)]
+            return replace(claim, wobble=wobble, scatter=self._scatter)
         self._value(self._point())
         if self._repeats(claim):
             text = "the derivative depends on which inputs f was called with last: something is kept between calls"
@@ -80,25 +97,27 @@ class Claimant:
         """The derivatives of <-u, f> are those of <u, f>, negative."""
         if self.problem.is_pair:
             return
-        for which, (g, h) in enumerate(
-            zip(claim.gradients, self._pull_back(self._point(), -self._cast(claim)), strict=True)
-        ):
-            if np.abs(g + h).max(initial=0) > _ROUNDINGS * np.finfo(g.dtype).eps * np.abs(g).max(initial=0):
+        opposite = self._pull_back(self._point(), -self._cast(claim))
+        for which, (g, h, unsteady) in enumerate(zip(claim.gradients, opposite, self._unsteady, strict=True)):
+            rounding = _ROUNDINGS * np.finfo(g.dtype).eps * np.abs(g).max(initial=0) + 2 * unsteady.max(initial=0)
+            if np.abs(g + h).max(initial=0) > rounding:
                 text = f"the derivative of {self.problem.names[which]} does not change its sign with the cotangent's"
                 raise Unfit(Verdict.FAIL, "not linear in the cotangent", text, which)
 
     def _cast(self, claim: Claim) -> np.ndarray:
         return claim.weights.astype(claim.y.dtype)
 
-    def _call_elsewhere(self, seed: int) -> None:
-        """Far away, so that what f keeps for its derivative (a mask, a place) changes; near by if f is not finite."""
-        rng = random.generator(seed, "elsewhere")
-        factors = [rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 0.9, x.shape) for x in self.problem.point]
-        with np.errstate(all="ignore"):
-            try:
-                self._value([(x * f).astype(x.dtype) for x, f in zip(self.problem.point, factors, strict=True)])
-            except (Unfit, ArithmeticError, ValueError):
-                self._value(nudged(self.problem.point, seed))
+    def _measured_scatter(self, y: np.ndarray) -> np.ndarray:
+        again = self._value(self._point())
+        if again.tobytes() == y.tobytes():
+            return np.zeros(y.shape)
+        others = [again, *(self._value(self._point()) for _ in range(_REPEATS))]
+        if all(other.shape == y.shape for other in others):
+            scatter = np.max([np.abs(other - y) for other in others], axis=0)
+            if _is_rounding(scatter, y):
+                return scatter
+        text = "f gave another value for the same inputs; freeze what it draws at random"
+        raise Unfit(Verdict.NONDETERMINISTIC, "not repeatable", text)
 
     def _wobble(self, weights: np.ndarray, gradients: Arrays) -> Arrays:
         """Where the inputs cancel, a right derivative has lost digits: this shows how many.
@@ -106,19 +125,30 @@ class Claimant:
         A large change is no rounding but a jump, as at the tie of a maximum, and does not count.
         """
         rng = random.generator(0, "rounding")
-        other = [x * (1 + 2 * np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape)) for x in self.problem.point]
-        rounded = [x.astype(was.dtype) for x, was in zip(other, self.problem.point, strict=True)]
+        signs = [rng.choice([-1, 1], x.shape) for x in self.problem.point]
+        point = room.first_inside(self.problem, self._rounded_otherwise(signs))
+        if point is None:
+            return [np.zeros_like(g) for g in gradients]
         with np.errstate(all="ignore"):
             try:
-                self._value(rounded)
-                changes = [abs(h - g) for g, h in zip(gradients, self._pull_back(rounded, weights), strict=True)]
-            except (Unfit, ArithmeticError, ValueError):
+                changes = [abs(h - g) for g, h in zip(gradients, self._pull_back(point, weights), strict=True)]
+            except Unfit:
                 return [np.zeros_like(g) for g in gradients]
         return [np.where(_jumps(g, c), 0, c) for g, c in zip(gradients, changes, strict=True)]
 
+    def _rounded_otherwise(self, signs: Arrays) -> Iterator[Arrays]:
+        """By two roundings: up or down, as `signs` say, or all down where f's domain ends, or all up."""
+        point = self.problem.point
+        for ways in (signs, [-np.ones_like(s) for s in signs], [np.ones_like(s) for s in signs]):
+            yield [
+                (x * (1 + 2 * np.finfo(x.dtype).eps * way)).astype(x.dtype) for x, way in zip(point, ways, strict=True)
+            ]
+
     def _repeats(self, claim: Claim) -> bool:
-        gradients = self._pull_back(self._point(), self._cast(claim))
-        return all(np.array_equal(g, h) for g, h in zip(gradients, claim.gradients, strict=True))
+        """Whether the derivative comes out the same again; last digits that differ are kept as unsteady."""
+        again = self._pull_back(self._point(), self._cast(claim))
+        self._unsteady = [np.abs(h - g) for g, h in zip(claim.gradients, again, strict=True)]
+        return all(_is_rounding(change, g) for change, g in zip(self._unsteady, claim.gradients, strict=True))
 
     def _point(self) -> Arrays:
         return [x.copy() for x in self.problem.point]
@@ -133,7 +163,6 @@ class Claimant:
         return weights.reshape(y.shape)
 
     def _value(self, arrays: Arrays) -> np.ndarray:
-        self.evaluations += 1
         with _derivative_errors(self.problem.f_is_derivative):
             y = np.asarray(self.problem.f(arrays))
         if y.dtype.kind not in "fiu":
@@ -164,10 +193,9 @@ def _jumps(g: np.ndarray, change: np.ndarray) -> np.ndarray:
     return (change > _JUMP * np.abs(g).max(initial=0)) & (change > _ROUNDINGS * np.finfo(g.dtype).eps)
 
 
-def nudged(point: Arrays, seed: int, by: float = _NUDGE) -> Arrays:
-    """A point a little to the side, where no kink should be."""
-    rng = random.generator(seed, "nudge")
-    return [(x + by * typical_size(x) * rng.uniform(-1, 1, x.shape)).astype(x.dtype) for x in point]
+def _is_rounding(change: np.ndarray, of: np.ndarray) -> bool:
+    """Whether a change leaves half of the digits as they were."""
+    return bool(np.abs(change).max(initial=0) <= np.sqrt(np.finfo(of.dtype).eps) * np.abs(of).max(initial=0))
 
 
 @contextlib.contextmanager
@@ -204,6 +232,12 @@ def _fitting(problem: Problem, gradients: Sequence[np.ndarray]) -> Arrays:
             index = ", ".join(map(str, np.argwhere(~np.isfinite(g))[0]))
             text = f"the derivative is {g[~np.isfinite(g)][0]} at {name}[{index}]"
             raise Unfit(Verdict.FAIL, "not finite", text, which)
+        if g[~np.isfinite(x)].any():
+            place = np.argwhere(~np.isfinite(x) & (g != 0))[0]
+            index = ", ".join(map(str, place))
+            text = f"f ignores {name}[{index}], which is {x[tuple(place)]}, so the derivative there is 0 and not "
+            text += f"{g[tuple(place)]:.6g}"
+            raise Unfit(Verdict.FAIL, "not zero", text, which)
     return [np.array(g, x.dtype) for g, x in zip(gradients, problem.point, strict=True)]
 
 

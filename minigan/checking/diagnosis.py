@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigan.checking.probe import Finding, Prober
-from minigan.checking.problem import Arrays, typical_size
+from minigan.checking.problem import Arrays
+from minigan.checking.ranges import restricted
 
 _EXPLAINS = 1e-3  # of the error may be left over
 _OPINIONS = 2  # more, along directions that no candidate was chosen by
@@ -69,9 +70,7 @@ def diagnose(
     if not suspect.gradient.any():
         return Cause("detached", f"the derivative of {suspect.name} is zero everywhere: it was detached on the way")
     first, last = starts[suspect.which], starts[suspect.which + 1]
-    direction = np.zeros(starts[-1])
-    scale = typical_size(suspect.point[suspect.which])
-    direction[first:last] = scale * rng.choice([-1.0, 1.0], last - first) * rng.uniform(0.5, 1.5, last - first)
+    direction = restricted(prober.room.direction(rng), first, last)
     finding = prober.measure(direction)
     error = abs(finding.numeric - finding.analytic)
 
@@ -85,8 +84,7 @@ def diagnose(
             continue
         if not fresh:
             for _ in range(_OPINIONS):
-                other = np.zeros(starts[-1])
-                other[first:last] = rng.permutation(direction[first:last])
+                other = restricted(prober.room.direction(rng), first, last)
                 fresh.append((other[first:last], prober.measure(other)))
         if all(explains(changed, along, found) for along, found in fresh):
             return cause

@@ -9,7 +9,6 @@ worst entry of the worst array: what the left half does not explain, the right h
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import math
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minigan.checking.probe import Finding, Prober
+from minigan.checking.ranges import restricted, split
 
 _PARTS = 16
 _CLEAR = 4.0  # an error this many times the uncertainty shows where it is
@@ -32,8 +32,8 @@ def worst_entry(prober: Prober, direction: np.ndarray, finding: Finding, starts:
     if finding.slope.has_kink:
         return _worst_at_kinks(prober, direction, starts)
     error = finding.numeric - finding.analytic
-    step, uncertain = best_step(finding, prober.rounding)
-    parts = int(min(_PARTS, abs(error) / (_CLEAR * uncertain)))
+    step, uncertain = best_step(prober, finding)
+    parts = int(abs(error) / max(abs(error) / _PARTS, _CLEAR * uncertain))
     if parts >= 2:
 
         def error_along(part: np.ndarray) -> float:
@@ -53,12 +53,13 @@ def worst_entry(prober: Prober, direction: np.ndarray, finding: Finding, starts:
     return _worst_by_halves(error_along, prober, direction, (error, first, last), uncertain)
 
 
-def best_step(finding: Finding, rounding: float) -> tuple[float, float]:
+def best_step(prober: Prober, finding: Finding) -> tuple[float, float]:
     """The step for plain central differences, and about how large their errors will be.
 
     Their error is bend * h^2 + rounding / h, with the bend as seen at the smallest step taken so far.
     """
     h, right, left = finding.slope.rows[-1]
+    rounding = max(prober.rounding, prober.eps * max(abs(right), abs(left)))  # f and the inputs may be 0 at the point
     bend = (abs((right - left) / (2 * h) - finding.numeric) + finding.slope.mean.bar) / h**2
     step = min(h, (rounding / (2 * bend)) ** (1 / 3)) if bend else h
     return step, bend * step**2 + rounding / step
@@ -78,7 +79,7 @@ def _guilty_alone(
         if not (-_NEAR < guilty < len(parts) - 1 + _NEAR and abs(guilty - round(guilty)) < _NEAR):
             return None
         first, last = int(parts[round(guilty)][0]), int(parts[round(guilty)][-1]) + 1
-    only = error_along(_restricted(direction, first, last))
+    only = error_along(restricted(direction, first, last))
     return first if abs(only - error) <= _NEAR * abs(error) else None
 
 
@@ -87,7 +88,7 @@ def _worst_array(
 ) -> tuple[float, int, int]:
     """(error, first, last) of the array with the largest error, of those that are claimed to be zero if there are."""
     ranges = list(itertools.pairwise(starts))
-    errors = [error_along(_restricted(direction, *part)) for part in ranges[:-1]]
+    errors = [error_along(restricted(direction, *part)) for part in ranges[:-1]]
     errors.append(error - math.fsum(errors))
     detached = [not prober.gradient[first:last].any() for first, last in ranges]
     clear = max(map(abs, errors)) * _MATTERS
@@ -106,7 +107,7 @@ def _worst_by_halves(
     error, first, last = found
     while last - first > 1:
         middle = (first + last) // 2
-        left = error_along(_restricted(direction, first, middle))
+        left = error_along(restricted(direction, first, middle))
         right = error - left
         error, first, last = (left, first, middle) if abs(left) >= abs(right) else (right, middle, last)
         if not math.isfinite(error) or abs(error) <= _CLEAR * uncertain * _share(direction, first, last):
@@ -119,27 +120,14 @@ def _worst_at_kinks(prober: Prober, direction: np.ndarray, starts: list[int]) ->
     """By violations, measured in full for both halves: at kinks, errors do not add up."""
     first, last = 0, direction.size
     while last - first > 1:
-        middle = _split(first, last, starts)
+        middle = split(first, last, starts)
         left, right = (
-            prober.measure(_restricted(direction, *part)).violation for part in ((first, middle), (middle, last))
+            prober.measure(restricted(direction, *part)).violation for part in ((first, middle), (middle, last))
         )
         if not max(left, right) > 0:
             return None
         first, last = (first, middle) if left >= right else (middle, last)
     return first
-
-
-def _split(first: int, last: int, starts: list[int]) -> int:
-    """The middle of the range, moved to the nearest border between arrays if there is one inside."""
-    middle = (first + last) // 2
-    inside = starts[bisect.bisect_right(starts, first) : bisect.bisect_left(starts, last)]
-    return min(inside, key=lambda start: abs(start - middle)) if inside else middle
-
-
-def _restricted(direction: np.ndarray, first: int, last: int) -> np.ndarray:
-    part = np.zeros_like(direction)
-    part[first:last] = direction[first:last]
-    return part
 
 
 def _share(direction: np.ndarray, first: int, last: int) -> float:

@@ -114,5 +114,13 @@ def _as_list(derivatives: Any) -> list[np.ndarray]:
 
 
 def _array(x: Any) -> np.ndarray:
-    """`x` on the host, as an array: a PyTorch tensor without its graph, anything else as NumPy sees it."""
-    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    """`x` on the host, as an array: a PyTorch tensor without its graph, anything else as NumPy sees it.
+
+    Raises TypeError if it is none, such as a list of rows of several lengths.
+    """
+    try:
+        return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    except ValueError as error:
+        raise TypeError(
+            f"a {type(x).__name__} was given that is no array ({error}); make it one number or an array"
+        ) from error

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from minigan.checking.problem import Values
+from minigan.checking.room import FINEST, Line, Room
 from minigan.checking.slope import Limit, Slope, slope
 
-FIRST_STEP = 0.25  # of the typical size of the numbers
-_OTHER_STEP = 0.19  # a second opinion should not take the same steps
+_OTHER_STEP = 0.76  # of the first one: a second opinion should not take the same steps
 _ANALYTIC_ROUNDING = 64  # roundings that each entry of a claimed derivative may have seen
 _INHERITED = 8  # times what one other rounding of the inputs does to a claim
 _VALUE_ROUNDING = 64  # roundings of f: what a derivative that is nearly 0 may be off by
@@ -62,23 +63,33 @@ class Finding:
 class Prober:
     """Measures along `direction` times t, restricted to ranges of the numbers.
 
-    gradient: the claimed derivative of every number. wobble: by how much it changes when the numbers are rounded
-    otherwise. middle: the value at the point itself. magnitude: the size of what it was computed from. eps: of the
-    numbers' type, the coarsest of all that take part.
+    room: how far the numbers may move. gradient: the claimed derivative of every number. wobble: by how much it changes
+    when the numbers are rounded otherwise. middle: the value at the point itself. magnitude: the size of what it was
+    computed from. eps: of the numbers' type, the coarsest of all that take part. noise: by how much the value differs
+    between calls at the same point.
     """
 
     def __init__(
         self,
         values: Values,
+        room: Room,
         gradient: np.ndarray,
         wobble: np.ndarray,
         middle: float,
         magnitude: float,
         eps: float,
+        noise: float = 0.0,
     ) -> None:
-        self.values, self.gradient, self.wobble = values, gradient, wobble
+        self.values, self.room, self.gradient, self.wobble = values, room, gradient, wobble
         self.middle, self.magnitude = middle, magnitude
-        self.eps, self.rounding = eps, eps * magnitude
+        self.eps, self.rounding = eps, max(eps * magnitude, noise)
+        self._last: tuple[np.ndarray, Line] | None = None
+
+    def line(self, direction: np.ndarray) -> Line:
+        """phi along `direction`; of the last direction asked for, values are kept and not computed again."""
+        if self._last is None or self._last[0] is not direction:
+            self._last = direction, functools.cache(self.values.along(direction))
+        return self._last[1]
 
     def claimed(self, direction: np.ndarray) -> float:
         """<gradient, direction>."""
@@ -86,10 +97,27 @@ class Prober:
 
     def measure(self, direction: np.ndarray) -> Finding:
         """The finding along `direction`; what looks a little wrong, or kinked, is measured again with other steps."""
-        finding = self._measure(direction, FIRST_STEP)
+        first_step = self.room.first_step
+        finding = self._measure(direction, first_step)
+        if self.jumps(finding):
+            return finding
         if (finding.violation and not finding.is_blatant) or finding.slope.has_kink:
-            finding = _agreed(finding, self._measure(direction, _OTHER_STEP))
+            finding = _agreed(finding, self._measure(direction, _OTHER_STEP * first_step))
         return finding
+
+    @property
+    def least_jump(self) -> float:
+        """A change of f that is not rounding: half of the digits."""
+        return math.sqrt(self.eps) * self.magnitude + self.rounding
+
+    def jumps(self, finding: Finding) -> bool:
+        """Whether f itself jumps at the point, so that there is no derivative to measure."""
+        return finding.slope.jumps(self.least_jump, self.finest_step)
+
+    @property
+    def finest_step(self) -> float:
+        """The smallest step that moves the numbers."""
+        return FINEST * self.eps
 
     def is_too_rough(self, direction: np.ndarray, finding: Finding) -> bool:
         """Whether the error bar is so wide that nothing can be judged."""
@@ -120,7 +148,7 @@ class Prober:
             return limit.bar <= _FAIR * max(enough, self.rounding / first_step)
 
         found = slope(
-            self.values.along(direction),
+            self.line(direction),
             self.middle,
             first_step,
             self.rounding,

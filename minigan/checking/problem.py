@@ -17,6 +17,17 @@ PullBack = Callable[[Arrays, np.ndarray], Sequence[Any]]
 _COMPLEX_STEP = 1e-30  # so small that its square is nothing beside 1, and no subtraction ever needs it larger
 
 
+class Counted:
+    """A function, and how often it was called."""
+
+    def __init__(self, f: Function) -> None:
+        self._f, self.calls = f, 0
+
+    def __call__(self, arrays: Arrays) -> Any:
+        self.calls += 1
+        return self._f(arrays)
+
+
 @dataclass(frozen=True)
 class Problem:
     """`f` takes arrays and returns a number or an array; `pull_back(arrays, u)` claims the derivatives of <u, f>.
@@ -56,30 +67,31 @@ def flattened(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def typical_size(x: np.ndarray) -> float:
-    """The root of the mean square of the numbers; 1 if all are zero."""
+    """The root of the mean square of the numbers that are finite; 1 if all those are zero."""
+    finite = x[np.isfinite(x)]
     with np.errstate(over="ignore"):
-        size = math.sqrt(float(np.mean(np.square(x, dtype=np.float64)))) if x.size else 0.0
+        size = math.sqrt(float(np.mean(np.square(finite, dtype=np.float64)))) if finite.size else 0.0
     return size if 0 < size < math.inf else 1.0
 
 
 class Values:
-    """<u, f> at points on lines, counted."""
+    """<u, f> at points on lines; `error` is the last one that f raised there."""
 
     def __init__(self, problem: Problem, weights: np.ndarray) -> None:
         self._problem, self._weights = problem, weights
         self._flat = flattened(problem.point)
-        self.evaluations = 0
+        self.error: Exception | None = None
 
     def at(self, arrays: Arrays) -> Any:
-        """<u, f(arrays)>, real or complex; NaN where f refuses the arrays."""
-        self.evaluations += 1
+        """<u, f(arrays)>, real or complex; NaN where f raises, which it may do outside of its domain."""
         try:
             with np.errstate(all="ignore"):
                 y = np.asarray(self._problem.f(arrays))
-        except (ArithmeticError, ValueError):
-            return math.nan  # outside of f's domain
-        wide = y.astype(np.complex128 if y.dtype.kind == "c" else np.float64, copy=False)
-        return np.vdot(self._weights, wide)
+                wide = y.astype(np.complex128 if y.dtype.kind == "c" else np.float64, copy=False)
+                return np.vdot(self._weights, wide)
+        except Exception as error:  # libraries raise what they like for numbers that they do not take
+            self.error = error
+            return math.nan
 
     def along(self, direction: np.ndarray) -> Callable[[float], float]:
         """phi(t) = <u, f(point + t * direction)>."""
@@ -92,10 +104,7 @@ class Values:
         displaced = self._split(self._flat + 1j * (_COMPLEX_STEP * direction))
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # such as that of a cast to real numbers
-            try:
-                value = self.at(displaced)
-            except Exception:  # what f cannot take is its own affair
-                return math.nan
+            value = self.at(displaced)
         return float(np.imag(value)) / _COMPLEX_STEP if np.iscomplexobj(value) else math.nan
 
     def _split(self, flat: np.ndarray) -> Arrays:

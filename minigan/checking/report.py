@@ -80,9 +80,7 @@ class Report:
     @property
     def entry(self) -> str:
         """The entry as one writes it, such as w[3, 1]; empty if none is singled out."""
-        if self.name is None:
-            return ""
-        return self.name if not self.index else f"{self.name}[{', '.join(map(str, self.index))}]"
+        return "" if self.name is None else entry_name(self.name, self.index)
 
     def __bool__(self) -> bool:
         return self.ok
@@ -140,6 +138,11 @@ class Report:
         return json.dumps(
             {**{k: _plain(v) for k, v in fields.items()}, "error": _plain(self.error), "entry": self.entry}
         )
+
+
+def entry_name(name: str, index: tuple[int, ...] | None) -> str:
+    """Such as w[3, 1], or w alone."""
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
 def _plain(value: Any) -> Any:

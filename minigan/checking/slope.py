@@ -19,11 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 SHRINK = math.sqrt(2)
-_MOST_ROWS = 56  # down to a step of some 1e-9
+_RETREAT = 4.0  # the same while phi is not finite
+_LONGEST_WAY = 2.0**28  # from the first step to the last one, of some 1e-9
 _JUMP_COUNTS = 1e-3  # as much as the mean: its error terms are harder to remove
 _FEWEST_ROWS = 4
 _PATIENCE = 3  # rows without a better entry, after which none is expected
 _COLUMNS = 9
+_TAIL = 8  # rows: at so many steps, the last one a tenth of the first, a jump is as high
+_EVEN = 0.1  # of its height
+_NO_LIMIT_BEFORE = 1e-6  # of the first step
 # With these the errors of 600 derivatives with known values stayed below two thirds of their bars.
 _DISAGREEMENT = 4.0
 _ROUNDING = 4.0
@@ -59,6 +63,19 @@ class Slope:
         """Whether right and left derivative differ by more than their error bars, and by more than a trace."""
         trace = 1e-5 * abs(self.mean.value)
         return abs(self.half_jump.value) > max(3 * (self.half_jump.bar + self.mean.bar), trace)
+
+    def jumps(self, least: float, finest: float) -> bool:
+        """Whether phi itself jumps at 0, by more than `least`: from one side, no step brings it nearer to phi(0).
+
+        finest: the smallest step that phi can tell from 0.
+        """
+        tail = [row for row in self.rows if row[0] >= finest][-_TAIL:]
+        if len(tail) < _TAIL or self.rows[-1][0] > _NO_LIMIT_BEFORE * self.rows[0][0]:
+            return False
+        offsets = [[row[side] - self.middle for row in tail] for side in (1, 2)]
+        return any(
+            min(map(abs, side)) > least and max(side) - min(side) <= _EVEN * min(map(abs, side)) for side in offsets
+        )
 
     def sides(self) -> tuple[float, float]:
         """The derivative from the left and from the right."""
@@ -123,7 +140,7 @@ def slope(
     best, since_best = Slope(Limit(math.nan, math.inf), Limit(math.nan, math.inf), middle, ()), 0
     rows: list[Row] = []
     step = first_step
-    for _ in range(_MOST_ROWS):
+    while step * _LONGEST_WAY > first_step:
         right, left = phi(step), phi(-step)
         if math.isfinite(right) and math.isfinite(left):
             rows.append((step, right, left))
@@ -134,7 +151,7 @@ def slope(
             enough = since_best >= _PATIENCE or decided(best.mean)
             if len(rows) >= _FEWEST_ROWS and enough and fair(best.mean) and fair(best.half_jump):
                 break
-        step /= SHRINK
+        step /= SHRINK if rows else _RETREAT
     quantum = _quantum(rows, middle)
     if rounding < quantum <= inner_rounding:
         best = replace(_best_of(rows, middle, quantum, fair), is_staircase=True)

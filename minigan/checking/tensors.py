@@ -12,10 +12,10 @@ import numpy as np
 from minigan import autodiff, ops, random
 from minigan.autodiff import Tensor
 from minigan.checking.check import examine
-from minigan.checking.claim import nudged
 from minigan.checking.pair import as_point, names_of
 from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Report, Verdict
+from minigan.checking.room import first_inside, nudges
 from minigan.nn import Module
 from minigan.parameter import Parameter
 
@@ -70,7 +70,7 @@ def _check_orders(
         if not report.ok or level == order:
             break
         if report.verdict is Verdict.KINK:  # where a derivative jumps, there is no next one
-            point = nudged(point, seed)
+            point = first_inside(problem, nudges(point, seed)) or point
         y = problem.f(point)
         u = random.generator(seed, "cotangent", level).uniform(0.5, 1.5, y.shape)
         function, point, labels = _derivative(function), [*point, u.astype(y.dtype)], [*labels, "u" + "'" * (level - 1)]

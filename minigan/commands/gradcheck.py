@@ -23,6 +23,10 @@ from minigan.errors import UsageError, did_you_mean
 _PICTURES = (".png", ".svg", ".pdf")
 _OF_A_FILE = ("gradient", "vjp", "shape", "picture")
 _OF_THE_CATALOG = ("only", "order")
+_MOST_AXES = 32  # of an array, in any version of NumPy
+_MOST_NUMBERS = 10_000_000  # 80 MB in each array of them
+_COUNTABLE = 10**18
+_SHOWN = 60  # letters
 _COLUMNS = ("case", "kernels", "order", "verdict", "error", "bar", "evaluations")
 
 
@@ -63,8 +67,21 @@ def _shape(text: str) -> tuple[int, ...]:
     except ValueError:
         extents = (0,)
     if not all(extent > 0 for extent in extents):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a shape; write whole numbers with commas, such as 3,4")
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise argparse.ArgumentTypeError(f"'{shown}' is not a shape; write whole numbers with commas, such as 3,4")
+    if len(extents) > _MOST_AXES:
+        raise argparse.ArgumentTypeError(f"a shape of {len(extents)} axes is too much; give at most {_MOST_AXES}")
     return extents
+
+
+def _require_room(shapes: list[tuple[int, ...]]) -> None:
+    count = sum(math.prod(shape) for shape in shapes)
+    if count > _MOST_NUMBERS:
+        asked = f"{count:,}" if count < _COUNTABLE else f"more than {_COUNTABLE:,}"
+        raise UsageError(
+            f"--shape asks for {asked} numbers, and a check holds some 20 copies of them; choose shapes of at most "
+            f"{_MOST_NUMBERS:,} numbers together."
+        )
 
 
 def _require_sense(arguments: argparse.Namespace) -> None:
@@ -73,6 +90,7 @@ def _require_sense(arguments: argparse.Namespace) -> None:
     for name in _OF_THE_CATALOG if own else _OF_A_FILE:
         if getattr(arguments, name) is not None:
             raise UsageError(f"--{name} is only of use {use}; leave it out, or see 'minigan gradcheck --help'.")
+    _require_room(arguments.shape or [])
     if arguments.order not in (None, 1, 2, 3):
         raise UsageError(f"--order must be 1, 2 or 3, not {arguments.order}.")
     if not 0 <= arguments.seed < 2**63:
