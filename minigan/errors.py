@@ -33,3 +33,20 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean '{near[0]}'?"
     return "known: " + ", ".join(names) + "." if names else "none is known here."
+
+
+_LONGEST_WORD, _LONGEST_LINE = 200, 2000  # characters
+
+
+def one_line(text: str) -> str:
+    """`text` for one line of a terminal, where it comes from files and people.
+
+    Line breaks, control characters and what changes the direction of writing become escapes such as \\x1b; of words
+    and texts without end the middle is left out.
+    """
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return _shortened(" ".join(_shortened(word, _LONGEST_WORD) for word in escaped.split(" ")), _LONGEST_LINE)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"

@@ -22,7 +22,7 @@ from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as file_of
 
 from minigan import catalog, cli, recipes
-from minigan.checking import check_pair
+from minigan.commands import line
 
 TINY = ["--set", "generator_widths=4", "--set", "discriminator_widths=4", "--set", "batch_size=4"]
 _FUNCTIONS = '''\
@@ -352,13 +352,13 @@ def command_line(rng: random.Random, here: Path, originals: Path) -> list[str]:
     shutil.copy(originals / "functions.py", here / "functions.py")
     for name in ("pictures", "points"):
         shutil.copytree(originals / name, here / name)
-    name = rng.choice(list(cli.COMMANDS))
-    parser: Any = cli._parser()._subparsers._group_actions[0].choices[name]
-    line: list[str] = [name] if rng.random() < 0.97 else [_word(rng)]
-    line += _USUAL.get(name, [])
+    name = rng.choice(list(line.COMMANDS))
+    parser: Any = line.make_parser()._subparsers._group_actions[0].choices[name]
+    words: list[str] = [name] if rng.random() < 0.97 else [_word(rng)]
+    words += _USUAL.get(name, [])
     for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 5])):
-        line += _option(rng, rng.choice(parser._actions))
-    return line
+        words += _option(rng, rng.choice(parser._actions))
+    return words
 
 
 _USUAL = {

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 import minigan_kernels
 from minigan import backend
-from minigan.errors import UsageError
+from minigan.commands.ending import DONE, FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
+from minigan.errors import UsageError, one_line
 
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USE"]
 
 
 def whole_number(text: str) -> int:
@@ -61,10 +62,11 @@ def settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 def choose_device(backend_name: str | None, kernels: str | None, threads: int | None, quiet: bool = False) -> None:
     """Use what the options name; raises UsageError if it cannot be had."""
-    backend.use(backend_name or "auto", kernels or "auto")
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
-    backend.set_threads(threads)
+    with at_once_if_interrupted():  # these import CuPy and numba
+        backend.use(backend_name or "auto", kernels or "auto")
+        backend.set_threads(threads)
     if backend.current().kernels == "numba":
         # Through tqdm, so that a sentence does not land in the middle of a progress bar.
         minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
@@ -89,7 +91,7 @@ def check_counts(arguments: argparse.Namespace) -> None:
 def notice(quiet: bool) -> Callable[[str], None]:
     """Says a sentence on standard error, unless `quiet`."""
     # Through tqdm, so that it does not land in the middle of a progress bar.
-    return lambda sentence: None if quiet else tqdm.write(f"minigan: {sentence}.", file=sys.stderr)
+    return lambda sentence: None if quiet else tqdm.write(f"minigan: {one_line(sentence)}.", file=sys.stderr)
 
 
 @contextmanager
