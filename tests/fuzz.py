@@ -176,7 +176,9 @@ def digest(folder: Path) -> str:
 
 def _in_one_line(error: BaseException) -> str:
     """The error and where in minigan it came from."""
-    own = [f for f in traceback.extract_tb(error.__traceback__) if "/minigan/" in f.filename or "/kernels/" in f.filename]
+    own = [
+        f for f in traceback.extract_tb(error.__traceback__) if "/minigan/" in f.filename or "/kernels/" in f.filename
+    ]
     where = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else "outside"
     return f"{type(error).__name__} from {where}: {_cut(str(error), 300)}"
 

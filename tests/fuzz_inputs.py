@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
-import io
 import json
 import math
 import os
@@ -25,7 +24,7 @@ from minigan import catalog, cli, recipes
 from minigan.commands import line
 
 TINY = ["--set", "generator_widths=4", "--set", "discriminator_widths=4", "--set", "batch_size=4"]
-_FUNCTIONS = '''\
+_FUNCTIONS = """\
 import numpy as np
 def square(x):
     return float((x ** 2).sum())
@@ -34,7 +33,7 @@ def grad_square(x):
 def grad_wrong(x):
     return 3 * x
 number = 5
-'''
+"""
 
 
 def make_originals(folder: Path) -> None:
@@ -76,20 +75,21 @@ class Brake:
 
 
 def _few_cases(seed: int, dtype: str) -> list[catalog.Case]:
-    return _FEW.setdefault((seed, dtype), [case for case in catalog.all_cases(seed, dtype)[:40:20]])
+    return _FEW.setdefault((seed, dtype), list(catalog.all_cases(seed, dtype)[:40:20]))
 
 
 _FEW: dict[tuple[int, str], list[catalog.Case]] = {}
 _TINY_NETWORKS = {"toy": lambda dtype: (recipes.get("ring").build(generator_widths=[2]), np.zeros((4, 2), dtype))}
 
 
-# Odd values, for command lines and inside of files.
+# Odd values, for command lines and inside of files. None leads out of the folder: somebody may run this as root.
 
 WORDS = [
     "", " ", "-", "--", "---", "-1", "0", "1", "2", "1e9", "1e-400", "1e400", "nan", "inf", "-inf", "9" * 30,
-    "9" * 5000, "100000000", "1000000000000", "²", "１２", "1_0", "1__0", "1,000", "0x10", "0.5", "\x1b[31mred\x1b[0m", "a\nb", "a\r\nb",
-    "\u202egnp", "\x9b31m", "\x00", "a\x00b", "\udcff", "caf\u00e9", "\U0001f600", "a" * 10_000, "a b", "%s%n%(prog)s", "{0}{x}",
-    "a=b", "=", "a=", "..", ".", "/", "~", "/dev/null", "/dev/full", "no/such/folder", "pictures", "points", "idx",
+    "9" * 5000, "100000000", "1000000000000", "\u00b2", "\uff11\uff12", "1_0", "1__0", "1,000", "0x10", "0.5", "a\nb",
+    "\x1b[31mred\x1b[0m", "a\r\nb", "\u202egnp", "\x9b31m", "\x00", "a\x00b", "\udcff", "caf\u00e9", "\U0001f600",
+    "a" * 10_000, "a b", "%s%n%(prog)s", "{0}{x}",
+    "a=b", "=", "a=", "..", ".", "~", "pipe", "loop", "nowhere", "no/such/folder", "pictures", "points", "idx",
     "photos", "functions.py", "functions.py:square", "functions.py:number", "functions.py:", ":square", "x.png",
     "x.npz", "x.html", "pictures/config.json", "pictures/config.json/x", "con", "a" * 300 + ".png", "true", "None",
     "mnist-mlp", "ring", "swiss-roll", "toy", "float32", "float64", "numpy", "cupy", "auto", "reference", "numba",
@@ -289,7 +289,7 @@ def metrics(rng: random.Random, here: Path, originals: Path) -> list[str]:
 def layout(rng: random.Random, here: Path, originals: Path) -> list[str]:
     """A file of the run is missing, or a folder, a link, a pipe, or empty."""
     name = _run(rng, here, originals)
-    path = rng.choice([p for p in (here / name).rglob("*")])
+    path = rng.choice(list((here / name).rglob("*")))
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     match rng.randrange(6):
         case 0:
@@ -314,8 +314,8 @@ def pictures(rng: random.Random, here: Path, originals: Path) -> list[str]:
     content = path.read_bytes()
     if rng.random() < 0.3:  # a header that says what it likes
         extents = rng.choice([(1, 1), (10**5, 10**5), (65535, 65535), (2**31 - 1, 2), (0, 5), (3, 10**6), (-4, 4)])
-        text = f"{rng.choice(['P5', 'P6', 'P1', 'P7', 'Pf'])}\n{extents[0]} {extents[1]}\n{rng.choice([255, 65535, 0, 1, -1, 10**9])}\n"
-        content = text.encode() + rng.randbytes(100)
+        kind, most = rng.choice(["P5", "P6", "P1", "P7", "Pf"]), rng.choice([255, 65535, 0, 1, -1, 10**9])
+        content = f"{kind}\n{extents[0]} {extents[1]}\n{most}\n".encode() + rng.randbytes(100)
         path = path.with_name("new.ppm")
     else:
         content = damaged(rng, content)
@@ -338,7 +338,8 @@ def idx(rng: random.Random, here: Path, originals: Path) -> list[str]:
         content = damaged(rng, content)
     if rng.random() < 0.2:
         path.unlink()
-        path = path.with_name(rng.choice(["x", "x.gz", "test-images", "latest", "\x1b[31midx", "t10k-labels", "a\nb-idx"]))
+        names = ["x", "x.gz", "test-images", "latest", "\x1b[31midx", "t10k-labels", "a\nb-idx"]
+        path = path.with_name(rng.choice(names))
     path.write_bytes(content)
     return ["train", "--data-dir", "idx", "--dry-run", *TINY, *rng.choice([[], ["--json"]])]
 
@@ -352,6 +353,9 @@ def command_line(rng: random.Random, here: Path, originals: Path) -> list[str]:
     shutil.copy(originals / "functions.py", here / "functions.py")
     for name in ("pictures", "points"):
         shutil.copytree(originals / name, here / name)
+    os.mkfifo(here / "pipe")
+    (here / "loop").symlink_to("loop")
+    (here / "nowhere").symlink_to("at/all")
     name = rng.choice(list(line.COMMANDS))
     parser: Any = line.make_parser()._subparsers._group_actions[0].choices[name]
     words: list[str] = [name] if rng.random() < 0.97 else [_word(rng)]

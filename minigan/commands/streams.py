@@ -23,8 +23,8 @@ def usable_streams() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     if None in (sys.stdin, *before):
         _occupy_closed_descriptors()
-    sys.stdout = _Output(before[0] or open(1, "w", encoding="utf-8", closefd=False))
-    sys.stderr = _Stream(before[1] or open(2, "w", encoding="utf-8", closefd=False))
+    sys.stdout = _Output(before[0] or os.fdopen(1, "w", encoding="utf-8", closefd=False))
+    sys.stderr = _Stream(before[1] or os.fdopen(2, "w", encoding="utf-8", closefd=False))
     try:
         yield
     finally:
@@ -80,5 +80,3 @@ class _Output(_Stream):
         if isinstance(error, BrokenPipeError):
             raise error
         raise OutputError(f"standard output cannot be written ({error.strerror or error}); send it elsewhere.")
-
-
