@@ -38,14 +38,18 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 _LONGEST_WORD, _LONGEST_LINE = 200, 2000  # characters
 
 
-def one_line(text: str) -> str:
-    """`text` for one line of a terminal, where it comes from files and people.
+def escaped(text: str, kept: str = "") -> str:
+    """`text` with escapes such as \\x1b for line breaks, control characters, what changes the direction of writing and
+    whatever else cannot be seen, but for the characters `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in text)
 
-    Line breaks, control characters and what changes the direction of writing become escapes such as \\x1b; of words
-    and texts without end the middle is left out.
-    """
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return _shortened(" ".join(_shortened(word, _LONGEST_WORD) for word in escaped.split(" ")), _LONGEST_LINE)
+
+def one_line(text: str) -> str:
+    """`text`, which may hold anything that was read or given, as one line of a terminal: escaped, and of words and
+    texts without end the middle is left out."""
+    return _shortened(" ".join(_shortened(word, _LONGEST_WORD) for word in escaped(text).split(" ")), _LONGEST_LINE)
 
 
 def _shortened(text: str, most: int) -> str:

@@ -12,7 +12,7 @@ from minigan import random
 from minigan.commands import options
 from minigan.data import in_words, load
 from minigan.data.mnist import IMAGE_SHAPE
-from minigan.errors import UsageError
+from minigan.errors import UsageError, escaped
 from minigan.metrics import DigitClassifier, Scores, modes
 from minigan.metrics.digits import SMALLEST_SHARE
 from minigan.metrics.samples import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
@@ -57,7 +57,7 @@ def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.N
     real, other = target.sample(len(few), rng), target.sample(len(few), rng)
     comparisons = [maximum_mean_discrepancy(real, few), classifier_two_sample_test(real, few)] if len(few) > 20 else []
     found: dict[str, Any] = {"run": str(arguments.path), "step": trained.gan.step}
-    lines = [f"samples of {arguments.path}, step {trained.gan.step:,}"]
+    lines = [f"samples of {escaped(str(arguments.path))}, step {trained.gan.step:,}"]
     if len(target.modes):
         strict = arguments.n * 10 if arguments.n else modes.STRICT_SAMPLES
         report = modes.ModeReport(
@@ -117,7 +117,7 @@ def _evaluate_digits(trained: TrainedRun, arguments: argparse.Namespace) -> int:
 
 
 def _print(path: Path, step: int, scores: Scores) -> None:
-    print(f"{scores.pictures:,} samples of {path}, step {step:,}")
+    options.say(f"{scores.pictures:,} samples of {path}, step {step:,}")
     print(f"classifier's accuracy on held-out real digits  {scores.held_out_accuracy:7.1%}")
     print(f"its mean confidence on the samples             {scores.mean_confidence:7.1%}")
     print(f"its mean confidence on held-out real digits    {scores.real_confidence:7.1%}")

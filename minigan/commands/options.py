@@ -17,7 +17,7 @@ from tqdm import tqdm
 import minigan_kernels
 from minigan import backend
 from minigan.commands.ending import DONE, FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
-from minigan.errors import UsageError, one_line
+from minigan.errors import UsageError, escaped, one_line
 
 __all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USE"]
 
@@ -103,6 +103,11 @@ def warnings_told(quiet: bool) -> Iterator[None]:
         yield
 
 
+def say(line: str) -> None:
+    """Print a line, which may hold the name of a file, on standard output."""
+    print(escaped(line))
+
+
 def print_json(content: Any) -> None:
     """Print `content` for a program to read."""
     print(json.dumps(content, indent=2))
@@ -118,4 +123,4 @@ def print_table(rows: Iterable[tuple[str, Any]]) -> None:
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
     else:
-        print(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
+        options.say(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
     return 0
 
 

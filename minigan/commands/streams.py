@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from minigan.errors import escaped
+
+_UP = "\x1b[A"
+
 
 class OutputError(Exception):
     """Standard output cannot be written."""
@@ -15,7 +19,8 @@ class OutputError(Exception):
 
 @contextmanager
 def usable_streams() -> Iterator[None]:
-    """Inside, both streams are there and take every character: what one cannot encode is written as an escape.
+    """Inside, both streams are there and take every character: what one cannot encode, and what would steer a terminal,
+    is written as an escape.
 
     Where standard output cannot be written, writing raises OutputError, and BrokenPipeError if its reader has gone.
     Where standard error cannot, what would be said there is lost, and the work goes on.
@@ -44,6 +49,8 @@ def _occupy_closed_descriptors() -> None:
 class _Stream:
     """A text stream; what cannot be written is lost."""
 
+    _kept = "\n\r\t"  # with _UP, what a progress bar needs
+
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -52,8 +59,9 @@ class _Stream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        shown = _UP.join(escaped(part, self._kept) for part in text.split(_UP))
         try:
-            self._stream.write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
+            self._stream.write(shown.encode(self._encoding, "backslashreplace").decode(self._encoding))
         except OSError as error:
             self._failed(error)
         return len(text)
@@ -74,6 +82,8 @@ class _Stream:
 
 class _Output(_Stream):
     """A text stream; what cannot be written is an error."""
+
+    _kept = "\n"
 
     def _failed(self, error: OSError) -> None:
         super()._failed(error)

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         options.print_json({"out": str(arguments.out), "bytes": size, "sections": figures})
     else:
         count = sum(len(section.figures) for section in sections)
-        print(f"Wrote {arguments.out}: {len(sections)} sections, {count:,} numbers, {size / 1e6:.1f} MB")
+        options.say(f"Wrote {arguments.out}: {len(sections)} sections, {count:,} numbers, {size / 1e6:.1f} MB")
     return DONE
 
 
