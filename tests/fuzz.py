@@ -35,7 +35,8 @@ from fuzz_inputs import KINDS, Brake, make_originals
 
 os.environ["MINIGAN_DEBUG"] = "1"  # an exception nobody thought of is raised, not told in a sentence
 
-_SECONDS = 10  # longer is a hang: the slowest of the inputs takes two
+_BUSY_SECONDS, _SECONDS = 20, 60  # longer is a hang: the slowest inputs compute for a second; on a busy machine more
+_CLOCKS = ((signal.ITIMER_PROF, signal.SIGPROF, _BUSY_SECONDS), (signal.ITIMER_REAL, signal.SIGALRM, _SECONDS))
 _MORE_MEMORY = 3 << 30  # than at the start: what asks for more gets a MemoryError, as on a small machine
 _CONTROL = [chr(code) for code in range(32) if chr(code) not in "\n\r\t"] + ["\x7f", "\x9b", "\u202e", "\u2066"]
 
@@ -142,22 +143,27 @@ def _limited() -> Iterator[None]:
     """No network, not much more memory than now, and an end to what hangs."""
 
     def stop(number: int, frame: Any) -> None:
-        raise Hang(f"still running after {_SECONDS} s")
+        computing = number == signal.SIGPROF
+        raise Hang(
+            f"still {'computing' if computing else 'waiting'} after {_BUSY_SECONDS if computing else _SECONDS} s"
+        )
 
     def no_network(*arguments: Any, **more: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "no network in these tests")
 
     limits = resource.getrlimit(resource.RLIMIT_AS)
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, _SECONDS, 1.0)  # again and again: something may catch it
+    previous = {number: signal.signal(number, stop) for _, number, _ in _CLOCKS}
+    for clock, _, seconds in _CLOCKS:
+        signal.setitimer(clock, seconds, 1.0)  # again and again: something may catch it
     resource.setrlimit(resource.RLIMIT_AS, (in_use + _MORE_MEMORY, limits[1]))
     try:
         with mock.patch("socket.getaddrinfo", no_network):
             yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        for clock, number, _ in _CLOCKS:
+            signal.setitimer(clock, 0)
+            signal.signal(number, previous[number])
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
