@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # that of `typing`, without the time that its import takes
 if TYPE_CHECKING:
     from minigan import losses, nn, ops, optim, penalties, recipes, schedules
     from minigan.autodiff import Tensor, grad, no_grad, vjp
@@ -36,9 +33,11 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    import importlib.util
+
     if name in _MODULE_OF:
-        found = getattr(importlib.import_module(f"minigan.{_MODULE_OF[name]}"), name)
+        found: object = getattr(importlib.import_module(f"minigan.{_MODULE_OF[name]}"), name)
     elif not name.startswith("_") and importlib.util.find_spec(f"minigan.{name}") is not None:
         found = importlib.import_module(f"minigan.{name}")
     else:

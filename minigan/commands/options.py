@@ -26,9 +26,12 @@ def whole_number(text: str) -> int:
     """An integer written as people write it: 10000, 10_000 or 10,000."""
     if not _WHOLE_NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    if len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number below 2**63")
     return int(text.replace(",", ""))
 
 
+_MOST_DIGITS = 100  # Python refuses to read numbers of thousands; what is smaller is compared with its own limit
 _WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 
 
