@@ -97,8 +97,8 @@ WORDS = [
 _KEYS = sorted({key for recipe in recipes.RECIPES.values() for key in recipe.settings})
 _DEEP, _LONG = "deep nesting", "many digits"
 _SCALARS: list[Any] = [
-    None, True, False, 0, -1, 1, 3, 2**31, 2**63, 2**64, -(2**63), 10**30, 0.5, -0.5, 1e308, 1e-320, math.nan, math.inf,
-    -math.inf, _LONG, _DEEP, [], {}, [[]], [1, "a"], [0], [-1], [2**40], {"a": 1}, [None] * 50, *WORDS,
+    None, True, False, 0, -1, 1, 3, 2**31, 2**63, 2**64, -(2**63), 10**30, 10**400, 0.5, -0.5, 1e308, 1e-320, math.nan,
+    math.inf, -math.inf, _LONG, _DEEP, [], {}, [[]], [1, "a"], [0], [-1], [2**40], {"a": 1}, [None] * 50, *WORDS,
 ]  # fmt: skip
 
 

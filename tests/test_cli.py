@@ -51,6 +51,15 @@ WRONG_USES = {
     "steps with a comma in the wrong place": (["train", "--steps", "1,5"], 2, "'1,5' is not a whole number"),
     "a dry run that would fetch": (["train", "--dry-run", "--download"], 2, "leave one of them out"),
     "endless measuring": (["bench", "toy", "--seconds", "inf"], 2, "seconds"),
+    "years of measuring": (["bench", "toy", "--seconds", "1e9"], 2, "at most 3,600"),
+    "a step of a million examples": (["explain", "--batch", "1000000"], 2, "--batch must be a whole number from 1 to"),
+    "a batch without end": (["train", "--set", "batch_size=100000000"], 2, "at most 1,000,000"),
+    "a look too far ahead": (["train", "--set", "unroll_steps=1000000"], 2, "at most 1,000"),
+    "more layers than anyone has": (
+        ["train", "--set", "generator_widths=" + "4," * 200 + "4"],
+        2,
+        "at most 100 of them",
+    ),
     "no such recipe": (["train", "mnist-mpl"], 2, "did you mean 'mnist-mlp'?"),
     "no such option": (["train", "--step", "3"], 2, "--steps"),
     "no such setting": (["train", "--set", "ratee=1"], 2, "did you mean 'rate'?"),
@@ -420,6 +429,23 @@ def test_sample_writes_pictures_and_numbers(finished_run, capsys):
 def test_sample_refuses(options, finished_run, capsys):
     assert cli.main(["sample", str(finished_run), *options]) == 2
     assert one_sentence(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        (["sample", "--n", "100000000"], "146.0 GiB of memory"),  # 784 bytes each, twice
+        (["sample", "--n", "100000000", "--out", "x.npz"], "ask for at most 1,369,568"),
+        (["sample", "--n", "90000"], "a picture of 70,560,000 pixels, expected at most 67,108,864"),
+        (["evaluate", "--n", "100000000"], "GiB of memory"),
+    ],
+)
+def test_samples_without_end_are_refused_with_what_they_would_take(command, part, finished_run, tmp_path, capsys):
+    assert cli.main([command[0], str(finished_run), *command[1:]]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert part in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_recipes_and_info_tell_people_and_programs(capsys):

@@ -10,6 +10,7 @@ from typing import Any
 
 from minigan import random
 from minigan.commands import options
+from minigan.commands.room import require_room
 from minigan.data import in_words, load
 from minigan.data.mnist import IMAGE_SHAPE
 from minigan.errors import UsageError, escaped
@@ -20,6 +21,7 @@ from minigan.training.form import PointForm
 from minigan.training.trainer import TrainedRun, draw_samples, load_run
 
 _DIGITS = 10_000
+_STRICT_TIMES = 10  # as many points as --n says are judged strictly
 _COMPARED = 1_000  # points: the best pairing of so many takes half a second
 
 
@@ -37,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path)
+    require_room(trained.form, arguments.n or 0, _STRICT_TIMES if isinstance(trained.form, PointForm) else 1)
     if isinstance(trained.form, PointForm):
         return _evaluate_points(trained, trained.form, arguments)
     height, width, channels = trained.form.shape
@@ -59,7 +62,7 @@ def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.N
     found: dict[str, Any] = {"run": str(arguments.path), "step": trained.gan.step}
     lines = [f"samples of {escaped(str(arguments.path))}, step {trained.gan.step:,}"]
     if len(target.modes):
-        strict = arguments.n * 10 if arguments.n else modes.STRICT_SAMPLES
+        strict = arguments.n * _STRICT_TIMES if arguments.n else modes.STRICT_SAMPLES
         report = modes.ModeReport(
             *(modes.score(draw_samples(trained, count, seed + i), target) for i, count in enumerate((n, strict)))
         )

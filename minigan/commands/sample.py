@@ -10,6 +10,7 @@ import numpy as np
 
 from minigan import files, plots
 from minigan.commands import options
+from minigan.commands.room import require_one_picture, require_room
 from minigan.errors import UsageError, did_you_mean
 from minigan.training.trainer import draw_samples, load_run
 
@@ -38,6 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path)
+    require_room(trained.form, arguments.n)
+    if out.suffix.lower() == ".png":
+        require_one_picture(trained.form, arguments.n)
     samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
         plots.save_png(out, trained.form.picture(samples))
