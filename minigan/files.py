@@ -8,11 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from minigan.errors import UsageError
+
 TEMPORARY_SUFFIX = ".partial"
 
 # Read once, at import: it can only be read by setting it, which other threads would notice.
 UMASK = os.umask(0)
 os.umask(UMASK)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise UsageError unless files can be made in `folder` or, where there is none, in the one that it would be in."""
+    place = Path(os.path.abspath(folder))
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not os.path.isdir(place):
+        raise UsageError(f"{place} is no folder, so nothing can be written into it; name another place.")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise UsageError(f"nothing can be written into {place} ({error.strerror}); name another place.") from None
 
 
 @contextmanager

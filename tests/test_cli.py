@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -550,6 +551,53 @@ def test_edited_folders_of_samples_are_no_trouble(tmp_path):
     (run / "samples" / "step_best.png").write_bytes(b"mine")
     shutil.rmtree(run / "samples")
     assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
+
+
+# Where a result goes, before the work.
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> Path:
+    """A folder with a file, a folder, a pipe, and one where nothing can be written, not even by root."""
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    else:
+        (tmp_path / "pipe.png").mkdir()
+    (tmp_path / "full").mkdir()
+    make_file = tempfile.TemporaryFile
+
+    def refuse(*arguments, **more):
+        if Path(more["dir"]).name == "full":
+            raise PermissionError(errno.EACCES, "Permission denied", str(more["dir"]))
+        return make_file(*arguments, **more)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "out", ["folder.png", "pipe.png", "file/x.png", "full/x.png", "full/in/x.png", "a" * 300 + ".png"]
+)
+@pytest.mark.parametrize("command", ["sample", "study", "gradcheck"])
+def test_where_nothing_can_be_written_nothing_is_computed(command, out, places, finished_run, monkeypatch, capsys):
+    def work(*arguments, **more):
+        raise AssertionError("it should have been refused before")
+
+    for name in ("study.page.write", "commands.sample.draw_samples", "commands.gradcheck.from_file.find"):
+        monkeypatch.setattr(f"minigan.{name}", work)
+    before = sorted(places.rglob("*"))
+    arguments = {
+        "sample": ["sample", str(finished_run), "--out", out],
+        "study": ["study", "--out", out],
+        "gradcheck": ["gradcheck", "mine.py:f", "--picture", out],
+    }
+    assert cli.main(arguments[command]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert out[:20].partition("/")[0] in err
+    assert sorted(places.rglob("*")) == before
 
 
 # Streams that are closed, full, or know few characters; interrupts.

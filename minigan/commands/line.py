@@ -39,6 +39,8 @@ def run(arguments: list[str]) -> int:
         parser.print_help()
         return WRONG_USE
     for argument in arguments:
+        if "\0" in argument:
+            raise UsageError(f"'{argument}' holds a zero byte, which no name and no number has; leave it out.")
         if _NO_VALUE.fullmatch(argument):  # argparse before Python 3.13 fails on it
             raise UsageError(f"'{argument}' gives no value, for '--' ends the options; write one after the '='.")
     first = arguments[0]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 import minigan_kernels
-from minigan import backend
+from minigan import backend, files
 from minigan.commands.ending import DONE, FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
 from minigan.errors import UsageError, escaped, one_line
 
@@ -89,6 +91,21 @@ def check_counts(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and not least <= value < 2**63:
             raise UsageError(f"--{name} must be a whole number of at least {least}, not {value}.")
+
+
+def require_place(out: Path, option: str) -> None:
+    """Raise UsageError, naming the option, unless a file can be written as `out`; before the work, not after it."""
+    try:
+        kind = os.stat(out).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        kind = stat.S_IFREG
+    except OSError as error:
+        raise UsageError(f"{option} cannot be {out} ({error.strerror}); name another file.") from None
+    if stat.S_ISDIR(kind):
+        raise UsageError(f"{option} must be a file, but {out} is a folder; name a file, such as one in it.")
+    if not stat.S_ISREG(kind):  # an ordinary file would replace it
+        raise UsageError(f"{option} must be a file, but {out} is a device, a pipe or a socket; name another file.")
+    files.require_writable(out.parent)
 
 
 def notice(quiet: bool) -> Callable[[str], None]:

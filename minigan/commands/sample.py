@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path)
+    options.require_place(out, "--out")
     require_room(trained.form, arguments.n)
     if out.suffix.lower() == ".png":
         require_one_picture(trained.form, arguments.n)
