@@ -60,9 +60,9 @@ class Fuzzer:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
-        self._originals = folder / "originals"
-        self._originals.mkdir()
-        make_originals(self._originals)
+        self.originals = folder / "originals"
+        self.originals.mkdir()
+        make_originals(self.originals)
 
     def kind(self, index: int) -> str:
         """The kind of input `index`."""
@@ -75,7 +75,7 @@ class Fuzzer:
         here.mkdir(parents=True)
         try:
             with contextlib.chdir(here):
-                arguments = KINDS[self.kind(index)](rng, here, self._originals)
+                arguments = KINDS[self.kind(index)](rng, here, self.originals)
                 before = digest(here.parent)
                 started = time.perf_counter()
                 ended = run(arguments, ascii_only=rng.random() < 0.3)
