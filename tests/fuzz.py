@@ -78,7 +78,7 @@ class Fuzzer:
                 arguments = KINDS[self.kind(index)](rng, here, self.originals)
                 before = digest(here.parent)
                 started = time.perf_counter()
-                ended = run(arguments, ascii_only=rng.random() < 0.3)
+                ended = run(arguments, ascii_only=rng.random() < 0.3, contours=rng.random() < 0.2)
                 seconds = time.perf_counter() - started
                 found = judged(arguments, ended, before, digest(here.parent))
         finally:
@@ -92,15 +92,18 @@ class Fuzzer:
         return f"input {index} of seed {self.seed} ({self.kind(index)}), {_cut(repr(arguments), 400)}: {found}"
 
 
-def run(arguments: list[str], *, ascii_only: bool = False) -> Ended:
-    """Run `minigan` with `arguments` in this process, as on a terminal that knows ASCII only or any character."""
+def run(arguments: list[str], *, ascii_only: bool, contours: bool) -> Ended:
+    """Run `minigan` with `arguments` in this process, as on a terminal that knows ASCII only or any character.
+
+    contours: draw those of points too, which takes as long as ten inputs.
+    """
     from minigan import cli
 
     encoding = "ascii" if ascii_only else "utf-8"
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     err = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
     code, error = None, None
-    with mock.patch("sys.stdout", out), mock.patch("sys.stderr", err), _limited(), Brake():
+    with mock.patch("sys.stdout", out), mock.patch("sys.stderr", err), _limited(), Brake(contours):
         try:
             code = cli.main(arguments)
         except SystemExit as stopped:  # --help

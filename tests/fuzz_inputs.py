@@ -56,10 +56,10 @@ def make_originals(folder: Path) -> None:
 
 
 class Brake:
-    """Keeps what is accepted short: the page without sections, two cases to check, steps timed once."""
+    """Keeps what is accepted short: the page without sections, two cases to check, steps timed once, few contours."""
 
-    def __init__(self) -> None:
-        self._patches = contextlib.ExitStack()
+    def __init__(self, contours: bool) -> None:
+        self._patches, self._contours = contextlib.ExitStack(), contours
 
     def __enter__(self) -> None:
         for target, replacement in (
@@ -69,6 +69,8 @@ class Brake:
             ("minigan.bench.NETWORKS", _TINY_NETWORKS),
         ):
             self._patches.enter_context(mock.patch(target, replacement))
+        if not self._contours:
+            self._patches.enter_context(mock.patch("minigan.maps.save_contours"))
 
     def __exit__(self, *details: object) -> None:
         self._patches.close()
