@@ -151,20 +151,12 @@ def _like(default: Any, key: str, value: Any) -> Any:
             converted = type(default)(value)
             if isinstance(default, int) and converted != float(value):
                 raise ValueError
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError):
         raise UsageError(f"the setting '{key}' must be {kind}, not '{value}'; its default is {default}.") from None
     numbers = converted if isinstance(converted, list) else [converted]
     if not all(isinstance(number, str) or 0 <= number < float("inf") for number in numbers):
         raise UsageError(f"the setting '{key}' must be {kind}, finite and not negative, not '{value}'.")
-    most = _MOST_IN_A_STEP if key in ("n_critic", "unroll_steps") else _LARGEST
-    if type(default) in (int, list) and (max(numbers, default=0) > most or len(numbers) > _MOST_LAYERS):
-        raise UsageError(
-            f"the setting '{key}' must be {kind}, at most {most:,}{_IN_A_LIST if isinstance(default, list) else ''}, "
-            f"not '{value}'."
-        )
     return converted
 
 
-_LARGEST, _MOST_IN_A_STEP, _MOST_LAYERS = 1_000_000, 1_000, 100  # far from what trains, and short of a typing error's
-_IN_A_LIST = f" and at most {_MOST_LAYERS} of them"
 _KINDS = {int: "whole number", float: "number", str: "word"}
