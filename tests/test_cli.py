@@ -680,7 +680,7 @@ def test_what_nobody_foresaw_is_told_and_shown_on_request(monkeypatch, capsys):
     assert cli.main(["recipes"]) == 1
     err = capsys.readouterr().err
     assert one_sentence(err)
-    assert "a mistake in minigan itself: ZeroDivisionError" in err and "please report it" in err
+    assert "nobody foresaw this: ZeroDivisionError" in err and "please report it" in err
     monkeypatch.setenv("MINIGAN_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         cli.main(["recipes"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from minigan import __version__
 from minigan.commands import bench, evaluate, explain, gradcheck, info, list_recipes, sample, study, train
@@ -25,6 +25,10 @@ COMMANDS = {
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.color = False  # of Python 3.14: the streams show control characters as escapes
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see '{self.prog} --help'.")
 

@@ -36,7 +36,7 @@ def _code_of(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("MINIGAN_DEBUG"):
             raise
-        return _say(_own_fault(error), FAILED)
+        return _say(_unforeseen(error), FAILED)
 
 
 def _run(arguments: list[str]) -> int:
@@ -62,10 +62,10 @@ def _explain(error: OSError) -> str:
     return f"{error.strerror or error}{where}; check that the path exists and may be written."
 
 
-def _own_fault(error: Exception) -> str:
+def _unforeseen(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     problem = f"{type(error).__name__}: {error}".rstrip(" :.")
     return (
-        f"this is a mistake in minigan itself: {problem} ({os.path.basename(last.filename)}, line {last.lineno}); "
+        f"nobody foresaw this: {problem} ({os.path.basename(last.filename)}, line {last.lineno}); "
         "please report it with the command and, from MINIGAN_DEBUG=1, the traceback."
     )
