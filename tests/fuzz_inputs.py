@@ -45,7 +45,8 @@ def make_originals(folder: Path) -> None:
     (folder / "idx" / "train-images-idx3-ubyte").write_bytes(header + pixels)
     (folder / "idx" / "train-labels-idx1-ubyte").write_bytes(b"\x00\x00\x08\x01\x00\x00\x00\x0c" + bytes(range(12)))
     (folder / "photos" / "more").mkdir(parents=True)
-    for i, name in enumerate(("0.png", "1.jpg", "more/2.ppm", "3.pgm")):
+    names = ("0.png", "1.jpg", "more/2.ppm", "3.pgm", "4.bmp", "5.gif", "more/6.tif", "7.webp")
+    for i, name in enumerate(names):
         picture = Image.fromarray(rng.integers(0, 256, (9, 7 + i, 3), dtype=np.uint8))
         picture.convert("L" if name.endswith("pgm") else "RGB").save(folder / "photos" / name)
     (folder / "functions.py").write_text(_FUNCTIONS)
