@@ -13,7 +13,7 @@ from minigan.commands import options
 from minigan.commands.room import require_room
 from minigan.data import in_words, load
 from minigan.data.mnist import IMAGE_SHAPE
-from minigan.errors import UsageError, escaped
+from minigan.errors import UsageError
 from minigan.metrics import DigitClassifier, Scores, modes
 from minigan.metrics.digits import SMALLEST_SHARE
 from minigan.metrics.samples import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
@@ -21,7 +21,6 @@ from minigan.training.form import PointForm
 from minigan.training.trainer import TrainedRun, draw_samples, load_run
 
 _DIGITS = 10_000
-_STRICT_TIMES = 10  # as many points as --n says are judged strictly
 _COMPARED = 1_000  # points: the best pairing of so many takes half a second
 
 
@@ -39,7 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     options.check_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path)
-    require_room(trained.form, arguments.n or 0, _STRICT_TIMES if isinstance(trained.form, PointForm) else 1)
     if isinstance(trained.form, PointForm):
         return _evaluate_points(trained, trained.form, arguments)
     height, width, channels = trained.form.shape
@@ -54,15 +52,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.Namespace) -> int:
     """By PacGAN's protocol if there are modes, on so many samples and strictly on ten times as many; and by tests that
     compare two samples of any distribution."""
+    require_room(form, arguments.n or 0, times=10)
     target, n, seed = form.data.target, arguments.n or modes.SAMPLES, arguments.seed
     few = draw_samples(trained, min(n, _COMPARED), seed)
     rng = random.generator(seed, "real points")
     real, other = target.sample(len(few), rng), target.sample(len(few), rng)
     comparisons = [maximum_mean_discrepancy(real, few), classifier_two_sample_test(real, few)] if len(few) > 20 else []
     found: dict[str, Any] = {"run": str(arguments.path), "step": trained.gan.step}
-    lines = [f"samples of {escaped(str(arguments.path))}, step {trained.gan.step:,}"]
+    lines = [f"samples of {arguments.path}, step {trained.gan.step:,}"]
     if len(target.modes):
-        strict = arguments.n * _STRICT_TIMES if arguments.n else modes.STRICT_SAMPLES
+        strict = arguments.n * 10 if arguments.n else modes.STRICT_SAMPLES
         report = modes.ModeReport(
             *(modes.score(draw_samples(trained, count, seed + i), target) for i, count in enumerate((n, strict)))
         )
@@ -96,6 +95,7 @@ def _figures(scores: modes.ModeScores) -> dict[str, Any]:
 
 def _evaluate_digits(trained: TrainedRun, arguments: argparse.Namespace) -> int:
     """By a classifier trained here."""
+    require_room(trained.form, arguments.n or 0)
     classifier = DigitClassifier(load())
     with options.bar(arguments.quiet, desc="training the digit classifier", unit="step") as bar:
 
@@ -120,7 +120,7 @@ def _evaluate_digits(trained: TrainedRun, arguments: argparse.Namespace) -> int:
 
 
 def _print(path: Path, step: int, scores: Scores) -> None:
-    options.say(f"{scores.pictures:,} samples of {path}, step {step:,}")
+    print(f"{scores.pictures:,} samples of {path}, step {step:,}")
     print(f"classifier's accuracy on held-out real digits  {scores.held_out_accuracy:7.1%}")
     print(f"its mean confidence on the samples             {scores.mean_confidence:7.1%}")
     print(f"its mean confidence on held-out real digits    {scores.real_confidence:7.1%}")

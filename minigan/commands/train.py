@@ -16,7 +16,7 @@ from minigan import backend, recipes
 from minigan.commands import options
 from minigan.data import load
 from minigan.data.mnist import IMAGE_SHAPE
-from minigan.errors import UsageError, escaped
+from minigan.errors import UsageError
 from minigan.nn import Module
 from minigan.recipes import PictureRecipe, PointRecipe
 from minigan.recipes.game import is_scheduled
@@ -147,8 +147,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _announce(trainer: Trainer) -> None:
     begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
-    said = f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}"
-    print(escaped(said), file=sys.stderr)
+    print(f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}", file=sys.stderr)
 
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
@@ -199,15 +198,15 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     if arguments.quiet or arguments.json:
         return
     if outcome.interrupted:
-        options.say(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {folder.path}")
+        print(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {folder.path}")
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
     print(f"Done: {taken:,} steps in {outcome.seconds:.1f} s{kernels}.")
     points = isinstance(trainer.form, PointForm)
     last = folder.contours if points else folder.sample_path(outcome.step)
-    options.say(f"Look at {last}, {folder.film} and {folder.curves}.")
+    print(f"Look at {last}, {folder.film} and {folder.curves}.")
     evaluate = f", minigan evaluate {folder.path}" if points or trainer.data.shape == IMAGE_SHAPE else ""
-    options.say(f"Next: minigan sample {folder.path}{evaluate}")
+    print(f"Next: minigan sample {folder.path}{evaluate}")
 
 
 def _describe(config: RunConfig, folder: RunFolder, data: Data, as_json: bool) -> int:
