@@ -6,7 +6,6 @@ of both and fresh latent noise. `benchmarks/train_step.py` times the same networ
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -34,6 +33,8 @@ from minigan.nn import (
 from minigan.optim import Adam
 
 RATE, BETA1 = 2e-4, 0.5
+MOST_SECONDS = 3600
+"""The longest that each network is timed: the figures have settled long before."""
 
 _SLOPE = 0.2
 _FEWEST_ROUNDS, _MOST_ROUNDS = 5, 12
@@ -130,7 +131,7 @@ def measure(names: Iterable[str], *, seconds: float = 3.0) -> dict[str, dict[str
 
     Gives for each name "median_ms", "q1_ms" and "q3_ms" (the quartiles) and "steps", the number of steps timed.
     Compilation and the first steps are not counted.
-    Raises UsageError for an unknown name, before anything is timed.
+    Raises UsageError for an unknown name or seconds out of bounds, before anything is timed.
     """
     steps = {name: _training_step(*build(name)) for name in names}
     rounds = timed_rounds(steps, seconds=seconds)
@@ -149,8 +150,10 @@ def timed_rounds(
     seconds of sleep, in which the spinning threads of the one before come to rest, and some untimed calls. Slow steps
     get fewer rounds and untimed calls, so that the whole takes not much longer than `seconds` for each of them.
     """
-    if not 0 < seconds < math.inf:
-        raise UsageError(f"the seconds to measure for must be a number above 0, not {seconds}.")
+    if not 0 < seconds <= MOST_SECONDS:
+        raise UsageError(
+            f"the seconds to measure for must be a number above 0 and at most {MOST_SECONDS:,}, not {seconds}."
+        )
     lasts: dict[str, float] = {}
     for name, step in steps.items():
         step()  # compiles

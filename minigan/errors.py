@@ -47,3 +47,24 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean '{near[0]}'?"
     return "known: " + ", ".join(names) + "." if names else "none is known here."
+
+
+_LONGEST_WORD, _LONGEST_LINE = 200, 2000  # characters
+
+
+def escaped(text: str, kept: str = "") -> str:
+    """`text` with escapes such as \\x1b for line breaks, control characters, what changes the direction of writing and
+    whatever else cannot be seen, but for the characters `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def one_line(text: str) -> str:
+    """`text`, which may hold anything that was read or given, as one line of a terminal: escaped, and of words and
+    texts without end the middle is left out."""
+    return _shortened(" ".join(_shortened(word, _LONGEST_WORD) for word in escaped(text).split(" ")), _LONGEST_LINE)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"

@@ -11,6 +11,8 @@ import pytest
 import minigan as mg
 import minigan_kernels
 
+os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
+
 WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
 needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")
 

@@ -146,7 +146,7 @@ def test_the_right_lines_find_all_modes() -> None:
 
 
 def test_a_wrong_sign_drives_the_samples_away() -> None:
-    assert FIGURES["sign: modes"] == 0
+    assert FIGURES["sign: high quality, %"] < 1
     assert FIGURES["sign: farthest sample"] > 100
     assert FIGURES["sign: accuracy of D, %"] > 99
 
@@ -156,7 +156,8 @@ def test_uncleared_gradients_cancel_under_minimax() -> None:
     of_real, of_fake = logit_slopes("uncleared minimax", real, fake)
     np.testing.assert_allclose(of_real, -(1 - sigmoid(real)) / 6)
     np.testing.assert_allclose(of_fake, 0, atol=1e-17)
-    assert FIGURES["uncleared minimax: modes"] == 0
+    # Hundreds away; but one of 2,500 may pass by a mode, as for one of ten roundings of the weights.
+    assert FIGURES["uncleared minimax: high quality, %"] < 1
     assert FIGURES["uncleared minimax: farthest sample"] > 50
 
 
@@ -222,7 +223,7 @@ def test_a_minus_for_fakes_rewards_calling_them_real() -> None:
     assert FIGURES["minus: high quality, %"] < 30
 
 
-def test_fakes_with_both_labels_leave_the_data_out() -> None:
+def test_fakes_with_both_labels_leave_the_data_out(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = RNG.normal(size=(2, 6))
     of_real, of_fake = logit_slopes("fakes", real, fake)
     _, exchanged = logit_slopes("fakes", real, np.roll(fake, 3))
@@ -231,7 +232,14 @@ def test_fakes_with_both_labels_leave_the_data_out() -> None:
     np.testing.assert_allclose((of_fake + np.roll(exchanged, 3)) / 2, (2 * sigmoid(fake) - 1) / 6)
     assert abs(FIGURES["fakes: D(G(z))"] - 0.5) < 0.05
     assert FIGURES["fakes: loss of D"] == pytest.approx(2 * math.log(2), abs=0.1)
-    assert FIGURES["fakes: high quality, %"] < 20
+    # Where the samples end is chance: over ten roundings of the weights 0% to 26% of them came near a mode. What holds
+    # for any of them: other data leave the same bits, and not so under the right line.
+    monkeypatch.setattr(break_it, "STEPS", 20)
+    before = {name: play.__wrapped__(name).samples for name in ("fakes", "right")}
+    reals = break_it.reals
+    monkeypatch.setattr(break_it, "reals", lambda *arguments: reals(*arguments) + 5.0)
+    np.testing.assert_array_equal(play.__wrapped__("fakes").samples, before["fakes"])
+    assert not np.array_equal(play.__wrapped__("right").samples, before["right"])
 
 
 def test_the_cosine_says_more_of_the_draw_than_of_the_mistake() -> None:

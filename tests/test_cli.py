@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from runs import COLOUR, SMALL, minigan, train_small, write_photos
 
 from minigan import cli, recipes
+from minigan.commands import line
 from minigan.training import RunFolder
 
 
@@ -39,9 +41,19 @@ WRONG_USES = {
     "no such command": (["trian"], 2, "did you mean 'train'?"),
     "an option before any command": (["--bogus"], 2, "--bogus"),
     "nothing but dashes": (["--"], 2, "does not know '--'"),
+    "dashes for a word": (["train", "--dtype=--"], 2, "'--dtype=--' gives no value"),
+    "dashes for a number": (["sample", "run", "--n=--"], 2, "'--n=--' gives no value"),
+    "dashes for one of several": (["train", "--set=--"], 2, "'--set=--' gives no value"),
+    "more digits than Python reads": (["train", "--steps", "9" * 5000], 2, "2**63"),
+    "a small two on high": (["train", "--steps", "\u00b2"], 2, "is not a whole number"),
+    "what steers a terminal": (["\x1b[31m\n\u202e"], 2, "'\\x1b[31m\\n\\u202e'"),
+    "bytes that are no text": (["train", "--resume", "\udcff"], 1, "no run in \\udcff"),
+    "a word without end": (["train", "a" * 100_000], 2, "a" * 50 + "..." + "a" * 50),
     "steps with a comma in the wrong place": (["train", "--steps", "1,5"], 2, "'1,5' is not a whole number"),
     "a dry run that would fetch": (["train", "--dry-run", "--download"], 2, "leave one of them out"),
     "endless measuring": (["bench", "toy", "--seconds", "inf"], 2, "seconds"),
+    "years of measuring": (["bench", "toy", "--seconds", "1e9"], 2, "at most 3,600"),
+    "a step of a million examples": (["explain", "--batch", "1000000"], 2, "--batch must be a whole number from 1 to"),
     "no such recipe": (["train", "mnist-mpl"], 2, "did you mean 'mnist-mlp'?"),
     "no such option": (["train", "--step", "3"], 2, "--steps"),
     "no such setting": (["train", "--set", "ratee=1"], 2, "did you mean 'rate'?"),
@@ -87,12 +99,17 @@ def test_a_wrong_use_ends_with_one_sentence_and_its_code(name, capsys, tmp_path)
     assert list(tmp_path.iterdir()) == []  # nothing was begun
 
 
+def test_a_sentence_is_short(capsys):
+    assert cli.main(["train", *["--set", "rate=" + "a " * 100_000]]) == 2
+    assert len(capsys.readouterr().err) < 2100
+
+
 def test_without_a_command_the_help_is_shown(capsys):
     assert cli.main([]) == 2
     assert "train" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+@pytest.mark.parametrize("command", ["", *line.COMMANDS])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([*command.split(), "--help"])
@@ -427,6 +444,23 @@ def test_sample_refuses(options, finished_run, capsys):
     assert one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        (["sample", "--n", "100000000"], "146.0 GiB of memory"),  # 784 bytes each, twice
+        (["sample", "--n", "100000000", "--out", "x.npz"], "ask for at most 1,369,568"),
+        (["sample", "--n", "90000"], "a picture of 70,560,000 pixels, expected at most 67,108,864"),
+        (["evaluate", "--n", "100000000"], "GiB of memory"),
+    ],
+)
+def test_samples_without_end_are_refused_with_what_they_would_take(command, part, finished_run, tmp_path, capsys):
+    assert cli.main([command[0], str(finished_run), *command[1:]]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert part in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_recipes_and_info_tell_people_and_programs(capsys):
     for command in ("recipes", "info"):
         assert cli.main([command]) == 0
@@ -529,3 +563,150 @@ def test_edited_folders_of_samples_are_no_trouble(tmp_path):
     (run / "samples" / "step_best.png").write_bytes(b"mine")
     shutil.rmtree(run / "samples")
     assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
+
+
+# Where a result goes, before the work.
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> Path:
+    """A folder with a file, a folder, a pipe, and one where nothing can be written, not even by root."""
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    else:
+        (tmp_path / "pipe.png").mkdir()
+    (tmp_path / "full").mkdir()
+    make_file = tempfile.TemporaryFile
+
+    def refuse(*arguments, **more):
+        if Path(more["dir"]).name == "full":
+            raise PermissionError(errno.EACCES, "Permission denied", str(more["dir"]))
+        return make_file(*arguments, **more)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "out", ["folder.png", "pipe.png", "file/x.png", "full/x.png", "full/in/x.png", "a" * 300 + ".png"]
+)
+@pytest.mark.parametrize("command", ["sample", "study", "gradcheck"])
+def test_where_nothing_can_be_written_nothing_is_computed(command, out, places, finished_run, monkeypatch, capsys):
+    def work(*arguments, **more):
+        raise AssertionError("it should have been refused before")
+
+    for name in ("study.page.write", "commands.sample.draw_samples", "commands.gradcheck.from_file.find"):
+        monkeypatch.setattr(f"minigan.{name}", work)
+    before = sorted(places.rglob("*"))
+    arguments = {
+        "sample": ["sample", str(finished_run), "--out", out],
+        "study": ["study", "--out", out],
+        "gradcheck": ["gradcheck", "mine.py:f", "--picture", out],
+    }
+    assert cli.main(arguments[command]) == 2
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert out[:20].partition("/")[0] in err
+    assert sorted(places.rglob("*")) == before
+
+
+# Streams that are closed, full, or know few characters; interrupts.
+
+
+def in_a_shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    """What `line` does in a shell in which $minigan is the command."""
+    environment = dict(os.environ) | environment | {"minigan": f"{sys.executable} -m minigan"}
+    return subprocess.run(["sh", "-c", line], cwd=cwd, env=environment, capture_output=True, check=False, timeout=300)
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        pytest.param("$minigan recipes >/dev/full", 1, marks=FULL),
+        pytest.param("$minigan --help >/dev/full", 1, marks=FULL),
+        pytest.param("$minigan bogus 2>/dev/full", 2, marks=FULL),
+        ("$minigan recipes --json >&-", 1),
+        ("$minigan --version >&-", 1),
+        ("$minigan recipes <&- 2>&-", 0),
+        ("$minigan bogus 2>&-", 2),
+    ],
+)
+def test_streams_that_are_closed_or_full(line, code, tmp_path):
+    ended = in_a_shell(line, tmp_path)
+    assert ended.returncode == code
+    err = ended.stderr.decode()
+    if code == 1:
+        assert one_sentence(err)
+        assert "standard output cannot be written" in err
+    else:
+        assert err == ""
+
+
+@pytest.mark.parametrize("streams", [">&- 2>&-", pytest.param("2>/dev/full", marks=FULL)])
+def test_a_run_does_not_need_anyone_to_talk_to(streams, tmp_path):
+    ended = in_a_shell(f"$minigan train --kernels reference --out run {' '.join(SMALL)} {streams}", tmp_path)
+    assert ended.returncode == (">&-" in streams.split())  # then its last words are lost
+    assert ended.stderr == b""
+    assert len(RunFolder(tmp_path / "run").rows()) == 2
+    assert cli.main(["sample", str(tmp_path / "run"), "--n", "1"]) == 0  # nothing was printed into its files
+
+
+def test_a_stream_that_knows_few_characters(tmp_path):
+    (tmp_path / "in").mkdir()
+    name = b"caf\xc3\xa9\xff"
+    line = b"$minigan train --dry-run --out " + name + b" && $minigan sample " + name
+    ended = in_a_shell(os.fsdecode(line), tmp_path, PYTHONIOENCODING="ascii")
+    assert ended.returncode == 1
+    assert b"Traceback" not in ended.stderr
+    assert b"no run in caf" in ended.stderr
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+except BaseException:  # as packages do with what they can live without
+    pass
+raise ImportError("not this one")
+"""
+
+
+@pytest.mark.parametrize("package", ["numpy", "tqdm", "numba", "cupy"])
+def test_an_interrupt_while_packages_are_imported(package, tmp_path):
+    (tmp_path / f"{package}.py").write_text(INTERRUPTED_IMPORT)
+    ended = minigan("info", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "minigan: interrupted.\n")
+
+
+def test_an_interrupt_of_the_work(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minigan.commands.list_recipes.run", interrupted)
+    assert cli.main(["recipes"]) == 130
+    assert capsys.readouterr().err == "minigan: interrupted.\n"
+
+
+def test_what_nobody_foresaw_is_told_and_shown_on_request(monkeypatch, capsys):
+    monkeypatch.setattr("minigan.commands.list_recipes.run", lambda arguments: 1 // 0)
+    monkeypatch.delenv("MINIGAN_DEBUG")
+    assert cli.main(["recipes"]) == 1
+    err = capsys.readouterr().err
+    assert one_sentence(err)
+    assert "nobody foresaw this: ZeroDivisionError" in err and "please report it" in err
+    monkeypatch.setenv("MINIGAN_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["recipes"])
+
+
+def test_names_of_files_do_not_steer_a_terminal(finished_run, capsys):
+    out = "\x1b[2J\u202e\n.npz"
+    assert cli.main(["sample", str(finished_run), "--n", "1", "--out", out]) == 0
+    assert capsys.readouterr().out == "Wrote 1 samples of step 20 to \\x1b[2J\\u202e\\n.npz\n"
+    assert Path(out).exists()

@@ -325,7 +325,7 @@ def test_one_player_alone(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "sentence"),
     [
         (["--player", "critic"], "there is no player 'critic'"),
-        (["--batch", "0"], "--batch must be a whole number of at least 1"),
+        (["--batch", "0"], "--batch must be a whole number from 1 to 1,000"),
         (["--seed", "-1"], "--seed must be a whole number of at least 0"),
         (["--set", "slope"], "--set takes key=value"),
         (["nonsense"], "there is no recipe 'nonsense'"),

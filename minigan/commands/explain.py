@@ -13,6 +13,7 @@ from minigan.study import walk
 from minigan.study.walk import PLAYERS, Visit, Walk
 
 _BOTH = "both"
+_MOST_EXAMPLES = 1_000  # every operation of the step is kept, in float64
 _LEGEND = """\
 Each line is an operation, in the order of the backward pass: the norm of the cotangent g of its result y, the result,
 the shapes in and out, and what each input is sent back. D and G are discriminator and generator. `sum` and `mean` run
@@ -69,8 +70,8 @@ def _require_sense(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"there is no player '{arguments.player}'; {did_you_mean(arguments.player, (*PLAYERS, _BOTH))}"
         )
-    if arguments.batch < 1:
-        raise UsageError(f"--batch must be a whole number of at least 1, not {arguments.batch}.")
+    if not 1 <= arguments.batch <= _MOST_EXAMPLES:
+        raise UsageError(f"--batch must be a whole number from 1 to {_MOST_EXAMPLES:,}, not {arguments.batch}.")
     if not 0 <= arguments.seed < 2**63:
         raise UsageError(f"--seed must be a whole number of at least 0 and below 2**63, not {arguments.seed}.")
 

@@ -99,6 +99,8 @@ def _require_sense(arguments: argparse.Namespace) -> None:
         raise UsageError(f"there is no type '{arguments.dtype}'; {did_you_mean(arguments.dtype, FLOATS)}")
     if arguments.picture is not None and arguments.picture.suffix not in _PICTURES:
         raise UsageError(f"--picture takes a name that ends in {', '.join(_PICTURES)}, not '{arguments.picture}'.")
+    if arguments.picture is not None:
+        options.require_place(arguments.picture, "--picture")
 
 
 # A function of one's own.

@@ -8,6 +8,7 @@ from typing import Any
 import minigan_kernels
 from minigan import backend
 from minigan.commands import options
+from minigan.commands.ending import at_once_if_interrupted
 from minigan.training.config import versions
 from minigan_kernels.cache import cache_directory
 
@@ -35,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _facts() -> dict[str, Any]:
-    current = backend.use("auto")
-    threads = backend.set_threads(None)  # loads numba, whose version is then known
+    with at_once_if_interrupted():
+        current = backend.use("auto")
+        threads = backend.set_threads(None)  # loads numba, whose version is then known
     facts: dict[str, Any] = {
         "versions": versions(),
         "backend": current.name,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -15,19 +17,23 @@ from typing import Any
 from tqdm import tqdm
 
 import minigan_kernels
-from minigan import backend
-from minigan.errors import UsageError
+from minigan import backend, files
+from minigan.commands.ending import DONE, FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
+from minigan.errors import UsageError, escaped, one_line
 
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USE"]
 
 
 def whole_number(text: str) -> int:
     """An integer written as people write it: 10000, 10_000 or 10,000."""
     if not _WHOLE_NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    if len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number below 2**63")
     return int(text.replace(",", ""))
 
 
+_MOST_DIGITS = 100  # Python refuses to read numbers of thousands; what is smaller is compared with its own limit
 _WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 
 
@@ -71,10 +77,11 @@ def settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 def choose_device(backend_name: str | None, kernels: str | None, threads: int | None, quiet: bool = False) -> None:
     """Use what the options name; raises UsageError if it cannot be had."""
-    backend.use(backend_name or "auto", kernels or "auto")
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
-    backend.set_threads(threads)
+    with at_once_if_interrupted():  # these import CuPy and numba
+        backend.use(backend_name or "auto", kernels or "auto")
+        backend.set_threads(threads)
     if backend.current().kernels == "numba":
         # Through tqdm, so that a sentence does not land in the middle of a progress bar.
         minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
@@ -96,10 +103,25 @@ def check_counts(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{name} must be a whole number of at least {least}, not {value}.")
 
 
+def require_place(out: Path, option: str) -> None:
+    """Raise UsageError, naming the option, unless a file can be written as `out`; before the work, not after it."""
+    try:
+        kind = os.stat(out).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        kind = stat.S_IFREG
+    except OSError as error:
+        raise UsageError(f"{option} cannot be {out} ({error.strerror}); name another file.") from None
+    if stat.S_ISDIR(kind):
+        raise UsageError(f"{option} must be a file, but {out} is a folder; name a file, such as one in it.")
+    if not stat.S_ISREG(kind):  # an ordinary file would replace it
+        raise UsageError(f"{option} must be a file, but {out} is a device, a pipe or a socket; name another file.")
+    files.require_writable(out.parent)
+
+
 def notice(quiet: bool) -> Callable[[str], None]:
     """Says a sentence on standard error, unless `quiet`."""
     # Through tqdm, so that it does not land in the middle of a progress bar.
-    return lambda sentence: None if quiet else tqdm.write(f"minigan: {sentence}.", file=sys.stderr)
+    return lambda sentence: None if quiet else tqdm.write(f"minigan: {one_line(sentence)}.", file=sys.stderr)
 
 
 @contextmanager
@@ -109,6 +131,11 @@ def warnings_told(quiet: bool) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: tell(str(message))
         yield
+
+
+def say(line: str) -> None:
+    """Print a line, which may hold the name of a file, on standard output."""
+    print(escaped(line))
 
 
 def print_json(content: Any) -> None:
@@ -126,4 +153,4 @@ def print_table(rows: Iterable[tuple[str, Any]]) -> None:
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")

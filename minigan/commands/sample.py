@@ -10,6 +10,7 @@ import numpy as np
 
 from minigan import files, plots
 from minigan.commands import options
+from minigan.commands.room import require_one_picture, require_room
 from minigan.errors import UsageError, did_you_mean
 from minigan.training.trainer import draw_samples, load_run
 
@@ -41,6 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     trained = load_run(arguments.path, arguments.checkpoint)
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
+    options.require_place(out, "--out")
+    require_room(trained.form, arguments.n)
+    if out.suffix.lower() == ".png":
+        require_one_picture(trained.form, arguments.n)
     samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
         plots.save_png(out, trained.form.picture(samples))
@@ -50,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
     else:
-        print(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
+        options.say(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
     return 0
 
 

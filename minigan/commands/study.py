@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute every section, and write the page."""
-    _require_a_place(arguments.out)
+    out: Path = arguments.out
+    options.require_place(out, "--out")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out is {out}, but there is no folder {out.parent}; make it first, or name another.")
     options.choose_device("numpy", None, 1, arguments.quiet)  # networks this small gain nothing from a second thread
     with options.bar(arguments.quiet, desc="study", unit="section", total=len(page.SECTIONS), leave=False) as bar:
 
@@ -37,13 +40,5 @@ def run(arguments: argparse.Namespace) -> int:
         options.print_json({"out": str(arguments.out), "bytes": size, "sections": figures})
     else:
         count = sum(len(section.figures) for section in sections)
-        print(f"Wrote {arguments.out}: {len(sections)} sections, {count:,} numbers, {size / 1e6:.1f} MB")
+        options.say(f"Wrote {arguments.out}: {len(sections)} sections, {count:,} numbers, {size / 1e6:.1f} MB")
     return DONE
-
-
-def _require_a_place(out: Path) -> None:
-    """Raise UsageError unless a file can be written there; before the work, not after it."""
-    if out.is_dir():
-        raise UsageError(f"--out must be a file, but {out} is a folder; name {out / 'study.html'}, say.")
-    if not out.parent.is_dir():
-        raise UsageError(f"--out is {out}, but there is no folder {out.parent}; make it first, or name another.")

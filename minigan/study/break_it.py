@@ -461,8 +461,8 @@ def _told_of_fakes(shown: Numbers) -> str:
 every derivative is 0. By the logit of a fake it is, on average over the labels, (2D &minus; 1) / 2n, so the best D is
 1/2 wherever samples are, whatever they are. Mean D(G(z)) ends at {shown("fakes: D(G(z))", wrong.fake_score)} and D's
 own loss at {shown("fakes: loss of D", loss)}, about 2 log 2 = {shown("2 log 2", 2 * math.log(2))}, just as at the end
-of a game that was won; but only {shown("fakes: high quality, %", 100 * wrong.scores.high_quality, 1)}% of the samples
-are near a mode.</p>"""
+of a game that was won; but other data would leave the same samples, and it is chance that
+{shown("fakes: high quality, %", 100 * wrong.scores.high_quality, 1)}% of them are near a mode.</p>"""
 
 
 def _all(shown: Numbers) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -20,7 +20,8 @@ class StopRequest:
             raise KeyboardInterrupt
         self.made = True
         # Not print: the signal may have come while something else was printing.
-        os.write(2, b"\nminigan: stopping as soon as a checkpoint is written; again to stop at once.\n")
+        with suppress(OSError):  # nobody may be there to read it
+            os.write(2, b"\nminigan: stopping as soon as a checkpoint is written; again to stop at once.\n")
 
 
 @contextmanager
