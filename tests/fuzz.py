@@ -37,7 +37,7 @@ os.environ["MINIGAN_DEBUG"] = "1"  # an exception nobody thought of is raised, n
 
 _BUSY_SECONDS, _SECONDS = 20, 120  # longer is a hang: the slowest inputs compute for a second; on a busy machine more
 _CLOCKS = ((signal.ITIMER_PROF, signal.SIGPROF, _BUSY_SECONDS), (signal.ITIMER_REAL, signal.SIGALRM, _SECONDS))
-_MORE_MEMORY = 1 << 30  # than at the start: what asks for more gets a MemoryError, as on a small machine
+_MORE_MEMORY = 3 << 30  # than at the start: what asks for more gets a MemoryError, as on a small machine
 _CONTROL = [chr(code) for code in range(32) if chr(code) not in "\n\r\t"] + ["\x7f", "\x9b", "\u202e", "\u2066"]
 
 
