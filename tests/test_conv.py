@@ -21,7 +21,7 @@ import naive
 import numpy as np
 import pytest
 import test_kernels
-from conftest import needs_numba
+from conftest import EXHAUSTIVE, needs_numba
 
 import minigan as mg
 import minigan_kernels
@@ -1252,6 +1252,7 @@ def test_winograd_is_chosen_where_its_transforms_pay(monkeypatch: pytest.MonkeyP
 
 
 @needs_numba
+@pytest.mark.skipif(not EXHAUSTIVE, reason="it compiles for half a minute; MINIGAN_EXHAUSTIVE=1 runs it")
 def test_no_kernel_reads_memory_that_it_has_freed(tmp_path: Path) -> None:
     """With its debug switch Numba fills freed memory with rubbish."""
     program = """

@@ -182,6 +182,7 @@ def test_importing_it_imports_nothing_heavy(module):
     """Every run of pytest in the environment pays for this import."""
     program = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
-    imported = set(result.stdout.split())
-    assert "numpy" in imported
-    assert imported & {"numba", "llvmlite", "matplotlib", "PIL", "torch", "jax", "cupy", "scipy"} == set()
+    assert (
+        set(result.stdout.split()) & {"numba", "llvmlite", "matplotlib", "PIL", "torch", "jax", "cupy", "scipy"}
+        == set()
+    )

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from conftest import EXHAUSTIVE
 from runs import COLOUR, SMALL, minigan, start_minigan, train_small
 
 from minigan import cli, data, files, recipes
@@ -57,12 +58,13 @@ def when_written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def test_ten_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
-    """Three at any moment, the start-up included; seven in the middle of the training."""
+def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
+    """One in four at any moment, the start-up included; the others in the middle of the training."""
     run = tmp_path / "run"
     moments = random.Random(0)
     kills_while_training = 0
-    for kill in range(10):
+    kills = 10 if EXHAUSTIVE else 4
+    for kill in range(kills):
         before = when_written(run / "metrics.jsonl")
         arguments = ["--resume", str(run)] if run.exists() else ["--out", str(run), *LONG]
         process = start_minigan("train", *arguments, "--quiet", cwd=tmp_path)
@@ -75,7 +77,7 @@ def test_ten_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
         kills_while_training += process.poll() is None and when_written(run / "metrics.jsonl") != before
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert kills_while_training >= 5
+    assert kills_while_training >= kills // 2
     result = minigan("train", *(["--resume", str(run)] if run.exists() else ["--out", str(run), *LONG]), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert contents(run) == contents(uninterrupted)

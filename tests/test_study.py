@@ -378,7 +378,7 @@ def test_the_critic_learns_the_distance_and_the_discriminator_only_that_there_is
         assert learned.difference == pytest.approx(learned.theta * (1 + learned.theta / 20), rel=0.1)
         # Of any critic this is a bound. How near it comes hangs on the steepest of thousands of slopes, and that on
         # rounding: at theta = 2 it was 1.10 to 1.22.
-        assert 0.75 * learned.theta <= learned.bound <= 1.01 * learned.theta
+        assert 0.85 * learned.theta <= learned.bound <= 1.01 * learned.theta
         assert math.log(2) - 0.02 <= learned.divergence <= math.log(2)
         assert learned.generator_gradients[0] < 0.1 < 0.9 < learned.generator_gradients[1]
     assert abs(distances.learn()[0].divergence) <= 0.01

@@ -53,9 +53,11 @@ def choose(folder: RunFolder, wanted: str | None) -> Path:
                 f"name a step: {_in_words(folder)}."
             )
         return _path_of(folder, max(scored, key=lambda step: (scored[step], -step)))
-    if not (wanted.isascii() and wanted.isdigit()) or int(wanted) not in _scores(folder):
+    steps = {str(step): step for step in _scores(folder)}
+    step = steps.get(wanted.lstrip("0") or wanted[:1])  # zeros in front, as in the names of files
+    if step is None:
         raise UsageError(f"there is no checkpoint '{wanted}' in {folder.path}; there are: {_in_words(folder)}.")
-    return _path_of(folder, int(wanted))
+    return _path_of(folder, step)
 
 
 def earlier_in_words(folder: RunFolder) -> str:
