@@ -710,3 +710,13 @@ def test_names_of_files_do_not_steer_a_terminal(finished_run, capsys):
     assert cli.main(["sample", str(finished_run), "--n", "1", "--out", out]) == 0
     assert capsys.readouterr().out == "Wrote 1 samples of step 20 to \\x1b[2J\\u202e\\n.npz\n"
     assert Path(out).exists()
+
+
+def test_names_of_runs_do_not_steer_a_terminal_and_can_be_pasted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, shown, pasted in (("my run", "my run", "'my run'"), ("a\nb", "a\\nb", "'a\\nb'")):
+        assert cli.main(["train", "--out", name, *SMALL]) == 0
+        printed = capsys.readouterr()
+        assert f"into {shown}\n" in printed.err
+        assert f"Look at {shown}/samples/step_000020.png, {shown}/samples.gif, {shown}/losses.png.\n" in printed.out
+        assert f"Next: minigan sample {pasted}, minigan evaluate {pasted}\n" in printed.out

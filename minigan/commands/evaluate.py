@@ -14,7 +14,7 @@ from minigan.commands import options
 from minigan.commands.room import require_room
 from minigan.data import Dataset
 from minigan.data.folder import idx_within
-from minigan.errors import UsageError
+from minigan.errors import UsageError, escaped
 from minigan.metrics import Classifier, Scores, classifier_cache, modes
 from minigan.metrics.samples import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
 from minigan.training import RunConfig, RunFolder
@@ -61,7 +61,7 @@ def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.N
     real, other = target.sample(len(few), rng), target.sample(len(few), rng)
     comparisons = [maximum_mean_discrepancy(real, few), classifier_two_sample_test(real, few)] if len(few) > 20 else []
     found: dict[str, Any] = {"run": str(arguments.path), "step": trained.gan.step}
-    lines = [f"samples of {arguments.path}, step {trained.gan.step:,}"]
+    lines = [escaped(f"samples of {arguments.path}, step {trained.gan.step:,}")]
     if len(target.modes):
         strict = arguments.n * 10 if arguments.n else modes.STRICT_SAMPLES
         report = modes.ModeReport(
@@ -148,7 +148,7 @@ def _trained_classifier(data: Dataset, quiet: bool) -> Classifier:
 
 
 def _print(path: Path, step: int, scores: Scores) -> None:
-    print(f"{scores.pictures:,} samples of {path}, step {step:,}")
+    options.say(f"{scores.pictures:,} samples of {path}, step {step:,}")
     print(f"classifier's accuracy on held-out real pictures  {scores.held_out_accuracy:7.1%}")
     print(f"its mean confidence on the samples               {scores.mean_confidence:7.1%}")
     print(f"its mean confidence on held-out real pictures    {scores.real_confidence:7.1%}")

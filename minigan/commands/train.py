@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from minigan.commands import options
 from minigan.data.directory import some_of
 from minigan.data.folder import idx_within
 from minigan.data.points import Points
-from minigan.errors import UsageError
+from minigan.errors import UsageError, escaped
 from minigan.nn import Module
 from minigan.recipes.game import is_scheduled
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
@@ -170,7 +171,8 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _announce(trainer: Trainer) -> None:
     begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
-    print(f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}", file=sys.stderr)
+    line = f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}"
+    print(escaped(line), file=sys.stderr)
 
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
@@ -204,6 +206,7 @@ def _scores_in_words(metrics: Mapping[str, float]) -> str:
 
 def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
     folder, taken = trainer.folder, outcome.step - outcome.first_step
+    run = shlex.quote(str(folder.path))
     if arguments.json:
         options.print_json(
             {
@@ -221,16 +224,18 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     if arguments.quiet or arguments.json:
         return
     if outcome.interrupted:
-        print(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {folder.path}")
+        options.say(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
     print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
     points = isinstance(trainer.form, PointForm)
     last = folder.contours if points else folder.sample_path(outcome.step)
-    print(f"Look at {last}, {folder.film} and {folder.curves}.")
+    made = [str(path) for path in (last, folder.film, folder.curves) if path.exists()]
+    if made:
+        options.say(f"Look at {', '.join(made)}.")
     can_be_evaluated = isinstance(trainer.data, Points) or trainer.data.labels is not None
-    evaluate = f", minigan evaluate {folder.path}" if can_be_evaluated else ""
-    print(f"Next: minigan sample {folder.path}{evaluate}")
+    evaluate = f", minigan evaluate {run}" if can_be_evaluated else ""
+    options.say(f"Next: minigan sample {run}{evaluate}")
 
 
 def _describe(trainer: Trainer, as_json: bool) -> int:
