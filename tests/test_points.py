@@ -18,7 +18,7 @@ from minigan.errors import UsageError
 from minigan.metrics.density import KernelDensity
 from minigan.metrics.modes import score
 from minigan.recipes import PointRecipe
-from minigan.training.trainer import draw_samples, load_run
+from minigan.training.trained import draw_samples, load_run
 
 NAMES = [name for name, recipe in recipes.RECIPES.items() if isinstance(recipe, PointRecipe)]
 TINY = ["--set", "generator_widths=8", "--set", "discriminator_widths=8", "--set", "batch_size=16", "--quiet"]
@@ -99,7 +99,7 @@ def test_a_stopped_run_ends_with_the_same_bits(monkeypatch):
     assert train("grid", *steps, "--out", "halted") == 0
     # as after a crash: the last checkpoint is of step 10, the records go further
     from minigan.training import checkpoint, load_config
-    from minigan.training.trainer import build
+    from minigan.training.trained import build
 
     gan = build(load_config(Path("halted/config.json")), (2,))
     data = Points(mixtures.get("grid"))

@@ -18,7 +18,7 @@ from minigan.errors import UsageError
 from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, LeakyReLU
 from minigan.recipes import PictureRecipe
 from minigan.recipes.game import IDLE
-from minigan.training.trainer import draw_samples, load_run
+from minigan.training.trained import draw_samples, load_run
 
 TINY: dict[str, dict[str, Any]] = {
     "mnist-mlp": {"generator_widths": [6], "discriminator_widths": [6]},

@@ -24,7 +24,8 @@ from minigan import cli, data, files, recipes
 from minigan.errors import CheckpointError, NonFiniteError, UsageError
 from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, form, load_config
 from minigan.training.form import form_of
-from minigan.training.trainer import TrainedRun, _advice, _made, draw_samples, load_run
+from minigan.training.trained import TrainedRun, draw_samples, load_run, made
+from minigan.training.trainer import _advice
 
 LONG = [*SMALL, "--steps", "3000", "--checkpoint-every", "40", "--sample-every", "250"]
 
@@ -496,7 +497,7 @@ def test_the_best_checkpoint_is_kept_and_can_be_asked_for(tmp_path, capsys):
     by_kl = {}
     for step in range(10, 61, 10):
         trained = load_run(all_of_them, str(step))
-        samples = _made(trained.gan, trained.form, trained.gan.latent(trained.form.shown, "samples"))
+        samples = made(trained.gan, trained.form, trained.gan.latent(trained.form.shown, "samples"))
         by_kl[step] = trained.form.measure(samples)["reverse_kl"]
     best = min(by_kl, key=lambda step: (by_kl[step], step))
     assert kept(run) == sorted({best, 60})
@@ -695,7 +696,7 @@ def test_of_two_that_make_one_folder_the_second_is_told(tmp_path):
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="needs locks on files")
-def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_is_made(tmp_path):
+def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_ismade(tmp_path):
     (tmp_path / ".run.minigan-0123456789abcdef.partial").mkdir()
     (tmp_path / ".run.minigan-0123456789abcdef.partial" / "checkpoint.safetensors").write_bytes(b"half")
     (tmp_path / ".run.abc.partial").mkdir()  # not ours

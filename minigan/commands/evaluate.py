@@ -21,7 +21,7 @@ from minigan.training import RunConfig, RunFolder
 from minigan.training.config import versions
 from minigan.training.form import PointForm
 from minigan.training.source import load_again
-from minigan.training.trainer import TrainedRun, draw_samples, load_run
+from minigan.training.trained import TrainedRun, draw_samples, load_run
 
 _PICTURES = 10_000
 _COLUMNS = 10

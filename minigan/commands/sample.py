@@ -12,7 +12,7 @@ from minigan import files, plots
 from minigan.commands import options
 from minigan.commands.room import require_one_picture, require_room
 from minigan.errors import UsageError, did_you_mean
-from minigan.training.trainer import draw_samples, load_run
+from minigan.training.trained import draw_samples, load_run
 
 _FORMATS = (".png", ".npz")
 _OUT_HELP = (

@@ -13,23 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, film, maps, plots, random, recipes
+from minigan import backend, film, maps, plots, recipes
 from minigan.autodiff import Tensor, no_grad
 from minigan.errors import CheckpointError, NonFiniteError, UsageError, clause
 from minigan.gan import GAN
 from minigan.nn import Module
-from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint, consistent, kept_checkpoints
-from minigan.training.config import RunConfig, load_config, recorded_shape
+from minigan.training.config import RunConfig, load_config
 from minigan.training.diagnosis import Diagnosis
-from minigan.training.form import Data, Form, PointForm, form_of
-from minigan.training.run_folder import RunFolder, open_run
+from minigan.training.form import Data, PointForm, form_of
+from minigan.training.run_folder import RunFolder
 from minigan.training.source import require_same_data
+from minigan.training.trained import build, load_into, made
 
 _NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
 _LOOK_EVERY = 100  # steps between looks at what may go wrong
-_DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
-
 _FAR_LARGER = 10  # times: a learning rate so much larger than the other is the one at fault
 
 Report = Callable[[int, dict[str, float]], None]
@@ -265,7 +263,7 @@ class Trainer:
 
     def _samples(self) -> np.ndarray:
         """Those that show the progress, as people know them; raises NonFiniteError unless all are finite."""
-        return _made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+        return made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
 
     def _save_samples(self) -> dict[str, float]:
         """Save a picture of samples; how good they are, as far as that is cheap to tell."""
@@ -307,89 +305,6 @@ def _told(picture: Path, notice: Notice) -> Iterator[None]:
             f"{picture} could not be made: {clause(error)}; the run and its checkpoint are whole, and minigan train "
             f"--resume {picture.parent} makes its pictures again"
         )
-
-
-def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
-    """The untrained GAN of `config` for examples of `shape`."""
-    recipe = recipes.get(config.recipe)
-    with np.errstate(all="ignore"):  # as in Trainer.run
-        return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
-
-
-def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> dict[str, np.ndarray]:
-    """Give `gan` the state of the checkpoint `source` of the run in `folder`, which `config` describes.
-
-    Returns the arrays that are no part of the GAN, by their names without checkpoint.EXTRA. Raises CheckpointError, and
-    changes nothing, if it is damaged, does not fit, or is inconsistent.
-    """
-    try:
-        arrays = checkpoint.load(source, config.recipe, gan.state())
-        state = {name: array for name, array in arrays.items() if not name.startswith(checkpoint.EXTRA)}
-        try:
-            consistent.require_consistent(state, config)
-        except ValueError as error:
-            raise CheckpointError(
-                f"the checkpoint {source} is inconsistent: {error}; restore it from a copy, or train again."
-            ) from None
-    except CheckpointError as error:
-        earlier = kept_checkpoints.earlier_in_words(folder)
-        if source != folder.checkpoint or not earlier:
-            raise
-        raise CheckpointError(f"{str(error).rstrip('.')}; or name an earlier one: --checkpoint {earlier}.") from None
-    gan.load_state(state)
-    return {name.removeprefix(checkpoint.EXTRA): array for name, array in arrays.items() if name not in state}
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A GAN as a checkpoint of a run holds it, and the form of its examples."""
-
-    gan: GAN
-    config: RunConfig
-    form: Form
-
-
-def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
-    """The GAN in the run folder `path`, of the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
-
-    Raises CheckpointError if it is missing or damaged.
-    """
-    folder = open_run(path)
-    config = load_config(folder.config)
-    recipe = recipes.get(config.recipe)
-    is_pictures = isinstance(recipe, PictureRecipe)
-    shape = recorded_shape(folder.config) if is_pictures else recipe.wanted_shape(config.settings)
-    gan = build(config, shape)
-    load_into(gan, config, folder, kept_checkpoints.choose(folder, wanted))
-    return TrainedRun(gan, config, form_of(recipe, shape))
-
-
-def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
-    """`count` examples as people know them, from latent vectors that are a pure function of `seed`.
-
-    Pictures are (N, H, W, C) uint8, points (N, 2) float64. Raises NonFiniteError unless all are finite.
-    """
-    parts = []
-    for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
-        rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
-        latent = run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))
-        try:
-            parts.append(_made(run.gan, run.form, latent))
-        except NonFiniteError as error:
-            raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
-    return np.concatenate(parts)
-
-
-def _made(gan: GAN, form: Form, latent: Tensor) -> np.ndarray:
-    """What the generator makes of `latent` (N, latent_size), as people know it; raises NonFiniteError unless all of it
-    is finite."""
-    parts = []
-    for start in range(0, len(latent), form.at_once):
-        values = gan.sample(latent[start : start + form.at_once]).numpy()
-        if not np.isfinite(values).all():
-            raise NonFiniteError("the samples are not finite")
-        parts.append(form.present(values))
-    return np.concatenate(parts)
 
 
 @contextmanager
