@@ -19,6 +19,8 @@ def total(x, axis=None, keepdims=False):
         return x.sum(axis=axis, keepdims=keepdims)
     chosen = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = {i % x.ndim for i in chosen}
+    if len(axes) < len(chosen) or not all(-x.ndim <= i < x.ndim for i in chosen):
+        return x.sum(axis=axis, keepdims=keepdims)  # which says what is wrong
     in_pairs = _side_by_side(x, axes)
     one_by_one = sorted(axes - in_pairs)
     if math.prod(x.shape[i] for i in one_by_one) <= _FEW:

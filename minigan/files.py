@@ -27,6 +27,7 @@ except ImportError:  # Windows
 
 _TEMPORARY = re.compile(r"\..*\.minigan-[0-9a-f]{16}\.partial")
 _NAME_KEPT = 40  # characters of a name in its temporary one: file systems limit names to 255 bytes
+_PART = 1 << 20  # bytes read at once
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would be waited for
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _BYTES = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -46,19 +47,20 @@ def open_to_append(path: Path) -> IO[bytes]:
 
     Raises FileError unless it is an ordinary file that can be written: a link is not followed.
     """
+    if os.path.islink(path):
+        raise FileError(f"{path} is a link, expected an ordinary file; put one in its place.")
     return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, "ab")
 
 
 def _opened(path: Path, flags: int, mode: str) -> IO[bytes]:
-    if flags & _NO_LINK and os.path.islink(path):
-        raise FileError(f"{path} is a link, expected an ordinary file; put one in its place.")
     try:
         handle = os.open(path, flags | _NO_WAITING | _BYTES, 0o666)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         if os.path.lexists(path) and not os.path.isfile(path):
-            raise _not_ordinary(path, os.stat(path).st_mode) from None
+            with suppress(OSError):  # a link that leads nowhere has no kind
+                raise _not_ordinary(path, os.stat(path).st_mode) from None
         raise FileError(f"{path} cannot be opened ({getattr(error, 'strerror', None) or error}).") from None
     kind = os.fstat(handle).st_mode
     if not stat.S_ISREG(kind):
@@ -76,11 +78,14 @@ def _not_ordinary(path: Path, mode: int) -> FileError:
 def read_bytes(path: Path, at_most: int) -> bytes:
     """What the ordinary file `path` holds; raises FileError for anything else or more than `at_most` bytes, else as
     `open_regular`."""
+    parts, left = [], at_most + 1
     with open_regular(path) as file:
-        content = file.read(at_most + 1) if os.fstat(file.fileno()).st_size <= at_most else None
-    if content is None or len(content) > at_most:
+        while left and (part := file.read(min(left, _PART))):  # `read` takes as much memory as it is asked for
+            parts.append(part)
+            left -= len(part)
+    if not left:
         raise FileError(f"{path} holds more than {at_most:,} bytes, expected at most that; is it the right file?")
-    return content
+    return b"".join(parts)
 
 
 def read_text(path: Path, at_most: int) -> str:
@@ -143,7 +148,7 @@ def draft_folder(target: Path) -> Iterator[Path]:
 def write_text(target: Path, text: str) -> None:
     """Write `text` (UTF-8) to `target` atomically."""
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def replace(source: Path, target: Path) -> None:

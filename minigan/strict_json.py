@@ -7,7 +7,7 @@ import math
 from typing import Any, NoReturn
 
 _DEPTH = 32
-_DIGITS = 20  # of a whole number: every one below 2**64 has fewer, or as many
+_DIGITS = 20  # of a whole number: every one below 2**64 has at most so many
 
 
 def parse(text: str) -> Any:
@@ -27,7 +27,9 @@ def parse(text: str) -> Any:
 def _whole(digits: str) -> int:
     if len(digits.lstrip("-")) > _DIGITS:
         raise ValueError(f"a number has {len(digits)} digits, expected at most {_DIGITS}")
-    return int(digits)
+    if abs(number := int(digits)) >= 1 << 64:
+        raise ValueError(f"the number {digits} is out of range")
+    return number
 
 
 def _finite(digits: str) -> float:

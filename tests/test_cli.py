@@ -693,13 +693,13 @@ def test_an_interrupt_of_the_work(monkeypatch, capsys):
     assert capsys.readouterr().err == "minigan: interrupted.\n"
 
 
-def test_what_nobody_foresaw_is_told_and_shown_on_request(monkeypatch, capsys):
+def test_an_unexpected_error_is_told_and_shown_on_request(monkeypatch, capsys):
     monkeypatch.setattr("minigan.commands.list_recipes.run", lambda arguments: 1 // 0)
     monkeypatch.delenv("MINIGAN_DEBUG")
     assert cli.main(["recipes"]) == 1
     err = capsys.readouterr().err
     assert one_sentence(err)
-    assert "nobody foresaw this: ZeroDivisionError" in err and "please report it" in err
+    assert "unexpected error: ZeroDivisionError" in err and "please report it" in err
     monkeypatch.setenv("MINIGAN_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         cli.main(["recipes"])

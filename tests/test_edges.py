@@ -256,3 +256,12 @@ def test_batch_norm_far_from_zero_has_the_same_two_definitions(kernels: str) -> 
         ops.norm._batch_norm_composite(x, one, 0.0, eps=1e-3, slope=1),
     ):
         np.testing.assert_allclose(y.numpy(), expected, rtol=0, atol=2e-3)  # a unit in the last place of 1e4 is 1e-3
+
+
+@pytest.mark.parametrize("axis", [4, -3, (0, 0), (0, 2)])
+@pytest.mark.parametrize("rows", [3, 3000])
+def test_an_axis_that_is_none_or_named_twice_is_refused(rows: int, axis: Any) -> None:
+    x = Tensor(np.ones((rows, 2)))
+    for operation in (ops.sum, ops.mean):
+        with pytest.raises((ValueError, IndexError)):
+            operation(x, axis)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,21 @@ def test_a_pipe_a_device_and_a_folder_are_refused_without_waiting(tmp_path):
             files.read_bytes(path, 10)
         with pytest.raises(FileError, match="expected an ordinary file"):
             files.open_to_append(path)
+
+
+def test_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for opening in (files.open_regular, files.open_to_append):
+        with pytest.raises(FileError, match="loop"):
+            opening(tmp_path / "loop")
+
+
+def test_a_small_file_takes_little_memory_however_much_it_may_hold(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    tracemalloc.start()
+    assert files.read_bytes(tmp_path / "file", 1 << 40) == b"abc"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
 
 
 def test_text_is_utf8(tmp_path):

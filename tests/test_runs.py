@@ -374,6 +374,12 @@ MALFORMED = {
     "a negative shape": headed(noted(NOTE, step=STEP | {"shape": [-1, -1]}), bytes(8)),
     "a huge shape": headed(noted(NOTE, step=STEP | {"shape": [2**60] * 3}), bytes(8)),
     "an empty huge shape": headed(noted(NOTE, step=STEP | {"shape": [0, 2**63], "data_offsets": [0, 0]})),
+    "more axes than an array has": headed(
+        noted(NOTE, step=STEP | {"shape": [2**63] * 100_000 + [0], "data_offsets": [0, 0]})
+    ),
+    "an earlier format with a step that is no count": headed(
+        noted({"format": 1, "recipe": "mnist-mlp"}, step=STEP | {"dtype": "F64"}), np.float64(np.nan).tobytes()
+    ),
     "offsets out of the file": headed(noted(NOTE, step=STEP | {"data_offsets": [8, 16]}), bytes(8)),
     "overlapping arrays": headed(noted(NOTE, step=STEP, other=STEP), bytes(8)),
     "three offsets": headed(noted(NOTE, step=STEP | {"data_offsets": [0, 4, 8]}), bytes(8)),
@@ -575,6 +581,59 @@ def test_going_back_can_be_cut_short_at_any_moment(finished, tmp_path):
         for content in (last_row, original["samples/step_000020.png"], original["checkpoint.safetensors"]):
             assert content in dropped, f"cut short at call {number}"
     assert number > 20
+
+
+@pytest.mark.parametrize("damage", ["removed", "truncated"])
+def test_a_run_goes_on_from_an_earlier_checkpoint_if_the_last_is_damaged(damage, run, tmp_path, capsys):
+    last = run / "checkpoint.safetensors"
+    original = last.read_bytes()
+    last.write_bytes(original[:100])
+    if damage == "removed":
+        last.unlink()
+    refused(run, capsys, part="--checkpoint 15")
+    assert cli.main(["train", "--resume", str(run), "--checkpoint", "15", "--quiet"]) == 0
+    assert last.read_bytes() == original
+
+
+@pytest.mark.parametrize("damage", ["removed", "truncated"])
+def test_a_checkpoint_that_is_damaged_while_the_run_goes_on_is_replaced(damage, tmp_path):
+    def damaging(step: int, metrics: dict) -> None:
+        if trainer.gan.step == 10:
+            last = trainer.folder.checkpoint
+            last.write_bytes(last.read_bytes()[:100])
+            if damage == "removed":
+                last.unlink()
+
+    recipe = recipes.get("ring")
+    config = RunConfig("ring", {"generator_widths": [8], "discriminator_widths": [8]}, steps=20, checkpoint_every=10)
+    trainer = Trainer.begin(config, recipe.points(), RunFolder(tmp_path / "run"))
+    trainer.run(damaging, lambda: False)
+    assert load_run(tmp_path / "run").gan.step == 20
+
+
+def test_the_last_checkpoint_is_meant_by_its_step(run):
+    before = contents(run)
+    (run / "checkpoints" / "step_000020.safetensors").write_bytes((run / "checkpoint.safetensors").read_bytes())
+    assert cli.main(["train", "--resume", str(run), "--checkpoint", "20", "--quiet"]) == 0
+    assert contents(run) == before
+
+
+def test_what_was_gone_back_behind_is_removed_once_it_is_an_earlier_checkpoint_again(run):
+    assert cli.main(["train", "--resume", str(run), "--quiet", "--checkpoint", "15", "--steps", "25"]) == 0
+    assert (run / "checkpoints" / "step_000020.safetensors").exists()
+    assert not list(run.glob("dropped-*"))
+
+
+def test_an_empty_folder_in_which_a_first_checkpoint_was_left_is_filled(tmp_path, capsys):
+    straight, again = tmp_path / "straight", tmp_path / "again"
+    assert cli.main(["train", "--out", str(straight), "--quiet", *SMALL, "--keep-checkpoints", "100"]) == 0
+    again.mkdir()
+    shutil.copy(straight / "checkpoints" / "step_000000.safetensors", again / "checkpoint.safetensors")
+    assert cli.main(["train", "--out", str(again), "--quiet", *SMALL]) == 0
+    assert (again / "checkpoint.safetensors").read_bytes() == (straight / "checkpoint.safetensors").read_bytes()
+    (again / "config.json").unlink()
+    assert cli.main(["train", "--out", str(again), "--quiet", *SMALL]) == 2  # a trained one is nobody's leftover
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wanted", ["16", "-1", "1e1", "last", "", "99999999999999999999999"])

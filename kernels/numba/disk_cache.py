@@ -75,6 +75,8 @@ class _Kept(caching.NullCache):
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep what was compiled, if that is possible."""
         try:
+            if result.lifted or result.library.has_dynamic_globals:
+                raise ValueError("its machine code holds addresses of this process")
             path, identity = self._place(signature, result.codegen)
             _write(path, identity, serialize.dumps(result._reduce()))
         except Exception as error:  # no place, or a Numba that is made differently

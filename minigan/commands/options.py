@@ -100,7 +100,7 @@ def check_counts(arguments: argparse.Namespace) -> None:
     for name, least in (("n", 1), ("seed", 0)):
         value = getattr(arguments, name)
         if value is not None and not least <= value < 2**63:
-            raise UsageError(f"--{name} must be a whole number of at least {least}, not {value}.")
+            raise UsageError(f"--{name} must be a whole number of at least {least} and below 2**63, not {value}.")
 
 
 def require_place(out: Path, option: str) -> None:

@@ -66,6 +66,6 @@ def _unforeseen(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     problem = f"{type(error).__name__}: {error}".rstrip(" :.")
     return (
-        f"nobody foresaw this: {problem} ({os.path.basename(last.filename)}, line {last.lineno}); "
+        f"unexpected error: {problem} ({os.path.basename(last.filename)}, line {last.lineno}); "
         "please report it with the command and, from MINIGAN_DEBUG=1, the traceback."
     )

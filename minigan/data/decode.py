@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from minigan.data.dataset import ImageShape
+from minigan.errors import clause
 
 # Those that are common and only hold pixels. Pillow knows many more, some of which run other programs. Its PPM is PGM
 # and PBM too, its DIB a BMP without the header of the file.
@@ -56,7 +57,7 @@ def read_picture(path: Path, shape: ImageShape) -> Picture:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableError(f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that Pillow allows") from None
     except Exception as error:  # Pillow has no one error for a file that it cannot decode
-        raise UnreadableError(_clause(error)) from None
+        raise UnreadableError(clause(error)) from None
 
 
 def _decoded(path: Path, shape: ImageShape) -> Picture:
@@ -139,8 +140,3 @@ def _opaque(image: Image.Image) -> Image.Image:
         coloured = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, _PAPER), coloured).convert("RGB")
     return image
-
-
-def _clause(error: Exception) -> str:
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(reason.split()).rstrip(".")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import files
+from minigan import files, strict_json
 from minigan.metrics.classifier import Classifier
 from minigan_kernels.cache import cache_directory
 
@@ -27,7 +27,7 @@ def restore(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
         if not path.is_file():
             return False
         with safe_open(str(path), framework="numpy") as file:
-            note = json.loads(file.metadata()[_KEY])
+            note = strict_json.parse(file.metadata()[_KEY])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         if note != _note(classifier, made_by, state):
             return False

@@ -28,6 +28,7 @@ _FORMAT, _WITHOUT_CHECKSUM = 2, 1
 _TYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 _MOST_HEADER = 1 << 24  # bytes; the largest recipe's takes 10,000
 _MOST_EXTRA = 1 << 24
+_MOST_AXES = 32
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,13 @@ def read_note(path: Path) -> Note:
         note, places = _read_header(file, path)
         if note["format"] == _FORMAT:
             return Note(note["recipe"], note["step"], note["score"])
-        if "step" not in places or places["step"].shape != ():
+        step = places.get("step")
+        if step is None or step.shape != () or step.dtype != np.int64:
             raise _damaged(path, "it does not say of which step it is")
-        return Note(note["recipe"], int(_read_array(file, places["step"])))
+        try:
+            return Note(note["recipe"], int(_read_array(file, step)))
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from None
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,8 @@ def _places(header: dict[str, Any], start: int) -> dict[str, _Place]:
         shape, offsets = entry["shape"], entry["data_offsets"]
         if not all(isinstance(numbers, list) and all(map(_is_count, numbers)) for numbers in (shape, offsets)):
             raise ValueError(f"the place of its array '{name[:80]}' is not given by whole numbers")
+        if len(shape) > _MOST_AXES:  # else their product might be a number without end
+            raise ValueError(f"its array '{name[:80]}' has {len(shape):,} axes, expected at most {_MOST_AXES}")
         first, last = offsets
         places[name] = _Place(start + first, tuple(shape), np.dtype(_TYPES[entry["dtype"]]))
         taken.append((first, last, places[name].size, name))

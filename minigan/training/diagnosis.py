@@ -76,7 +76,7 @@ class Diagnosis:
 
     @property
     def _last_step(self) -> int:
-        """That of the last look, 0 before the first: then a player may have been idle since the beginning."""
+        """Step of the last look, 0 before the first."""
         return self._looks[-1].step if self._looks else 0
 
     def state(self) -> dict[str, np.ndarray]:

@@ -24,10 +24,11 @@ def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, 
     that `config.checkpoint_every` divides are kept, so that a run which was interrupted keeps the same ones.
     """
     step, scores = int(state["step"]), _scores(folder)
-    last = checkpoint.read_note(folder.checkpoint).step
     kept = _due(scores | {step: score}, step, config)
-    if last in kept:
-        files.link(folder.checkpoint, folder.earlier_path(last))
+    with suppress(CheckpointError):  # removed or damaged while the run went on: then there is nothing to keep of it
+        last = checkpoint.read_note(folder.checkpoint).step
+        if last in kept:
+            files.link(folder.checkpoint, folder.earlier_path(last))
     checkpoint.save(folder.checkpoint, state, config.recipe, score)
     _remove_all_but(kept, folder)
 
@@ -66,7 +67,10 @@ def earlier_in_words(folder: RunFolder) -> str:
 
 
 def _path_of(folder: RunFolder, step: int) -> Path:
-    return folder.earlier_paths().get(step, folder.checkpoint)
+    with suppress(CheckpointError):
+        if checkpoint.read_note(folder.checkpoint).step == step:
+            return folder.checkpoint
+    return folder.earlier_path(step)
 
 
 def _in_words(folder: RunFolder) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minigan import files
 from minigan.errors import CheckpointError, FileError, UsageError, did_you_mean
-from minigan.training import metrics_file
+from minigan.training import checkpoint, metrics_file
 
 _STEP = r"step_(\d{6}|[1-9]\d{6,17})"  # as it is written here, and not by somebody else
 _SAMPLE = re.compile(_STEP + r"\.png")
@@ -93,8 +93,15 @@ class RunFolder:
         files.require_writable(self.path)
 
     def _require_empty(self) -> None:
-        if not self.path.is_dir() or any(p != self._lock and not files.is_temporary(p) for p in self.path.iterdir()):
+        if not self.path.is_dir() or any(not self._may_be_replaced(path) for path in self.path.iterdir()):
             raise self._taken()
+
+    def _may_be_replaced(self, path: Path) -> bool:
+        """Whether it was left by a process that was killed while it filled the folder."""
+        if path == self.checkpoint and not os.path.lexists(self.config):
+            with suppress(CheckpointError):
+                return checkpoint.read_note(path).step == 0  # written before the configuration, and untrained
+        return path == self._lock or files.is_temporary(path)
 
     def _taken(self) -> UsageError:
         if os.path.isfile(self.config):
@@ -134,8 +141,8 @@ class RunFolder:
         """The metrics recorded so far; raises CheckpointError if the file holds anything else."""
         return metrics_file.read(self.metrics)
 
-    def go_back(self, step: int, checkpoint: Path) -> Path | None:
-        """Go back to `step`, of which `checkpoint` is one: what was recorded later moves into a folder dropped-STEP.
+    def go_back(self, step: int, source: Path) -> Path | None:
+        """Go back to `step`, of which the checkpoint `source` is: what was recorded later moves into dropped-STEP.
 
         Returns that folder, None if nothing was recorded later. If it is cut short, the run can be resumed as before,
         from the same checkpoint or a later one.
@@ -146,11 +153,12 @@ class RunFolder:
         late_rows = [row for row in rows if row["step"] > step]
         late = [path for at, path in _by_step(self.samples, _SAMPLE).items() if at > step]
         late += [path for at, path in self.earlier_paths().items() if at > step]
-        dropped = self._new_dropped(step) if late or late_rows or checkpoint != self.checkpoint else None
+        dropped = self._new_dropped(step) if late or late_rows or source != self.checkpoint else None
         if dropped:
-            if checkpoint != self.checkpoint:
-                files.link(self.checkpoint, dropped.checkpoint)
-                files.link(checkpoint, self.checkpoint)
+            if source != self.checkpoint:
+                if os.path.lexists(self.checkpoint):  # it may be what is missing
+                    files.link(self.checkpoint, dropped.checkpoint)
+                files.link(source, self.checkpoint)
             if late_rows:
                 metrics_file.write(dropped.metrics, late_rows)
             for path in late:
@@ -186,9 +194,11 @@ class RunFolder:
         with suppress(CheckpointError):  # somebody edited it: it stays
             if all(again.get(row["step"]) == row for row in dropped.rows()):
                 dropped.metrics.unlink(missing_ok=True)
-        for path in [*dropped.sample_paths(), *dropped.earlier_paths().values(), dropped.checkpoint]:
+        for path in [*dropped.sample_paths(), *dropped.earlier_paths().values()]:
             if _same(path, self.path / path.relative_to(dropped.path)):
                 path.unlink()
+        if any(_same(dropped.checkpoint, path) for path in [self.checkpoint, *self.earlier_paths().values()]):
+            dropped.checkpoint.unlink()
         for folder in (dropped.samples, dropped.checkpoints, dropped.path):
             with suppress(OSError):  # not empty, or not there
                 folder.rmdir()

@@ -101,7 +101,7 @@ class Listener:
         return np.array([list(map(float, products)) for products in self._products], np.float64).reshape(-1, 3)
 
     def recall(self, products: np.ndarray) -> None:
-        """Have heard these, and hear nothing more."""
+        """Restore `products`, and record no more."""
         self.leave()
         self._products = products.tolist()
 
@@ -196,7 +196,7 @@ class Observer:
         return {name: listener.products() for name, listener in zip(HEARD, self._listeners, strict=True)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Have heard what `state` gave, or nothing if it is empty, and hear nothing more before the next look.
+        """Restore what `state` gave, or nothing if it is empty, and record no more before the next look.
 
         An optimiser that had not been given anything yet is not listened to: `measure` again at the same step for that.
         """

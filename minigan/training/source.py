@@ -61,8 +61,10 @@ def load_again(config: RunConfig, folder: RunFolder, *, progress: bool = True, n
 
 def require_same_data(data: Data, folder: RunFolder) -> None:
     """Raise CheckpointError unless `data` are what the run in `folder` was trained on; labels do not matter."""
-    if not data.matches(recorded_data(folder.config)):
+    recorded = recorded_data(folder.config)
+    if not data.matches(recorded):
+        earlier = "" if "pixels_sha256" in recorded else " (an earlier version of minigan read fewer kinds of pictures)"
         raise CheckpointError(
-            f"the data in {data.source} is not what {folder.path} was trained on; "
+            f"the data in {data.source} is not what {folder.path} was trained on{earlier}; "
             "name the folder that holds it with --data-dir."
         )

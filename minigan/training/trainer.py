@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from minigan import backend, film, maps, plots, recipes
 from minigan.autodiff import Tensor, no_grad
-from minigan.errors import CheckpointError, NonFiniteError, UsageError, clause
+from minigan.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
 from minigan.gan import GAN
 from minigan.nn import Module
 from minigan.training import checkpoint, consistent, kept_checkpoints
@@ -161,9 +161,9 @@ class Trainer:
             self.config.save(self.folder.config, data=self.data.describe(), computed_on=_device())
             try:
                 return self._run(report, should_stop, notice)
-            except NonFiniteError:
-                self.folder.forget_repeated()
-                raise
+            finally:
+                with suppress(OSError, MiniganError):  # it only tidies up
+                    self.folder.forget_repeated()
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
         started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
@@ -175,9 +175,8 @@ class Trainer:
             self._keep_records(report, notice, stopping)
             if stopping:
                 break
-        self.folder.forget_repeated()
-        self._draw(notice)
-        rows = self.folder.rows()
+        rows = self._recorded(notice)
+        self._draw(rows, notice)
         return Outcome(
             first_step=first,
             step=self.gan.step,
@@ -245,7 +244,7 @@ class Trainer:
         self._remember_checkpoint()
 
     def _remember_checkpoint(self) -> None:
-        """That the state is, or was, the folder's last checkpoint."""
+        """Note which file is the last checkpoint, to see if another process replaces it."""
         self._source, self._last_checkpoint = self.folder.checkpoint, _identity(self.folder.checkpoint)
 
     def _require_finite_passes(self) -> None:
@@ -282,9 +281,17 @@ class Trainer:
                 raise NonFiniteError(f"the {name.replace('_', ' ')} of the samples is {value}")
         return measured
 
-    def _draw(self, notice: Notice) -> None:
+    def _recorded(self, notice: Notice) -> list[dict[str, Any]]:
+        """The rows of the metrics; if somebody has meanwhile damaged their file, the training is done all the same."""
+        try:
+            return self.folder.rows()
+        except MiniganError as error:
+            notice(str(error))
+            return []
+
+    def _draw(self, rows: list[dict[str, Any]], notice: Notice) -> None:
         """Make the pictures of the whole run; of one that cannot be made the user is told, and the run is as good."""
-        folder, rows, samples = self.folder, self.folder.rows(), self.folder.sample_paths()
+        folder, samples = self.folder, self.folder.sample_paths()
         if rows:
             with _told(folder.curves, notice):
                 plots.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
@@ -331,7 +338,7 @@ def _advice(settings: dict[str, Any]) -> str:
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Of the file there is, such that any later one has another."""
+    """Inode, size and time of the file, which differ for every later one; None if there is none."""
     try:
         found = os.stat(path)
     except OSError:
