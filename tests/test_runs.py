@@ -273,7 +273,7 @@ def rewrite(path: Path, **changes: object) -> None:
     ("changes", "part"),
     [
         ({"step": -1}, "it is of step -1, expected 0 to 20"),
-        ({"step": 10}, "the generator's optimiser has made 20 updates, at step 10 10"),
+        ({"step": 10}, "the generator's optimiser has made 20 updates, expected 10 at step 10"),
         ({"step": 21, "generator_optimizer__steps": 21, "discriminator_optimizer__steps": 21}, "it is of step 21"),
         ({"discriminator_optimizer__steps": 19}, "the discriminator's optimiser has made 19 updates"),
         ({"generator__0__weight": np.nan}, "generator.0.weight is not finite"),

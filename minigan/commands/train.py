@@ -230,7 +230,7 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
     points = isinstance(trainer.form, PointForm)
     last = folder.contours if points else folder.sample_path(outcome.step)
-    made = [str(path) for path in (last, folder.film, folder.curves) if path.exists()]
+    made = [str(path) for path in (last, folder.film, folder.curves) if path.is_file()]
     if made:
         options.say(f"Look at {', '.join(made)}.")
     can_be_evaluated = isinstance(trainer.data, Points) or trainer.data.labels is not None

@@ -207,7 +207,7 @@ class RunFolder:
 def open_run(path: Path) -> RunFolder:
     """The run in `path`; raises CheckpointError, naming the nearest folder, if there is none."""
     folder = RunFolder(path)
-    if not os.path.isfile(folder.config):  # unlike Path.is_file, it takes "not permitted" for no
+    if not os.path.lexists(folder.config):  # of what else may be there, reading it will tell
         siblings = [p.name for p in folder.path.parent.glob("*") if os.path.isfile(p / "config.json")]
         hint = did_you_mean(folder.path.name, siblings) if siblings else "minigan train makes one."
         raise CheckpointError(f"there is no run in {path} (no config.json); {hint}")
