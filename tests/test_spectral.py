@@ -13,6 +13,7 @@ import minigan as mg
 from minigan import Parameter, Tensor, backend, grad, ops, penalties
 from minigan.average import Average
 from minigan.nn import (
+    BatchNorm,
     Conv2d,
     ConvTranspose2d,
     Dense,
@@ -191,8 +192,14 @@ def test_every_layer_of_a_network_is_wrapped(make_rng: Callable) -> None:
     ]  # fmt: skip
     assert list(wrapped.parameters().values()) == list(network.parameters().values())
     assert wrapped(np.ones((2, 4, 4, 1), np.float32)).shape == network(np.ones((2, 4, 4, 1), np.float32)).shape
-    flatten = Flatten()
-    assert spectral_norm(flatten, rng) is flatten
+
+
+def test_what_has_no_layer_to_be_wrapped_is_refused(make_rng: Callable) -> None:
+    for module in (Flatten(), Sequential(), BatchNorm(3)):
+        with pytest.raises(ValueError, match="finds no Dense, Conv2d or ConvTranspose2d"):
+            spectral_norm(module, make_rng())
+    with pytest.raises(TypeError, match="takes a Module, got int"):
+        spectral_norm(3, make_rng())  # type: ignore[arg-type]
 
 
 class Judge(Module):

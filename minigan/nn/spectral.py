@@ -85,13 +85,17 @@ class SpectralNorm(Fusible):
 def spectral_norm(module: Module, rng: np.random.Generator) -> Module:
     """The same network with every dense and convolutional layer, to any depth, in a SpectralNorm.
 
-    The layers are shared with `module`, their parameters too; the Modules around them are copies. One without such
-    layers is returned as it is. Raises TypeError where a Module has a weight, a Parameter of two or more axes, of its
-    own: nobody but its author knows which matrix it stands for.
+    The layers are shared with `module`, their parameters too; the Modules around them are copies. Raises TypeError
+    where a Module has a weight, a Parameter of two or more axes, of its own: nobody but its author knows which matrix
+    it stands for; ValueError where there is no such layer.
     """
+    if not isinstance(module, Module):
+        raise TypeError(f"spectral_norm takes a Module, got {type(module).__name__}")
     for part in module.modules():
         if not isinstance(part, _NORMABLE):
             _require_no_weight(part)
+    if not any(isinstance(part, (*_NORMABLE, SpectralNorm)) for part in module.modules()):
+        raise ValueError(f"spectral_norm finds no Dense, Conv2d or ConvTranspose2d in {module}; leave it out")
     return _normed(module, rng, {})
 
 

@@ -24,7 +24,9 @@ def require_consistent(state: Mapping[str, np.ndarray], config: RunConfig) -> No
     updates = {"generator": step, "discriminator": step * config.settings["n_critic"]}
     for player, expected in updates.items():
         if (done := int(state[f"{player}_optimizer.steps"])) != expected:
-            raise ValueError(f"the {player}'s optimiser has made {done:,} updates, expected {expected:,} at step {step:,}")
+            raise ValueError(
+                f"the {player}'s optimiser has made {done:,} updates, expected {expected:,} at step {step:,}"
+            )
     for player in updates:
         draws = {int(value) for name, value in state.items() if (m := _DRAWS.fullmatch(name)) and m[1] == player}
         # How many passes a step takes depends on the rules; each takes one draw of every layer.
