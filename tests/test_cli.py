@@ -69,6 +69,7 @@ WRONG_USES = {
     "negative seed": (["train", "--seed", "-1"], 2, "--seed"),
     "huge seed": (["train", "--seed", str(2**70)], 2, "2**63"),
     "no threads": (["train", "--threads", "0"], 2, "--threads"),
+    "too many threads": (["train", "--threads", "1000000"], 2, "expected at most 4,096"),
     "no such type": (["train", "--dtype", "float23"], 2, "did you mean 'float32'?"),
     "no such backend": (["train", "--backend", "nunpy"], 2, "did you mean 'numpy'?"),
     "no such kernels": (["train", "--kernels", "numbra"], 2, "did you mean 'numba'?"),

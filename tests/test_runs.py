@@ -304,6 +304,7 @@ def test_a_checkpoint_that_runs_ahead_of_the_metrics(run, capsys):
     rows = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text(rows[0])
     refused(run, capsys, part="the metrics end at step 10, expected 20 at least")
+    refused(run, capsys, part="restore both from the same run, or name an earlier one: --checkpoint 15.")
 
 
 def test_a_run_without_its_metrics_goes_on(run):

@@ -18,6 +18,7 @@ from minigan.data.dataset import CHANNELS
 from minigan.errors import CheckpointError, FileError, UsageError, did_you_mean
 
 _LIMIT = 2**63
+_MOST_THREADS = 4096  # more than any machine has cores
 _MOST = 1 << 20  # bytes of a configuration; one takes some 2,000
 _FACTS = ("versions", "data", "computed_on")  # entries that are there for people to read
 
@@ -55,6 +56,8 @@ class RunConfig:
         _require_whole("seed", self.seed, 0)
         if self.threads is not None:
             _require_whole("threads", self.threads, 1)
+            if self.threads > _MOST_THREADS:
+                raise UsageError(f"--threads is {self.threads:,}, expected at most {_MOST_THREADS:,}; take fewer.")
         for name in ("dtype", "backend", "kernels"):
             _require_kind(name, getattr(self, name), str)
         _require_kind("data-dir", "" if self.data_dir is None else self.data_dir, str)

@@ -355,6 +355,8 @@ def _require_recorded(step: int, config: RunConfig, folder: RunFolder) -> None:
     try:
         consistent.require_recorded(folder.rows(), step, config)
     except ValueError as error:
+        earlier = kept_checkpoints.earlier_in_words(folder)
         raise CheckpointError(
-            f"the checkpoint of {folder.path} does not fit its metrics.jsonl: {error}; restore both from the same run."
+            f"the checkpoint of {folder.path} does not fit its metrics.jsonl: {error}; restore both from the same run"
+            f"{f', or name an earlier one: --checkpoint {earlier}' if earlier else ''}."
         ) from None
