@@ -31,7 +31,7 @@ _ALONG = 0.5  # mean cosine of two looks or three: that of a gradient with itsel
 _AGAINST = -0.5  # mean cosine of two looks or three: a descent has 0 at least, by the noise of batches a little less
 _OUTSIDE = 0.01  # of the data's numbers: more than the few that rounding or a rare extreme puts there
 
-_ANTI_COLLAPSE = "lower the generator's learning rate, or try the penalty r1, or packing"
+_ANTI_COLLAPSE = "lower the generator's learning rate (generator_rate), or try penalty=r1, or packing=2"
 
 Seen = tuple[str, str]  # a name and its sentence
 
@@ -168,12 +168,12 @@ def _exploding(looks: list[Signs]) -> str | None:
     if not now.bounded and (worse or (all(s > _STEEP for s in steep) and steep[-1] == max(steep))):
         return (
             f"the critic's scores of reals and fakes differ by {abs(now.gap):.3g}, {steep[-1]:.3g} times as much as "
-            "those of a 1-Lipschitz one can; constrain it with the penalty wgan-gp, or clip its weights"
+            "those of a 1-Lipschitz one can; constrain it with penalty=wgan-gp, or clip its weights (weight_limit)"
         )
     if worse:
         return (
             f"the discriminator's loss with its penalty is {now.objective:.3g}, where giving every example the same "
-            f"score costs {now.idle:.3g}: its steps overshoot; take a lower learning rate, or limit its gradient"
+            f"score costs {now.idle:.3g}: its steps overshoot; take a lower rate, or a gradient_limit"
         )
     return None
 
@@ -201,7 +201,7 @@ def _saturated(looks: list[Signs]) -> str | None:
     if all(s.doubt < _SURE for s in looks):
         return (
             f"the discriminator is sure of every example: {looks[-1].doubt:.1e} of an undecided one's gradient is "
-            "left; slow it down (learning rate, updates a step), or smooth it with the penalty r1"
+            "left; slow it down (a lower rate, n_critic=1), or smooth it with penalty=r1"
         )
     return None
 
