@@ -756,7 +756,7 @@ def test_of_two_that_make_one_folder_the_second_is_told(tmp_path):
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="needs locks on files")
-def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_ismade(tmp_path):
+def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_is_made(tmp_path):
     (tmp_path / ".run.minigan-0123456789abcdef.partial").mkdir()
     (tmp_path / ".run.minigan-0123456789abcdef.partial" / "checkpoint.safetensors").write_bytes(b"half")
     (tmp_path / ".run.abc.partial").mkdir()  # not ours
