@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import minigan_kernels
-from minigan.errors import UsageError, did_you_mean
+from minigan.errors import UsageError, clause, did_you_mean
 from minigan_kernels.aligned import aligned_zeros
 
 FLOATS = ("float32", "float64")
@@ -156,7 +156,7 @@ def _environment_understood() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UsageError(f"{str(error).rstrip('.')}.") from None
+        raise UsageError(f"{clause(error)}.") from None
 
 
 def _find(name: str) -> Backend:

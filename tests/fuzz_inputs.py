@@ -21,7 +21,7 @@ from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as file_of
 
 from minigan import catalog, cli, recipes
-from minigan.commands import line
+from minigan.commands import parser
 
 TINY = ["--set", "generator_widths=4", "--set", "discriminator_widths=4", "--set", "batch_size=4"]
 _FUNCTIONS = """\
@@ -359,12 +359,12 @@ def command_line(rng: random.Random, here: Path, originals: Path) -> list[str]:
     os.mkfifo(here / "pipe")
     (here / "loop").symlink_to("loop")
     (here / "nowhere").symlink_to("at/all")
-    name = rng.choice(list(line.COMMANDS))
-    parser: Any = line.make_parser()._subparsers._group_actions[0].choices[name]
+    name = rng.choice(list(parser.COMMANDS))
+    command: Any = parser.make_parser()._subparsers._group_actions[0].choices[name]
     words: list[str] = [name] if rng.random() < 0.97 else [_word(rng)]
     words += _USUAL.get(name, [])
     for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 5])):
-        words += _option(rng, rng.choice(parser._actions))
+        words += _option(rng, rng.choice(command._actions))
     return words
 
 

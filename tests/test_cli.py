@@ -17,7 +17,7 @@ from PIL import Image
 from runs import COLOUR, SMALL, minigan, train_small, write_photos
 
 from minigan import cli, recipes
-from minigan.commands import line
+from minigan.commands import parser
 from minigan.training import RunFolder
 
 
@@ -110,7 +110,7 @@ def test_without_a_command_the_help_is_shown(capsys):
     assert "train" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["", *line.COMMANDS])
+@pytest.mark.parametrize("command", ["", *parser.COMMANDS])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([*command.split(), "--help"])

@@ -191,9 +191,7 @@ def _called(path: Path, work: Callable[[], Any]) -> Any:
     """What `work` returns. What goes wrong in the file's code is told in one sentence, with the line."""
     try:
         return work()
-    except MiniganError:
-        raise
-    except KeyboardInterrupt:
+    except (MiniganError, KeyboardInterrupt):
         raise
     except SyntaxError as error:
         where = Path(error.filename).name if error.filename else f"{path}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigan import random
-from minigan.checking import diagnosis, directions, jumps, locate, picture, room
+from minigan.checking import diagnosis, directions, jumps, locate, picture, step_limits
 from minigan.checking.claim import Claim, Claimant, Unfit
 from minigan.checking.diagnosis import Suspect
 from minigan.checking.probe import Finding, Prober
@@ -43,12 +43,12 @@ def _beside(problem: Problem, report: Report, seed: int) -> Problem | None:
     And where there may be less noise: that of kinks so near that no step is shorter. To get away from many, farther.
     """
     if report.verdict is Verdict.NOISY:
-        nudges = room.nudges(problem.point, seed, _FAR_NUDGE)
+        nudges = step_limits.nudges(problem.point, seed, _FAR_NUDGE)
     elif report.verdict is Verdict.KINK and report.ok:
-        nudges = room.nudges(problem.point, seed)
+        nudges = step_limits.nudges(problem.point, seed)
     else:
         return None
-    point = room.first_inside(problem, nudges)
+    point = step_limits.first_inside(problem, nudges)
     return None if point is None else replace(problem, point=point)
 
 
@@ -72,7 +72,7 @@ class _Check:
         self.problem, self.seed = problem, seed
         self.rng = random.generator(seed, "gradient check")
         self.claimant = Claimant(problem, self.rng)
-        self.room = room.unlimited(problem)
+        self.limits = step_limits.unlimited(problem)
 
     def report(self) -> Report:
         try:
@@ -84,9 +84,9 @@ class _Check:
     def _judge(self, claim: Claim) -> Report:
         """By one probe and, at a kink, more of the like; elsewhere a second with weights of either sign."""
         prober, direction = self._inside(claim)
-        if not self.room.first_step:
+        if not self.limits.first_step:
             return _isolated(prober.values.error)
-        held = (self.room.lengths == 0) & np.isfinite(flattened(self.problem.point))
+        held = (self.limits.lengths == 0) & np.isfinite(flattened(self.problem.point))
         finding = prober.measure(direction)
         if prober.jumps(finding):
             report = self._judge_beside_jumps(claim, prober, direction, finding)
@@ -110,8 +110,8 @@ class _Check:
         starts, held = self.problem.starts(), np.zeros(direction.size, bool)
         for _ in range(_ROUNDS):
             held |= jumps.jumping(prober, direction, starts, max(prober.finest_step, finding.slope.rows[-1][0]))
-            self.room.lengths[held] = 0
-            direction = self.room.direction(self.rng)
+            self.limits.lengths[held] = 0
+            direction = self.limits.direction(self.rng)
             finding = prober.measure(direction)
             if not prober.jumps(finding):
                 break
@@ -133,10 +133,10 @@ class _Check:
         claim = self.claimant.claim(either_sign=True)
         self.claimant.require_linear(claim)  # with positive weights all was well
         prober = self._prober(claim)
-        direction = self.room.direction(self.rng)
-        if self.room.first_step < room.FIRST_STEP:
-            prober.room = room.freed(self.problem, prober.values.along, self.room, direction)
-            direction = prober.room.direction(self.rng)
+        direction = self.limits.direction(self.rng)
+        if self.limits.first_step < step_limits.FIRST_STEP:
+            prober.limits = step_limits.freed(self.problem, prober.values.along, self.limits, direction)
+            direction = prober.limits.direction(self.rng)
         direction = directions.balanced(direction, claim.gradients, self.problem.starts())
         finding = prober.measure(direction)
         # With such weights a right claim may lie outside of the sides of kinks that are near by.
@@ -150,19 +150,19 @@ class _Check:
         magnitude = float(np.linalg.norm((claim.weights * claim.y).reshape(-1)) + np.linalg.norm(inputs))
         eps = max(float(np.finfo(a.dtype).eps) for a in (*self.problem.point, claim.y))
         values = Values(self.problem, claim.weights)
-        return Prober(values, self.room, gradient, flattened(claim.wobble), middle, magnitude, eps, claim.noise)
+        return Prober(values, self.limits, gradient, flattened(claim.wobble), middle, magnitude, eps, claim.noise)
 
     def _inside(self, claim: Claim) -> tuple[Prober, np.ndarray]:
         """A prober, and a direction along which every number moves by about the typical size of its array.
 
-        Where that leaves f's domain, there is less room, and they move as far as they can.
+        Where that leaves f's domain, the limits are closer, and they move as far as they can.
         """
-        prober, direction = self._prober(claim), self.room.direction(self.rng)
+        prober, direction = self._prober(claim), self.limits.direction(self.rng)
         phi = prober.line(direction)
-        if math.isfinite(phi(room.FIRST_STEP)) and math.isfinite(phi(-room.FIRST_STEP)):
+        if math.isfinite(phi(step_limits.FIRST_STEP)) and math.isfinite(phi(-step_limits.FIRST_STEP)):
             return prober, direction
-        self.room = prober.room = room.limited(self.problem, prober.values.along, direction)
-        return prober, self.room.direction(self.rng)
+        self.limits = prober.limits = step_limits.limited(self.problem, prober.values.along, direction)
+        return prober, self.limits.direction(self.rng)
 
     # Blame.
 
@@ -179,7 +179,7 @@ class _Check:
         if place is None:
             return None
         which, index = self.problem.entry(place)
-        size = prober.room.lengths[place]
+        size = prober.limits.lengths[place]
         along = np.zeros(direction.size)
         along[place] = size
         single = prober.measure(along)
@@ -213,7 +213,7 @@ class _Check:
 
     def _is_alone(self, prober: Prober, direction: np.ndarray, whole: Finding, single: Finding, place: int) -> bool:
         """Whether the error of one entry is all of the error, also along directions of the rest not seen before."""
-        share = direction[place] / prober.room.lengths[place]
+        share = direction[place] / prober.limits.lengths[place]
         error, alone = whole.numeric - whole.analytic, share * (single.numeric - single.analytic)
         bars = whole.slope.mean.bar + abs(share) * single.slope.mean.bar
         if abs(alone - error) > _EXPLAINS * abs(error) + 2 * bars:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from minigan import random
-from minigan.checking import room
+from minigan.checking import step_limits
 from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Verdict
 
@@ -82,7 +82,7 @@ class Claimant:
         same call, also after one elsewhere, gives something that differs by more than half of the digits.
         """
         self._scatter = self._measured_scatter(claim.y)
-        room.first_inside(self.problem, room.elsewhere(self.problem.point, seed))
+        step_limits.first_inside(self.problem, step_limits.elsewhere(self.problem.point, seed))
         if self._repeats(claim):
             wobble = [w + u for w, u in zip(claim.wobble, self._unsteady, strict=True)]
             return replace(claim, wobble=wobble, scatter=self._scatter)
@@ -126,7 +126,7 @@ class Claimant:
         """
         rng = random.generator(0, "rounding")
         signs = [rng.choice([-1, 1], x.shape) for x in self.problem.point]
-        point = room.first_inside(self.problem, self._rounded_otherwise(signs))
+        point = step_limits.first_inside(self.problem, self._rounded_otherwise(signs))
         if point is None:
             return [np.zeros_like(g) for g in gradients]
         with np.errstate(all="ignore"):

@@ -70,7 +70,7 @@ def diagnose(
     if not suspect.gradient.any():
         return Cause("detached", f"the derivative of {suspect.name} is zero everywhere: it was detached on the way")
     first, last = starts[suspect.which], starts[suspect.which + 1]
-    direction = restricted(prober.room.direction(rng), first, last)
+    direction = restricted(prober.limits.direction(rng), first, last)
     finding = prober.measure(direction)
     error = abs(finding.numeric - finding.analytic)
 
@@ -84,7 +84,7 @@ def diagnose(
             continue
         if not fresh:
             for _ in range(_OPINIONS):
-                other = restricted(prober.room.direction(rng), first, last)
+                other = restricted(prober.limits.direction(rng), first, last)
                 fresh.append((other[first:last], prober.measure(other)))
         if all(explains(changed, along, found) for along, found in fresh):
             return cause

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigan.checking.probe import Prober
 from minigan.checking.ranges import members, restricted
-from minigan.checking.room import Line
+from minigan.checking.step_limits import Line
 
 _WIDER = 16.0  # times the step, where a jump is as high
 

@@ -21,7 +21,7 @@ def error_map(prober: Prober, shape: tuple[int, ...], start: int, step: float) -
     """
     columns = shape[-1] if shape else 1
     rows = int(np.prod(shape)) // columns
-    lengths = prober.room.lengths[start : start + rows * columns].reshape(rows, columns)
+    lengths = prober.limits.lengths[start : start + rows * columns].reshape(rows, columns)
     moves = lengths * np.random.default_rng(0).choice([-1.0, 1.0], (rows, columns))
     across, down = (np.array_split(np.arange(extent), min(extent, _CELLS)) for extent in (columns, rows))
     errors = np.empty((len(down), len(across)))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from minigan.checking.problem import Values
-from minigan.checking.room import FINEST, Line, Room
 from minigan.checking.slope import Limit, Slope, slope
+from minigan.checking.step_limits import FINEST, Line, StepLimits
 
 _OTHER_STEP = 0.76  # of the first one: a second opinion should not take the same steps
 _ANALYTIC_ROUNDING = 64  # roundings that each entry of a claimed derivative may have seen
@@ -63,16 +63,16 @@ class Finding:
 class Prober:
     """Measures along `direction` times t, restricted to ranges of the numbers.
 
-    room: how far the numbers may move. gradient: the claimed derivative of every number. wobble: by how much it changes
-    when the numbers are rounded otherwise. middle: the value at the point itself. magnitude: the size of what it was
-    computed from. eps: of the numbers' type, the coarsest of all that take part. noise: by how much the value differs
-    between calls at the same point.
+    limits: how far the numbers may move. gradient: the claimed derivative of every number. wobble: by how much it
+    changes when the numbers are rounded otherwise. middle: the value at the point itself. magnitude: the size of what
+    it was computed from. eps: of the numbers' type, the coarsest of all that take part. noise: by how much the value
+    differs between calls at the same point.
     """
 
     def __init__(
         self,
         values: Values,
-        room: Room,
+        limits: StepLimits,
         gradient: np.ndarray,
         wobble: np.ndarray,
         middle: float,
@@ -80,7 +80,7 @@ class Prober:
         eps: float,
         noise: float = 0.0,
     ) -> None:
-        self.values, self.room, self.gradient, self.wobble = values, room, gradient, wobble
+        self.values, self.limits, self.gradient, self.wobble = values, limits, gradient, wobble
         self.middle, self.magnitude = middle, magnitude
         self.eps, self.rounding = eps, max(eps * magnitude, noise)
         self._last: tuple[np.ndarray, Line] | None = None
@@ -97,7 +97,7 @@ class Prober:
 
     def measure(self, direction: np.ndarray) -> Finding:
         """The finding along `direction`; what looks a little wrong, or kinked, is measured again with other steps."""
-        first_step = self.room.first_step
+        first_step = self.limits.first_step
         finding = self._measure(direction, first_step)
         if self.jumps(finding):
             return finding

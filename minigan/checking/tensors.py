@@ -15,7 +15,7 @@ from minigan.checking.check import examine
 from minigan.checking.pair import as_point, names_of
 from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Report, Verdict
-from minigan.checking.room import first_inside, nudges
+from minigan.checking.step_limits import first_inside, nudges
 from minigan.nn import Module
 from minigan.parameter import Parameter
 

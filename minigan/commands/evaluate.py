@@ -11,7 +11,7 @@ from typing import Any
 
 from minigan import backend, random
 from minigan.commands import options
-from minigan.commands.room import require_room
+from minigan.commands.sample_limits import require_memory
 from minigan.data import Dataset
 from minigan.data.folder import idx_within
 from minigan.errors import UsageError, escaped
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.Namespace) -> int:
     """By PacGAN's protocol if there are modes, on so many samples and strictly on ten times as many; and by tests that
     compare two samples of any distribution."""
-    require_room(form, arguments.n or 0, times=10)
+    require_memory(form, arguments.n or 0, times=10)
     target, n, seed = form.data.target, arguments.n or modes.SAMPLES, arguments.seed
     few = draw_samples(trained, min(n, _COMPARED), seed)
     rng = random.generator(seed, "real points")
@@ -97,7 +97,7 @@ def _figures(scores: modes.ModeScores) -> dict[str, Any]:
 
 def _evaluate_pictures(trained: TrainedRun, arguments: argparse.Namespace) -> int:
     """By a classifier trained here on the labels of the run's own data."""
-    require_room(trained.form, arguments.n or 0)
+    require_memory(trained.form, arguments.n or 0)
     classifier = _trained_classifier(_labelled_data(trained.config, arguments), arguments.quiet)
     scores = classifier.score(draw_samples(trained, arguments.n or _PICTURES, arguments.seed))
     if arguments.json:

@@ -74,7 +74,7 @@ def _shape(text: str) -> tuple[int, ...]:
     return extents
 
 
-def _require_room(shapes: list[tuple[int, ...]]) -> None:
+def _require_bounded(shapes: list[tuple[int, ...]]) -> None:
     count = sum(math.prod(shape) for shape in shapes)
     if count > _MOST_NUMBERS:
         asked = f"{count:,}" if count < _COUNTABLE else f"more than {_COUNTABLE:,}"
@@ -90,7 +90,7 @@ def _require_sense(arguments: argparse.Namespace) -> None:
     for name in _OF_THE_CATALOG if own else _OF_A_FILE:
         if getattr(arguments, name) is not None:
             raise UsageError(f"--{name} is only of use {use}; leave it out, or see 'minigan gradcheck --help'.")
-    _require_room(arguments.shape or [])
+    _require_bounded(arguments.shape or [])
     if arguments.order not in (None, 1, 2, 3):
         raise UsageError(f"--order must be 1, 2 or 3, not {arguments.order}.")
     if not 0 <= arguments.seed < 2**63:

@@ -41,9 +41,9 @@ def _code_of(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     with at_once_if_interrupted():
-        from minigan.commands import line
+        from minigan.commands import parser
     try:
-        return line.run(arguments)
+        return parser.run(arguments)
     finally:  # --help and --version raise SystemExit
         sys.stdout.flush()  # here, where it is understood if that fails
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigan import files, plots
 from minigan.commands import options
-from minigan.commands.room import require_one_picture, require_room
+from minigan.commands.sample_limits import require_memory, require_one_picture
 from minigan.errors import UsageError, did_you_mean
 from minigan.training.trained import draw_samples, load_run
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
     options.require_place(out, "--out")
-    require_room(trained.form, arguments.n)
+    require_memory(trained.form, arguments.n)
     if out.suffix.lower() == ".png":
         require_one_picture(trained.form, arguments.n)
     samples = draw_samples(trained, arguments.n, arguments.seed)

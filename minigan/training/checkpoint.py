@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from minigan import files, strict_json
-from minigan.errors import CheckpointError, FileError
+from minigan.errors import CheckpointError, FileError, clause
 from minigan.state import require_fit
 
 EXTRA = "diagnosis."
@@ -110,7 +110,7 @@ def _opened(path: Path) -> IO[bytes]:
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}; name the folder of a run that has one.") from None
     except FileError as error:
-        raise _damaged(path, str(error).rstrip(".")) from None
+        raise _damaged(path, clause(error)) from None
 
 
 def _read_header(file: IO[bytes], path: Path) -> tuple[dict[str, Any], dict[str, _Place]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigan import random, recipes
 from minigan.autodiff import Tensor
-from minigan.errors import CheckpointError, NonFiniteError
+from minigan.errors import CheckpointError, NonFiniteError, clause
 from minigan.gan import GAN
 from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint, consistent, kept_checkpoints
@@ -46,7 +46,7 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
         earlier = kept_checkpoints.earlier_in_words(folder)
         if source != folder.checkpoint or not earlier:
             raise
-        raise CheckpointError(f"{str(error).rstrip('.')}; or name an earlier one: --checkpoint {earlier}.") from None
+        raise CheckpointError(f"{clause(error)}; or name an earlier one: --checkpoint {earlier}.") from None
     gan.load_state(state)
     return {name.removeprefix(checkpoint.EXTRA): array for name, array in arrays.items() if name not in state}
 

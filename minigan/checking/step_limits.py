@@ -28,7 +28,7 @@ Line = Callable[[float], float]
 
 
 @dataclass
-class Room:
+class StepLimits:
     """Along a line every number moves by about its length times t, and t is at most `first_step`.
 
     lengths: of all numbers in one vector; 0 for those that are held where they are.
@@ -42,12 +42,12 @@ class Room:
         return self.lengths * rng.choice([-1.0, 1.0], self.lengths.size) * rng.uniform(0.5, 1.5, self.lengths.size)
 
 
-def unlimited(problem: Problem) -> Room:
+def unlimited(problem: Problem) -> StepLimits:
     """Every number may move by the typical size of its array; one that is infinite or no number does not move."""
-    return Room(flattened(_typical_lengths(problem.point)))
+    return StepLimits(flattened(_typical_lengths(problem.point)))
 
 
-def limited(problem: Problem, along: Callable[[np.ndarray], Line], direction: np.ndarray) -> Room:
+def limited(problem: Problem, along: Callable[[np.ndarray], Line], direction: np.ndarray) -> StepLimits:
     """The same where f's domain ends near by: as far as `along` is finite in `direction`, of unlimited lengths.
 
     A number keeps its sign where that is what leads farther, and is held if it cannot move at all. `first_step` is 0
@@ -63,33 +63,35 @@ def limited(problem: Problem, along: Callable[[np.ndarray], Line], direction: np
             for choice in (usual, flattened(_own_lengths(problem.point)))
         ]
         lengths += max(options, key=lambda option: (np.count_nonzero(option.lengths), option.first_step)).lengths
-    return Room(lengths, _reach(along(lengths * moves), last_step) if lengths.any() else 0.0)
+    return StepLimits(lengths, _reach(along(lengths * moves), last_step) if lengths.any() else 0.0)
 
 
-def freed(problem: Problem, along: Callable[[np.ndarray], Line], room: Room, direction: np.ndarray) -> Room:
-    """A room in which only those numbers move little that lead out of the domain, and all others by their full length.
+def freed(
+    problem: Problem, along: Callable[[np.ndarray], Line], limits: StepLimits, direction: np.ndarray
+) -> StepLimits:
+    """Limits by which only those numbers move little that lead out of the domain, and all others by their full length.
 
-    direction: of the lengths of `room`, whose first step is short because of some numbers near to an edge.
+    direction: of the lengths of `limits`, whose first step is short because of some numbers near to an edge.
     """
 
     def leaves(first: int, last: int) -> bool:
         return not _is_finite(along(restricted(direction, first, last)), FIRST_STEP)
 
     near = members(0, direction.size, problem.starts(), leaves)
-    shares = np.where(near, room.first_step / FIRST_STEP, 1.0)
-    return Room(shares * room.lengths, _reach(along(shares * direction), room.first_step))
+    shares = np.where(near, limits.first_step / FIRST_STEP, 1.0)
+    return StepLimits(shares * limits.lengths, _reach(along(shares * direction), limits.first_step))
 
 
 def _option(
     along: Callable[[np.ndarray], Line], lengths: np.ndarray, moves: np.ndarray, part: tuple[int, int], last_step: float
-) -> Room:
+) -> StepLimits:
     """How far the numbers of one array can move alone, by these lengths, without those that cannot move at all."""
 
     def is_stuck(first: int, last: int) -> bool:
         return not _is_finite(along(restricted(lengths * moves, first, last)), last_step)
 
     lengths = np.where(members(*part, [0, lengths.size], is_stuck), 0.0, lengths)
-    return Room(lengths, _reach(along(lengths * moves), last_step))
+    return StepLimits(lengths, _reach(along(lengths * moves), last_step))
 
 
 def _reach(phi: Line, last_step: float) -> float:

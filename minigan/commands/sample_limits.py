@@ -13,7 +13,7 @@ _COPIES = 2  # of a picture: as parts, and in one array
 _MOST_PIXELS = 1 << 26  # of a file: 8,192 x 8,192, which programs still open
 
 
-def require_room(form: Form, count: int, times: int = 1) -> None:
+def require_memory(form: Form, count: int, times: int = 1) -> None:
     """Raise UsageError if `times` as many samples as `count` need more memory than a small machine has.
 
     times: how many samples are drawn for each that --n asks for.
