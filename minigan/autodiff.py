@@ -69,10 +69,12 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """A copy on the host; waits for the device."""
+        backend.reading("an array")
         return backend.of(self.data).to_numpy(self.data)
 
     def item(self) -> float:
         """The only element as a Python number; waits for the device."""
+        backend.reading("a number")
         return self.data.item()
 
     def __len__(self) -> int:
@@ -142,7 +144,7 @@ def primitive(
                         raise TypeError(f"{rule.name} was given {like.dtype} and {data.dtype}; convert one of them")
                     if x.mutable:
                         stamp = (stamp or 0) + x.version
-                        data = data.copy() if view else data
+                        data = backend.copied(data) if view else data
                     arrays.append(data)
                 elif isinstance(x, (int, float)):
                     arrays.append(float(x))
@@ -151,8 +153,12 @@ def primitive(
             if like is None:
                 raise TypeError(f"{rule.name} needs at least one Tensor or array, got only numbers")
             room = _rooms[type(like)]
+            recorder = backend.recorder  # notes what is done with arrays, to do it again: see minigan.replay
             try:
-                data = forward(room, *arrays, **static)
+                if recorder is None:
+                    data = forward(room, *arrays, **static)
+                else:
+                    data = recorder.forward(forward, room, arrays, static)
             except Exception as error:
                 error.add_note(_in_operation(rule.name, arrays))
                 raise

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigan.autodiff import Tensor
+from minigan.flat import FlatParameters, holding
 from minigan.nn import Module
 
 _EVERY = 10  # steps; an average over hundreds does not notice, and large networks take a while to read
@@ -28,21 +30,38 @@ class Average:
         self.network = copy.deepcopy(source)
         for parameter in self.network.parameters().values():
             parameter.home = None  # no optimiser holds the copies
+        self._flat = FlatParameters(self.network.parameters())
 
-    def update(self, step: int) -> None:
-        """Take in what the source is after `step` steps."""
+    def share(self, step: int) -> Tensor | None:
+        """What the source after `step` steps weighs in the mean, (1,) of float64; None if it is not taken in there."""
         if step % _EVERY:
-            return
-        share = 1 - min(self.decay**_EVERY, step / (step + 10 * _EVERY))
+            return None
+        return Tensor(np.array([1 - min(self.decay**_EVERY, step / (step + 10 * _EVERY))]))
+
+    def update(self, share: Tensor) -> None:
+        """Take in what the source is now, which weighs `share`."""
+        approach = self._flat.backend.kernel("approach")
+        for mean, source in self._pairs():
+            approach(mean, source, share.data)
+        self.changed()
+
+    def changed(self) -> None:
+        """Say that the mean has been changed in place."""
+        self._flat.changed()
+
+    def memory(self) -> list[Any]:
+        """The arrays that an update changes in place."""
+        return [mean for mean, _ in self._pairs()]
+
+    def _pairs(self) -> list[tuple[Any, Any]]:
+        """The arrays of the mean, and what they approach: all parameters at once where the source's are flat too."""
+        flat = holding(self._source.parameters().values())
+        buffers = self.network.buffers().values(), self._source.buffers().values()
+        pairs = [(mean.data, value.data) for mean, value in zip(*buffers, strict=True) if value.dtype.kind == "f"]
+        if flat is not None:
+            return [(self._flat.values, flat.values), *pairs]
         parameters = self.network.parameters().values(), self._source.parameters().values()
-        for mean, source in zip(*parameters, strict=True):
-            _approach(mean.data, source.data, share)
-            mean.changed()
-        for module, of_source in zip(self.network.modules(), self._source.modules(), strict=True):
-            for name in of_source.buffer_names:
-                value = getattr(of_source, name)
-                if value.dtype.kind == "f":
-                    _approach(getattr(module, name), value, share)
+        return [(mean.data, value.data) for mean, value in zip(*parameters, strict=True)] + pairs
 
     def state(self) -> dict[str, np.ndarray]:
         """The mean's parameters and buffers by name, copied to the host."""
@@ -52,6 +71,3 @@ class Average:
         """Take what `state` gave; raises ValueError, and changes nothing, unless all of it fits."""
         self.network.load_state(state)
 
-
-def _approach(mean: Any, value: Any, share: float) -> None:
-    mean += (value - mean) * mean.dtype.type(share)

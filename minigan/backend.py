@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -50,7 +50,8 @@ class Backend:
         """The kernel that serves `operation`. The first call loads them, and Numba with them: a moment's work."""
         if self._table is None:
             self._table = self._load_kernels()
-        return self._table[operation]
+        function = self._table[operation]
+        return function if recorder is None else recorder.kernel(operation, function)
 
     def _load_kernels(self) -> dict[str, Callable[..., Any]]:
         table = dict(minigan_kernels.table("reference", self.xp))
@@ -86,6 +87,25 @@ class Backend:
         return f"Backend({self.name}, kernels={self.kernels})"
 
 
+class Recorder(Protocol):
+    """Notes what is done with arrays, so that it can be done again: see minigan.replay."""
+
+    def forward(self, forward: Callable[..., Any], room: Backend, arrays: Sequence[Any], static: dict[str, Any]) -> Any:
+        """What `forward(room, *arrays, **static)`, the forward of an operation, returns."""
+
+    def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The kernel `function` of `operation`, which notes its calls."""
+
+    def copied(self, array: Any) -> Any:
+        """A copy of `array`."""
+
+    def refuse(self, reason: str) -> None:
+        """What is being done cannot be done again without Python, and why."""
+
+
+recorder: Recorder | None = None
+"""What notes operations and kernels at present."""
+
 _numpy = Backend("numpy", np)
 by_type: dict[type, Backend] = {np.ndarray: _numpy}
 """Every backend in use, by the type of its arrays."""
@@ -113,6 +133,17 @@ def as_real_array(values: Any) -> Any:
             raise TypeError(f"a Tensor holds real numbers, got dtype {data.dtype}")
         data = data.astype("float64")
     return _current.asarray(data) if type(data) is np.ndarray and _current.array_type is not np.ndarray else data
+
+
+def copied(array: Any) -> Any:
+    """A copy of `array`."""
+    return array.copy() if recorder is None else recorder.copied(array)
+
+
+def reading(what: str) -> None:
+    """Say that the host reads `what` from the device."""
+    if recorder is not None:
+        recorder.refuse(f"it reads {what} on the host")
 
 
 def current() -> Backend:

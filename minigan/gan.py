@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,40 @@ import numpy as np
 from minigan import backend, latents, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.average import Average
+from minigan.inputs import StepInputs, UpdateInputs, form
 from minigan.losses import Loss, Smoothed
-from minigan.nn import BatchNorm, Module
-from minigan.ops import concatenate
+from minigan.nn import BatchNorm, Dropout, Module, masks
+from minigan.nn.module import preserved
+from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
-from minigan.penalties import Penalty
+from minigan.parameter import Variable
+from minigan.penalties import Penalty, drawn
+from minigan.replay import Replay
 from minigan.rules import Rules
 from minigan.schedules import Schedule, at
 from minigan.state import require_fit
 from minigan.unroll import unrolled_logits
+
+Observe = Callable[[str, list[Tensor]], None]
+"""Is told of a player, "discriminator" or "generator", and of the gradients that its optimiser is to be given."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a player minimises, and what of.
+
+    real, fake: what the discriminator was shown. real_logits, fake_logits: what it answered, (n, 1); no real ones where
+    the generator's loss needs none. loss: the player's. penalty: the discriminator's, without its weight, or None.
+    objective: the loss, and the penalty with its weight.
+    """
+
+    real: Tensor
+    fake: Tensor
+    real_logits: Tensor | None
+    fake_logits: Tensor
+    loss: Tensor
+    penalty: Tensor | None
+    objective: Tensor
 
 
 class GAN:
@@ -60,6 +87,10 @@ class GAN:
         self.latent_size, self.latent_law, self.seed, self.step = latent_size, latent_law, seed, 0
         self.average = Average(generator, average) if average else None
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
+        self.replay = Replay()
+        self._modules = [module for network in (generator, discriminator) for module in network.modules()]
+        self._dropouts = [module for module in self._modules if isinstance(module, Dropout)]
+        self._masks: dict[Any, list[masks.Request]] = {}
         # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
         self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
         if penalty is not None and not self._judge_together:
@@ -70,52 +101,77 @@ class GAN:
                 stacklevel=2,
             )
 
-    def train_step(self, real: Any) -> dict[str, Tensor]:
+    def train_step(self, real: Any, observe: Observe | None = None) -> dict[str, Tensor]:
         """One step of Algorithm 1: n_critic updates of the discriminator and one of the generator.
 
         real: (n_critic * batch, ...), real data. The generator is judged by the fakes of the discriminator's last
-        update: that spares it a second pass, and each player's gradient keeps its expectation. Returns scalars on the
-        device, which nothing has read yet: "discriminator_loss", "generator_loss", "real_score" = mean D(x),
-        "fake_score" = mean D(G(z)), the scores as the discriminator gave them before its last update; with a penalty
-        also "penalty", without its weight, where that update computed it. The loss of the discriminator is without
-        the penalty.
+        update: that spares it a second pass, and each player's gradient keeps its expectation. `observe(player,
+        gradients)` is called before each update. Returns scalars on the device, which nothing has read yet:
+        "discriminator_loss", "generator_loss", "real_score" = mean D(x), "fake_score" = mean D(G(z)), the scores as the
+        discriminator gave them before its last update; with a penalty also "penalty", without its weight, where that
+        update computed it. The loss of the discriminator is without the penalty.
+
+        Where the step has been recorded before (see minigan.replay) it is replayed: the same numbers, sooner.
         """
-        batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
-        updates = range(self.step * len(batches), (self.step + 1) * len(batches))
-        for update, batch in zip(updates[:-1], batches[:-1], strict=True):
-            _, gradients = self._discriminator_turn(*self._exhibits(batch, update), update)
-            self.discriminator_optimizer.step(gradients)
-        exhibits = self._exhibits(batches[-1], updates[-1])
-        report, gradients = self._discriminator_turn(*exhibits, updates[-1])
-        if not self.rules.simultaneous:
-            self.discriminator_optimizer.step(gradients)
-        generator_report, generator_gradients = self._generator_turn(*exhibits)
-        if self.rules.simultaneous:
-            self.discriminator_optimizer.step(gradients)
-        self.generator_optimizer.step(generator_gradients)
+        inputs = self.draw(real)
+        report = self.replay(self, inputs) if observe is None and backend.replays() else self.play(inputs, observe)
         self.step += 1
-        if self.average:
-            self.average.update(self.step)
-        return report | generator_report
+        return report
 
-    def _exhibits(self, real: Tensor, update: int) -> tuple[Tensor, Tensor]:
-        """What the discriminator is shown at its update number `update`: reals and fakes."""
-        fake = self.generator(self.latent(len(real), "train", update))
-        return self.rules.shown(real, self.seed, "real", update), self.rules.shown(fake, self.seed, "fake", update)
+    def play(self, inputs: StepInputs, observe: Observe | None = None) -> dict[str, Tensor]:
+        """What a training step computes from `inputs` and from the memory that it changes in place; see `train_step`.
 
-    def _discriminator_turn(self, real: Tensor, fake: Tensor, update: int) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The discriminator's report and gradients. None goes through G: it is not asked for."""
-        logits = self.judge(real, fake)
-        loss = self.loss.discriminator(*logits)
-        report = {"discriminator_loss": Tensor(loss), "real_score": _score(logits[0]), "fake_score": _score(logits[1])}
-        if self.penalty is not None and update % self.penalty_every == 0:
-            penalty = self.penalty(self.discriminator, real, fake, random.generator(self.seed, "penalty", update))
-            report["penalty"] = Tensor(penalty)
-            loss = loss + penalty * (at(self.penalty_weight, self.step) * self.penalty_every)
-        return report, grad(loss, self.discriminator_optimizer.parameters, keep_graph=False)
+        It draws nothing, and reads nothing back from the device.
+        """
+        *earlier, last = inputs.updates
+        with masks.supplied(inputs.masks):
+            for update in earlier:
+                gradients = self._gradients("discriminator", self.discriminator_pass(update), observe)
+                self.discriminator_optimizer.step(gradients, update.numbers)
+            judged = self.discriminator_pass(last)
+            gradients = self._gradients("discriminator", judged, observe)
+            if not self.rules.simultaneous:
+                self.discriminator_optimizer.step(gradients, last.numbers)
+            answered = self.generator_pass(last, judged)
+            generator_gradients = self._gradients("generator", answered, observe)
+        if self.rules.simultaneous:
+            self.discriminator_optimizer.step(gradients, last.numbers)
+        self.generator_optimizer.step(generator_gradients, inputs.numbers)
+        if self.average is not None and inputs.share is not None:
+            self.average.update(inputs.share)
+        return _report(judged, answered)
 
-    def _generator_turn(self, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The generator's report and gradients. D's weights get none: they are not asked for."""
+    def _gradients(self, player: str, of: Pass, observe: Observe | None) -> list[Tensor]:
+        """Those of what the player minimises; none goes to the other's weights: they are not asked for."""
+        gradients = grad(of.objective, getattr(self, f"{player}_optimizer").parameters, keep_graph=False)
+        if observe is not None:
+            observe(player, gradients)
+        return gradients
+
+    def discriminator_pass(self, inputs: UpdateInputs) -> Pass:
+        """What the discriminator minimises in an update, as a function of `inputs` and of both networks."""
+        fake = self.generator(inputs.latent)
+        real, fake = (
+            self.rules.shown(*pair) for pair in ((inputs.real, inputs.real_noise), (fake, inputs.fake_noise))
+        )
+        real_logits, fake_logits = self.judge(real, fake)
+        loss = objective = self.loss.discriminator(real_logits, fake_logits)
+        penalty = None
+        if self.penalty is not None and inputs.penalty_weight is not None:
+            penalty = self.penalty(self.discriminator, real, fake, inputs.penalty_draws)
+            objective = loss + penalty * inputs.penalty_weight
+        return Pass(real, fake, real_logits, fake_logits, loss, penalty, objective)
+
+    def generator_pass(self, inputs: UpdateInputs, judged: Pass | None = None) -> Pass:
+        """What the generator minimises, as a function of `inputs` and of both networks.
+
+        With `judged`, the discriminator's pass on the same inputs, it answers for the fakes made there.
+        """
+        if judged is None:
+            real = self.rules.shown(inputs.real, inputs.real_noise)
+            fake = self.rules.shown(self.generator(inputs.latent), inputs.fake_noise)
+        else:
+            real, fake = judged.real, judged.fake
         real_logits: Tensor | None
         if self.rules.unroll_steps:
             real_logits, fake_logits = unrolled_logits(
@@ -126,8 +182,7 @@ class GAN:
                 real_logits = self.discriminator(real) if self.loss.relative else None
             fake_logits = self.discriminator(fake)
         loss = self.loss.generator(fake_logits, real_logits)
-        report = {"generator_loss": Tensor(loss)}  # a new Tensor: the loss itself would keep the graph in memory
-        return report, grad(loss, self.generator_optimizer.parameters, keep_graph=False)
+        return Pass(real, fake, real_logits, fake_logits, loss, None, loss)
 
     def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The logits of both, in one pass of the discriminator where that makes no difference."""
@@ -135,6 +190,72 @@ class GAN:
             return self.discriminator(real), self.discriminator(fake)
         logits = self.discriminator(concatenate([real, fake]))
         return logits[: len(real)], logits[len(real) :]
+
+    def draw(self, real: Any) -> StepInputs:
+        """What the next training step is computed from, given its real data: a pure function of (seed, step)."""
+        batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
+        inputs = StepInputs(
+            tuple(self.draw_update(batch, ahead) for ahead, batch in enumerate(batches)),
+            self.generator_optimizer.numbers(),
+            self.average.share(self.step + 1) if self.average else None,
+        )
+        return self._with_masks(inputs)
+
+    def draw_update(self, real: Tensor, ahead: int = 0) -> UpdateInputs:
+        """What the discriminator's update that comes `ahead` of its next one is computed from, given its batch."""
+        update = self.step * self.rules.n_critic + ahead
+        draws = weight = None
+        if self.penalty is not None and update % self.penalty_every == 0:
+            shape = self.rules.shown_shape(real.shape)
+            draws = drawn(self.penalty, random.generator(self.seed, "penalty", update), shape, real.dtype)
+            weight = Tensor(real.dtype.type(at(self.penalty_weight, self.step) * self.penalty_every))
+        return UpdateInputs(
+            real=real,
+            latent=self.latent(len(real), "train", update),
+            real_noise=self.rules.noise(real, self.seed, "real", update),
+            fake_noise=self.rules.noise(real, self.seed, "fake", update),
+            penalty_draws=draws,
+            penalty_weight=weight,
+            numbers=self.discriminator_optimizer.numbers(ahead),
+        )
+
+    def _with_masks(self, inputs: StepInputs) -> StepInputs:
+        """`inputs` with the masks of dropout; which ones the passes ask for is found out once for each form of step."""
+        if not self._dropouts:
+            return inputs
+        key = form(inputs), tuple(layer.training for layer in self._dropouts)
+        if key not in self._masks:
+            with preserved(self.generator, self.discriminator), masks.noted() as requests:
+                judged = [self.discriminator_pass(update) for update in inputs.updates]
+                self.generator_pass(inputs.updates[-1], judged[-1])
+            self._masks[key] = requests
+        return replace(inputs, masks=tuple(request.draw() for request in self._masks[key]))
+
+    def memory(self) -> list[Any]:
+        """The arrays that a step reads and changes in place."""
+        found = [*self.generator_optimizer.memory(), *self.discriminator_optimizer.memory()]
+        found += [variable.data for variable in self.variables()]
+        return found + (self.average.memory() if self.average else [])
+
+    def variables(self) -> list[Variable]:
+        """The parameters and buffers of both networks."""
+        networks = self.generator, self.discriminator
+        return [v for network in networks for v in (*network.parameters().values(), *network.buffers().values())]
+
+    def settings(self) -> tuple[Any, ...]:
+        """What a step depends on besides its inputs and its memory."""
+        optimizers = self.generator_optimizer, self.discriminator_optimizer
+        return (
+            self.loss, self.penalty, self.rules, *(module.training for module in self._modules),
+            *((o.settings, o.gradient_limit, o.weight_limit) for o in optimizers),
+        )  # fmt: skip
+
+    def replayed(self, inputs: StepInputs) -> None:
+        """Count the updates that a replay of `play` has made."""
+        self.discriminator_optimizer.advance(len(inputs.updates))
+        self.generator_optimizer.advance(1)
+        if self.average is not None and inputs.share is not None:
+            self.average.changed()
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
@@ -158,14 +279,8 @@ class GAN:
     def sample(self, latent: Any) -> Tensor:
         """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""
         generator = self.average.network if self.average else self.generator
-        before = [(module, module.training) for module in generator.modules()]
-        generator.eval()
-        try:
-            with no_grad():
-                return generator(latent)
-        finally:
-            for module, training in before:
-                module.training = training
+        with preserved(generator), no_grad():
+            return generator.eval()(latent)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, copied to the host, by name."""
@@ -192,7 +307,17 @@ class GAN:
         return parts if self.average is None else parts | {"generator_average": self.average}
 
 
-def _score(logits: Tensor) -> Tensor:
-    """mean D = mean sigmoid(logits), for people to watch: outside any graph, and tanh is exact enough for them."""
-    tanh = backend.of(logits.data).xp.tanh
-    return Tensor(tanh(logits.data * 0.5).sum() * (0.5 / logits.size) + 0.5)
+def _report(judged: Pass, answered: Pass) -> dict[str, Tensor]:
+    """What a step tells of itself; new Tensors, for those of the passes would keep the graph in memory."""
+    report = {"discriminator_loss": judged.loss}
+    with no_grad():
+        report |= {"real_score": _score(judged.real_logits), "fake_score": _score(judged.fake_logits)}
+    if judged.penalty is not None:
+        report["penalty"] = judged.penalty
+    report["generator_loss"] = answered.loss
+    return {name: Tensor(value) for name, value in report.items()}
+
+
+def _score(logits: Any) -> Tensor:
+    """mean D = mean sigmoid(logits), for people to watch: tanh is exact enough for them."""
+    return mean(tanh(logits * 0.5)) * 0.5 + 0.5

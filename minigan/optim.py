@@ -1,26 +1,24 @@
-"""Optimisers, each over one flat buffer that holds all of its parameters; clipping of gradients and of weights."""
+"""Optimisers, each over the flat memory of its parameters; clipping of gradients and of weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigan import backend
 from minigan.autodiff import Tensor, no_grad
+from minigan.flat import FlatParameters
 from minigan.ops import minimum, sqrt
 from minigan.ops import sum as sum_
 from minigan.parameter import Parameter
 from minigan.schedules import Schedule, at
 from minigan.state import require_fit
 
-_ALIGNMENT = 16  # numbers between the starts of two parameters: a cache line of float32
-
 
 class Optimizer:
-    """Base: moves `parameters` (by name) into one flat buffer and keeps `slots` more of the same size as state.
+    """Base: moves `parameters` (by name) into flat memory and keeps `slots` more buffers of the same size as state.
 
     `step(gradients)` updates them in place, reading nothing back from the device. `first_bad_gradient()` tells
     afterwards whether a gradient was ever not finite.
@@ -45,82 +43,80 @@ class Optimizer:
             raise ValueError(f"the learning rate must be above 0, got {rate}")
         _require_limit("the norm of the gradients", gradient_limit)
         _require_limit("the weights", weight_limit)
-        if len({(p.dtype, type(p.data)) for p in parameters.values()}) != 1:
-            raise ValueError("an optimiser's parameters must all have the same dtype and lie on the same backend")
-        self.names = list(parameters)
-        self.parameters = list(parameters.values())
+        self.flat = FlatParameters(parameters)
+        self.names, self.parameters = self.flat.names, self.flat.parameters
         self.rate = rate
         self.gradient_limit, self.weight_limit = gradient_limit, weight_limit
         self.steps = 0
-        self._backend = backend.of(self.parameters[0].data)
-        self._token = object()  # marks the parameters as ours without keeping this optimiser alive
-        self._move_into_one_buffer()
-        self.moments = {slot: self._backend.zeros(self._flat.size, self._flat.dtype) for slot in self.slots}
-        self._first_bad = self._backend.xp.full(len(self.parameters), -1, dtype="int64")
+        self._backend = self.flat.backend
+        self.moments = {slot: self.flat.zeros() for slot in self.slots}
+        self._first_bad, self._unnoted = (self._backend.xp.full(len(self.names), -1, dtype="int64") for _ in range(2))
 
-    def _move_into_one_buffer(self) -> None:
-        bounds, start = [], 0
-        for p in self.parameters:
-            bounds.append((start, start + p.size))
-            start += -(-p.size // _ALIGNMENT) * _ALIGNMENT
-        self._bounds = np.array(bounds, np.int64)
-        self._flat = self._backend.zeros(start, self.parameters[0].dtype)
-        for p, (first, last) in zip(self.parameters, bounds, strict=True):
-            self._flat[first:last] = p.data.reshape(-1)
-            p.data = self._flat[first:last].reshape(p.shape)
-            p.home = self._token
+    def step(self, gradients: Sequence[Tensor], numbers: Tensor | None = None) -> None:
+        """One update from `gradients`, in the order of `parameters`; raises ValueError or TypeError unless they fit.
 
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """One update from `gradients`, in the order of `parameters`; raises ValueError or TypeError unless they fit."""
-        for name, p, g in zip(self.names, self.parameters, gradients, strict=True):
-            if g.data.shape != p.data.shape:
-                raise ValueError(f"the gradient of {name} has shape {g.shape}, the parameter {p.shape}")
-            if g.data.dtype != p.data.dtype:
-                raise TypeError(f"the gradient of {name} is {g.dtype}, the parameter {p.dtype}")
-            if p.home is not self._token:
-                raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
-        if self.gradient_limit is None:
-            self._update([g.data for g in gradients])
-        else:
-            self._update_clipped(gradients, self.gradient_limit)
+        numbers: those of this update, where they were made before (see `numbers`).
+        """
+        numbers = self.numbers() if numbers is None else numbers
+        self.flat.gather(gradients)
+        first_bad = self._first_bad
+        if self.gradient_limit is not None:
+            # A gradient that is not finite makes all of them so when they are clipped: note those at fault before.
+            self._kernel("note_bad")(self.flat.gradients, self.flat.bounds, first_bad, numbers.data)
+            with no_grad():
+                self.flat.gather(clip_by_global_norm(gradients, self.gradient_limit)[0])
+            first_bad = self._unnoted
+        self._kernel(self.rule)(
+            self.flat.values, self.flat.gradients, self.flat.bounds, *self.moments.values(), first_bad, numbers.data,
+            *self.settings,
+        )  # fmt: skip
         if self.weight_limit is not None:
-            self._backend.xp.clip(self._flat, -self.weight_limit, self.weight_limit, out=self._flat)
-        self.steps += 1
-        for p in self.parameters:
-            p.changed()
+            self._kernel("clip")(self.flat.values, self.weight_limit)
+        self.advance(1)
+
+    def advance(self, updates: int) -> None:
+        """Count `updates` that have changed the numbers of the parameters in place."""
+        self.steps += updates
+        self.flat.changed()
+
+    def numbers(self, ahead: int = 0) -> Tensor:
+        """What changes from update to update, (1 + k,) of float64, for the update that comes `ahead` of the next one.
+
+        The number of the update, from 1, and what the rule makes of the learning rate there.
+        """
+        steps = self.steps + ahead
+        return Tensor(np.array([steps + 1, *self._rates(self._rate_at(steps), steps + 1)], np.float64))
 
     @property
     def rate_now(self) -> float:
         """The learning rate of the next update; raises ValueError if a schedule gives none."""
-        rate = at(self.rate, self.steps)
+        return self._rate_at(self.steps)
+
+    def _rate_at(self, steps: int) -> float:
+        rate = at(self.rate, steps)
         if not 0 <= rate < math.inf:
-            raise ValueError(f"the learning rate at step {self.steps} must be a finite number from 0 up, got {rate}")
+            raise ValueError(f"the learning rate at step {steps} must be a finite number from 0 up, got {rate}")
         return rate
 
-    def _update_clipped(self, gradients: Sequence[Tensor], limit: float) -> None:
-        """A gradient that is not finite spoils the norm, and so all others: those at fault are noted before."""
-        xp = self._backend.xp
-        bad = xp.stack([~xp.isfinite(g.data).all() for g in gradients])
-        first_bad = xp.where((self._first_bad < 0) & bad, self.steps + 1, self._first_bad)
-        with no_grad():
-            clipped, _ = clip_by_global_norm(gradients, limit)
-        self._update([g.data for g in clipped])
-        self._first_bad[...] = first_bad
+    rule: str
+    """The kernel of an update."""
 
-    def _update(self, gradients: list[Any]) -> None:
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """The settings that the kernel takes, which stay the same."""
         raise NotImplementedError
 
-    def _run(self, kernel: str, gradients: list[Any], *settings: float) -> None:
-        self._backend.kernel(kernel)(
-            self._flat,
-            gradients,
-            self._bounds,
-            *self.moments.values(),
-            self._first_bad,
-            self.steps + 1,
-            self.rate_now,
-            *settings,
-        )
+    def _rates(self, rate: float, step: int) -> tuple[float, ...]:
+        """What the kernel takes of the learning rate at update number `step`, which counts from 1."""
+        return (rate,)
+
+    def _kernel(self, operation: str) -> Callable[..., None]:
+        return self._backend.kernel(operation)
+
+    def memory(self) -> list[Any]:
+        """The arrays that an update reads and changes in place."""
+        flat = self.flat
+        return [flat.values, flat.gradients, *self.moments.values(), self._first_bad, self._unnoted]
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter name) of the first gradient that was not finite, None if all were; waits for the device."""
@@ -145,7 +141,7 @@ class Optimizer:
 class SGD(Optimizer):
     """Gradient descent with momentum: v = momentum * v + g, p = p - rate * v (Polyak, 1964)."""
 
-    slots = ("velocity",)
+    rule, slots = "sgd", ("velocity",)
 
     def __init__(
         self,
@@ -160,14 +156,15 @@ class SGD(Optimizer):
         super().__init__(parameters, rate, gradient_limit, weight_limit)
         self.momentum = momentum
 
-    def _update(self, gradients: list[Any]) -> None:
-        self._run("sgd", gradients, self.momentum)
+    @property
+    def settings(self) -> tuple[float, ...]:
+        return (self.momentum,)
 
 
 class Adam(Optimizer):
     """Kingma and Ba, 2015, Algorithm 1. For GANs beta1 = 0.5 (Radford et al., 2016, section 4)."""
 
-    slots = ("m", "v")
+    rule, slots = "adam", ("m", "v")
 
     def __init__(
         self,
@@ -185,14 +182,20 @@ class Adam(Optimizer):
         super().__init__(parameters, rate, gradient_limit, weight_limit)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
-    def _update(self, gradients: list[Any]) -> None:
-        self._run("adam", gradients, self.beta1, self.beta2, self.eps)
+    @property
+    def settings(self) -> tuple[float, ...]:
+        return self.beta1, self.beta2, self.eps
+
+    def _rates(self, rate: float, step: int) -> tuple[float, ...]:
+        """The rate over the correction of the mean, the correction of the mean square, and its inverse root."""
+        correction = 1 - self.beta2**step
+        return rate / (1 - self.beta1**step), correction, correction**-0.5
 
 
 class RMSprop(Optimizer):
     """v = decay * v + (1 - decay) * g^2, p = p - rate * g / (sqrt(v) + eps) (Tieleman and Hinton, 2012)."""
 
-    slots = ("v",)
+    rule, slots = "rmsprop", ("v",)
 
     def __init__(
         self,
@@ -209,8 +212,9 @@ class RMSprop(Optimizer):
         super().__init__(parameters, rate, gradient_limit, weight_limit)
         self.decay, self.eps = decay, eps
 
-    def _update(self, gradients: list[Any]) -> None:
-        self._run("rmsprop", gradients, self.decay, self.eps)
+    @property
+    def settings(self) -> tuple[float, ...]:
+        return self.decay, self.eps
 
 
 def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list[Tensor], Tensor]:

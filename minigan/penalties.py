@@ -5,14 +5,17 @@ weight. g(x) is the gradient of the critic's score (its logit) with respect to o
 critic must judge every example by itself. Being made with `create_graph=True`, a penalty can be differentiated with
 respect to the critic's weights: the double backward of Gulrajani et al., 2017.
 
-`draws` is a numpy.random.Generator, or what it would have given: for `wgan_gp` and `zero_centred` numbers from 0 to 1
-of shape (n, 1, ...), for `dragan` standard normal ones of the shape of `real`. `r1`, `r2` and their sum need none.
+`draws` is a numpy.random.Generator, or what `drawn` made of one before: for `wgan_gp` and `zero_centred` numbers from 0
+to 1 of shape (n, 1, ...), for `dragan` standard normal ones of the shape of `real`; one entry for each part of a sum.
+`r1`, `r2` and their sum need none. A penalty says what it draws in its attribute `draw`, a function of (generator, shape
+of real, dtype); one without that attribute is given the generator itself.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +24,40 @@ from minigan.errors import UsageError, did_you_mean
 from minigan.ops import add, concatenate, mean, reshape, sqrt, sum
 
 Critic = Callable[[Tensor], Tensor]
-Draws = np.random.Generator | Tensor | None
+Draws = Any  # numpy.random.Generator, Tensor, a tuple with an entry for each part of a sum, or None
 Penalty = Callable[[Critic, Tensor, Tensor, Draws], Tensor]
 
 
+def drawn(penalty: Penalty, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> Draws:
+    """What `penalty` is to be given as `draws` for real examples of `shape`, drawn from `rng`."""
+    draw = getattr(penalty, "draw", None)
+    return rng if draw is None else draw(rng, shape, dtype)
+
+
+def _drawing(draw: Callable[[np.random.Generator, tuple[int, ...], np.dtype], Draws]) -> Callable[[Any], Any]:
+    """A decorator that says what a penalty draws."""
+
+    def decorate(penalty: Any) -> Any:
+        penalty.draw = draw
+        return penalty
+
+    return decorate
+
+
+def _nothing(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    return None
+
+
+def _shares(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
+    """A number from 0 to 1 for each example."""
+    return Tensor(rng.random((shape[0], *(1,) * (len(shape) - 1)), dtype=dtype.type))
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
+    return Tensor(rng.standard_normal(shape, dtype=dtype.type))
+
+
+@_drawing(_shares)
 def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
     """mean (|g(x)| - 1)^2 at x = u real + (1 - u) fake, u from 0 to 1 (Gulrajani et al., 2017, equation 3).
 
@@ -33,6 +66,7 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
     return _one_centred(critic, _interpolates(real, fake, draws))
 
 
+@_drawing(_shares)
 def zero_centred(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
     """mean |g(x)|^2 at x = u real + (1 - u) fake, u from 0 to 1 (Thanh-Tung et al., 2019).
 
@@ -41,16 +75,19 @@ def zero_centred(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Te
     return mean(_squared_norms(critic, _interpolates(real, fake, draws)))
 
 
+@_drawing(_nothing)
 def r1(critic: Critic, real: Tensor, fake: Tensor | None = None, draws: Draws = None) -> Tensor:
     """mean |g(x)|^2 / 2 at the real examples (Mescheder et al., 2018, equation 9)."""
     return mean(_squared_norms(critic, real)) * 0.5
 
 
+@_drawing(_nothing)
 def r2(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tensor:
     """mean |g(x)|^2 / 2 at the fakes (Mescheder et al., 2018, equation 10)."""
     return mean(_squared_norms(critic, fake)) * 0.5
 
 
+@_drawing(_nothing)
 def r1_and_r2(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tensor:
     """r1 + r2; as many of each, of one shape, go through the critic together: the mean of both halves is the sum."""
     if real.shape != fake.shape:
@@ -58,13 +95,14 @@ def r1_and_r2(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -
     return mean(_squared_norms(critic, concatenate([real, fake])))
 
 
+@_drawing(_noise)
 def dragan(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
     """mean (|g(x)| - 1)^2 around the real examples (Kodali et al., 2017).
 
     x = real + e s / 2, with e standard normal and s the standard deviation of all numbers in the batch, which is the
     scale in the authors' code.
     """
-    noise = _drawn(draws, "standard_normal", real.shape, real)
+    noise = _given(draws, _noise, real.shape, real)
     from_mean = real - mean(real)
     return _one_centred(critic, real + noise * (_root(mean(from_mean * from_mean)) * 0.5))
 
@@ -85,8 +123,10 @@ def get(name: str) -> Penalty:
         raise UsageError(f"there is no penalty '{name}'; {did_you_mean(name, PENALTIES)}")
     parts = [get(part) for part in name.split("+")]
 
+    @_drawing(lambda rng, shape, dtype: tuple(drawn(part, rng, shape, dtype) for part in parts))
     def total(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tensor:
-        return functools.reduce(add, (part(critic, real, fake, draws) for part in parts))
+        each = draws if isinstance(draws, tuple) else (draws,) * len(parts)
+        return functools.reduce(add, (part(critic, real, fake, own) for part, own in zip(parts, each, strict=True)))
 
     return total
 
@@ -118,15 +158,18 @@ def _interpolates(real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
             f"a penalty between real and fake examples needs as many of each, of one shape, got {real.shape} and "
             f"{fake.shape}"
         )
-    share = _drawn(draws, "random", (len(real), *(1,) * (real.ndim - 1)), real)
+    share = _given(draws, _shares, (len(real), *(1,) * (real.ndim - 1)), real)
     return fake + share * (real - fake)
 
 
-def _drawn(draws: Draws, kind: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """`draws` themselves, or numbers of this kind from them, of the type of `like`."""
+def _given(draws: Draws, draw: Callable[..., Tensor], shape: tuple[int, ...], real: Tensor) -> Tensor:
+    """`draws` themselves, which must be of `shape`, or what `draw` makes of a generator."""
     if isinstance(draws, np.random.Generator):
-        return Tensor(getattr(draws, kind)(shape, dtype=like.dtype.type))
-    if draws is None or draws.shape != shape:
-        given = "none" if draws is None else f"a Tensor of shape {draws.shape}"
-        raise ValueError(f"the penalty needs draws of shape {shape}, or a random generator to make them; got {given}")
+        return draw(draws, real.shape, real.dtype)
+    if not isinstance(draws, Tensor) or draws.shape != shape:
+        given = f"a Tensor of shape {draws.shape}" if isinstance(draws, Tensor) else repr(draws)
+        raise ValueError(
+            f"the penalty needs draws of shape {shape}, or a random generator to make them; got "
+            f"{'none' if draws is None else given}"
+        )
     return draws

@@ -59,13 +59,21 @@ class Rules:
         size = len(real) // self.n_critic
         return [real] if self.n_critic == 1 else [real[i : i + size] for i in range(0, len(real), size)]
 
-    def shown(self, examples: Tensor, seed: int, kind: str, update: int) -> Tensor:
-        """`examples` of a kind, "real" or "fake", as the discriminator sees them: with noise, and packed."""
+    def noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
+        """What is added at `update` to examples of a kind, "real" or "fake", of the shape of `like`; None for nothing."""
         deviation = at(self.instance_noise, update // self.n_critic)
-        if deviation:
-            rng = random.generator(seed, f"instance noise/{kind}", update)
-            examples = examples + Tensor(rng.standard_normal(examples.shape, dtype=examples.dtype.type)) * deviation
-        return packed(examples, self.packing)
+        if not deviation:
+            return None
+        rng = random.generator(seed, f"instance noise/{kind}", update)
+        return Tensor(rng.standard_normal(like.shape, dtype=like.dtype.type) * float(deviation))
+
+    def shown(self, examples: Tensor, noise: Tensor | None = None) -> Tensor:
+        """`examples` as the discriminator sees them: with `noise`, and packed."""
+        return packed(examples if noise is None else examples + noise, self.packing)
+
+    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what the discriminator sees of examples of `shape`."""
+        return (shape[0] // self.packing, *shape[1:-1], shape[-1] * self.packing)
 
 
 def packed(examples: Tensor, count: int) -> Tensor:

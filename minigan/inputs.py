@@ -1,0 +1,71 @@
+"""What a training step is computed from besides the memory it changes: all that is random, or differs from step to step.
+
+It is made before the step, on the host, each part a pure function of (seed, purpose, step); the step draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from minigan.autodiff import Tensor
+from minigan.penalties import Draws
+
+
+@dataclass(frozen=True)
+class UpdateInputs:
+    """Those of one update of the discriminator, and of the generator's where that follows.
+
+    real: (batch, ...). latent: (batch, latent_size). real_noise, fake_noise: what is added to both, None for nothing.
+    penalty_draws: what the penalty draws. penalty_weight: what it weighs, a scalar; None where it is not computed.
+    numbers: of the discriminator's optimiser, see `Optimizer.numbers`.
+    """
+
+    real: Tensor
+    latent: Tensor
+    real_noise: Tensor | None
+    fake_noise: Tensor | None
+    penalty_draws: Draws
+    penalty_weight: Tensor | None
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """Those of a training step: of each update of the discriminator, and of what follows these.
+
+    numbers: of the generator's optimiser. share: of the generator in its moving average, None where it is not taken in.
+    masks: of the dropout layers, in the order in which the passes need them.
+    """
+
+    updates: tuple[UpdateInputs, ...]
+    numbers: Tensor
+    share: Tensor | None
+    masks: tuple[Tensor, ...] = ()
+
+
+def leaves(inputs: Any) -> Iterator[Any]:
+    """What lies in `inputs`, which may be dataclasses and tuples to any depth, in order; None where there is nothing."""
+    if isinstance(inputs, (StepInputs, UpdateInputs)):
+        for field in fields(inputs):
+            yield from leaves(getattr(inputs, field.name))
+    elif isinstance(inputs, tuple):
+        for part in inputs:
+            yield from leaves(part)
+    else:
+        yield inputs
+
+
+def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
+    """`inputs` with change(leaf) in place of every leaf but None."""
+    if isinstance(inputs, (StepInputs, UpdateInputs)):
+        return replace(inputs, **{field.name: mapped(getattr(inputs, field.name), change) for field in fields(inputs)})
+    if isinstance(inputs, tuple):
+        return tuple(mapped(part, change) for part in inputs)
+    return None if inputs is None else change(inputs)
+
+
+def form(inputs: Any) -> tuple[Any, ...]:
+    """What two inputs have in common for which a step does the same: shapes and types of all that lies in them."""
+    return tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves(inputs))

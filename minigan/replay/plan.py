@@ -1,0 +1,147 @@
+"""Gives the steps of a recording their memory, and makes them ready to be called.
+
+What a step makes lies in one arena; where its last reader is done, others may lie there after it. An array that is only
+copied to a lasting place, such as a gradient to flat memory, is computed there at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from minigan.replay.recorder import Block, Step, View, flattened
+from minigan_kernels.aligned import ALIGNMENT, aligned_empty
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class Plan:
+    """Where each block lies, and the calls that do what `steps` did. `kept`: views that are read after the last step."""
+
+    def __init__(self, steps: Sequence[Step], kept: Sequence[View]) -> None:
+        lives = _lives(steps, kept)
+        self._places: dict[Block, np.ndarray] = {}
+        rest = [step for i, step in enumerate(steps) if not self._computed_in_place(i, steps, lives)]
+        waiting = {block: life for block, life in lives.items() if block not in self._places}
+        offsets, self.size = _packed(waiting)
+        arena = aligned_empty((self.size,), np.dtype(np.uint8))
+        self._places |= {block: arena[offset : offset + _size(block)] for block, offset in offsets.items()}
+        self.calls = [self._call(step) for step in rest]
+
+    def array(self, x: Any) -> Any:
+        """The array of a view; itself of anything else."""
+        if not isinstance(x, View):
+            return x
+        return np.ndarray(x.shape, x.dtype, self._places[x.block], x.address - x.block.first, x.strides)
+
+    def _call(self, step: Step) -> Call:
+        arguments = tuple(map(self.array, step.arguments))
+        results = tuple(map(self.array, step.results))
+        if not results:
+            return step.function, arguments
+        if step.fills:
+            return _Filling(step.function, results[0] if len(results) == 1 else results), arguments
+        return _Copying(step.function, results), arguments
+
+    def _computed_in_place(self, i: int, steps: Sequence[Step], lives: dict[Block, tuple[int, int]]) -> bool:
+        """Whether all that step i does is to copy a block where it could have been computed, which then is its place."""
+        step = steps[i]
+        if not step.copies:
+            return False
+        target, source = step.arguments
+        if isinstance(target, View) or not isinstance(source, View):
+            return False
+        block = source.block
+        first, last = lives[block]
+        whole = target.nbytes == _size(block) and source.address == block.first
+        fits = whole and target.dtype == source.dtype and target.flags.c_contiguous and _is_contiguous(source)
+        if not fits or last != i or block in self._places or _touched(steps[first:i], target):
+            return False
+        self._places[block] = target.reshape(-1).view(np.uint8)
+        return True
+
+
+class _Filling:
+    """A function that writes its result into `out`."""
+
+    __slots__ = ("function", "out")
+
+    def __init__(self, function: Callable[..., Any], out: Any) -> None:
+        self.function, self.out = function, out
+
+    def __call__(self, *arguments: Any) -> None:
+        self.function(*arguments, out=self.out)
+
+
+class _Copying:
+    """A function whose results are copied into their places."""
+
+    __slots__ = ("function", "places")
+
+    def __init__(self, function: Callable[..., Any], places: tuple[np.ndarray, ...]) -> None:
+        self.function, self.places = function, places
+
+    def __call__(self, *arguments: Any) -> None:
+        found = self.function(*arguments)
+        for place, result in zip(self.places, flattened(found), strict=True):
+            np.copyto(place, result)
+
+
+def _lives(steps: Sequence[Step], kept: Sequence[View]) -> dict[Block, tuple[int, int]]:
+    """The first and the last step that look at each block."""
+    lives: dict[Block, tuple[int, int]] = {}
+    for i, step in enumerate(steps):
+        for view in step.views:
+            lives[view.block] = lives.get(view.block, (i, i))[0], i
+    for view in kept:
+        lives[view.block] = lives[view.block][0], len(steps)
+    return lives
+
+
+def _packed(lives: dict[Block, tuple[int, int]]) -> tuple[dict[Block, int], int]:
+    """An offset for each block, such that those that live at one time do not overlap, and the size of it all."""
+    offsets: dict[Block, int] = {}
+    alive: list[tuple[int, int, int]] = []  # (offset, end, last step), in order of offset
+    size = 1
+    for block, (first, last) in sorted(lives.items(), key=lambda item: item[1][0]):
+        alive = [lying for lying in alive if lying[2] >= first]
+        needed = -(-_size(block) // ALIGNMENT) * ALIGNMENT
+        offset = _gap(alive, needed)
+        offsets[block] = offset
+        alive.append((offset, offset + needed, last))
+        alive.sort()
+        size = max(size, offset + needed)
+    return offsets, size
+
+
+def _gap(alive: Sequence[tuple[int, int, int]], needed: int) -> int:
+    """The offset of the smallest gap between what is alive that is large enough; the end of it all if none is."""
+    best, best_size, end = None, 0, 0
+    for start, stop, _ in alive:
+        if start - end >= needed and (best is None or start - end < best_size):
+            best, best_size = end, start - end
+        end = max(end, stop)
+    return end if best is None else best
+
+
+def _size(block: Block) -> int:
+    return block.last - block.first
+
+
+def _is_contiguous(view: View) -> bool:
+    expected = view.dtype.itemsize
+    for extent, stride in zip(reversed(view.shape), reversed(view.strides), strict=True):
+        if extent != 1 and stride != expected:
+            return False
+        expected *= extent
+    return True
+
+
+def _touched(steps: Sequence[Step], target: np.ndarray) -> bool:
+    """Whether one of `steps` looks at the memory of `target`."""
+    low, high = byte_bounds(target)
+    arrays = [x for step in steps for x in step.arguments if isinstance(x, np.ndarray)]
+    return any(first < high and low < last for first, last in map(byte_bounds, arrays))
