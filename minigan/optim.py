@@ -110,17 +110,14 @@ class Optimizer:
     def _update(self, gradients: list[Any]) -> None:
         raise NotImplementedError
 
-    def _run(self, kernel: str, gradients: list[Any], *settings: float) -> None:
-        self._backend.kernel(kernel)(
-            self._flat,
-            gradients,
-            self._bounds,
-            *self.moments.values(),
-            self._first_bad,
-            self.steps + 1,
-            self.rate_now,
-            *settings,
-        )
+    def _run(self, kernel: str, gradients: list[Any], numbers: Sequence[float], *settings: float) -> None:
+        """`numbers`: those that change from step to step, as the kernel takes them."""
+        flat = self._backend.zeros(self._flat.size, self._flat.dtype)
+        for g, (first, last) in zip(gradients, self._bounds.tolist(), strict=True):
+            flat[first:last] = g.reshape(-1)
+        changing = self._backend.asarray(numbers, dtype="float64")
+        buffers = (self._flat, flat, self._bounds, *self.moments.values(), self._first_bad)
+        self._backend.kernel(kernel)(*buffers, changing, *settings)
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter name) of the first gradient that was not finite, None if all were; waits for the device."""
@@ -161,7 +158,7 @@ class SGD(Optimizer):
         self.momentum = momentum
 
     def _update(self, gradients: list[Any]) -> None:
-        self._run("sgd", gradients, self.momentum)
+        self._run("sgd", gradients, [self.steps + 1, self.rate_now], self.momentum)
 
 
 class Adam(Optimizer):
@@ -186,7 +183,9 @@ class Adam(Optimizer):
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def _update(self, gradients: list[Any]) -> None:
-        self._run("adam", gradients, self.beta1, self.beta2, self.eps)
+        step = self.steps + 1
+        rate, correction = self.rate_now / (1 - self.beta1**step), 1 - self.beta2**step
+        self._run("adam", gradients, [step, rate, correction, correction**-0.5], self.beta1, self.beta2, self.eps)
 
 
 class RMSprop(Optimizer):
@@ -210,7 +209,7 @@ class RMSprop(Optimizer):
         self.decay, self.eps = decay, eps
 
     def _update(self, gradients: list[Any]) -> None:
-        self._run("rmsprop", gradients, self.decay, self.eps)
+        self._run("rmsprop", gradients, [self.steps + 1, self.rate_now], self.decay, self.eps)
 
 
 def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list[Tensor], Tensor]:
