@@ -20,9 +20,19 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.ndarray(shape, dtype, raw, -raw.__array_interface__["data"][0] % ALIGNMENT)
 
 
-def result(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Uninitialised memory for what a kernel computes; on a cache line unless so small that this does not pay."""
-    return np.empty(shape, dtype) if math.prod(shape) < _SMALL else aligned_empty(shape, dtype)
+def result(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:
+    """Memory for what a kernel computes: `out`, or uninitialised memory; on a cache line if large enough to pay.
+
+    Raises ValueError unless `out` is a writable row-major array of this shape and type.
+    """
+    if out is None:
+        return np.empty(shape, dtype) if math.prod(shape) < _SMALL else aligned_empty(shape, dtype)
+    if out.shape != shape or out.dtype != dtype or not out.flags.carray:
+        raise ValueError(
+            f"a result of shape {shape} in {dtype} needs memory of that shape and type, row-major and writable, "
+            f"not an array of shape {out.shape} in {out.dtype} with strides {out.strides}"
+        )
+    return out
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -31,6 +31,17 @@ class Memo:
     def __reduce__(self) -> tuple:
         return Memo, ()  # copies and pickles start anew: what is kept suits this machine, and this array
 
+    def snapshot(self) -> dict[Any, tuple[Any, bool, bool, int]]:
+        """The state of every form by its name: (array, fresh, kept, uses). The arrays are not copied."""
+        return {name: (form.array, form.fresh, form.kept, form.uses) for name, form in self._forms.items()}
+
+    def restore(self, snapshot: dict[Any, tuple[Any, bool, bool, int]]) -> None:
+        """Take the state that `snapshot` gave, and no other forms; the arrays must hold what they held then."""
+        self._forms = {}
+        for name, state in snapshot.items():
+            form = self._forms[name] = _Form()
+            form.array, form.fresh, form.kept, form.uses = state
+
     def forget(self) -> None:
         """The array has changed: make everything anew when it is next wanted, in the same memory."""
         for form in self._forms.values():

@@ -62,7 +62,8 @@ def kernels() -> list[np.ndarray]:
     logits = table["matmul"](z, thin, False, False)
     found += [logits, table["matmul"](z, logits, True, False), table["matmul"](logits, thin, False, True)]
     p, m, v = (np.zeros(50, np.float32) for _ in range(3))
-    table["adam"](p, [b], np.array([[0, 50]]), m, v, np.full(1, -1), 1, 0.01, 0.5, 0.999, 1e-8)
+    numbers = np.array([1, 0.02, 0.001, 0.001**-0.5])
+    table["adam"](p, b, np.array([[0, 50]]), m, v, np.full(1, -1), numbers, 0.5, 0.999, 1e-8)
     return [*found, table["slope_gate"](y, z, 0.5), p, m, v]
 
 

@@ -386,11 +386,39 @@ class _Flat:
     def gradients(self) -> list[np.ndarray]:
         return [self.rng.standard_normal(s).astype(self.dtype) for s in self.sizes]
 
+    def in_place(self, gradients: list[np.ndarray]) -> np.ndarray:
+        """All gradients in the places of their parameters, zeros in the gaps."""
+        g = np.zeros_like(self.p)
+        for (a, b), gradient in zip(self.bounds, gradients, strict=True):
+            g[a:b] = gradient
+        return g
+
     def gaps(self) -> np.ndarray:
         inside = np.zeros(self.p.size, bool)
         for a, b in self.bounds:
             inside[a:b] = True
         return ~inside
+
+
+SETTINGS: dict[str, tuple[float, ...]] = {
+    "adam": (0.01, 0.5, 0.999, 1e-8), "sgd": (0.01, 0.9), "rmsprop": (0.01, 0.9, 1e-8),
+}  # fmt: skip
+
+
+def numbers_of(name: str, step: int, rate: float, *decays: float) -> np.ndarray:
+    """Those that change from step to step, as the kernel takes them."""
+    if name != "adam":
+        return np.array([step, rate])
+    correction = 1 - decays[1] ** step
+    return np.array([step, rate / (1 - decays[0] ** step), correction, correction**-0.5])
+
+
+def _run_optimiser(
+    name: str, table: dict, flat: _Flat, gradients: list[np.ndarray], step: int, settings: tuple[float, ...] = ()
+) -> None:
+    rate, *others = settings or SETTINGS[name]
+    numbers = numbers_of(name, step, rate, *others)
+    table[name](flat.p, flat.in_place(gradients), flat.bounds, *flat.slots, flat.first_bad, numbers, *others)
 
 
 ODD_SIZES = [1, 3, 17, 0, 64, 65, 1023, 4097]
@@ -399,12 +427,12 @@ ODD_SIZES = [1, 3, 17, 0, 64, 65, 1023, 4097]
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_adam_is_the_textbooks_for_fifty_steps(table: dict, dtype: str) -> None:
     flat = _Flat(ODD_SIZES, dtype, 2)
-    settings = 0.01, 0.5, 0.999, 1e-8
+    settings = SETTINGS["adam"]
     gaps, before = flat.gaps(), flat.p.copy()
     wide = [(flat.p[a:b].astype(np.float64), np.zeros(b - a), np.zeros(b - a)) for a, b in flat.bounds]
     for step in range(1, 51):
         gradients = flat.gradients()
-        table["adam"](flat.p, gradients, flat.bounds, *flat.slots, flat.first_bad, step, *settings)
+        _run_optimiser("adam", table, flat, gradients, step)
         wide = [_adam_textbook(*w, g.astype(np.float64), step, *settings) for w, g in zip(wide, gradients, strict=True)]
     eps = float(np.finfo(dtype).eps)
     for (a, b), (p, m, v) in zip(flat.bounds, wide, strict=True):
@@ -423,16 +451,11 @@ def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) 
     flat = _Flat([97], dtype, 2)
     flat.p[:] = 0
     (g,) = flat.gradients()
-    table["adam"](flat.p, [g], flat.bounds, *flat.slots, flat.first_bad, 1, 0.25, beta1, 0.999, 0.0)
+    _run_optimiser("adam", table, flat, [g], 1, (0.25, beta1, 0.999, 0.0))
     ulps = 4 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(flat.slots[0][:97], (1 - beta1) * g.astype(np.float64), rtol=ulps)
     np.testing.assert_allclose(flat.slots[1][:97], (1 - 0.999) * g.astype(np.float64) ** 2, rtol=ulps)
     np.testing.assert_allclose(flat.p[:97], -0.25 * np.sign(g), rtol=ulps)
-
-
-def _run_optimiser(name: str, table: dict, flat: _Flat, gradients: list[np.ndarray], step: int) -> None:
-    settings = {"adam": (0.01, 0.5, 0.999, 1e-8), "sgd": (0.01, 0.9), "rmsprop": (0.01, 0.9, 1e-8)}[name]
-    table[name](flat.p, gradients, flat.bounds, *flat.slots, flat.first_bad, step, *settings)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -461,14 +484,45 @@ def test_huge_finite_gradients_are_not_bad(table: dict, name: str, dtype: str) -
     assert flat.first_bad.tolist() == [-1, -1]
 
 
-@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
-def test_gradients_may_be_views_of_any_shape(table: dict, name: str) -> None:
-    slots = 2 if name == "adam" else 1
-    one, two = _Flat([6, 1], "float64", slots), _Flat([6, 1], "float64", slots)
-    g = np.arange(6.0).reshape(2, 3)
-    _run_optimiser(name, table, one, [g, np.array(2.0)], 1)
-    _run_optimiser(name, table, two, [_read_only(g.T).T, np.broadcast_to(2.0, (1, 1))], 1)
-    np.testing.assert_array_equal(one.p, two.p)
+# In place: the formulas, number by number, with NumPy's rounding.
+
+
+def _any_numbers(rng: np.random.Generator, count: int, dtype: str) -> np.ndarray:
+    """Normal draws, with zeros of either sign, subnormal, largest and infinite numbers, and NaN among them."""
+    largest, tiny = np.finfo(dtype).max, np.finfo(dtype).tiny
+    odd = [0.0, -0.0, tiny / 8, -tiny / 2, largest, -largest, np.inf, -np.inf, np.nan]
+    numbers = np.where(rng.random(count) < 0.3, rng.choice(odd, count), rng.standard_normal(count))
+    return numbers.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(), (1,), (17,), (3, 4, 5), (70_001,)])
+def test_averages_move_as_their_formulas_say(table: dict, shape: tuple[int, ...], dtype: str) -> None:
+    rng = np.random.default_rng(19)
+    start, value = (_any_numbers(rng, int(np.prod(shape)), dtype).reshape(shape) for _ in range(2))
+    number = np.dtype(dtype).type
+    for share in (0.0, 0.1, 0.999, 1.0):
+        with np.errstate(all="ignore"):
+            followed = number(share) * start + number(1 - share) * value
+            approached = start + (value - start) * number(share)
+            found = start.copy(), start.copy()
+            assert table["follow"](found[0], value, share) is None
+            assert table["approach"](found[1], value, np.array([share])) is None
+        for one, two in zip(found, (followed, approached), strict=True):
+            np.testing.assert_array_equal(one, two)
+            np.testing.assert_array_equal(np.signbit(one)[~np.isnan(one)], np.signbit(two)[~np.isnan(two)])
+    target = start.copy()
+    assert table["assign"](target, value) is None
+    assert target.tobytes() == value.tobytes()
+
+
+@needs_numba
+def test_what_is_changed_in_place_must_be_row_major() -> None:
+    table, running = minigan_kernels.table("numba", np), np.ones((4, 6), np.float32)
+    with pytest.raises(ValueError, match="row-major"):
+        table["follow"](running.T, np.ones((6, 4), np.float32), 0.9)
+    with pytest.raises(ValueError, match="row-major"):
+        table["approach"](running[:, ::2], np.ones((4, 3), np.float32), np.ones(1))
 
 
 # Threads: the same bits.

@@ -43,13 +43,18 @@ def call(case: Case) -> Callable[[], Any]:
 
 
 def _adam(kernel: Callable[..., Any], gradients: Arrays, settings: tuple[float, ...]) -> Callable[[], Any]:
+    """The first step; the gradients lie in one buffer, as where `minigan.optim` has them written."""
+    rate, beta1, beta2, eps = settings
     starts = np.cumsum([0] + [-(-g.size // _ALIGNMENT) * _ALIGNMENT for g in gradients])
     bounds = np.array([(start, start + g.size) for start, g in zip(starts, gradients, strict=False)], np.int64)
-    p, m, v = np.zeros((3, starts[-1]), np.float32)
+    p, g, m, v = np.zeros((4, starts[-1]), np.float32)
+    for (first, last), gradient in zip(bounds, gradients, strict=True):
+        g[first:last] = gradient.reshape(-1)
+    numbers = np.array([1, rate / (1 - beta1), 1 - beta2, (1 - beta2) ** -0.5])
     first_bad = np.full(len(gradients), -1, np.int64)
 
     def step() -> Arrays:
-        kernel(p, gradients, bounds, m, v, first_bad, 1, *settings)
+        kernel(p, g, bounds, m, v, first_bad, numbers, beta1, beta2, eps)
         return [p[first:last] for first, last in bounds]
 
     return step

@@ -3,32 +3,22 @@
     m = beta1 m + (1 - beta1) g          v = beta2 v + (1 - beta2) g^2
     p = p - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
-Memory-bound: four reads and three writes of every number. All parameters lie in one buffer, so there is one
-launch for a whole network; the gradients stay where `grad` made them and are found by address, which saves
-copying them together. The same pass notes, for each parameter, the first step whose gradient was not finite:
-g * 0 is NaN exactly for such a g.
+Memory-bound: four reads and three writes of every number. All parameters lie in one buffer, and all gradients in
+another, in the same places, so there is one launch for a whole network. What changes with the step t comes in an array,
+so that the same launch serves for every step. The same pass notes, for each parameter, the first step whose gradient
+was not finite: g * 0 is NaN exactly for such a g.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import carray, njit, types
-from numba.extending import intrinsic
+from numba import njit, types
 
 from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.memory import plain
 
 _WORK = 8  # numbers are read and written for each parameter, and a root and a division taken
-
-
-@intrinsic
-def _pointer(typingctx, place):
-    """An address as a pointer that `carray` takes."""
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.int64), codegen
 
 
 @njit(fastmath={"reassoc"}, error_model="numpy")  # lets the sum of zeros run in vectors; zero is zero in any order
@@ -45,40 +35,39 @@ def _update(p, g, m, v, beta1, rest1, beta2, rest2, rate, root_correction, eps):
 
 
 @inner
-def _update_share(t, threads, p, gradients, bounds, m, v, first_bad, step, scalars):
+def _update_share(t, threads, p, g, bounds, m, v, first_bad, numbers, decays, eps):
     first, last = t * p.size // threads, (t + 1) * p.size // threads
+    number = p.dtype.type
+    rate, root_correction = number(numbers[1]), number(numbers[3])
     for k in range(bounds.shape[0]):
         start, stop = max(first, bounds[k, 0]), min(last, bounds[k, 1])
         if start >= stop:
             continue
-        g = carray(_pointer(gradients[k]), bounds[k, 1] - bounds[k, 0], p.dtype)
-        run = g[start - bounds[k, 0] : stop - bounds[k, 0]]
-        alarm = _update(p[start:stop], run, m[start:stop], v[start:stop], *scalars)
+        run = (p[start:stop], g[start:stop], m[start:stop], v[start:stop])
+        alarm = _update(*run, *decays, rate, root_correction, eps)
         if alarm != 0 and first_bad[k] < 0:
-            first_bad[k] = step
+            first_bad[k] = np.int64(numbers[0])
 
 
 @njit
-def _adam(p, gradients, bounds, m, v, first_bad, step, scalars, threads):
-    share(threads, _update_share, (p, gradients, bounds, m, v, first_bad, step, scalars))
+def _adam(p, g, bounds, m, v, first_bad, numbers, decays, eps, threads):
+    share(threads, _update_share, (p, g, bounds, m, v, first_bad, numbers, decays, eps))
 
 
 def _signature(number):
     vector, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
-    bounds = types.Array(types.int64, 2, "C")
-    return (vector, integers, bounds, vector, vector, integers, types.int64, types.UniTuple(number, 7), types.int64)
+    bounds, numbers = types.Array(types.int64, 2, "C"), types.Array(types.float64, 1, "C")
+    decays = types.UniTuple(number, 4)
+    return (vector, vector, bounds, vector, vector, integers, numbers, decays, number, types.int64)
 
 
-ADAM = Compiled("adam", _adam, _signature)
+ADAM = Compiled("adam", _adam, _signature, "p m v first_bad")
 
 
-def adam(p, gradients, bounds, m, v, first_bad, step, rate, beta1, beta2, eps):
+def adam(p, g, bounds, m, v, first_bad, numbers, beta1, beta2, eps):
     """One step, in place; see `reference.adam`."""
-    gradients = [np.ascontiguousarray(g) for g in gradients]  # held until the kernel has returned
-    places = np.array([g.__array_interface__["data"][0] for g in gradients], np.int64)
-    # 1 - beta is taken here, in double precision: float32(0.999) is off by 100 times as much as float32(0.001).
-    root_correction = (1 - beta2**step) ** -0.5
-    scalars = (beta1, 1 - beta1, beta2, 1 - beta2, rate / (1 - beta1**step), root_correction, eps)
     number = p.dtype.type
-    scalars = tuple([number(scalar) for scalar in scalars])
-    ADAM[p.dtype](p, places, bounds, m, v, first_bad, step, scalars, threads_for(_WORK * p.size))
+    # 1 - beta is taken here, in double precision: float32(0.999) is off by 100 times as much as float32(0.001).
+    decays = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
+    threads = threads_for(_WORK * p.size)
+    ADAM.launch(p.dtype, p, plain(g), bounds, m, v, first_bad, numbers, decays, number(eps), threads)

@@ -10,63 +10,72 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan_kernels import reference
+from minigan_kernels import launches
+from minigan_kernels.aligned import result
 from minigan_kernels.geometry import Geometry
-from minigan_kernels.numba import direct, gemm, spread, winograd
-from minigan_kernels.numba.memory import plain
+from minigan_kernels.numba import direct, gate, gemm, spread, winograd
+from minigan_kernels.numba.memory import plain, repeated, zeros
 
 
-def conv2d(x, w, b, slope, geometry, memo=None):
+def conv2d(x, w, b, slope, geometry, memo=None, out=None):
     """leaky(conv2d(x, w) + b); see `reference.conv2d`."""
     x, w = plain(x), plain(w)
-    bias = np.zeros(w.shape[3], w.dtype) if b is None else plain(b)
+    bias = zeros(w.shape[3], w.dtype) if b is None else plain(b)
+    out = result((x.shape[0], *geometry.out, w.shape[3]), x.dtype, out)
     if not (x.size and w.size):
-        return _bias_alone(bias, slope, (x.shape[0], *geometry.out, w.shape[3]))
-    if _is_product(geometry):
-        y = gemm.dense(_lines(x, geometry), w.reshape(-1, w.shape[3]), bias, slope)
-        return y.reshape(x.shape[0], *geometry.out, w.shape[3])
-    if winograd.pays(geometry, x.shape[0], *w.shape[2:]):
-        return winograd.convolve(x, w, bias, slope, geometry, memo, up=False)
-    if w.shape[3] <= spread.CHANNELS and (back := _turned(geometry)):
-        return spread.input_grad(x, plain(w[::-1, ::-1].swapaxes(2, 3)), bias, slope, back, None)
-    return direct.conv2d(x, w, bias, slope, geometry, memo)
+        _bias_alone(bias, slope, out)
+    elif _is_product(geometry):
+        gemm.dense(_lines(x, geometry), w.reshape(-1, w.shape[3]), bias, slope, out.reshape(-1, w.shape[3]))
+    elif winograd.pays(geometry, x.shape[0], *w.shape[2:]):
+        winograd.convolve(x, w, bias, slope, geometry, memo, out, up=False)
+    elif w.shape[3] <= spread.CHANNELS and (back := _turned(geometry)):
+        spread.input_grad(x, plain(w[::-1, ::-1].swapaxes(2, 3)), bias, slope, back, None, out)
+    else:
+        direct.conv2d(x, w, bias, slope, geometry, memo, out)
+    return out
 
 
-def conv2d_input_grad(g, w, b, slope, geometry, memo=None):
+def conv2d_input_grad(g, w, b, slope, geometry, memo=None, out=None):
     """leaky(conv2d_input_grad(g, w) + b); see `reference.conv2d_input_grad`."""
     g, w = plain(g), plain(w)
-    bias = np.zeros(w.shape[2], w.dtype) if b is None else plain(b)
+    bias = zeros(w.shape[2], w.dtype) if b is None else plain(b)
+    out = result((g.shape[0], *geometry.size, w.shape[2]), g.dtype, out)
     if not (g.size and w.size):
-        return _bias_alone(bias, slope, (g.shape[0], *geometry.size, w.shape[2]))
-    if _is_product(geometry):
-        return _input_grad_as_product(g, w, b, slope, geometry)
-    if winograd.pays(geometry, g.shape[0], *w.shape[2:]):
-        return winograd.convolve(g, w, bias, slope, geometry, memo, up=True)
-    if w.shape[2] <= spread.CHANNELS:
-        return spread.input_grad(g, w, bias, slope, geometry, memo)
-    return direct.input_grad(g, w, bias, slope, geometry, memo)
+        _bias_alone(bias, slope, out)
+    elif _is_product(geometry):
+        _input_grad_as_product(g, w, None if b is None else bias, slope, out)
+    elif winograd.pays(geometry, g.shape[0], *w.shape[2:]):
+        winograd.convolve(g, w, bias, slope, geometry, memo, out, up=True)
+    elif w.shape[2] <= spread.CHANNELS:
+        spread.input_grad(g, w, bias, slope, geometry, memo, out)
+    else:
+        direct.input_grad(g, w, bias, slope, geometry, memo, out)
+    return out
 
 
-def conv2d_weight_grad(x, g, geometry):
+def conv2d_weight_grad(x, g, geometry, out=None):
     """conv2d_weight_grad(x, g); see `reference.conv2d_weight_grad`."""
     x, g = plain(x), plain(g)
     channels, outputs = x.shape[3], g.shape[3]
+    out = result((*geometry.kernel, channels, outputs), x.dtype, out)
     if not x.size or not g.size:
-        return np.zeros((*geometry.kernel, channels, outputs), x.dtype)
-    if _is_product(geometry):
-        w = gemm.matmul(_lines(x, geometry), g.reshape(-1, outputs), True, False)
-        return w.reshape(*geometry.kernel, channels, outputs)
-    if winograd.pays(geometry, x.shape[0], channels, outputs):
-        return winograd.weight_grad(x, g, geometry)
-    if outputs <= spread.CHANNELS < channels and (back := _turned(geometry)):
-        return plain(direct.weight_grad(g, x, back)[::-1, ::-1].swapaxes(2, 3))
-    return direct.weight_grad(x, g, geometry)
+        launches.call(np.ndarray.fill, out, 0)
+    elif _is_product(geometry):
+        gemm.matmul(_lines(x, geometry), g.reshape(-1, outputs), True, False, out.reshape(-1, outputs))
+    elif winograd.pays(geometry, x.shape[0], channels, outputs):
+        winograd.weight_grad(x, g, geometry, out)
+    elif outputs <= spread.CHANNELS < channels and (back := _turned(geometry)):
+        turned = np.empty((*geometry.kernel, outputs, channels), x.dtype)
+        direct.weight_grad(g, x, back, turned)
+        launches.call(np.copyto, out, turned[::-1, ::-1].swapaxes(2, 3))
+    else:
+        direct.weight_grad(x, g, geometry, out)
+    return out
 
 
-def _bias_alone(bias: np.ndarray, slope: float, shape: tuple[int, ...]) -> np.ndarray:
+def _bias_alone(bias: np.ndarray, slope: float, out: np.ndarray) -> None:
     """The result of a convolution of nothing: no pictures, or none of the channels it starts from or makes."""
-    bent = reference.slope_gate(np, bias, bias, bias.dtype.type(slope))
-    return np.array(np.broadcast_to(bent, shape))
+    launches.call(np.copyto, out, gate.slope_gate(bias, bias, slope))
 
 
 def _is_product(geometry: Geometry) -> bool:
@@ -80,15 +89,14 @@ def _lines(x: np.ndarray, geometry: Geometry) -> np.ndarray:
     return x.reshape(x.shape[0] * geometry.out[0] * geometry.out[1], -1)
 
 
-def _input_grad_as_product(g, w, b, slope, geometry):
-    lines = g.reshape(-1, g.shape[3])
-    flat = w.reshape(-1, w.shape[3])
+def _input_grad_as_product(g, w, b, slope, out):
+    lines, flat = g.reshape(-1, g.shape[3]), w.reshape(-1, w.shape[3])
+    out = out.reshape(-1, flat.shape[0])
     if b is None and slope == 1:
-        x = gemm.matmul(lines, flat, False, True)
+        gemm.matmul(lines, flat, False, True, out)
     else:
-        bias = np.zeros(flat.shape[0], w.dtype) if b is None else np.tile(b, flat.shape[0] // b.size)
-        x = gemm.dense(lines, plain(flat.T), bias, slope)
-    return x.reshape(g.shape[0], *geometry.size, w.shape[2])
+        bias = zeros(flat.shape[0], w.dtype) if b is None else repeated(b, flat.shape[0] // b.size)
+        gemm.dense(lines, plain(flat.T), bias, slope, out)
 
 
 def _turned(geometry: Geometry) -> Geometry | None:

@@ -17,12 +17,14 @@ the result.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.aligned import aligned_zeros, result
+from minigan_kernels import launches
+from minigan_kernels.aligned import aligned_zeros
 from minigan_kernels.memo import derived
 from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, gated, inner, threads_for
@@ -177,22 +179,19 @@ def _weight_grad_signature(number):
     return (pictures, _PAIR, _PAIR, matrix, matrix, stack, stack, _PAIR, types.int64)
 
 
-CORRELATE = Compiled("convolution", _correlate, _correlate_signature)
-WEIGHT_GRAD = Compiled("convolution's weight gradient", _weight_grad, _weight_grad_signature)
+CORRELATE = Compiled("convolution", _correlate, _correlate_signature, "out")
+WEIGHT_GRAD = Compiled("convolution's weight gradient", _weight_grad, _weight_grad_signature, "out packed sums")
 
 
-def conv2d(x, w, bias, slope, geometry, memo):
-    """leaky(conv2d(x, w) + bias)."""
-    out = result((x.shape[0], *geometry.out, w.shape[3]), x.dtype)
+def conv2d(x, w, bias, slope, geometry, memo, out):
+    """out = leaky(conv2d(x, w) + bias)."""
     (source,) = _surrounded(x, geometry.padding)
-    panels = panels_of(w.reshape(-1, w.shape[3]), memo, "panels")
+    panels = panels_of(w, memo, "panels")
     _run(source, (0, 0), geometry.stride, geometry.kernel, panels, bias, slope, out, (0, 0), (1, 1), geometry.out)
-    return out
 
 
-def input_grad(g, w, bias, slope, geometry, memo):
-    """leaky(conv2d_input_grad(g, w) + bias), one class of pixels after another."""
-    out = result((g.shape[0], *geometry.size, w.shape[2]), g.dtype)
+def input_grad(g, w, bias, slope, geometry, memo, out):
+    """out = leaky(conv2d_input_grad(g, w) + bias), one class of pixels after another."""
     axes = [
         _classes(size, kernel, stride, before) for size, kernel, stride, (before, _) in zip(*geometry[:4], strict=True)
     ]
@@ -201,31 +200,29 @@ def input_grad(g, w, bias, slope, geometry, memo):
     (source,) = _surrounded(g, [(a, max(b, 0)) for a, b in zip(left, right, strict=True)])
     for pair in itertools.product(*axes):
         part = w[tuple(slice(c.remainder, None, stride) for c, stride in zip(pair, geometry.stride, strict=True))]
-        turned = part[::-1, ::-1].swapaxes(2, 3).reshape(-1, w.shape[2])
+        turned = part[::-1, ::-1].swapaxes(2, 3)
         panels = panels_of(turned, memo, ("turned panels", geometry.stride, *(c.remainder for c in pair)))
         start = tuple(a - (c.taps - 1) + c.first for a, c in zip(left, pair, strict=True))
         taps, count = (pair[0].taps, pair[1].taps), (pair[0].count, pair[1].count)
         place = pair[0].place, pair[1].place
         _run(source, start, (1, 1), taps, panels, bias, slope, out, place, geometry.stride, count)
-    return out
 
 
-def weight_grad(x, g, geometry):
-    """conv2d_weight_grad(x, g)."""
+def weight_grad(x, g, geometry, out):
+    """out = conv2d_weight_grad(x, g)."""
     columns = geometry.kernel[1] * x.shape[3]
     strips = -(-columns // ROWS)
     width = PANEL_BYTES // x.itemsize
     units = -(-g.shape[3] // width) * geometry.kernel[0] * strips
-    out = result((geometry.kernel[0] * columns, g.shape[3]), x.dtype)
     threads = threads_for(g.size * geometry.kernel[0] * columns // _MULTIPLY_ADDS)
     lines = max(1, _GRADIENT_BLOCK // geometry.out[1])
     source, packed, sums = _surrounded(
         x, geometry.padding, (threads, lines * geometry.out[1], width), (units, ROWS, width), always=True
     )
-    WEIGHT_GRAD[x.dtype](
-        source, geometry.stride, geometry.kernel, g.reshape(-1, g.shape[3]), out, packed, sums, geometry.out, threads
-    )
-    return out.reshape(*geometry.kernel, x.shape[3], g.shape[3])
+    WEIGHT_GRAD.launch(
+        x.dtype, source, geometry.stride, geometry.kernel, g.reshape(-1, g.shape[3]), out.reshape(-1, g.shape[3]),
+        packed, sums, geometry.out, threads,
+    )  # fmt: skip
 
 
 class _Class(NamedTuple):
@@ -264,30 +261,32 @@ def _surrounded(x, padding, *more, always=False):
     if shape == x.shape and not always:
         return [x, *scratch(x.dtype, *more)]
     source, _, *others = scratch(x.dtype, shape, (_SLACK,), *more)
-    source[:, :top] = 0
-    source[:, top + height :] = 0
-    source[:, :, :left] = 0
-    source[:, :, left + width :] = 0
-    source[:, top : top + height, left : left + width] = x
+    inside = source[:, top : top + height]
+    for border in (source[:, :top], source[:, top + height :], inside[:, :, :left], inside[:, :, left + width :]):
+        if border.size:
+            launches.call(np.ndarray.fill, border, 0)
+    launches.call(np.copyto, inside[:, :, left : left + width], x)
     return [source, *others]
 
 
-def panels_of(matrix, memo, form):
-    """`matrix` (depth, columns) as (panels, depth, PANEL)."""
-    width = PANEL_BYTES // matrix.itemsize
-    depth, columns = matrix.shape
+def panels_of(weights, memo, form):
+    """`weights` (..., columns), a matrix whose rows have several axes, as (panels, rows, PANEL)."""
+    width = PANEL_BYTES // weights.itemsize
+    *rows, columns = weights.shape
 
     def fill(panels):
         for panel, left in zip(panels, range(0, columns, width), strict=True):
-            part = matrix[:, left : left + width]
-            panel[:, : part.shape[1]] = part
+            part = weights[..., left : left + width]
+            launches.call(np.copyto, panel.reshape(*rows, width)[..., : part.shape[-1]], part)
 
-    return derived(memo, form, lambda: aligned_zeros((-(-columns // width), depth, width), matrix.dtype), fill)
+    return derived(
+        memo, form, lambda: aligned_zeros((-(-columns // width), math.prod(rows), width), weights.dtype), fill
+    )
 
 
 def _run(source, start, step, taps, panels, bias, slope, out, out_start, out_step, count):
     work = out.shape[0] * count[0] * count[1] * panels.size // _MULTIPLY_ADDS
-    CORRELATE[out.dtype](
-        source, start, step, taps, panels, bias, out.dtype.type(slope), out, out_start, out_step, count,
+    CORRELATE.launch(
+        out.dtype, source, start, step, taps, panels, bias, out.dtype.type(slope), out, out_start, out_step, count,
         threads_for(work),
     )  # fmt: skip

@@ -69,23 +69,24 @@ def _gate_and_sum_signature(number):
     return (matrix, matrix, number, matrix, matrix, vector, types.int64)
 
 
-GATE = Compiled("slope_gate", _gate, _gate_signature)
-GATE_AND_SUM = Compiled("gate_and_sum", _gate_and_sum, _gate_and_sum_signature)
+GATE = Compiled("slope_gate", _gate, _gate_signature, "out")
+GATE_AND_SUM = Compiled("gate_and_sum", _gate_and_sum, _gate_and_sum_signature, "out partial sums")
 
 
-def slope_gate(x, v, slope):
+def slope_gate(x, v, slope, out=None):
     """v where x > 0, slope * v elsewhere; see `reference.slope_gate`."""
     x, v = plain(x), plain(v)
-    out = result(x.shape, x.dtype)
+    out = result(x.shape, x.dtype, out)
     number = x.dtype.type
-    GATE[x.dtype](x.reshape(-1), v.reshape(-1), number(slope), out.reshape(-1), threads_for(x.size))
+    GATE.launch(x.dtype, x.reshape(-1), v.reshape(-1), number(slope), out.reshape(-1), threads_for(x.size))
     return out
 
 
-def gate_and_sum(x, v, slope):
+def gate_and_sum(x, v, slope, out=None):
     """(out, sums); see `reference.gate_and_sum`."""
     x, v = plain(x), plain(v)
-    out, sums = result(x.shape, x.dtype), np.empty(x.shape[1], x.dtype)
+    out, sums = out or (None, None)
+    out, sums = result(x.shape, x.dtype, out), result(x.shape[1:], x.dtype, sums)
     partial = np.empty((-(-x.shape[0] // _ROWS), x.shape[1]), x.dtype)
-    GATE_AND_SUM[x.dtype](x, v, x.dtype.type(slope), out, partial, sums, threads_for(x.size))
+    GATE_AND_SUM.launch(x.dtype, x, v, x.dtype.type(slope), out, partial, sums, threads_for(x.size))
     return out, sums

@@ -20,8 +20,8 @@ from numba import njit, types
 from minigan_kernels.aligned import result
 from minigan_kernels.numba import skinny
 from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.jit import DTYPES, Compiled, gated, inner, threads_for
-from minigan_kernels.numba.memory import plain, scratch
+from minigan_kernels.numba.jit import Compiled, gated, inner, threads_for
+from minigan_kernels.numba.memory import plain, scratch, zeros
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
 _FEW_ROWS = 64  # of the result: then a panel is read so few times that packing it first does not pay
@@ -161,32 +161,34 @@ def _signature(number):
     return (matrix, flag, matrix, flag, flag, vector, number, matrix, flag, panels, types.int64)
 
 
-GEMM = Compiled("matmul", _gemm, _signature)
-_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in DTYPES}
+GEMM = Compiled("matmul", _gemm, _signature, "out packed")
 
 
-def matmul(a, b, transpose_a, transpose_b):
+def matmul(a, b, transpose_a, transpose_b, out=None):
     """op(a) @ op(b) for matrices; see `reference.matmul`."""
     a, b = plain(a), plain(b)
+    transpose_a, transpose_b = bool(transpose_a), bool(transpose_b)
     rows, depth = a.shape[::-1] if transpose_a else a.shape
     columns = b.shape[0] if transpose_b else b.shape[1]
+    out = result((rows, columns), a.dtype, out)
+    no_bias = zeros(0, a.dtype)
     if rows <= skinny.LIMIT or depth <= skinny.LIMIT or columns <= skinny.LIMIT:
-        return skinny.matmul(a, b, transpose_a, transpose_b)
-    out = result((rows, columns), a.dtype)
-    if transpose_b and rows * (depth + columns) < depth * columns:
-        _run(b, False, a, not transpose_a, _NO_BIAS[a.dtype], 1.0, out, True, columns, depth, rows)
+        skinny.matmul(a, b, transpose_a, transpose_b, out)
+    elif transpose_b and rows * (depth + columns) < depth * columns:
+        _run(b, False, a, not transpose_a, no_bias, 1.0, out, True, columns, depth, rows)
     else:
-        _run(a, bool(transpose_a), b, bool(transpose_b), _NO_BIAS[a.dtype], 1.0, out, False, rows, depth, columns)
+        _run(a, transpose_a, b, transpose_b, no_bias, 1.0, out, False, rows, depth, columns)
     return out
 
 
-def dense(x, w, b, slope):
+def dense(x, w, b, slope, out=None):
     """leaky(x @ w + b); see `reference.dense`."""
     x, w, b = plain(x), plain(w), plain(b)
+    out = result((x.shape[0], w.shape[1]), x.dtype, out)
     if x.shape[1] <= skinny.LIMIT or w.shape[1] <= skinny.LIMIT:
-        return skinny.dense(x, w, b, slope)
-    out = result((x.shape[0], w.shape[1]), x.dtype)
-    _run(x, False, w, False, b, slope, out, False, x.shape[0], x.shape[1], w.shape[1])
+        skinny.dense(x, w, b, slope, out)
+    else:
+        _run(x, False, w, False, b, slope, out, False, x.shape[0], x.shape[1], w.shape[1])
     return out
 
 
@@ -196,4 +198,5 @@ def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, row
     threads = threads_for(rows * depth * columns // _MULTIPLY_ADDS)
     direct = not b_transposed and (rows <= _FEW_ROWS or b.nbytes <= _NEAR)
     slope = a.dtype.type(slope)
-    GEMM[a.dtype](a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads)
+    right = (b, b_transposed, direct)
+    GEMM.launch(a.dtype, a, a_transposed, *right, bias, slope, out, out_transposed, packed, threads)

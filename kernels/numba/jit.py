@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import config, float32, float64, njit, set_num_threads
 
-from minigan_kernels import environment
+from minigan_kernels import environment, launches
 from minigan_kernels.numba.crew import assemble
 from minigan_kernels.numba.disk_cache import compile_or_load
 from minigan_kernels.numba.notices import Announcer
@@ -58,11 +59,27 @@ def prefer_fast_threads() -> None:
 
 
 class Compiled(dict):
-    """A kernel by the type of its numbers: `kernel[array.dtype](...)`, compiled or loaded at the first look."""
+    """A kernel by the type of its numbers: `kernel[array.dtype](...)`, compiled or loaded at the first look.
 
-    def __init__(self, name: str, function, signature: Callable) -> None:
+    `writes` names the parameters of `function`, separated by spaces, that it writes into, scratch memory included.
+    """
+
+    def __init__(self, name: str, function, signature: Callable, writes: str) -> None:
         super().__init__()
         self.name, self._function, self._signature = name, function, signature
+        parameters = list(inspect.signature(function.py_func).parameters)
+        self._writes = tuple(parameters.index(written) for written in writes.split())
+        self._entries: dict[np.dtype, Callable] = {}
+
+    def launch(self, dtype: np.dtype, *arguments) -> None:
+        """Call the kernel for numbers of type `dtype`, and note the call; see `launches`.
+
+        Numba looks at the type of every argument to find the machine code, which takes longer than a small kernel.
+        Noted is the call of that code itself: the same arguments have been looked at by then.
+        """
+        self[dtype](*arguments)
+        if launches.noted is not None:
+            launches.noted.append(launches.Call(self._entries[dtype], arguments, self._writes))
 
     def __missing__(self, dtype: np.dtype):
         if dtype not in _NUMBA_TYPES:
@@ -70,7 +87,9 @@ class Compiled(dict):
         start = time.perf_counter()
         assemble()  # before the kernel is loaded, which calls it by name
         self._function.disable_compile(False)
-        compile_or_load(self._function, self._signature(_NUMBA_TYPES[dtype]), f"'{self.name}' for {dtype}")
+        signature = self._signature(_NUMBA_TYPES[dtype])
+        compile_or_load(self._function, signature, f"'{self.name}' for {dtype}")
+        self._entries[dtype] = self._function.overloads[signature].entry_point
         self._function.disable_compile()  # other argument types are our mistake: refuse, rather than compile again
         Announcer.seconds += time.perf_counter() - start
         self[dtype] = self._function

@@ -6,9 +6,11 @@ import ctypes
 import math
 import sys
 import threading
+from functools import lru_cache
 
 import numpy as np
 
+from minigan_kernels import launches
 from minigan_kernels.aligned import ALIGNMENT, aligned_empty
 
 # From glibc's malloc.h.
@@ -36,7 +38,38 @@ def keep_freed_memory() -> None:
 
 def plain(array: np.ndarray) -> np.ndarray:
     """`array` as the kernels take it, in row-major order and writable; itself if it is so already."""
-    return array if array.flags.carray else np.array(array, order="C")
+    return array if array.flags.carray else copied(array)
+
+
+def copied(array: np.ndarray) -> np.ndarray:
+    """A copy in row-major order, made by a call that can be noted."""
+    out = np.empty(array.shape, array.dtype)
+    launches.call(np.copyto, out, array)
+    return out
+
+
+def repeated(vector: np.ndarray, count: int) -> np.ndarray:
+    """`vector`, `count` times one after another."""
+    out = np.empty((count, vector.size), vector.dtype)
+    launches.call(np.copyto, out, vector)
+    return out.reshape(-1)
+
+
+@lru_cache(maxsize=256)
+def zeros(count: int, dtype: np.dtype) -> np.ndarray:
+    """The constant vector of `count` zeros, for a bias that is missing: only to be read, though kernels take no array
+    that says so."""
+    return np.zeros(count, dtype)
+
+
+def flat(array: np.ndarray) -> np.ndarray:
+    """`array`, which is to be changed in place, as a vector; raises ValueError unless it is row-major and writable."""
+    if not array.flags.carray:
+        raise ValueError(
+            f"what a kernel changes in place must be row-major and writable, not of shape {array.shape} with strides "
+            f"{array.strides}"
+        )
+    return array.reshape(-1)
 
 
 class _Scratch(threading.local):

@@ -206,8 +206,8 @@ def _backward_signature(number):
     return (matrix, matrix, vector, vector, number, *moments, number, *sums, types.int64, types.int64)
 
 
-FORWARD = Compiled("batch_norm", _forward, _forward_signature)
-BACKWARD = Compiled("batch_norm_grad", _backward, _backward_signature)
+FORWARD = Compiled("batch_norm", _forward, _forward_signature, "y mean variance scale means squares")
+BACKWARD = Compiled("batch_norm_grad", _backward, _backward_signature, "scale dx dgamma dbeta sums_h sums_hx")
 
 
 def _blocks(x) -> tuple[int, int]:
@@ -217,42 +217,37 @@ def _blocks(x) -> tuple[int, int]:
     return down, down * -(-columns // _COLUMNS)
 
 
-def batch_norm(x, gamma, beta, eps, slope):
+def _results(x, out):
+    """Memory for a matrix like x and two vectors of its columns: that of `out`, unless None."""
+    shapes = x.shape, x.shape[1:], x.shape[1:]
+    return [result(shape, x.dtype, given) for shape, given in zip(shapes, out or (None,) * 3, strict=True)]
+
+
+def batch_norm(x, gamma, beta, eps, slope, out=None):
     """(y, mean, variance); see `reference.batch_norm`."""
     x, gamma, beta = plain(x), plain(gamma), plain(beta)
     down, tasks = _blocks(x)
     number = x.dtype.type
-    y = result(x.shape, x.dtype)
-    mean, variance, scale = (np.empty_like(gamma) for _ in range(3))
+    y, mean, variance = _results(x, out)
+    scale = np.empty_like(gamma)
     means, squares = np.empty((2, down, x.shape[1]), x.dtype)
-    FORWARD[x.dtype](
-        x,
-        gamma,
-        beta,
-        number(eps),
-        number(slope),
-        y,
-        mean,
-        variance,
-        scale,
-        means,
-        squares,
-        tasks,
+    FORWARD.launch(
+        x.dtype, x, gamma, beta, number(eps), number(slope), y, mean, variance, scale, means, squares, tasks,
         threads_for(4 * x.size),
-    )
+    )  # fmt: skip
     return y, mean, variance
 
 
-def batch_norm_grad(g, x, gamma, beta, mean, variance, eps, slope):
+def batch_norm_grad(g, x, gamma, beta, mean, variance, eps, slope, out=None):
     """(dx, dgamma, dbeta); see `reference.batch_norm_grad`."""
     g, x, gamma, beta, mean, variance = map(plain, (g, x, gamma, beta, mean, variance))
     down, tasks = _blocks(x)
     number = x.dtype.type
-    dx = result(x.shape, x.dtype)
-    dgamma, dbeta, scale = (np.empty_like(gamma) for _ in range(3))
+    dx, dgamma, dbeta = _results(x, out)
+    scale = np.empty_like(gamma)
     sums_h, sums_hx = np.empty((2, down, x.shape[1]), x.dtype)
-    BACKWARD[x.dtype](
-        g, x, gamma, beta, number(slope), mean, variance, scale, number(eps), dx, dgamma, dbeta, sums_h, sums_hx,
-        tasks, threads_for(4 * x.size),
+    BACKWARD.launch(
+        x.dtype, g, x, gamma, beta, number(slope), mean, variance, scale, number(eps), dx, dgamma, dbeta, sums_h,
+        sums_hx, tasks, threads_for(4 * x.size),
     )  # fmt: skip
     return dx, dgamma, dbeta

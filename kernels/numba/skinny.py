@@ -3,12 +3,16 @@
 A register tile is PANEL columns wide; on a product with 1 or 2 columns it would multiply zeros. Three shapes cover
 all cases, each a loop over contiguous rows that LLVM turns into vectors:
 
-    dots        out[i, j] = sum over k of a[i, k] b[j, k]       few j: a last layer forward, a gradient to few inputs
-    combine     out[i, :] = sum over k of a[i, k] b[k, :]       few k: a first layer forward, a last layer's gradient
-    accumulate  out[i, :] = sum over k of a[k, i] b[k, :]       few i: the gradient of the weights of either
+    dots        out[i, j] = leaky(sum over k of a[i, k] b[j, k] + bias[j])     few j: a last layer forward, a gradient
+                                                                               to few inputs
+    combine     out[i, :] = leaky(sum over k of a[i, k] b[k, :] + bias)        few k: a first layer forward, a last
+                                                                               layer's gradient
+    accumulate  out[i, :] = sum over k of a[k, i] b[k, :]                      few i: the gradient of the weights of
+                                                                               either
 
-They read or write the large operand once: memory-bound. Only `combine`, whose sums are short, is shared among
-threads: the bits are always the same.
+They read or write the large operand once: memory-bound. That one must lie in rows as above; the small operand, and the
+result where it is small, may be stored transposed: they are read or stored column by column, which takes little
+beside the rest. Only `combine`, whose sums are short, is shared among threads: the bits are always the same.
 """
 
 from __future__ import annotations
@@ -16,119 +20,143 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels import reference
-from minigan_kernels.aligned import result
 from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
+from minigan_kernels.numba.memory import zeros
 
 LIMIT = 4  # extents up to this are tiny
 
 
-@njit(fastmath={"reassoc", "contract"}, error_model="numpy")
-def _dots(a, b, out):
-    for i in range(out.shape[0]):
+@inner
+def _rows(matrix, transposed):
+    """op(matrix), row-major."""
+    if not transposed:
+        return matrix
+    out = np.empty((matrix.shape[1], matrix.shape[0]), matrix.dtype)
+    for j in range(matrix.shape[1]):
+        target = out[j]
+        for i in range(target.size):
+            target[i] = matrix[i, j]
+    return out
+
+
+@njit(fastmath={"reassoc", "contract"}, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _dot(row, other):
+    total = row.dtype.type(0)
+    for k in range(row.size):
+        total += row[k] * other[k]
+    return total
+
+
+@njit(error_model="numpy")
+def _dots(a, b, b_transposed, bias, slope, out, out_transposed):
+    """Without a bias (of size 0) the sums are left as they are."""
+    others = _rows(b, b_transposed)
+    for i in range(a.shape[0]):
         row = a[i]
-        for j in range(out.shape[1]):
-            other = b[j]
-            total = a.dtype.type(0)
-            for k in range(row.size):
-                total += row[k] * other[k]
-            out[i, j] = total
+        for j in range(others.shape[0]):
+            total = _dot(row, others[j])
+            if bias.size:
+                shifted = total + bias[j]
+                total = gated(shifted, shifted, slope)
+            if out_transposed:
+                out[j, i] = total
+            else:
+                out[i, j] = total
 
 
 @inner
-def _combine_share(t, threads, a, b, bias, slope, out):
+def _term(a, transposed, i, k):
+    """op(a)[i, k], or 0 past the last term."""
+    if transposed:
+        return a[k, i] if k < a.shape[0] else a.dtype.type(0)
+    return a[i, k] if k < a.shape[1] else a.dtype.type(0)
+
+
+@inner
+def _combine_share(t, threads, a, a_transposed, b, bias, slope, out):
     """`b` has LIMIT rows: those past the terms of `a` are zero, so that one pass over `out` does it all."""
-    terms = a.shape[1]
     b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
-    zero = a.dtype.type(0)
     for i in range(t * out.shape[0] // threads, (t + 1) * out.shape[0] // threads):
         target = out[i]
-        a0 = a[i, 0]
-        a1 = a[i, 1] if terms > 1 else zero
-        a2 = a[i, 2] if terms > 2 else zero
-        a3 = a[i, 3] if terms > 3 else zero
+        a0, a1 = _term(a, a_transposed, i, 0), _term(a, a_transposed, i, 1)
+        a2, a3 = _term(a, a_transposed, i, 2), _term(a, a_transposed, i, 3)
         for j in range(target.size):
             total = a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j] + bias[j]
             target[j] = gated(total, total, slope)
 
 
 @njit
-def _combine(a, b, bias, slope, out, threads):
-    share(threads, _combine_share, (a, b, bias, slope, out))
+def _combine(a, a_transposed, b, b_transposed, bias, slope, out, threads):
+    padded = np.empty((LIMIT, out.shape[1]), b.dtype)
+    for k in range(LIMIT):
+        target = padded[k]
+        for j in range(target.size):
+            target[j] = _term(b, not b_transposed, j, k)
+    share(threads, _combine_share, (a, a_transposed, padded, bias, slope, out))
 
 
 @njit(error_model="numpy")
-def _accumulate(a, b, out):
-    clear(out.reshape(-1))
+def _accumulate(a, a_transposed, b, out, out_transposed):
+    few, columns = (out.shape[1], out.shape[0]) if out_transposed else out.shape
+    sums = np.empty((few, columns), a.dtype) if out_transposed else out
+    clear(sums.reshape(-1))
     for k in range(b.shape[0]):
         row = b[k]
-        for i in range(out.shape[0]):
-            factor, target = a[k, i], out[i]
+        for i in range(few):
+            factor, target = a[i, k] if a_transposed else a[k, i], sums[i]
             for j in range(row.size):
                 target[j] += factor * row[j]
+    if out_transposed:
+        for j in range(columns):
+            for i in range(few):
+                out[j, i] = sums[i, j]
 
 
-def _three_matrices(number):
-    return (types.Array(number, 2, "C"),) * 3
+def _dots_signature(number):
+    matrix, vector, flag = types.Array(number, 2, "C"), types.Array(number, 1, "C"), types.boolean
+    return (matrix, matrix, flag, vector, number, matrix, flag)
 
 
 def _combine_signature(number):
-    matrix, vector = types.Array(number, 2, "C"), types.Array(number, 1, "C")
-    return (matrix, matrix, vector, number, matrix, types.int64)
+    matrix, vector, flag = types.Array(number, 2, "C"), types.Array(number, 1, "C"), types.boolean
+    return (matrix, flag, matrix, flag, vector, number, matrix, types.int64)
 
 
-DOTS = Compiled("skinny dots", _dots, _three_matrices)
-COMBINE = Compiled("skinny combine", _combine, _combine_signature)
-ACCUMULATE = Compiled("skinny accumulate", _accumulate, _three_matrices)
+def _accumulate_signature(number):
+    matrix, flag = types.Array(number, 2, "C"), types.boolean
+    return (matrix, flag, matrix, matrix, flag)
 
 
-def matmul(a, b, transpose_a, transpose_b):
-    """op(a) @ op(b), row-major and writable, with at least one extent of `LIMIT` or less."""
-    depth = a.shape[0] if transpose_a else a.shape[1]
-    columns = b.shape[0] if transpose_b else b.shape[1]
-    if depth <= LIMIT:
-        return _few_terms(_rows(a, transpose_a), b.T if transpose_b else b, np.zeros(columns, a.dtype), 1.0)
-    if columns <= LIMIT:
-        if transpose_a:  # the transpose of few rows
-            out = _few_rows(_rows(b, transpose_b), a)
-            return np.ascontiguousarray(out.T)
-        return _few_columns(a, _rows(b, not transpose_b))
-    if transpose_b:  # few rows against rows: the transpose of few columns
-        return np.ascontiguousarray(_few_columns(b, _rows(a, transpose_a)).T)
-    return _few_rows(_rows(a, not transpose_a), b)
+DOTS = Compiled("skinny dots", _dots, _dots_signature, "out")
+COMBINE = Compiled("skinny combine", _combine, _combine_signature, "out")
+ACCUMULATE = Compiled("skinny accumulate", _accumulate, _accumulate_signature, "out")
 
 
-def dense(x, w, b, slope):
-    """leaky(x @ w + b) with few inputs or few outputs."""
+def matmul(a, b, transpose_a, transpose_b, out):
+    """out = op(a) @ op(b), with at least one extent of `LIMIT` or less."""
+    dtype = a.dtype
+    columns = out.shape[1]
+    if (a.shape[0] if transpose_a else a.shape[1]) <= LIMIT:
+        _few_terms(a, transpose_a, b, transpose_b, zeros(columns, dtype), 1.0, out)
+    elif columns <= LIMIT and transpose_a:
+        ACCUMULATE.launch(dtype, b, transpose_b, a, out, True)
+    elif columns <= LIMIT:
+        DOTS.launch(dtype, a, b, not transpose_b, zeros(0, dtype), dtype.type(1), out, False)
+    elif transpose_b:  # few rows against rows: the transpose of few columns
+        DOTS.launch(dtype, b, a, transpose_a, zeros(0, dtype), dtype.type(1), out, True)
+    else:
+        ACCUMULATE.launch(dtype, a, not transpose_a, b, out, False)
+
+
+def dense(x, w, b, slope, out):
+    """out = leaky(x @ w + b) with few inputs or few outputs."""
     if w.shape[0] <= LIMIT:
-        return _few_terms(x, w, b, slope)
-    y = _few_columns(x, _rows(w, True)) + b
-    return y if slope == 1 else reference.slope_gate(np, y, y, y.dtype.type(slope))
+        _few_terms(x, False, w, False, b, slope, out)
+    else:
+        DOTS.launch(x.dtype, x, w, True, b, x.dtype.type(slope), out, False)
 
 
-def _rows(matrix, transposed):
-    """op(matrix), row-major."""
-    return np.array(matrix.T, order="C") if transposed else matrix
-
-
-def _few_columns(a, b):
-    out = np.empty((a.shape[0], b.shape[0]), a.dtype)
-    DOTS[a.dtype](a, b, out)
-    return out
-
-
-def _few_terms(a, b, bias, slope):
-    out = result((a.shape[0], b.shape[1]), a.dtype)
-    if not b.shape[0]:
-        a = np.zeros((a.shape[0], 1), a.dtype)
-    padded = np.zeros((LIMIT, b.shape[1]), a.dtype)
-    padded[: b.shape[0]] = b
-    COMBINE[a.dtype](a, padded, bias, a.dtype.type(slope), out, threads_for(out.size))
-    return out
-
-
-def _few_rows(a, b):
-    out = np.empty((a.shape[1], b.shape[1]), a.dtype)
-    ACCUMULATE[a.dtype](a, b, out)
-    return out
+def _few_terms(a, transpose_a, b, transpose_b, bias, slope, out):
+    slope, threads = a.dtype.type(slope), threads_for(out.size)
+    COMBINE.launch(a.dtype, a, transpose_a, b, transpose_b, bias, slope, out, threads)

@@ -13,11 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.aligned import result
 from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.direct import panels_of
 from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
-from minigan_kernels.numba.memory import scratch
+from minigan_kernels.numba.memory import repeated, scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 
 _PRODUCTS = 1 << 17  # numbers: 512 KiB of float32
@@ -106,12 +105,11 @@ def _signature(number):
     return (stack, stack, _PAIR, _PAIR, _PAIR, _PAIR, vector, number, pictures, pictures, matrix, *integers)
 
 
-SPREAD = Compiled("convolution to few channels", _spread, _signature)
+SPREAD = Compiled("convolution to few channels", _spread, _signature, "out products lines")
 
 
-def input_grad(g, w, bias, slope, geometry, memo):
-    """leaky(conv2d_input_grad(g, w) + bias) for few input channels."""
-    out = result((g.shape[0], *geometry.size, w.shape[2]), g.dtype)
+def input_grad(g, w, bias, slope, geometry, memo, out):
+    """out = leaky(conv2d_input_grad(g, w) + bias) for few input channels."""
     pixels = geometry.out[0] * geometry.out[1]
     panels = panels_of(w.reshape(-1, w.shape[3]).T, memo, "spread panels")
     threads = threads_for(g.size * panels.shape[0])
@@ -126,8 +124,7 @@ def input_grad(g, w, bias, slope, geometry, memo):
         (threads, geometry.padded[1] * w.shape[2]),
     )
     start = geometry.padding[0][0], geometry.padding[1][0]
-    SPREAD[g.dtype](
-        g.reshape(g.shape[0], pixels, g.shape[3]), panels, geometry.out, geometry.kernel, geometry.stride, start,
-        np.tile(bias, geometry.size[1]), g.dtype.type(slope), out, products, lines, band, threads,
+    SPREAD.launch(
+        g.dtype, g.reshape(g.shape[0], pixels, g.shape[3]), panels, geometry.out, geometry.kernel, geometry.stride,
+        start, repeated(bias, geometry.size[1]), g.dtype.type(slope), out, products, lines, band, threads,
     )  # fmt: skip
-    return out

@@ -41,7 +41,7 @@ def _swap(matrices, out, threads):
     share(threads, _swap_share, (matrices, out))
 
 
-SWAP = Compiled("swap", _swap, lambda number: (types.Array(number, 3, "C"),) * 2 + (types.int64,))
+SWAP = Compiled("swap", _swap, lambda number: (types.Array(number, 3, "C"),) * 2 + (types.int64,), "out")
 
 
 def swap_last(array: np.ndarray) -> np.ndarray:
@@ -49,5 +49,5 @@ def swap_last(array: np.ndarray) -> np.ndarray:
     *stack, rows, columns = array.shape
     out = np.empty((*stack, columns, rows), array.dtype)
     matrices = array.reshape(-1, rows, columns)
-    SWAP[array.dtype](matrices, out.reshape(-1, columns, rows), threads_for(array.size))
+    SWAP.launch(array.dtype, matrices, out.reshape(-1, columns, rows), threads_for(array.size))
     return out

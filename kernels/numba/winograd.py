@@ -31,7 +31,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.aligned import aligned_zeros, result
+from minigan_kernels.aligned import aligned_zeros
 from minigan_kernels.memo import derived
 from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
@@ -396,9 +396,9 @@ class _Family:
         self.sizes = (1,) * largest, (1,) * (largest - 1)
         name = f"winograd F({largest} x {largest}, 2 x 2)"
         convolve, weight_grad, transform = _signatures(largest)
-        self.convolve = Compiled(name, _convolve, convolve)
-        self.weight_grad = Compiled(f"{name} weight gradient", _weight_grad, weight_grad)
-        self.transform = Compiled(f"{name} of weights", _transform, transform)
+        self.convolve = Compiled(name, _convolve, convolve, "out points products")
+        self.weight_grad = Compiled(f"{name} weight gradient", _weight_grad, weight_grad, "out points cotangents sums")
+        self.transform = Compiled(f"{name} of weights", _transform, transform, "weights")
 
 
 _EXACT, _FAST = _Family(3), _Family(4)
@@ -445,10 +445,9 @@ def pays(geometry, images, channels, outputs) -> bool:
     return (geometry.kernel, geometry.stride, geometry.padding) == ((4, 4), (2, 2), ((1, 1), (1, 1)))
 
 
-def convolve(x, w, bias, slope, geometry, memo, *, up):
-    """leaky(conv2d(x, w) + bias), or, `up`, leaky(conv2d_input_grad(x, w) + bias)."""
+def convolve(x, w, bias, slope, geometry, memo, out, *, up):
+    """out = leaky(conv2d(x, w) + bias), or, `up`, leaky(conv2d_input_grad(x, w) + bias)."""
     family = _family(geometry, x.shape[0])
-    out = result((x.shape[0], *(geometry.size if up else geometry.out), w.shape[2 if up else 3]), x.dtype)
     rows, columns = ((n + 1) // 2 for n in geometry.size) if up else geometry.out
     threads = threads_for(out.size * w.shape[3 if up else 2])
     regions = _regions(family.largest, x.shape[0], rows, columns, _BLOCK, threads)
@@ -459,17 +458,16 @@ def convolve(x, w, bias, slope, geometry, memo, *, up):
         (threads, weights.shape[1], _BLOCK, weights.shape[3] + _LINE // x.itemsize),
         (threads, weights.shape[1], weights.shape[2], _BLOCK, weights.shape[4]),
     )
-    family.convolve[x.dtype](
-        *family.sizes, most, x, weights, bias, x.dtype.type(slope), out, up, points, products, regions, threads
+    slope = x.dtype.type(slope)
+    family.convolve.launch(
+        x.dtype, *family.sizes, most, x, weights, bias, slope, out, up, points, products, regions, threads
     )
-    return out
 
 
-def weight_grad(x, g, geometry):
-    """conv2d_weight_grad(x, g)."""
+def weight_grad(x, g, geometry, out):
+    """out = conv2d_weight_grad(x, g)."""
     family = _family(geometry, x.shape[0])
     channels, outputs = x.shape[3], g.shape[3]
-    out = result((4, 4, channels, outputs), x.dtype)
     regions = _regions(family.largest, x.shape[0], *geometry.out, _GRADIENT_BLOCK, 1)
     most = int(regions[:, [_TALL, _WIDE]].max())
     block = int((-(-regions[:, _TILES] // regions[:, _BLOCKS])).max())
@@ -483,10 +481,9 @@ def weight_grad(x, g, geometry):
         (down * across, count, -(-panels // across), block, width),
         (count, panels, strips * ROWS, width),
     )
-    family.weight_grad[x.dtype](
-        *family.sizes, most, x, g, out, points, cotangents, sums, regions, across, down * across
+    family.weight_grad.launch(
+        x.dtype, *family.sizes, most, x, g, out, points, cotangents, sums, regions, across, down * across
     )
-    return out
 
 
 def _shares(threads, rows, columns):
@@ -506,6 +503,6 @@ def _weights(family, most, w, memo, up):
 
     def fill(weights):
         taps = swap_last(w) if up else w
-        family.transform[w.dtype](*family.sizes, most, taps, up, weights, threads_for(w.size))
+        family.transform.launch(w.dtype, *family.sizes, most, taps, up, weights, threads_for(w.size))
 
     return derived(memo, ("winograd", family.largest, most, up), allocate, fill)
