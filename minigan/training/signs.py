@@ -87,7 +87,9 @@ class Comparison:
         """Compare these, if none has been before."""
         expected, self._expected = self._expected, ()
         given = [g.data for g in gradients]
-        if expected and [g.shape for g in given] == [g.shape for g in expected[0]]:  # if not, the optimiser refuses them
+        if expected and [g.shape for g in given] == [
+            g.shape for g in expected[0]
+        ]:  # if not, the optimiser refuses them
             self._products = [[_product(a, b) for a, b in ((given, x), (given, given), (x, x))] for x in expected]
 
     def products(self) -> np.ndarray:
