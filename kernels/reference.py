@@ -144,7 +144,22 @@ def _note_bad(xp, first_bad, k, g, step):
     first_bad[k] = xp.where(bad_now, step, first_bad[k])  # decided on the device: nothing is read back
 
 
+def follow(xp, running, value, momentum):
+    """running = momentum * running + (1 - momentum) * value, in place."""
+    running[...] = momentum * running + (1 - momentum) * value
+
+
+def approach(xp, mean, value, numbers):
+    """mean += (value - mean) * share, in place; `share` is numbers[0], rounded to the type of the mean."""
+    mean += (value - mean) * numbers[0].astype(mean.dtype)
+
+
+def assign(xp, target, value):
+    """target = value, in place."""
+    target[...] = value
+
+
 KERNELS = (
     matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum,
-    batch_norm, batch_norm_grad, adam, sgd, rmsprop,
+    batch_norm, batch_norm_grad, adam, sgd, rmsprop, follow, approach, assign,
 )  # fmt: skip

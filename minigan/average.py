@@ -38,11 +38,11 @@ class Average:
         for mean, source in zip(*parameters, strict=True):
             _approach(mean.data, source.data, share)
             mean.changed()
-        for module, of_source in zip(self.network.modules(), self._source.modules(), strict=True):
-            for name in of_source.buffer_names:
-                value = getattr(of_source, name)
-                if value.dtype.kind == "f":
-                    _approach(getattr(module, name), value, share)
+        buffers = self.network.buffers().values(), self._source.buffers().values()
+        for running, of_source in zip(*buffers, strict=True):
+            if not running.is_count:
+                _approach(running.data, of_source.data, share)
+                running.changed()
 
     def state(self) -> dict[str, np.ndarray]:
         """The mean's parameters and buffers by name, copied to the host."""

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, latents, random
+from minigan import latents, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.average import Average
 from minigan.losses import Loss, Smoothed
 from minigan.nn import BatchNorm, Module
-from minigan.ops import concatenate
+from minigan.nn.module import preserved
+from minigan.ops import concatenate, tanh
+from minigan.ops import sum as sum_
 from minigan.optim import Optimizer
 from minigan.penalties import Penalty
 from minigan.rules import Rules
@@ -158,14 +160,8 @@ class GAN:
     def sample(self, latent: Any) -> Tensor:
         """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""
         generator = self.average.network if self.average else self.generator
-        before = [(module, module.training) for module in generator.modules()]
-        generator.eval()
-        try:
-            with no_grad():
-                return generator(latent)
-        finally:
-            for module, training in before:
-                module.training = training
+        with preserved(generator), no_grad():
+            return generator.eval()(latent)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, copied to the host, by name."""
@@ -194,5 +190,5 @@ class GAN:
 
 def _score(logits: Tensor) -> Tensor:
     """mean D = mean sigmoid(logits), for people to watch: outside any graph, and tanh is exact enough for them."""
-    tanh = backend.of(logits.data).xp.tanh
-    return Tensor(tanh(logits.data * 0.5).sum() * (0.5 / logits.size) + 0.5)
+    with no_grad():
+        return sum_(tanh(logits * 0.5)) * (0.5 / logits.size) + 0.5
