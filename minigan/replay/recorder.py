@@ -111,13 +111,6 @@ class Recorder:
 
         return noted
 
-    def copied(self, array: Any) -> Any:
-        """A copy of `array`."""
-        copy = array.copy()
-        self._known([array])
-        self._note(np.copyto, (self._fresh(copy), array), [])
-        return copy
-
     def refuse(self, reason: str) -> None:
         """Remember why what is being done cannot be replayed; the first reason stays."""
         self.refused = self.refused or reason

@@ -25,7 +25,8 @@ from minigan.data.feed import Feed
 from minigan.errors import UsageError
 from minigan.gan import GAN
 from minigan.nn import Module, SpectralNorm
-from minigan.parameter import Parameter
+from minigan.nn.module import preserved
+from minigan.parameter import Buffer, Parameter
 from minigan.recipes import PictureRecipe, PointRecipe, Recipe
 from minigan.recipes.game import Settings
 from minigan.schedules import at
@@ -62,6 +63,7 @@ FORMULAS: dict[str, Formula] = {
     "sqrt": Formula({"x": "g / (2 * y)"}),
     "sign": Formula({"x": "0"}),
     "absolute": Formula({"x": "g * sign(x)"}),
+    "share_of_largest": Formula({"x": "0"}),
     "share_of_maximum": Formula({"a": "0", "b": "0"}),
     "maximum": Formula({"a": "g * share_of_maximum(a, b)", "b": "g * share_of_maximum(b, a)"}),
     "sin": Formula({"x": "g * cos(x)"}),
@@ -92,6 +94,8 @@ FORMULAS: dict[str, Formula] = {
     "place": Formula({"x": "g[key]"}),
     "pad": Formula({"x": "without_border(g)"}),
     "same": Formula({"x": "g"}),
+    "copied": Formula({"x": "g"}),
+    "constant_like": Formula({"x": "0"}),
     "conv2d": Formula({"x": "conv2d_input_grad(g, w)", "w": "conv2d_weight_grad(x, g)"}),
     "conv2d + bias": Formula(
         {"x": "conv2d_input_grad(h, w)", "w": "conv2d_weight_grad(x, h)", "b": "sum(h)"}, _GATE
@@ -99,8 +103,9 @@ FORMULAS: dict[str, Formula] = {
     "conv_transpose2d": Formula({"x": "conv2d(g, w)", "w": "conv2d_weight_grad(g, x)"}),
     "conv_transpose2d + bias": Formula({"x": "conv2d(h, w)", "w": "conv2d_weight_grad(h, x)", "b": "sum(h)"}, _GATE),
     "conv2d_weight_grad": Formula({"x": "conv2d_input_grad(c, g)", "c": "conv2d(x, g)"}),
-    "from_windows": Formula({"x": "to_windows(g)"}),
-    "to_windows": Formula({"x": "from_windows(g)"}),
+    "from_windows": Formula({"x": "to_windows(g)", "chosen": "0"}),
+    "to_windows": Formula({"x": "from_windows(g)", "chosen": "0"}),
+    "largest_tap": Formula({"x": "0"}),
 }  # fmt: skip
 
 
@@ -304,37 +309,35 @@ def _walk(
 ) -> Walk:  # fmt: skip
     weights = _weights(gan, player)
     walk = walk_back(player, loss, weights, names)
-    return walk if again is None else _checked(walk, again, weights, loss, buffers)
+    return walk if again is None else _checked(gan, walk, again, weights, loss, buffers)
 
 
-Buffers = dict[tuple[Module, str], Any]
+Buffers = dict[Buffer, np.ndarray]
 
 
 def _buffers(network: Module) -> Buffers:
-    """Running statistics and counts of draws, by module and name."""
-    return {(part, name): getattr(part, name).copy() for part in network.modules() for name in part.buffer_names}
+    """Running statistics and counts of draws."""
+    return {buffer: buffer.numpy() for buffer in network.buffers().values()}
 
 
 def _checked(
-    walk: Walk, loss: Callable[[], Tensor], weights: Mapping[str, Parameter], value: Tensor, buffers: Buffers
+    gan: GAN, walk: Walk, loss: Callable[[], Tensor], weights: Mapping[str, Parameter], value: Tensor, buffers: Buffers
 ) -> Walk:
     """The walk with the error of each gradient; the buffers, such as dropout's draws, are `buffers` at every call."""
 
     def value_again() -> float:
-        for (module, name), buffer in buffers.items():
-            setattr(module, name, buffer)
+        for buffer, numbers in buffers.items():
+            buffer.assign(numbers)
         return loss().item()
 
-    after = {(module, name): getattr(module, name) for module, name in buffers}
     gradients = dict(zip(weights, grad(value, list(weights.values())), strict=True))
 
     def checked(arrival: Arrival) -> Arrival:
         error = slope_error(value_again, weights[arrival.weight], gradients[arrival.weight].numpy())
         return dataclasses.replace(arrival, error=error, at_kink=error is None)
 
-    visits = [dataclasses.replace(visit, arrivals=tuple(map(checked, visit.arrivals))) for visit in walk.visits]
-    for (module, name), buffer in after.items():
-        setattr(module, name, buffer)
+    with preserved(gan.generator, gan.discriminator):
+        visits = [dataclasses.replace(visit, arrivals=tuple(map(checked, visit.arrivals))) for visit in walk.visits]
     return dataclasses.replace(walk, visits=tuple(visits))
 
 

@@ -7,8 +7,7 @@ units; what number is a bad sign is said in minigan.training.findings.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -18,7 +17,7 @@ from minigan import random
 from minigan.autodiff import Tensor, grad
 from minigan.gan import GAN
 from minigan.losses import Loss
-from minigan.nn import Module
+from minigan.nn.module import preserved
 from minigan.ops import reshape
 from minigan.ops import sum as sum_
 from minigan.optim import Optimizer
@@ -214,7 +213,7 @@ class Observer:
         """
         packing = self._gan.rules.packing
         count = max(packing, min(len(real), _EXAMPLES) // packing * packing)
-        with np.errstate(all="ignore"), _undisturbed(self._gan.generator, self._gan.discriminator):
+        with np.errstate(all="ignore"), preserved(self._gan.generator, self._gan.discriminator):
             return self._measure(real if len(real) == count else real[:count])
 
     def _measure(self, real: Tensor) -> Signs:
@@ -352,15 +351,3 @@ def _pull(slope: float, distance: float, advantage: float) -> float:
 def _ratio(above: float, below: float) -> float:
     """Not known, and so NaN, if it is to nothing."""
     return above / below if below else math.nan
-
-
-@contextmanager
-def _undisturbed(*networks: Module) -> Iterator[None]:
-    """Puts back the buffers (running statistics, counts of draws) as they were before."""
-    modules = [module for network in networks for module in network.modules()]
-    before = [(module, name, getattr(module, name).copy()) for module in modules for name in module.buffer_names]
-    try:
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)

@@ -17,7 +17,7 @@ from minigan import backend, film, maps, plots, recipes
 from minigan.autodiff import Tensor, no_grad
 from minigan.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
 from minigan.gan import GAN
-from minigan.nn import Module
+from minigan.nn.module import preserved
 from minigan.training import checkpoint, consistent, kept_checkpoints
 from minigan.training.config import RunConfig, load_config
 from minigan.training.diagnosis import Diagnosis
@@ -251,7 +251,9 @@ class Trainer:
         """Raise NonFiniteError unless what the networks give in use is finite, of reals and of fakes."""
         gan = self.gan
         real = gan.rules.batches(self._real(gan.step))[0]
-        with _in_use(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+        with preserved(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+            for network in (gan.generator, gan.discriminator):
+                network.eval()
             fake = gan.generator(gan.latent(len(real), "samples"))
             update = gan.step * gan.rules.n_critic
             shown = [gan.rules.shown(x, gan.seed, kind, update) for x, kind in ((real, "real"), (fake, "fake"))]
@@ -312,19 +314,6 @@ def _told(picture: Path, notice: Notice) -> Iterator[None]:
             f"{picture} could not be made: {clause(error)}; the run and its checkpoint are whole, and minigan train "
             f"--resume {picture.parent} makes its pictures again"
         )
-
-
-@contextmanager
-def _in_use(*networks: Module) -> Iterator[None]:
-    """A context in which the networks behave as in use, so that a pass leaves nothing behind in them."""
-    modules = [(module, module.training) for network in networks for module in network.modules()]
-    try:
-        for network in networks:
-            network.eval()
-        yield
-    finally:
-        for module, training in modules:
-            module.training = training
 
 
 def _advice(settings: dict[str, Any]) -> str:
