@@ -177,7 +177,18 @@ def assign(xp, target, value):
     target[...] = value
 
 
+def note_bad(xp, g, bounds, first_bad, numbers):
+    """Note in `first_bad`, as the optimisers do, which gradients in the flat buffer g are not finite."""
+    for _ in _parts(xp, g, bounds, first_bad, numbers):
+        pass
+
+
+def clip(xp, values, limit):
+    """values = what lies nearest to them in [-limit, limit], in place."""
+    xp.clip(values, -limit, limit, out=values)
+
+
 KERNELS = (
     matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum,
-    batch_norm, batch_norm_grad, adam, sgd, rmsprop, follow, approach, assign,
+    batch_norm, batch_norm_grad, adam, sgd, rmsprop, note_bad, clip, follow, approach, assign,
 )  # fmt: skip

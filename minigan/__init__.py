@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from minigan.derivatives import grad, vjp
     from minigan.errors import MiniganError
     from minigan.gan import GAN
-    from minigan.parameter import Parameter
+    from minigan.parameter import Buffer, Parameter
     from minigan.rules import Rules
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "GAN", "MiniganError", "Parameter", "Rules", "Tensor", "check_pair", "check_vjp", "grad", "gradcheck", "losses",
-    "nn", "no_grad", "ops", "optim", "penalties", "recipes", "schedules", "use", "vjp",
+    "GAN", "Buffer", "MiniganError", "Parameter", "Rules", "Tensor", "check_pair", "check_vjp", "grad", "gradcheck",
+    "losses", "nn", "no_grad", "ops", "optim", "penalties", "recipes", "schedules", "use", "vjp",
 ]  # fmt: skip
 
 # Imported when they are asked for, modules too: a command imports this package before it can tell of an interrupt.
@@ -29,7 +29,7 @@ _MODULES = {
     "derivatives": ("grad", "vjp"),
     "errors": ("MiniganError",),
     "gan": ("GAN",),
-    "parameter": ("Parameter",),
+    "parameter": ("Buffer", "Parameter"),
     "rules": ("Rules",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

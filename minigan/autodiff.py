@@ -38,7 +38,7 @@ class Tensor:
     __slots__ = ("__weakref__", "data", "number", "parents", "rule", "saved", "stamp", "static")
     static: dict[str, Any]
     stamp: int | None
-    version = 0  # only what is `mutable` changes: a Parameter
+    version = 0  # only what is `mutable` changes: a Parameter or a Buffer
     mutable = False
     __array_priority__ = 1000  # `array + tensor` asks the tensor
 
@@ -125,8 +125,8 @@ def primitive(
 
     A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for its derivative. A
     derivative on raw arrays needs a `composite`: the same operation written in differentiable ones, which serves when a
-    graph of the derivative is asked for. A forward that returns a `view` of its input is given a copy of a Parameter:
-    what changes it must not change results that were computed from it.
+    graph of the derivative is asked for. A forward that returns a `view` of its input is given a copy of what changes
+    in place, a Parameter or a Buffer: results that were computed from it must not change with it.
     """
 
     def decorate(forward: Callable) -> Callable[..., Tensor]:
@@ -144,7 +144,7 @@ def primitive(
                         raise TypeError(f"{rule.name} was given {like.dtype} and {data.dtype}; convert one of them")
                     if x.mutable:
                         stamp = (stamp or 0) + x.version
-                        data = backend.copied(data) if view else data
+                        data = copied(x).data if view else data
                     arrays.append(data)
                 elif isinstance(x, (int, float)):
                     arrays.append(float(x))
@@ -208,8 +208,7 @@ def grad(loss: Tensor, wrt: Sequence[Tensor], *, create_graph: bool = False, kee
     """
     if loss.size != 1:
         raise ValueError(f"grad needs a loss of one element, got shape {loss.shape}; take its sum or mean first")
-    ones = backend.of(loss.data).xp.ones_like(loss.data)
-    return vjp(loss, wrt, Tensor(ones), create_graph=create_graph, keep_graph=keep_graph)
+    return vjp(loss, wrt, constant_like(loss, 1.0), create_graph=create_graph, keep_graph=keep_graph)
 
 
 def vjp(
@@ -236,7 +235,7 @@ def vjp(
                 cotangents[x] = gx if before is None else before + gx
             if not keep_graph:
                 node.parents = node.saved = ()
-    return [cotangents[x] if x in cotangents else Tensor(backend.of(x.data).xp.zeros_like(x.data)) for x in wrt]
+    return [cotangents[x] if x in cotangents else constant_like(x, 0.0) for x in wrt]
 
 
 def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
@@ -293,6 +292,28 @@ def _pull_back_composite(composite: Callable, g: Tensor, y: Tensor, wanted: Sequ
 @primitive(lambda g, y, x: g, view=True)
 def _same(B: backend.Backend, x: Any) -> Any:
     return x
+
+
+@primitive(lambda g, y, x: g)
+def copied(B: backend.Backend, x: Any, out: Any = None) -> Any:
+    """The same numbers in memory of their own."""
+    if out is None:
+        return x.copy()
+    out[...] = x
+    return out
+
+
+@primitive(None)
+def _constant_like(B: backend.Backend, x: Any, *, value: float, out: Any = None) -> Any:
+    out = B.xp.empty_like(x) if out is None else out
+    out[...] = value
+    return out
+
+
+def constant_like(x: Tensor, value: float) -> Tensor:
+    """`value` in every place of x, outside of any graph."""
+    with no_grad():
+        return _constant_like(x, value=value)
 
 
 def _lifted(x: Any) -> Any:

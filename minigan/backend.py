@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -96,9 +97,6 @@ class Recorder(Protocol):
     def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The kernel `function` of `operation`, which notes its calls."""
 
-    def copied(self, array: Any) -> Any:
-        """A copy of `array`."""
-
     def refuse(self, reason: str) -> None:
         """What is being done cannot be done again without Python, and why."""
 
@@ -110,6 +108,7 @@ _numpy = Backend("numpy", np)
 by_type: dict[type, Backend] = {np.ndarray: _numpy}
 """Every backend in use, by the type of its arrays."""
 _current = _numpy
+_replays, _generation = True, 0
 
 
 def of(array: Any) -> Backend:
@@ -135,11 +134,6 @@ def as_real_array(values: Any) -> Any:
     return _current.asarray(data) if type(data) is np.ndarray and _current.array_type is not np.ndarray else data
 
 
-def copied(array: Any) -> Any:
-    """A copy of `array`."""
-    return array.copy() if recorder is None else recorder.copied(array)
-
-
 def reading(what: str) -> None:
     """Say that the host reads `what` from the device."""
     if recorder is not None:
@@ -151,17 +145,37 @@ def current() -> Backend:
     return _current
 
 
-def use(backend: str | Backend = "auto", kernels: str = "auto") -> Backend:
+def use(backend: str | Backend = "auto", kernels: str = "auto", replay: bool = True) -> Backend:
     """Make new tensors on `backend` ("numpy", "cupy", or "auto": CuPy where a GPU answers) with `kernels`.
 
+    `replay`: record training steps and replay them (see minigan.replay), unless the environment says MINIGAN_REPLAY=0.
     Raises UsageError, and changes nothing, when one of them is unknown or unavailable.
     """
-    global _current
+    global _current, _replays, _generation
+    _replay_by_environment()
     chosen = backend if isinstance(backend, Backend) else _find(backend)
     chosen.choose_kernels(kernels)
+    _replays, _generation = replay, _generation + 1
     by_type[chosen.array_type] = chosen
     _current = chosen
     return chosen
+
+
+def replays() -> bool:
+    """Whether training steps are to be replayed."""
+    return _replays and _replay_by_environment()
+
+
+def generation() -> int:
+    """A number that grows whenever the way in which things are computed is chosen anew."""
+    return _generation
+
+
+def _replay_by_environment() -> bool:
+    chosen = os.environ.get("MINIGAN_REPLAY", "") or "1"
+    if chosen not in ("0", "1"):
+        raise UsageError(f"MINIGAN_REPLAY is '{chosen}'; expected 1 (replay training steps) or 0 (do not).")
+    return chosen == "1"
 
 
 def set_threads(count: int | None = None) -> int:
@@ -170,6 +184,8 @@ def set_threads(count: int | None = None) -> int:
     The reference kernels leave threads to the array library. Raises UsageError if the environment variable is not
     a count.
     """
+    global _generation
+    _generation += 1
     if _current.kernels != "numba":
         return 1
     with _environment_understood():

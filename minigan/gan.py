@@ -91,7 +91,7 @@ class GAN:
         self.replay = Replay()
         self._modules = [module for network in (generator, discriminator) for module in network.modules()]
         self._dropouts = [module for module in self._modules if isinstance(module, Dropout)]
-        self._masks: dict[Any, list[masks.Request]] = {}
+        self._masks: dict[Any, tuple[list[masks.Request], tuple[tuple[Dropout, int], ...]]] = {}
         # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
         self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
         if penalty is not None and not self._judge_together:
@@ -116,6 +116,8 @@ class GAN:
         """
         inputs = self.draw(real)
         report = self.replay(self, inputs) if observe is None and backend.replays() else self.play(inputs, observe)
+        for layer, draws in inputs.draws:
+            layer.draws.assign(layer.draws.data + draws)
         self.step += 1
         return report
 
@@ -223,13 +225,20 @@ class GAN:
         """`inputs` with the masks of dropout; which ones the passes ask for is found out once for each form of step."""
         if not self._dropouts:
             return inputs
-        key = form(inputs), tuple(layer.training for layer in self._dropouts)
+        key = form(inputs), self.settings()
         if key not in self._masks:
-            with preserved(self.generator, self.discriminator), masks.noted() as requests:
-                judged = [self.discriminator_pass(update) for update in inputs.updates]
-                self.generator_pass(inputs.updates[-1], judged[-1])
-            self._masks[key] = requests
-        return replace(inputs, masks=tuple(request.draw() for request in self._masks[key]))
+            self._masks[key] = self._asked_for(inputs)
+        requests, draws = self._masks[key]
+        return replace(inputs, masks=tuple(request.draw() for request in requests), draws=draws)
+
+    def _asked_for(self, inputs: StepInputs) -> tuple[list[masks.Request], tuple[tuple[Dropout, int], ...]]:
+        """The masks that the passes of a step ask for, and how many of each layer are counted in the end."""
+        before = [int(layer.draws.data) for layer in self._dropouts]
+        with preserved(self.generator, self.discriminator), masks.noted() as requests:
+            judged = [self.discriminator_pass(update) for update in inputs.updates]
+            self.generator_pass(inputs.updates[-1], judged[-1])
+            draws = [int(layer.draws.data) - count for layer, count in zip(self._dropouts, before, strict=True)]
+        return requests, tuple(zip(self._dropouts, draws, strict=True))
 
     def memory(self) -> list[Any]:
         """The arrays that a step reads and changes in place."""

@@ -5,12 +5,15 @@ It is made before the step, on the host, each part a pure function of (seed, pur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from minigan.autodiff import Tensor
+from minigan.nn import Dropout
 from minigan.penalties import Draws
+
+_ON_THE_HOST = {"on the host": True}  # marks what no array takes part in
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,22 @@ class StepInputs:
     """Those of a training step: of each update of the discriminator, and of what follows these.
 
     numbers: of the generator's optimiser. share: of the generator in its moving average, None where it is not taken in.
-    masks: of the dropout layers, in the order in which the passes need them.
+    masks: of the dropout layers, in the order in which the passes need them. draws: by how much each layer's count of
+    draws grows in the step.
     """
 
     updates: tuple[UpdateInputs, ...]
     numbers: Tensor
     share: Tensor | None
     masks: tuple[Tensor, ...] = ()
+    draws: Sequence[tuple[Dropout, int]] = field(default=(), metadata=_ON_THE_HOST)
 
 
 def leaves(inputs: Any) -> Iterator[Any]:
     """What lies in `inputs`, which may be dataclasses and tuples to any depth, in order; None where there is nothing."""
     if isinstance(inputs, (StepInputs, UpdateInputs)):
-        for field in fields(inputs):
-            yield from leaves(getattr(inputs, field.name))
+        for name in _parts(inputs):
+            yield from leaves(getattr(inputs, name))
     elif isinstance(inputs, tuple):
         for part in inputs:
             yield from leaves(part)
@@ -60,10 +65,14 @@ def leaves(inputs: Any) -> Iterator[Any]:
 def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
     """`inputs` with change(leaf) in place of every leaf but None."""
     if isinstance(inputs, (StepInputs, UpdateInputs)):
-        return replace(inputs, **{field.name: mapped(getattr(inputs, field.name), change) for field in fields(inputs)})
+        return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _parts(inputs)})
     if isinstance(inputs, tuple):
         return tuple(mapped(part, change) for part in inputs)
     return None if inputs is None else change(inputs)
+
+
+def _parts(inputs: StepInputs | UpdateInputs) -> list[str]:
+    return [part.name for part in fields(inputs) if part.metadata != _ON_THE_HOST]
 
 
 def form(inputs: Any) -> tuple[Any, ...]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigan import backend
-from minigan.autodiff import Tensor
+from minigan.autodiff import Tensor, constant_like
 from minigan.errors import UsageError, did_you_mean
 from minigan.ops import mean, mean_softplus, relu, sigmoid, slope_gate
 
@@ -135,7 +134,7 @@ class _RaiseTheScore(Loss):
 
     def generator_logit_grads(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
         """The closed form of the gradient of `generator` with respect to the logits of its samples."""
-        return _everywhere(fake_logits, -1.0 / fake_logits.size)
+        return constant_like(fake_logits, -1.0 / fake_logits.size)
 
 
 class Hinge(_RaiseTheScore):
@@ -156,8 +155,8 @@ class Hinge(_RaiseTheScore):
     def discriminator_logit_grads(self, real_logits: Any, fake_logits: Any) -> tuple[Tensor, Tensor]:
         """The closed form of the gradients of `discriminator` with respect to both logits."""
         of_real, of_fake = (
-            _everywhere(real_logits, -1.0 / real_logits.size),
-            _everywhere(fake_logits, 1.0 / fake_logits.size),
+            constant_like(real_logits, -1.0 / real_logits.size),
+            constant_like(fake_logits, 1.0 / fake_logits.size),
         )
         return slope_gate(1.0 - real_logits, of_real, slope=0.0), slope_gate(1.0 + fake_logits, of_fake, slope=0.0)
 
@@ -176,7 +175,7 @@ class Wasserstein(_RaiseTheScore):
 
     def discriminator_logit_grads(self, real_logits: Any, fake_logits: Any) -> tuple[Tensor, Tensor]:
         """The closed form of the gradients of `discriminator` with respect to both logits."""
-        return _everywhere(real_logits, -1.0 / real_logits.size), _everywhere(fake_logits, 1.0 / fake_logits.size)
+        return constant_like(real_logits, -1.0 / real_logits.size), constant_like(fake_logits, 1.0 / fake_logits.size)
 
 
 class _Relativistic(Loss):
@@ -275,11 +274,6 @@ class Smoothed(Loss):
 
 def _half_mean_square(x: Tensor) -> Tensor:
     return mean(x * x) * 0.5
-
-
-def _everywhere(like: Any, value: float) -> Tensor:
-    """`value` for each element of `like`."""
-    return Tensor(backend.of(like.data).xp.full_like(like.data, value))
 
 
 def _paired(real_logits: Any, fake_logits: Any) -> Tensor:

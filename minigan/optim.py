@@ -116,7 +116,7 @@ class Optimizer:
     def memory(self) -> list[Any]:
         """The arrays that an update reads and changes in place."""
         flat = self.flat
-        return [flat.values, flat.gradients, *self.moments.values(), self._first_bad, self._unnoted]
+        return [flat.values, flat.gradients, flat.bounds, *self.moments.values(), self._first_bad, self._unnoted]
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter name) of the first gradient that was not finite, None if all were; waits for the device."""

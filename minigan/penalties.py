@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from minigan.autodiff import Tensor, grad
+from minigan.autodiff import Tensor, grad, no_grad
 from minigan.errors import UsageError, did_you_mean
-from minigan.ops import add, concatenate, mean, reshape, sqrt, sum
+from minigan.ops import add, concatenate, mean, reshape, sign, sqrt, sum
 
 Critic = Callable[[Tensor], Tensor]
 Draws = Any  # numpy.random.Generator, Tensor, a tuple with an entry for each part of a sum, or None
@@ -154,7 +154,8 @@ def _root(square: Tensor) -> Tensor:
 
     Elsewhere both are the same to the bit: what is added and taken away is 1 at 0, and 0 elsewhere.
     """
-    at_zero = Tensor((square.data == 0).astype(square.dtype))
+    with no_grad():
+        at_zero = 1.0 - sign(square)
     return sqrt(square + at_zero) - at_zero
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from minigan.autodiff import Tensor, grad
 from minigan.losses import Loss
 from minigan.nn import Module
-from minigan.nn.module import exchanged
-from minigan.parameter import Parameter
+from minigan.nn.module import exchanged, preserved
+from minigan.parameter import Parameter, Variable
 
 
 def unrolled_logits(
@@ -30,7 +30,7 @@ def unrolled_logits(
         raise ValueError(f"the rate of unrolled steps must be above 0, got {rate}")
     parameters = list(dict.fromkeys(discriminator.parameters().values()))
     theta: list[Tensor] = [*parameters]
-    with buffers_kept(discriminator):
+    with preserved(discriminator):
         for _ in range(steps):
             with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
                 descended = loss.discriminator(discriminator(real), discriminator(fake))
@@ -44,7 +44,7 @@ def unrolled_logits(
 def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator[None]:
     """A context in which `module`, and every one inside it, computes with `tensors` in place of its Parameters."""
 
-    def exchange(item: Parameter | Module) -> Parameter | Module | Tensor:
+    def exchange(item: Variable | Module) -> Tensor | Module:
         return tensors.get(item, item) if isinstance(item, Parameter) else item
 
     places = [
@@ -59,15 +59,4 @@ def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator
         yield
     finally:
         for part, name, value, _ in places:
-            setattr(part, name, value)
-
-
-@contextlib.contextmanager
-def buffers_kept(module: Module) -> Iterator[None]:
-    """A context after which the buffers of `module` are what they were before."""
-    before = [(part, name, getattr(part, name).copy()) for part in module.modules() for name in part.buffer_names]
-    try:
-        yield
-    finally:
-        for part, name, value in before:
             setattr(part, name, value)

@@ -201,7 +201,7 @@ def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypa
     # momentum 0.5, three passes: reals, fakes, and the generator's step through the updated weights
     third = gan.discriminator[0](fake).numpy().mean(axis=0)
     expected = 0.5 * (0.5 * (0.5 * hidden_real.mean(axis=0)) + 0.5 * hidden_fake.mean(axis=0)) + 0.5 * third
-    np.testing.assert_allclose(norm.running_mean, expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(norm.running_mean.numpy(), expected, rtol=1e-12, atol=1e-14)
 
 
 def test_both_ways_of_judging_are_the_same_without_batch_norm() -> None:

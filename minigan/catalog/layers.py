@@ -131,5 +131,6 @@ def drawn_anew(module: Module, draw: Draw) -> Module:
             parameter.assign(draw.signed(parameter.size))
     for part in module.modules():
         if isinstance(part, BatchNorm):
-            part.running_mean, part.running_variance = draw.signed(part.features), draw.positive(part.features)
+            part.running_mean.assign(draw.signed(part.features))
+            part.running_variance.assign(draw.positive(part.features))
     return module

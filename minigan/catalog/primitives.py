@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import autodiff, backend, ops
+from minigan import autodiff, ops
 from minigan.autodiff import Tensor
 from minigan.catalog.case import Case, Subject
 from minigan.catalog.draw import Draw
@@ -186,7 +186,7 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
             )
         ],
         "_from_windows": [
-            (lambda x: pool._from_windows(x, chosen=None, geometry=_POOLED), (d.signed(2, 5, 4, 3),)),
+            (lambda x: pool._from_windows(x, geometry=_POOLED), (d.signed(2, 5, 4, 3),)),
             (ops.max_pool2d, (d.distinct(2, 4, 6, 3),)),
             (lambda x: ops.max_pool2d(x, (2, 3), stride=(1, 2), padding=((1, 1), (0, 2))), (d.distinct(2, 3, 5, 2),)),
             (lambda x: ops.max_pool2d(x, 3, stride=2, padding="same"), (d.distinct(1, 5, 4, 2),)),
@@ -194,9 +194,9 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         "_to_windows": [
             (ops.upsample2d, (d.signed(2, 2, 3, 2),)),
             (lambda x: ops.upsample2d(x, (1, 3)), (d.signed(1, 3, 2, 2),)),
-            (lambda g: pool._to_windows(g, chosen=None, geometry=_POOLED), (d.signed(2, *_POOLED.out, 3),)),
+            (lambda g: pool._to_windows(g, geometry=_POOLED), (d.signed(2, *_POOLED.out, 3),)),
             (
-                lambda g: pool._to_windows(g, chosen=backend.current().asarray(_CHOSEN), geometry=_POOLED),
+                lambda g: pool._to_windows(g, Tensor(_CHOSEN.astype(str(g.dtype))), geometry=_POOLED),
                 (d.signed(1, *_POOLED.out, 2),),
             ),
         ],
@@ -213,6 +213,9 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         + [(lambda x: ops.batch_norm(x, ops.sum(x, axis=0), x[0], eps=1e-3), (d.signed(5, 2),))],
         "_softmax": [(lambda x, a=a: ops.softmax(x, axis=a), (d.signed(3, 5),)) for a in (0, 1, -2)]
         + [(ops.softmax, (d.signed(7),)), (lambda x: ops.softmax(x, axis=1), (d.signed(2, 3, 4),))],
+        "_share_of_largest": [
+            (lambda x, a=a: ops.share_of_largest(x, axis=a), (d.distinct(3, 5),)) for a in (0, 1, -2)
+        ],
         "_mean_softplus": [(lambda x, s=s: ops.mean_softplus(x, s), (d.signed(3, 5),)) for s in (1, -1)]
         + [(ops.mean_softplus, (d.signed(1),))],
         "_logsumexp": [(lambda x, a=a: ops.logsumexp(x, axis=a), (d.signed(3, 5),)) for a in (0, 1, -1, -2)]
@@ -281,7 +284,10 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
             (lambda x: ops.pad(x, ((0, 0),)), (d.signed(4),)),
             (lambda x: ops.pad(x, ((0, 0), (1, 1), (2, 0), (0, 0))), (d.signed(2, 3, 3, 2),)),
         ],
+        "_largest_tap": [(lambda x: pool._largest_tap(x, geometry=_POOLED), (d.distinct(2, 5, 4, 3),))],
         "_same": [(autodiff._same, (d.signed(2, 3),))],
+        "copied": [(autodiff.copied, (d.signed(2, 3),))],
+        "_constant_like": [(lambda x: autodiff._constant_like(x, value=2.0), (d.signed(2, 3),))],
     }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Report, Verdict
 from minigan.checking.step_limits import first_inside, nudges
 from minigan.nn import Module
+from minigan.nn.module import preserved
 from minigan.parameter import Parameter
 
 # A function of all leaves (inputs, parameters, cotangents); whether its own derivatives shall be recorded.
@@ -50,7 +50,7 @@ def gradcheck(
         parameters, modules = {**f.parameters(), **(parameters or {})}, [f, *modules]
     arrays = [as_point(x.numpy() if isinstance(x, Tensor) else x) for x in _as_list(inputs)]
     held = dict(parameters or {})
-    leaves = _Leaves(len(arrays), list(held.values()), [inner for module in modules for inner in module.modules()])
+    leaves = _Leaves(len(arrays), list(held.values()), modules)
     labels = [*names_of(f, names, len(arrays)), *held]
     before = [p.numpy() for p in held.values()]
     try:
@@ -104,7 +104,7 @@ class _Leaves:
 
     inputs: int
     parameters: list[Parameter]
-    modules: list[Module]
+    modules: Sequence[Module]
 
     def assign(self, arrays: Arrays) -> None:
         """Give the parameters these values."""
@@ -115,11 +115,11 @@ class _Leaves:
         """(value, pull_back) on arrays."""
 
         def value(arrays: Arrays) -> np.ndarray:
-            with self._buffers_kept():
+            with preserved(*self.modules):
                 return function(self._made(arrays), False).numpy()
 
         def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
-            with self._buffers_kept():
+            with preserved(*self.modules):
                 leaves = self._made(arrays)
                 return [g.numpy() for g in autodiff.vjp(function(leaves, True), leaves, Tensor(weights))]
 
@@ -129,17 +129,6 @@ class _Leaves:
         last = self.inputs + len(self.parameters)
         self.assign(arrays[self.inputs : last])
         return [*map(Tensor, arrays[: self.inputs]), *self.parameters, *map(Tensor, arrays[last:])]
-
-    @contextlib.contextmanager
-    def _buffers_kept(self) -> Iterator[None]:
-        before = [
-            (module, name, getattr(module, name).copy()) for module in self.modules for name in module.buffer_names
-        ]
-        try:
-            yield
-        finally:
-            for module, name, value in before:
-                setattr(module, name, value)
 
 
 def _as_list(inputs: Any) -> list[Any]:

@@ -6,8 +6,9 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor
-from minigan.nn.layers import new_parameter, require_counts
+from minigan.nn.layers import require_counts
 from minigan.nn.module import Module
+from minigan.parameter import Buffer
 
 
 class FourierFeatures(Module):
@@ -20,8 +21,6 @@ class FourierFeatures(Module):
     Raises ValueError unless 0 < lowest <= highest.
     """
 
-    buffer_names = ("directions", "weights")
-
     def __init__(
         self, inputs: int, count: int, rng: np.random.Generator, *, lowest: float = 1.0, highest: float = 100.0
     ) -> None:
@@ -32,13 +31,13 @@ class FourierFeatures(Module):
         frequencies = np.geomspace(lowest, highest, count)
         directions = rng.standard_normal((inputs, count))
         directions *= frequencies / np.linalg.norm(directions, axis=0)
-        self.directions = new_parameter(directions).data
-        self.weights = new_parameter(frequencies**-0.5).data
+        self.directions = Buffer(directions.astype(np.float32))
+        self.weights = Buffer((frequencies**-0.5).astype(np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise ValueError(f"{self} takes (batch, {self.inputs}), got shape {x.shape}")
-        phases, weights = ops.matmul(x, Tensor(self.directions)), Tensor(self.weights)
+        phases, weights = ops.matmul(x, self.directions.snapshot()), self.weights.snapshot()
         return ops.concatenate([x, ops.sin(phases) * weights, ops.cos(phases) * weights], axis=1)
 
     def __repr__(self) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, ops, random
-from minigan.autodiff import Tensor
-from minigan.nn import init
+from minigan import backend, ops
+from minigan.autodiff import Tensor, no_grad
+from minigan.nn import init, masks
 from minigan.nn.module import Fusible, Module
-from minigan.parameter import Parameter
+from minigan.parameter import Buffer, Parameter
 
 
 class Dense(Fusible):
@@ -63,8 +63,6 @@ class BatchNorm(Fusible):
     In training it raises ValueError for a batch with fewer than two values of a channel, which have no variance.
     """
 
-    buffer_names = ("running_mean", "running_variance")
-
     def __init__(self, features: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         require_counts("BatchNorm", features=features)
         if not 0 <= momentum < 1:
@@ -72,8 +70,8 @@ class BatchNorm(Fusible):
         self.features, self.momentum, self.eps = features, momentum, eps
         self.scale = new_parameter(np.ones(features))
         self.shift = new_parameter(np.zeros(features))
-        self.running_mean = self.shift.data.copy()
-        self.running_variance = self.scale.data.copy()
+        self.running_mean = Buffer(self.shift)
+        self.running_variance = Buffer(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         return self._apply(x, 1.0)
@@ -88,19 +86,17 @@ class BatchNorm(Fusible):
         if x.shape[-1] != self.features:
             raise ValueError(f"{self} takes (..., {self.features}), got shape {x.shape}")
         if not self.training:
-            centred = x - Tensor(self.running_mean)
-            return centred / Tensor(self._running_deviation()) * self.scale + self.shift
+            with no_grad():
+                deviation = ops.sqrt(self.running_variance + self.eps)
+            return (x - self.running_mean.snapshot()) / deviation * self.scale + self.shift
         y = ops.batch_norm(x, self.scale, self.shift, eps=self.eps, slope=slope)
         self._follow(*y.saved)
         return y
 
-    def _running_deviation(self) -> Any:
-        return backend.of(self.running_variance).xp.sqrt(self.running_variance + self.eps)
-
-    def _follow(self, mean: Any, variance: Any) -> None:
-        rest = 1 - self.momentum
-        self.running_mean = self.momentum * self.running_mean + rest * mean
-        self.running_variance = self.momentum * self.running_variance + rest * variance
+    def _follow(self, *moments: Any) -> None:
+        for running, moment in zip((self.running_mean, self.running_variance), moments, strict=True):
+            backend.of(moment).kernel("follow")(running.data, moment, self.momentum)
+            running.changed()
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.features})"
@@ -156,22 +152,16 @@ class Dropout(Module):
     the mask it would have drawn.
     """
 
-    buffer_names = ("draws",)
-
     def __init__(self, rate: float, seed: int) -> None:
         if not 0 <= rate < 1:
             raise ValueError(f"Dropout's rate must lie in [0, 1), got {rate}")
         self.rate, self.seed = rate, seed
-        self.draws = np.zeros((), np.int64)
+        self.draws = Buffer(0)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        rng = random.generator(self.seed, "dropout", int(self.draws))
-        self.draws = np.asarray(self.draws + 1)  # NumPy makes a scalar of the sum
-        kept = rng.random(x.shape, dtype=np.float32) >= self.rate
-        mask = kept.astype(x.dtype) / np.asarray(1 - self.rate, x.dtype)
-        return x * Tensor(backend.of(x.data).asarray(mask))
+        return x * masks.take(self, x)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"

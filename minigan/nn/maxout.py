@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minigan import ops
-from minigan.autodiff import Tensor
+from minigan.autodiff import Tensor, no_grad
 from minigan.nn.layers import require_counts
 from minigan.nn.module import Module
 
@@ -25,8 +25,9 @@ class Maxout(Module):
             raise ValueError(f"{self} takes (batch, a multiple of {self.pieces}), got shape {x.shape}")
         x = ops.reshape(x, (x.shape[0], self.pieces, x.shape[1] // self.pieces))
         # Around almost every x the same piece stays the largest: it is picked by a constant, whatever order is asked.
-        largest = (x.data == x.data.max(axis=1, keepdims=True)).astype(x.dtype)
-        return ops.sum(x * Tensor(largest / largest.sum(axis=1, keepdims=True)), axis=1)
+        with no_grad():
+            share = ops.share_of_largest(x, axis=1)
+        return ops.sum(x * share, axis=1)
 
     def __repr__(self) -> str:
         return f"Maxout({self.pieces})"

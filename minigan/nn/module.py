@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from minigan import backend
 from minigan.autodiff import Tensor
-from minigan.parameter import Parameter
+from minigan.parameter import Buffer, Parameter, Variable
 from minigan.state import require_fit
 
 
 class Module:
     """Base of everything with parameters.
 
-    A subclass sets Parameters, Modules, or lists, tuples and dicts of them (to any depth) as attributes and defines
-    `forward`; arrays that learning does not change by gradients (running statistics) are named in `buffer_names`.
+    A subclass sets Parameters, Buffers, Modules, or lists, tuples and dicts of them (to any depth) as attributes and
+    defines `forward`. A forward may change its Buffers, in place, and then calls their `changed()`.
 
     What lies inside is named by its place: "left.weight", "parts.0.weight" in a list, "parts.a.weight" in a dict. What
     several places share is found once, by the first of its names. Raises TypeError where a set holds some of it: a set
@@ -26,7 +26,6 @@ class Module:
     """
 
     training = True
-    buffer_names: tuple[str, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -34,8 +33,8 @@ class Module:
     def __call__(self, x: Any) -> Tensor:
         return self.forward(x if isinstance(x, Tensor) else Tensor(x))
 
-    def _contents(self) -> Iterator[tuple[str, Parameter | Module]]:
-        """The Parameters and Modules directly inside, by name, in the order they were set."""
+    def _contents(self) -> Iterator[tuple[str, Variable | Module]]:
+        """The Parameters, Buffers and Modules directly inside, by name, in the order they were set."""
         for name, value in vars(self).items():
             yield from _leaves(value, name)
 
@@ -57,11 +56,18 @@ class Module:
 
     def parameters(self, prefix: str = "") -> dict[str, Parameter]:
         """Every Parameter, each once, by its name, such as "3.weight"."""
-        found: dict[str, Parameter] = {}
-        seen: set[Parameter] = set()
+        return self._variables(Parameter, prefix)
+
+    def buffers(self, prefix: str = "") -> dict[str, Buffer]:
+        """Every Buffer, each once, by its name, such as "1.running_mean"."""
+        return self._variables(Buffer, prefix)
+
+    def _variables(self, kind: type, prefix: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        seen: set[Any] = set()
         for place, module in self._places(prefix, set()):
             for name, item in module._contents():
-                if isinstance(item, Parameter) and item not in seen:
+                if isinstance(item, kind) and item not in seen:
                     seen.add(item)
                     _add(found, place + name, item)
         return found
@@ -86,52 +92,62 @@ class Module:
             raise RuntimeError("convert the parameters with astype before an optimiser is made for them")
         for p in parameters:
             p.convert(dtype)
-        for module in self.modules():
-            for name in module.buffer_names:
-                value = getattr(module, name)
-                if value.dtype.kind == "f":
-                    setattr(module, name, value.astype(dtype))
+        for b in self.buffers().values():
+            if not b.is_count:
+                b.convert(dtype)
         return self
 
     def state(self, prefix: str = "") -> dict[str, np.ndarray]:
         """Parameters and buffers by name, copied to the host."""
         found = {name: p.numpy() for name, p in self.parameters(prefix).items()}
-        for name, (module, buffer) in self._buffers(prefix).items():
-            _add(found, name, _to_host(getattr(module, buffer)))
+        for name, b in self.buffers(prefix).items():
+            _add(found, name, b.numpy())
         return found
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take the values of `state` (see `state`); raises ValueError, and changes nothing, unless all fit."""
         require_fit(self.state(), state)
-        for name, p in self.parameters().items():
-            p.assign(state[name])
-        for name, (module, buffer) in self._buffers("").items():
-            setattr(module, buffer, backend.of(getattr(module, buffer)).asarray(state[name]))
-
-    def _buffers(self, prefix: str) -> dict[str, tuple[Module, str]]:
-        """The Module and the attribute of every buffer, by its name."""
-        places = self._places(prefix, set())
-        return {place + buffer: (module, buffer) for place, module in places for buffer in module.buffer_names}
+        for name, x in (self.parameters() | self.buffers()).items():
+            x.assign(state[name])
 
 
-def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Parameter | Module]]:
-    """The Parameters and Modules in an attribute `name`; `above` are the containers that `value` lies in."""
-    if isinstance(value, (Parameter, Module)):
+@contextlib.contextmanager
+def preserved(*modules: Module) -> Iterator[None]:
+    """A context after which the buffers of `modules` and the mode, training or use, of every part are as before."""
+    parts = [part for module in modules for part in module.modules()]
+    modes = [part.training for part in parts]
+    buffers = {b: b.version for part in parts for _, b in part._contents() if isinstance(b, Buffer)}
+    before = [int(b.data) if b.is_count else b.snapshot() for b in buffers]
+    try:
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+        for (b, version), values in zip(buffers.items(), before, strict=True):
+            if b.version != version:  # what is not changed needs no new version, which graphs that hold it would refuse
+                b.assign(values)
+
+
+def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Variable | Module]]:
+    """The Variables and Modules in an attribute `name`; `above` are the containers that `value` lies in."""
+    if isinstance(value, (Variable, Module)):
         yield name, value
-    elif isinstance(value, (set, frozenset)) and any(isinstance(item, (Parameter, Module)) for item in value):
-        raise TypeError(f"'{name}' is a set of Modules or Parameters, which has no order; make it a list or a dict")
+    elif isinstance(value, (set, frozenset)) and any(isinstance(item, (Variable, Module)) for item in value):
+        raise TypeError(
+            f"'{name}' is a set of Modules, Parameters or Buffers, which has no order; make it a list or a dict"
+        )
     elif isinstance(value, (list, tuple, dict)) and id(value) not in above:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             yield from _leaves(item, f"{name}.{key}", (*above, id(value)))
 
 
-def exchanged(value: Any, exchange: Callable[[Parameter | Module], Any], above: tuple[int, ...] = ()) -> Any:
-    """`value`, an attribute of a Module, with exchange(item) in place of every Parameter and Module in it.
+def exchanged(value: Any, exchange: Callable[[Variable | Module], Any], above: tuple[int, ...] = ()) -> Any:
+    """`value`, an attribute of a Module, with exchange(item) in place of every Variable and Module in it.
 
     Lists, tuples and dicts are made anew where they change. `above` are the containers that `value` lies in.
     """
-    if isinstance(value, (Parameter, Module)):
+    if isinstance(value, (Variable, Module)):
         return exchange(value)
     if not isinstance(value, (list, tuple, dict)) or id(value) in above:
         return value
@@ -153,10 +169,6 @@ def _add(found: dict[str, Any], name: str, item: Any) -> None:
     found[name] = item
 
 
-def _to_host(buffer: Any) -> np.ndarray:
-    return backend.of(buffer).to_numpy(buffer)
-
-
 class Sequential(Module):
     """Modules applied one after another. A layer that can do the next one's work in its own pass does so."""
 
@@ -172,7 +184,7 @@ class Sequential(Module):
             x = layer(x) if following is None else layer.forward_with(following, x)
         return x
 
-    def _contents(self) -> Iterator[tuple[str, Parameter | Module]]:
+    def _contents(self) -> Iterator[tuple[str, Variable | Module]]:
         """The layers by their number, and what a subclass adds."""
         yield from ((str(i), layer) for i, layer in enumerate(self.layers))
         for name, value in vars(self).items():

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, ops
+from minigan import ops
 from minigan.autodiff import Tensor, no_grad
 from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.layers import Dense, LeakyReLU, require_counts
 from minigan.nn.module import Fusible, Module, exchanged
-from minigan.parameter import Parameter
+from minigan.parameter import Buffer, Parameter
 
 _NORMABLE = (Dense, Conv2d, ConvTranspose2d)
 
@@ -28,8 +28,6 @@ class SpectralNorm(Fusible):
     Raises TypeError for anything but a Dense, Conv2d or ConvTranspose2d, ValueError for a weight of zeros.
     """
 
-    buffer_names = ("u", "v")
-
     def __init__(self, layer: Module, rng: np.random.Generator, *, power_iterations: int = 1) -> None:
         if not isinstance(layer, _NORMABLE):
             raise TypeError(f"SpectralNorm takes a Dense, Conv2d or ConvTranspose2d, got {type(layer).__name__}")
@@ -37,7 +35,9 @@ class SpectralNorm(Fusible):
         if not layer.weight.numpy().any():
             raise ValueError(f"the weight of {layer} is zero, so no multiple of it has norm 1; draw it at random")
         self.layer, self.power_iterations = layer, power_iterations
-        self.u = Tensor(rng.standard_normal((layer.outputs, 1)).astype(layer.weight.dtype)).data
+        dtype = layer.weight.dtype
+        self.u = Buffer(rng.standard_normal((layer.outputs, 1)).astype(dtype))
+        self.v = Buffer(np.zeros((layer.weight.size // layer.outputs, 1), dtype))
         self._iterate()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +51,8 @@ class SpectralNorm(Fusible):
 
     def effective_weight(self) -> Tensor:
         """weight / sigma with u and v as they are, in the shape of the layer's weight."""
-        u, v = Tensor(_unit(self.u)), Tensor(_unit(self.v))  # an average of unit vectors is none
+        with no_grad():
+            u, v = _unit(self.u), _unit(self.v)  # an average of unit vectors is none
         return self.layer.weight * (1.0 / ops.sum(v * ops.matmul(self._transposed(), u)))
 
     def _normalised(self, forward: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -68,8 +69,8 @@ class SpectralNorm(Fusible):
         with no_grad():
             transposed = self._transposed()
             for _ in range(self.power_iterations):
-                self.v = _unit(ops.matmul(transposed, Tensor(self.u)).data)
-                self.u = _unit(ops.matmul(transposed, Tensor(self.v), transpose_a=True).data)
+                self.v.assign(_unit(ops.matmul(transposed, self.u)))
+                self.u.assign(_unit(ops.matmul(transposed, self.v, transpose_a=True)))
 
     def _transposed(self) -> Tensor:
         """W^T: (all else, outputs)."""
@@ -122,5 +123,5 @@ def _require_no_weight(module: Module) -> None:
             )
 
 
-def _unit(x: Any) -> Any:
-    return x / backend.of(x).xp.sqrt((x * x).sum())
+def _unit(x: Tensor) -> Tensor:
+    return x / ops.sqrt(ops.sum(x * x))

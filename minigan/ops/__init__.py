@@ -10,7 +10,7 @@ from minigan.ops.elementwise import (  # isort: skip
     share_of_maximum, sigmoid, sign, sin, slope_gate, softplus, sqrt, subtract, tanh,
 )  # fmt: skip
 from minigan.ops.linear import dense, matmul
-from minigan.ops.norm import batch_norm, logsumexp, mean_softplus, softmax
+from minigan.ops.norm import batch_norm, logsumexp, mean_softplus, share_of_largest, softmax
 from minigan.ops.pool import average_pool2d, max_pool2d, upsample2d
 from minigan.ops.shape import broadcast_to, concatenate, index, mean, pad, reshape, sum, sum_like, transpose
 
@@ -18,8 +18,8 @@ __all__ = [
     "absolute", "add", "average_pool2d", "batch_norm", "broadcast_to", "concatenate", "conv2d", "conv2d_input_grad",
     "conv2d_weight_grad", "conv_transpose2d", "cos", "dense", "divide", "exp", "index", "leaky_relu", "log",
     "logsumexp", "matmul", "max_pool2d", "maximum", "mean", "mean_softplus", "minimum", "multiply", "negative", "pad",
-    "power", "relu", "reshape", "share_of_maximum", "sigmoid", "sign", "sin", "slope_gate", "softmax", "softplus",
-    "sqrt", "subtract", "sum", "sum_like", "tanh", "transpose", "upsample2d",
+    "power", "relu", "reshape", "share_of_largest", "share_of_maximum", "sigmoid", "sign", "sin", "slope_gate",
+    "softmax", "softplus", "sqrt", "subtract", "sum", "sum_like", "tanh", "transpose", "upsample2d",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from minigan import backend
 from minigan.autodiff import Tensor, primitive
 from minigan.ops.elementwise import leaky_relu, slope_gate
+from minigan.ops.shape import reshape
 from minigan_kernels.geometry import Geometry, Padding, Pair, of_convolution, of_transposed
 
 
@@ -47,7 +48,7 @@ def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
     """LeakyReLU keeps the sign for slope >= 0, so the output tells which side of the kink the sum was on."""
     if b and wanted[2]:
         rows = (math.prod(g.shape[:3]), g.shape[3])
-        gated, db = backend.of(g.data).kernel("gate_and_sum")(y.data.reshape(rows), g.data.reshape(rows), slope)
+        gated, db = backend.of(g.data).kernel("gate_and_sum")(reshape(y, rows).data, reshape(g, rows).data, slope)
         h, db = Tensor(gated.reshape(g.shape)), Tensor(db)
     else:
         h, db = g if slope == 1 else slope_gate(y, g, slope=slope), None

@@ -6,16 +6,18 @@ import math
 from typing import Any
 
 from minigan import backend
-from minigan.autodiff import Tensor, primitive
-from minigan.ops.elementwise import leaky_relu, softplus, sqrt
-from minigan.ops.shape import axes_of, mean, reshape
+from minigan.autodiff import Tensor, no_grad, primitive
+from minigan.ops.elementwise import leaky_relu, sigmoid, sqrt
+from minigan.ops.shape import axes_of, index, mean, reshape
 from minigan.ops.shape import sum as sum_
 
 
 def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float) -> Tensor:
     """The same in differentiable operations: the formula of Ioffe and Szegedy, 2015, Algorithm 1."""
     axes = tuple(range(len(x.shape) - 1))
-    shifted = x - Tensor(x.data[(0,) * len(axes)])  # sums of what lies around 0 keep their digits; nothing else changes
+    with no_grad():
+        first = index(x, (0,) * len(axes))
+    shifted = x - first  # sums of what lies around 0 keep their digits; nothing else changes
     centred = shifted - mean(shifted, axes)
     variance = mean(centred * centred, axes)
     y = centred / sqrt(variance + eps) * gamma + beta
@@ -25,7 +27,7 @@ def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: f
 def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
     rows = math.prod(x.shape[:-1]), x.shape[-1]
     kernel = backend.of(x.data).kernel("batch_norm_grad")
-    arrays = g.data.reshape(rows), x.data.reshape(rows), gamma.data, beta.data
+    arrays = reshape(g, rows).data, reshape(x, rows).data, gamma.data, beta.data
     dx, dgamma, dbeta = kernel(*arrays, *y.saved, eps, slope)
     return Tensor(dx.reshape(x.shape)), Tensor(dgamma), Tensor(dbeta)
 
@@ -92,6 +94,21 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     return _softmax(x, axis=axis)
 
 
+@primitive(None)
+def _share_of_largest(B, x, *, axis):
+    largest = (x == x.max(axis=axis, keepdims=True)).astype(x.dtype)
+    return largest / largest.sum(axis=axis, keepdims=True)
+
+
+def share_of_largest(x: Any, axis: int = -1) -> Tensor:
+    """1 / k in the places of the k largest numbers along `axis`, 0 elsewhere; flat almost everywhere.
+
+    Raises ValueError if there are no numbers along `axis`.
+    """
+    _require_numbers("share_of_largest", x, axis)
+    return _share_of_largest(x, axis=axis)
+
+
 @primitive(lambda g, y, x, *, axis: _along(g, x, axis) * softmax(x, axis))
 def _logsumexp(B, x, *, axis):
     """log(sum) = maximum + log1p(the sum without one maximum's 1): exact also where the others are tiny.
@@ -114,22 +131,10 @@ def logsumexp(x: Any, axis: int = -1) -> Tensor:
     return _logsumexp(x, axis=axis)
 
 
-def _mean_softplus_composite(x: Any, *, sign: int) -> Tensor:
-    """The same in differentiable operations."""
-    return mean(softplus(x * float(sign)))
-
-
-def _mean_softplus_vjp(g, y, x, *, wanted, sign):
-    (decay,) = y.saved
-    rising = backend.of(x.data).xp.where(x.data * sign >= 0, 1.0, decay) / (1.0 + decay)  # sigmoid(sign * x)
-    return (Tensor(rising * (g.data * (sign / x.size))),)
-
-
-@primitive(joint=_mean_softplus_vjp, composite=_mean_softplus_composite)
+@primitive(lambda g, y, x, *, sign: sigmoid(x * float(sign)) * (g * (sign / x.size)))
 def _mean_softplus(B, x, *, sign):
-    decay = B.xp.exp(-abs(x))
-    terms = B.xp.maximum(x * sign, 0.0) + B.xp.log1p(decay)
-    return terms.sum() * (1.0 / x.size), (decay,)
+    terms = B.xp.maximum(x * sign, 0.0) + B.xp.log1p(B.xp.exp(-abs(x)))
+    return terms.sum() * (1.0 / x.size)
 
 
 def mean_softplus(x: Any, sign: int = 1) -> Tensor:

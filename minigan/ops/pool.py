@@ -6,29 +6,48 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend
-from minigan.autodiff import Tensor, primitive
+from minigan.autodiff import Tensor, constant_like, no_grad, primitive
 from minigan_kernels.geometry import Geometry, Padding, Pair, of_convolution, pair
 
 
-@primitive(lambda g, y, x, *, chosen, geometry: _to_windows(g, chosen=chosen, geometry=geometry))
-def _from_windows(B, x, *, chosen, geometry):
-    """Of each window the sum of its pixels, or, unless `chosen` is None, the pixel at the tap of that number."""
+def _from_windows_vjp(g, y, x, *chosen, wanted, geometry):
+    return _to_windows(g, *chosen, geometry=geometry), *(None for _ in chosen)
+
+
+@primitive(joint=_from_windows_vjp)
+def _from_windows(B, x, *chosen, geometry):
+    """Of each window the sum of its pixels, or, if it is given, the pixel at the `chosen` tap, by its number."""
     padded = B.xp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
     total = B.xp.zeros((x.shape[0], *geometry.out, x.shape[3]), x.dtype)
     for number, tap in enumerate(_taps(geometry)):
-        total += padded[tap] if chosen is None else B.xp.where(chosen == number, padded[tap], 0.0)
+        total += B.xp.where(chosen[0] == number, padded[tap], 0.0) if chosen else padded[tap]
     return total
 
 
-@primitive(lambda v, y, g, *, chosen, geometry: _from_windows(v, chosen=chosen, geometry=geometry))
-def _to_windows(B, g, *, chosen, geometry):
+def _to_windows_vjp(v, y, g, *chosen, wanted, geometry):
+    return _from_windows(v, *chosen, geometry=geometry), *(None for _ in chosen)
+
+
+@primitive(joint=_to_windows_vjp)
+def _to_windows(B, g, *chosen, geometry):
     """Each number of g added to the pixels of its window, or to the chosen one: the adjoint of `from_windows`."""
     (top, _), (left, _) = geometry.padding
     padded = B.xp.zeros((g.shape[0], *geometry.padded, g.shape[3]), g.dtype)
     for number, tap in enumerate(_taps(geometry)):
-        padded[tap] += g if chosen is None else B.xp.where(chosen == number, g, 0.0)
+        padded[tap] += B.xp.where(chosen[0] == number, g, 0.0) if chosen else g
     return padded[:, top : top + geometry.size[0], left : left + geometry.size[1]]
+
+
+@primitive(None)
+def _largest_tap(B, x, *, geometry):
+    """The number of the tap at which each window has its largest pixel, the first of several; padding has none."""
+    pads = ((0, 0), *geometry.padding, (0, 0))
+    padded = B.xp.pad(x, pads, constant_values=-np.inf)
+    real = B.xp.pad(B.xp.ones((1, *geometry.size, 1), bool), pads)
+    values, inside = (B.xp.stack([array[tap] for tap in _taps(geometry)]) for array in (padded, real))
+    # In a window that is all -inf padding would tie: there the first pixel of the picture is chosen.
+    empty = (values == -np.inf).all(axis=0)
+    return B.xp.where(empty, inside.argmax(axis=0), values.argmax(axis=0)).astype(x.dtype)
 
 
 def _taps(geometry):
@@ -43,15 +62,16 @@ def upsample2d(x: Any, factor: int | Pair = 2) -> Tensor:
     """Nearest-neighbour upsampling: x (N, H, W, C) with each pixel repeated `factor` times down and across."""
     _require_pictures("upsample2d", x)
     down, across = both = pair(factor, "factor")
-    return _to_windows(x, chosen=None, geometry=Geometry((x.shape[1] * down, x.shape[2] * across), both, both))
+    return _to_windows(x, geometry=Geometry((x.shape[1] * down, x.shape[2] * across), both, both))
 
 
 def average_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None = None, padding: Padding = 0) -> Tensor:
     """The mean of each window of x (N, H, W, C), `stride` (the window's size if None) apart; padding does not count."""
     x = x if isinstance(x, Tensor) else Tensor(x)
     geometry = _geometry("average_pool2d", x, window, stride, padding)
-    ones = backend.of(x.data).xp.ones((1, *geometry.size, 1), x.dtype)
-    return _from_windows(x, chosen=None, geometry=geometry) / _from_windows(ones, chosen=None, geometry=geometry)
+    first = x[:1, :, :, :1]
+    counts = _from_windows(constant_like(first, 1.0), geometry=geometry)
+    return _from_windows(x, geometry=geometry) / counts
 
 
 def max_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None = None, padding: Padding = 0) -> Tensor:
@@ -62,15 +82,9 @@ def max_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None = No
     """
     x = x if isinstance(x, Tensor) else Tensor(x)
     geometry = _geometry("max_pool2d", x, window, stride, padding)
-    room = backend.of(x.data)
-    pads = ((0, 0), *geometry.padding, (0, 0))
-    padded = room.xp.pad(x.data, pads, constant_values=-np.inf)
-    real = room.xp.pad(room.xp.ones((1, *geometry.size, 1), bool), pads)
-    values, inside = (room.xp.stack([array[tap] for tap in _taps(geometry)]) for array in (padded, real))
-    # In a window that is all -inf padding would tie: there the first pixel of the picture is chosen.
-    empty = (values == -np.inf).all(axis=0)
-    chosen = room.xp.where(empty, inside.argmax(axis=0), values.argmax(axis=0))
-    return _from_windows(x, chosen=chosen, geometry=geometry)
+    with no_grad():
+        chosen = _largest_tap(x, geometry=geometry)
+    return _from_windows(x, chosen, geometry=geometry)
 
 
 def _geometry(name: str, x: Tensor, window: Any, stride: Any, padding: Padding) -> Geometry:

@@ -12,9 +12,9 @@ from minigan.autodiff import no_grad
 from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module, spectral_norm
+from minigan.nn.module import preserved
 from minigan.parameter import Parameter
 from minigan.rules import Rules, packed
-from minigan.unroll import buffers_kept
 
 Settings = dict[str, Any]
 
@@ -136,7 +136,7 @@ def _require_moments(generator: Module, discriminator: Module, s: Settings) -> N
     if s["batch_size"] > s["packing"]:
         return
     dtype = next(iter(generator.parameters().values())).dtype
-    with buffers_kept(generator), buffers_kept(discriminator), no_grad():
+    with preserved(generator, discriminator), no_grad():
         discriminator(packed(generator(np.zeros((s["batch_size"], s["latent_size"]), dtype)), s["packing"]))
 
 

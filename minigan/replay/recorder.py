@@ -111,13 +111,6 @@ class Recorder:
 
         return noted
 
-    def copied(self, array: Any) -> Any:
-        """A copy of `array`."""
-        copy = array.copy()
-        self._known([array])
-        self._note(np.copyto, (self._fresh(copy), array), [])
-        return copy
-
     def refuse(self, reason: str) -> None:
         """Remember why what is being done cannot be replayed; the first reason stays."""
         self.refused = self.refused or reason
@@ -138,7 +131,9 @@ class Recorder:
         self.steps.append(step)
 
     def _launched(self, call: launches.Call) -> None:
-        arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))
+        arguments = tuple(
+            self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments)
+        )
         self._append(Step(call.function, arguments))
 
     def _written(self, x: Any) -> Any:

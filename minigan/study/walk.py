@@ -61,6 +61,7 @@ FORMULAS: dict[str, Formula] = {
     "sqrt": Formula({"x": "g / (2 * y)"}),
     "sign": Formula({"x": "0"}),
     "absolute": Formula({"x": "g * sign(x)"}),
+    "share_of_largest": Formula({"x": "0"}),
     "share_of_maximum": Formula({"a": "0", "b": "0"}),
     "maximum": Formula({"a": "g * share_of_maximum(a, b)", "b": "g * share_of_maximum(b, a)"}),
     "sin": Formula({"x": "g * cos(x)"}),
@@ -91,6 +92,8 @@ FORMULAS: dict[str, Formula] = {
     "place": Formula({"x": "g[key]"}),
     "pad": Formula({"x": "without_border(g)"}),
     "same": Formula({"x": "g"}),
+    "copied": Formula({"x": "g"}),
+    "constant_like": Formula({"x": "0"}),
     "conv2d": Formula({"x": "conv2d_input_grad(g, w)", "w": "conv2d_weight_grad(x, g)"}),
     "conv2d + bias": Formula(
         {"x": "conv2d_input_grad(h, w)", "w": "conv2d_weight_grad(x, h)", "b": "sum(h)"}, _GATE
@@ -98,8 +101,9 @@ FORMULAS: dict[str, Formula] = {
     "conv_transpose2d": Formula({"x": "conv2d(g, w)", "w": "conv2d_weight_grad(g, x)"}),
     "conv_transpose2d + bias": Formula({"x": "conv2d(h, w)", "w": "conv2d_weight_grad(h, x)", "b": "sum(h)"}, _GATE),
     "conv2d_weight_grad": Formula({"x": "conv2d_input_grad(c, g)", "c": "conv2d(x, g)"}),
-    "from_windows": Formula({"x": "to_windows(g)"}),
-    "to_windows": Formula({"x": "from_windows(g)"}),
+    "from_windows": Formula({"x": "to_windows(g)", "chosen": "0"}),
+    "to_windows": Formula({"x": "from_windows(g)", "chosen": "0"}),
+    "largest_tap": Formula({"x": "0"}),
 }  # fmt: skip
 
 
