@@ -7,6 +7,18 @@ from __future__ import annotations
 
 from minigan_kernels.sums import total
 
+ARRAYS = None  # those of any library
+
+
+def unavailable():
+    """None: it can be used everywhere."""
+    return None
+
+
+def describe():
+    """No facts: it depends on nothing but the array library."""
+    return {}
+
 
 def matmul(xp, a, b, transpose_a, transpose_b):
     """op(a) @ op(b) for matrices, where op transposes if its flag is set; (M, K) and (K, N) give (M, N)."""
