@@ -160,7 +160,8 @@ class Pair(NamedTuple):
 
 def pairs() -> list[Pair]:
     """Each array library at hand (NumPy, CuPy where a GPU answers, any other in use) with each implementation of the
-    kernels that serves its arrays, available or not; of each library the reference first. May import CuPy and compilers.
+    kernels that serves its arrays, available or not; of each library the reference first. May import CuPy and what
+    compiles kernels.
     """
     libraries = dict(by_type)
     xp, _ = _cupy()
