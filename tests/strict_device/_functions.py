@@ -169,8 +169,10 @@ def _device_function(name: str, function: Callable) -> Callable:
         if name in _SYNCHRONISING_FUNCTIONS or (name == "where" and len(args) + len(kwargs) == 1):
             record_synchronisation()
         result = call(function, args, kwargs)
-        is_python_scalar = isinstance(result, (bool, int))
-        return wrap(np.asarray(result)) if is_python_scalar and name in _WITH_0D_RESULT else result
+        if name in _WITH_0D_RESULT and isinstance(result, (bool, int)):
+            record_work(name)
+            return wrap(np.asarray(result))
+        return result
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = function.__doc__
