@@ -53,7 +53,7 @@ def _built(recipe: Recipe, draw: Draw) -> GAN:
 def _discriminator(recipe: Recipe, seed: int, dtype: str) -> Subject:
     draw = Draw(seed, f"recipes/{recipe.name}/discriminator", dtype)
     gan = _built(recipe, draw)
-    real = _examples(recipe, draw)
+    real = examples(recipe, draw)
     fake = gan.sample(draw.normal(_BATCH, gan.latent_size)).numpy()
 
     def loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def _discriminator(recipe: Recipe, seed: int, dtype: str) -> Subject:
 def _generator(recipe: Recipe, seed: int, dtype: str) -> Subject:
     draw = Draw(seed, f"recipes/{recipe.name}/generator", dtype)
     gan = _built(recipe, draw)
-    latent, real = draw.normal(_BATCH, gan.latent_size), _examples(recipe, draw)
+    latent, real = draw.normal(_BATCH, gan.latent_size), examples(recipe, draw)
 
     def loss(latent: Tensor) -> Tensor:
         fake_logits = gan.discriminator(gan.generator(latent))
@@ -74,7 +74,7 @@ def _generator(recipe: Recipe, seed: int, dtype: str) -> Subject:
     return Subject(loss, [latent], gan.generator.parameters(), [gan.generator, gan.discriminator])
 
 
-def _examples(recipe: Recipe, draw: Draw) -> np.ndarray:
+def examples(recipe: Recipe, draw: Draw) -> np.ndarray:
     """A batch of what the recipe might learn from."""
     shape = (_BATCH, *recipe.wanted_shape(recipe.settings))
     if not isinstance(recipe, PictureRecipe):
