@@ -19,7 +19,7 @@ from minigan.nn.module import preserved
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
 from minigan.parameter import Variable
-from minigan.penalties import Penalty, drawn
+from minigan.penalties import Penalty, drawn, repeatable
 from minigan.replay import Replay
 from minigan.rules import Rules
 from minigan.schedules import Schedule, at
@@ -34,13 +34,14 @@ Observe = Callable[[str, list[Tensor]], None]
 class Pass:
     """What a player minimises, and what of.
 
-    real, fake: what the discriminator was shown. real_logits, fake_logits: what it answered, (n, 1); no real ones where
-    the generator's loss needs none. loss: the player's. penalty: the discriminator's, without its weight, or None.
-    objective: the loss, and the penalty with its weight.
+    real, fake: the data, and what the generator made. shown: both as the discriminator saw them. real_logits,
+    fake_logits: what it answered, (n, 1); no real ones where the generator's loss needs none. loss: the player's.
+    penalty: the discriminator's, without its weight, or None. objective: the loss, and the penalty with its weight.
     """
 
     real: Tensor
     fake: Tensor
+    shown: tuple[Tensor, Tensor]
     real_logits: Tensor | None
     fake_logits: Tensor
     loss: Tensor
@@ -152,39 +153,38 @@ class GAN:
 
     def discriminator_pass(self, inputs: UpdateInputs) -> Pass:
         """What the discriminator minimises in an update, as a function of `inputs` and of both networks."""
-        fake = self.generator(inputs.latent)
-        real, fake = (
-            self.rules.shown(*pair) for pair in ((inputs.real, inputs.real_noise), (fake, inputs.fake_noise))
-        )
-        real_logits, fake_logits = self.judge(real, fake)
+        fake, shown = self._shown(inputs)
+        real_logits, fake_logits = self.judge(*shown)
         loss = objective = self.loss.discriminator(real_logits, fake_logits)
         penalty = None
         if self.penalty is not None and inputs.penalty_weight is not None:
-            penalty = self.penalty(self.discriminator, real, fake, inputs.penalty_draws)
+            penalty = self.penalty(self.discriminator, *shown, repeatable(inputs.penalty_draws))
             objective = loss + penalty * inputs.penalty_weight
-        return Pass(real, fake, real_logits, fake_logits, loss, penalty, objective)
+        return Pass(inputs.real, fake, shown, real_logits, fake_logits, loss, penalty, objective)
 
     def generator_pass(self, inputs: UpdateInputs, judged: Pass | None = None) -> Pass:
         """What the generator minimises, as a function of `inputs` and of both networks.
 
         With `judged`, the discriminator's pass on the same inputs, it answers for the fakes made there.
         """
-        if judged is None:
-            real = self.rules.shown(inputs.real, inputs.real_noise)
-            fake = self.rules.shown(self.generator(inputs.latent), inputs.fake_noise)
-        else:
-            real, fake = judged.real, judged.fake
+        fake, shown = self._shown(inputs) if judged is None else (judged.fake, judged.shown)
         real_logits: Tensor | None
         if self.rules.unroll_steps:
             real_logits, fake_logits = unrolled_logits(
-                self.discriminator, self.loss, real, fake, self.rules.unroll_steps, self.rules.unroll_rate
+                self.discriminator, self.loss, *shown, self.rules.unroll_steps, self.rules.unroll_rate
             )
         else:
             with no_grad():  # the reals do not depend on the generator
-                real_logits = self.discriminator(real) if self.loss.relative else None
-            fake_logits = self.discriminator(fake)
+                real_logits = self.discriminator(shown[0]) if self.loss.relative else None
+            fake_logits = self.discriminator(shown[1])
         loss = self.loss.generator(fake_logits, real_logits)
-        return Pass(real, fake, real_logits, fake_logits, loss, None, loss)
+        return Pass(inputs.real, fake, shown, real_logits, fake_logits, loss, None, loss)
+
+    def _shown(self, inputs: UpdateInputs) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """What the generator makes of `inputs`, and what the discriminator sees of real and fake examples."""
+        fake = self.generator(inputs.latent)
+        shown = self.rules.shown
+        return fake, (shown(inputs.real, inputs.real_noise), shown(fake, inputs.fake_noise))
 
     def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The logits of both, in one pass of the discriminator where that makes no difference."""

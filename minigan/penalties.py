@@ -13,6 +13,7 @@ of real, dtype); one without that attribute is given the generator itself.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,11 @@ def drawn(penalty: Penalty, rng: np.random.Generator, shape: tuple[int, ...], dt
     """What `penalty` is to be given as `draws` for real examples of `shape`, drawn from `rng`."""
     draw = getattr(penalty, "draw", None)
     return rng if draw is None else draw(rng, shape, dtype)
+
+
+def repeatable(draws: Draws) -> Draws:
+    """`draws` for one call of a penalty: a generator is copied, so that the next call is given the same numbers."""
+    return copy.deepcopy(draws) if isinstance(draws, np.random.Generator) else draws
 
 
 def _drawing(draw: Callable[[np.random.Generator, tuple[int, ...], np.dtype], Draws]) -> Callable[[Any], Any]:

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minigan.autodiff import Tensor
+from minigan.autodiff import Tensor, primitive, recording, vjp
+from minigan.catalog import objectives
 from minigan.catalog.case import Case, Subject
 from minigan.catalog.draw import Draw
-from minigan.gan import GAN
+from minigan.gan import GAN, Pass
+from minigan.inputs import UpdateInputs
 from minigan.nn.init import he_normal
+from minigan.nn.module import preserved
+from minigan.parameter import Parameter
+from minigan.penalties import PENALTIES
 from minigan.recipes import RECIPES, PictureRecipe, Recipe
+from minigan.recipes.game import Settings
+from minigan.unroll import substituted
 
 _BATCH = 4
+_PLAYERS = ("discriminator", "generator")
+_RULES: dict[str, tuple[Settings, tuple[str, ...]]] = {
+    "packing": ({"packing": 2}, _PLAYERS),
+    "smoothing-and-noise": ({"label_smoothing": 0.1, "instance_noise": 0.3}, _PLAYERS),
+    "relative": ({"loss": "relativistic-average"}, _PLAYERS),
+    "unrolling": ({"unroll_steps": 2, "packing": 2}, ("generator",)),
+    "penalty-now-and-then": ({"penalty": "r1", "penalty_every": 3, "penalty_weight": 0.5}, ("discriminator",)),
+    **{f"penalty-{name}": ({"penalty": name}, ("discriminator",)) for name in PENALTIES},
+}
+"""Settings that one small recipe is checked with too, and the players whose objectives they change."""
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
-    """A case of order 1 for each player of each recipe."""
+    """A case of order 1 for each player of each recipe, and of one recipe under other rules.
+
+    What is checked is the gradient that a training step gives the player's optimiser, and that of the examples and of
+    the latent vectors, against the slopes of the player's objective as minigan.catalog.objectives states it.
+    """
     for name, recipe in RECIPES.items():
-        yield Case(f"recipes/{name}/discriminator", 1, functools.partial(_discriminator, recipe, seed, dtype))
-        yield Case(f"recipes/{name}/generator", 1, functools.partial(_generator, recipe, seed, dtype))
+        for player in _PLAYERS:
+            case = f"recipes/{name}/{player}"
+            yield Case(case, 1, functools.partial(_subject, case, recipe, {}, player, seed, dtype))
+    for name, (changes, players) in _RULES.items():
+        for player in players:
+            case = f"rules/{name}/{player}"
+            yield Case(case, 1, functools.partial(_subject, case, RECIPES["ring-plain"], changes, player, seed, dtype))
 
 
 def narrowed(recipe: Recipe) -> dict[str, Any]:
@@ -44,40 +71,64 @@ def enlarge(gan: GAN, draw: Draw) -> None:
             parameter.assign(values)
 
 
-def _built(recipe: Recipe, draw: Draw) -> GAN:
-    gan = recipe.build(dtype=draw.dtype, **narrowed(recipe))
+def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: int, dtype: str) -> Subject:
+    draw = Draw(seed, name, dtype)
+    changes = narrowed(recipe) | changes
+    gan = recipe.build(seed=seed, dtype=dtype, **changes)
     enlarge(gan, draw)
-    return gan
+    inputs = gan.draw(examples(recipe, draw, _BATCH * gan.rules.n_critic)).updates[0]
+    if player == "discriminator":
+        given, stated, made = ("real", "latent"), objectives.of_discriminator, gan.discriminator_pass
+    else:
+        given, stated, made = ("latent",), objectives.of_generator, gan.generator_pass
+    weights = getattr(gan, player).parameters()
+    objective = _objective(
+        gan, inputs, given, weights.values(), functools.partial(stated, gan, recipe.resolve(changes)), made
+    )
+
+    def of_given(*tensors: Tensor) -> Tensor:
+        return objective(*tensors, *weights.values())
+
+    arrays = [getattr(inputs, field).numpy() for field in given]
+    return Subject(of_given, arrays, weights, [gan.generator, gan.discriminator], given)
 
 
-def _discriminator(recipe: Recipe, seed: int, dtype: str) -> Subject:
-    draw = Draw(seed, f"recipes/{recipe.name}/discriminator", dtype)
-    gan = _built(recipe, draw)
-    real = examples(recipe, draw)
-    fake = gan.sample(draw.normal(_BATCH, gan.latent_size)).numpy()
+def _objective(
+    gan: GAN, inputs: UpdateInputs, given: Sequence[str], weights: Iterable[Parameter],
+    stated: Callable[[UpdateInputs], Tensor], made: Callable[[UpdateInputs], Pass],
+) -> Callable[..., Tensor]:  # fmt: skip
+    """An operation on the `given` fields of `inputs` and on `weights`: the objective as `stated`.
 
-    def loss(real: Tensor, fake: Tensor) -> Tensor:
-        return gan.loss.discriminator(gan.discriminator(real), gan.discriminator(fake))
+    Its derivative is the gradient of the pass that a training step has `made`, so that both can be held together.
+    """
+    networks, weights = (gan.generator, gan.discriminator), list(weights)
 
-    return Subject(loss, [real, fake], gan.discriminator.parameters(), [gan.discriminator])
+    def on(leaves: Iterable[Tensor]) -> UpdateInputs:
+        return replace(inputs, **dict(zip(given, leaves, strict=False)))
+
+    def of_pass(*leaves: Tensor) -> Tensor:
+        own = dict(zip(weights, leaves[len(given) :], strict=True))
+        with preserved(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
+            return made(on(leaves)).objective
+
+    def as_in_training(g: Tensor, y: Tensor, *leaves: Tensor, wanted: Any) -> list[Tensor]:
+        with recording(True):
+            value = of_pass(*leaves)
+        of_weights = vjp(value, leaves[len(given) :], g)  # of these alone, as the optimiser is given it
+        return [*vjp(value, leaves[: len(given)], g), *of_weights]
+
+    @primitive(joint=as_in_training, composite=of_pass)
+    def objective(B: Any, *arrays: Any) -> Any:
+        with preserved(*networks):
+            return stated(on(map(Tensor, arrays))).data
+
+    return objective
 
 
-def _generator(recipe: Recipe, seed: int, dtype: str) -> Subject:
-    draw = Draw(seed, f"recipes/{recipe.name}/generator", dtype)
-    gan = _built(recipe, draw)
-    latent, real = draw.normal(_BATCH, gan.latent_size), examples(recipe, draw)
-
-    def loss(latent: Tensor) -> Tensor:
-        fake_logits = gan.discriminator(gan.generator(latent))
-        return gan.loss.generator(fake_logits, gan.discriminator(Tensor(real)) if gan.loss.relative else None)
-
-    return Subject(loss, [latent], gan.generator.parameters(), [gan.generator, gan.discriminator])
-
-
-def examples(recipe: Recipe, draw: Draw) -> np.ndarray:
-    """A batch of what the recipe might learn from."""
-    shape = (_BATCH, *recipe.wanted_shape(recipe.settings))
+def examples(recipe: Recipe, draw: Draw, count: int = _BATCH) -> np.ndarray:
+    """`count` examples of what the recipe might learn from."""
+    shape = (count, *recipe.wanted_shape(recipe.settings))
     if not isinstance(recipe, PictureRecipe):
         return draw.normal(*shape)
     pictures = draw.rng.uniform(*recipe.value_range, size=shape).astype(draw.dtype)
-    return pictures.reshape(_BATCH, -1) if recipe.flat else pictures
+    return pictures.reshape(count, -1) if recipe.flat else pictures

@@ -8,7 +8,6 @@ sends back to its inputs.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,19 +17,18 @@ from typing import Any
 import numpy as np
 
 from minigan import random
-from minigan.autodiff import Tensor, grad, no_grad
+from minigan.autodiff import Tensor, grad
 from minigan.checking.slope import slope
 from minigan.data import mnist
 from minigan.data.feed import Feed
 from minigan.errors import UsageError
-from minigan.gan import GAN
-from minigan.nn import Module, SpectralNorm
+from minigan.gan import GAN, Pass
+from minigan.inputs import UpdateInputs, leaves
+from minigan.nn import SpectralNorm
 from minigan.nn.module import preserved
-from minigan.parameter import Buffer, Parameter
+from minigan.parameter import Parameter
 from minigan.recipes import PictureRecipe, PointRecipe, Recipe
 from minigan.recipes.game import Settings
-from minigan.schedules import at
-from minigan.unroll import unrolled_logits
 
 PLAYERS = ("discriminator", "generator")
 _GATE = "h = where(z > 0, g, slope * g)"
@@ -220,44 +218,59 @@ def example_batch(recipe: Recipe, settings: Settings, gan: GAN, count: int) -> T
 
 
 def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check: bool = False) -> list[Walk]:
-    """The walk back from the loss of each of `players` in one training step, as `GAN.train_step` takes it on `real`.
+    """The walk back from what each of `players` minimises in one training step, as `GAN.train_step` takes it on `real`.
 
     The discriminator learns in between, unless the rules say otherwise; of several updates in a step its last is
-    walked. The generator stays as it is. With `check` the slope of each loss along each weight is measured from values
-    of the loss alone, for comparison.
+    walked. The generator stays as it is. With `check` the slope of each objective along each weight is measured from
+    its values alone, for comparison.
     """
     if check and any(isinstance(part, SpectralNorm) for part in gan.discriminator.modules()):
         raise UsageError(
             "the slopes of a discriminator with spectral norm were asked for, but its derivatives hold the singular "
             "vectors constant, which every value moves on; leave out either the check or spectral_norm."
         )
-    *earlier, batch = gan.rules.batches(real)
-    update = gan.step * (len(earlier) + 1)
-    for examples in earlier:
-        loss = _discriminator_loss(gan, *_exhibits(gan, examples, update, {}), update, {})
-        gan.discriminator_optimizer.step(grad(loss, gan.discriminator_optimizer.parameters))
-        update += 1
-    names: Names = {w: name for player in PLAYERS for name, w in _weights(gan, player).items()}
-    of_generator = _buffers(gan.generator)
-    shown = _exhibits(gan, batch, update, names)
-    buffers = of_generator | _buffers(gan.discriminator)
-    loss = _discriminator_loss(gan, *shown, update, names)
-    gradients = grad(loss, gan.discriminator_optimizer.parameters)  # before a check changes weights and puts them back
+    *earlier, last = gan.draw(real).updates
+    for update in earlier:
+        _learn(gan, gan.discriminator_pass(update), update)
     walks = []
     if "discriminator" in players:
-        again = functools.partial(_discriminator_loss, gan, *shown, update, {})
-        walks.append(_walk(gan, "discriminator", loss, names, again if check else None, buffers))
+        walks.append(_walk(gan, "discriminator", last, lambda: gan.discriminator_pass(last), check))
+    with preserved(gan.generator):  # whose pass the generator's walk makes once more
+        judged = gan.discriminator_pass(last)
     if not gan.rules.simultaneous:
-        gan.discriminator_optimizer.step(gradients)
+        _learn(gan, judged, last)
     if "generator" in players:
-        buffers = of_generator | _buffers(gan.discriminator)
-        loss = _generator_loss(gan, *shown, names)
-
-        def again_from_latent() -> Tensor:
-            return _generator_loss(gan, *_exhibits(gan, batch, update, {}), {})
-
-        walks.append(_walk(gan, "generator", loss, names, again_from_latent if check else None, buffers))
+        walks.append(_walk(gan, "generator", last, lambda: gan.generator_pass(last), check))
     return walks
+
+
+def _learn(gan: GAN, judged: Pass, inputs: UpdateInputs) -> None:
+    """The discriminator's update."""
+    optimizer = gan.discriminator_optimizer
+    optimizer.step(grad(judged.objective, optimizer.parameters), inputs.numbers)
+
+
+def _walk(gan: GAN, player: str, inputs: UpdateInputs, make: Callable[[], Pass], check: bool) -> Walk:
+    """The walk back through the pass that `make` makes on `inputs`; it leaves the networks as they were."""
+    weights = _weights(gan, player)
+    with preserved(gan.generator, gan.discriminator):
+        made = make()
+        names: Names = {w: name for p in PLAYERS for name, w in _weights(gan, p).items()} | _names(inputs, made)
+        walk = walk_back(player, made.objective, weights, names)
+        gradients = dict(zip(weights, grad(made.objective, list(weights.values())), strict=True))
+    if not check:
+        return walk
+
+    def value_again() -> float:
+        with preserved(gan.generator, gan.discriminator):  # so that dropout draws the same again
+            return make().objective.item()
+
+    def checked(arrival: Arrival) -> Arrival:
+        error = slope_error(value_again, weights[arrival.weight], gradients[arrival.weight].numpy())
+        return dataclasses.replace(arrival, error=error, at_kink=error is None)
+
+    visits = [dataclasses.replace(visit, arrivals=tuple(map(checked, visit.arrivals))) for visit in walk.visits]
+    return dataclasses.replace(walk, visits=tuple(visits))
 
 
 Names = dict[Tensor, str]
@@ -268,77 +281,13 @@ def _weights(gan: GAN, player: str) -> dict[str, Parameter]:
     return {f"{player[0].upper()}.{name}": weight for name, weight in getattr(gan, player).parameters().items()}
 
 
-def _exhibits(gan: GAN, real: Tensor, update: int, names: Names) -> tuple[Tensor, Tensor]:
-    """What the discriminator is shown; `names` takes what a reader should recognise."""
-    latent = gan.latent(len(real), "train", update)
-    fake = gan.generator(latent)
-    names |= {latent: "latent", real: "real", fake: "fake"}
-    return gan.rules.shown(real, gan.seed, "real", update), gan.rules.shown(fake, gan.seed, "fake", update)
-
-
-def _discriminator_loss(gan: GAN, real: Tensor, fake: Tensor, update: int, names: Names) -> Tensor:
-    """What the discriminator minimises, its penalty included."""
-    real_logits, fake_logits = gan.judge(real, fake)
-    names |= {real_logits: "D(real)", fake_logits: "D(fake)"}
-    loss = gan.loss.discriminator(real_logits, fake_logits)
-    if gan.penalty is None or update % gan.penalty_every:
-        return loss
-    penalty = gan.penalty(gan.discriminator, real, fake, random.generator(gan.seed, "penalty", update))
-    names[penalty] = "penalty"
-    return loss + penalty * (at(gan.penalty_weight, gan.step) * gan.penalty_every)
-
-
-def _generator_loss(gan: GAN, real: Tensor, fake: Tensor, names: Names) -> Tensor:
-    """What the generator minimises."""
-    real_logits: Tensor | None
-    if gan.rules.unroll_steps:
-        real_logits, fake_logits = unrolled_logits(
-            gan.discriminator, gan.loss, real, fake, gan.rules.unroll_steps, gan.rules.unroll_rate
-        )
-    else:
-        with no_grad():
-            real_logits = gan.discriminator(real) if gan.loss.relative else None
-        fake_logits = gan.discriminator(fake)
-    names |= {fake_logits: "D(fake)"} | ({} if real_logits is None else {real_logits: "D(real)"})
-    return gan.loss.generator(fake_logits, real_logits)
-
-
-def _walk(
-    gan: GAN, player: str, loss: Tensor, names: Names, again: Callable[[], Tensor] | None,
-    buffers: Buffers,
-) -> Walk:  # fmt: skip
-    weights = _weights(gan, player)
-    walk = walk_back(player, loss, weights, names)
-    return walk if again is None else _checked(gan, walk, again, weights, loss, buffers)
-
-
-Buffers = dict[Buffer, np.ndarray]
-
-
-def _buffers(network: Module) -> Buffers:
-    """Running statistics and counts of draws."""
-    return {buffer: buffer.numpy() for buffer in network.buffers().values()}
-
-
-def _checked(
-    gan: GAN, walk: Walk, loss: Callable[[], Tensor], weights: Mapping[str, Parameter], value: Tensor, buffers: Buffers
-) -> Walk:
-    """The walk with the error of each gradient; the buffers, such as dropout's draws, are `buffers` at every call."""
-
-    def value_again() -> float:
-        for buffer, numbers in buffers.items():
-            buffer.assign(numbers)
-        return loss().item()
-
-    gradients = dict(zip(weights, grad(value, list(weights.values())), strict=True))
-
-    def checked(arrival: Arrival) -> Arrival:
-        error = slope_error(value_again, weights[arrival.weight], gradients[arrival.weight].numpy())
-        return dataclasses.replace(arrival, error=error, at_kink=error is None)
-
-    with preserved(gan.generator, gan.discriminator):
-        visits = [dataclasses.replace(visit, arrivals=tuple(map(checked, visit.arrivals))) for visit in walk.visits]
-    return dataclasses.replace(walk, visits=tuple(visits))
+def _names(inputs: UpdateInputs, made: Pass) -> Names:
+    """What a reader should recognise: what was drawn, by the names in UpdateInputs, and what the pass made of it."""
+    drawn = {leaf: part.name for part in dataclasses.fields(inputs) for leaf in leaves(getattr(inputs, part.name))}
+    results = {
+        made.fake: "fake", made.real_logits: "D(real)", made.fake_logits: "D(fake)", made.penalty: "penalty"
+    }  # fmt: skip
+    return {tensor: name for tensor, name in (drawn | results).items() if isinstance(tensor, Tensor)}
 
 
 def slope_error(value: Callable[[], float], weight: Parameter, gradient: np.ndarray) -> float | None:

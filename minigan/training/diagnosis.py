@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.gan import GAN
+from minigan.gan import GAN, Observe
 from minigan.state import require_fit
 from minigan.training.findings import LOOKS, NAMES, by_looks, detached, mistakes, players, without_consequences
-from minigan.training.signs import HEARD, NUMBERS, Observer, Signs
+from minigan.training.signs import GIVEN, NUMBERS, Observer, Signs
 
 _TOLD = "told."
 
@@ -34,8 +34,9 @@ class Finding:
 class Diagnosis:
     """Looks at a GAN between its steps, every hundred or so, and says what goes wrong, once until it has gone away.
 
-    It changes nothing that training depends on: a run with it has the same bits as one without. With its `state` in
-    the checkpoint, a run that is resumed is told the same as one that never stopped.
+    It changes nothing that training depends on: a run with it has the same bits as one without. Every step is to be
+    told of its `observer()`: `gan.train_step(real, diagnosis.observer())`. With its `state` in the checkpoint, a run
+    that is resumed is told the same as one that never stopped.
     """
 
     def __init__(self, gan: GAN) -> None:
@@ -68,6 +69,10 @@ class Diagnosis:
         told = [Finding(n, step, said) for n, said in without_consequences(seen).items() if n not in self._absent]
         self._absent |= dict.fromkeys((finding.name for finding in told), 0)
         return told
+
+    def observer(self) -> Observe | None:
+        """What is to be told of the next step's gradients; None once both players' were told after a look."""
+        return self._observer.observe if self._observer.is_due else None
 
     def _forget_what_has_gone(self, seen: dict[str, str]) -> None:
         """Going takes as many looks in a row as coming: one that disagrees hides a finding for LOOKS looks."""
@@ -135,5 +140,5 @@ def _like(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "looks": np.empty((rows("looks", 1, LOOKS), NUMBERS)),
         "updates": np.empty(2, np.int64),
         **{f"{_TOLD}{name}": np.empty((), np.int64) for name in sorted(NAMES) if f"{_TOLD}{name}" in state},
-        **{name: np.empty((rows(name, 0, most), 3)) for name, most in HEARD.items()},
+        **{name: np.empty((rows(name, 0, most), 3)) for name, most in GIVEN.items()},
     }

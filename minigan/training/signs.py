@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from minigan import random
 from minigan.autodiff import Tensor, grad
-from minigan.gan import GAN
+from minigan.gan import GAN, Pass
+from minigan.inputs import UpdateInputs
 from minigan.losses import Loss
 from minigan.nn.module import preserved
 from minigan.ops import reshape
 from minigan.ops import sum as sum_
-from minigan.optim import Optimizer
-from minigan.penalties import Critic, Penalty
+from minigan.penalties import drawn, repeatable
 from minigan.schedules import at
 
 _EXAMPLES = 256  # looked at, at most: distances between all pairs of more would take longer than they tell
@@ -68,44 +68,46 @@ class Given:
     zero: bool = False
 
 
-class Listener:
-    """Hears the next gradient that an optimiser is given, and holds it against those expected: see Given.
+class Comparison:
+    """Compares the next gradient that a player's optimiser is given with those `expected`: see Given.
 
-    It stands in for the optimiser's `step` once, and hands the gradient on as it is. Nothing is read from the device
-    before `heard` is asked for.
+    Nothing is read from the device before `given` is asked for.
     """
 
-    def __init__(self, optimizer: Optimizer, *expected: list[Any]) -> None:
-        self._optimizer, self._step, self._expected = optimizer, optimizer.step, list(expected)
+    def __init__(self, *expected: list[Any]) -> None:
+        self._expected = expected
         self._products: list[list[Any]] = []
-        vars(optimizer)["step"] = self._hear
 
-    def _hear(self, gradients: Sequence[Tensor]) -> None:
-        self.leave()
+    @property
+    def is_due(self) -> bool:
+        """Whether no gradient has been compared yet."""
+        return bool(self._expected)
+
+    def compare(self, gradients: Sequence[Tensor]) -> None:
+        """Compare these, if none has been before."""
+        expected, self._expected = self._expected, ()
         given = [g.data for g in gradients]
-        if [g.shape for g in given] == [g.shape for g in self._expected[0]]:  # if not, the optimiser refuses them
-            self._products = [[_product(a, b) for a, b in ((given, x), (given, given), (x, x))] for x in self._expected]
-        self._expected.clear()
-        self._step(gradients)
-
-    def leave(self) -> None:
-        """Hear nothing more."""
-        vars(self._optimizer).pop("step", None)
+        if expected and [g.shape for g in given] == [
+            g.shape for g in expected[0]
+        ]:  # if not, the optimiser refuses them
+            self._products = [[_product(a, b) for a, b in ((given, x), (given, given), (x, x))] for x in expected]
 
     def products(self) -> np.ndarray:
-        """What was heard: for each gradient expected, its product with the one given, and both squared norms, (k, 3).
+        """For each gradient expected, its product with the one given, and both squared norms, (k, 3).
 
-        (0, 3) if nothing was. Waits for the device.
+        (0, 3) if none was given. Waits for the device.
         """
         return np.array([list(map(float, products)) for products in self._products], np.float64).reshape(-1, 3)
 
-    def recall(self, products: np.ndarray) -> None:
-        """Restore `products`, and record no more."""
-        self.leave()
-        self._products = products.tolist()
+    @classmethod
+    def of_products(cls, products: np.ndarray) -> Comparison:
+        """One that has been made, with these `products`."""
+        made = cls()
+        made._products = products.tolist()
+        return made
 
-    def heard(self) -> Given:
-        """What it was, of NaN if nothing was given."""
+    def given(self) -> Given:
+        """What the gradient was, of NaN if none was given."""
         found = self.products().tolist()
         if not found:
             return Given()
@@ -179,32 +181,37 @@ NUMBERS = len(fields(Signs)) - 2 + 2 * len(fields(Given))
 """As many has `Signs.numbers`."""
 
 
-HEARD = {"heard.generator": 1, "heard.discriminator": 2}
-"""The names in the state of an observer, and against how many gradients at most what is given is held."""
+GIVEN = {"heard.generator": 1, "heard.discriminator": 2}
+"""The names in the state of an observer, and with how many gradients at most the one given is compared."""
 
 
 class Observer:
-    """Looks at a GAN; between its looks, it listens to what the optimisers are given first."""
+    """Looks at a GAN; after a look, it compares the gradients that the optimisers are given first."""
 
     def __init__(self, gan: GAN) -> None:
         self._gan, self.undecided = gan, Undecided.by(gan.loss)
-        self._listeners: list[Listener] = []
+        self._comparisons: dict[str, Comparison] = {}  # of the generator and of the discriminator, in this order
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `observe` has not been told since the last look what each optimiser is given."""
+        return any(comparison.is_due for comparison in self._comparisons.values())
+
+    def observe(self, player: str, gradients: list[Tensor]) -> None:
+        """What `GAN.train_step` tells of the gradients; of each player the first after a look counts."""
+        self._comparisons[player].compare(gradients)
 
     def state(self) -> dict[str, np.ndarray]:
-        """What was heard since the last look, of each player (see Listener.products), by name; waits for the device."""
-        return {name: listener.products() for name, listener in zip(HEARD, self._listeners, strict=True)}
+        """What was given since the last look (see Comparison.products), by name; waits for the device."""
+        return {name: made.products() for name, made in zip(GIVEN, self._comparisons.values(), strict=True)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Restore what `state` gave, or nothing if it is empty, and record no more before the next look.
+        """Restore what `state` gave, or nothing if it is empty, and compare no more before the next look.
 
-        An optimiser that had not been given anything yet is not listened to: `measure` again at the same step for that.
+        Also where an optimiser had not been given anything yet: `measure` again at the same step for that.
         """
-        for listener in self._listeners:
-            listener.leave()
-        optimizers = (self._gan.generator_optimizer, self._gan.discriminator_optimizer)
-        self._listeners = [Listener(optimizer) for optimizer in optimizers] if state else []
-        for name, listener in zip(HEARD, self._listeners, strict=False):
-            listener.recall(state[name])
+        made = [Comparison.of_products(state[name]) for name in GIVEN] if state else []
+        self._comparisons = dict(zip(("generator", "discriminator"), made, strict=False))
 
     def measure(self, real: Tensor) -> Signs:
         """The signs at this step, with real data (n, ...).
@@ -218,19 +225,16 @@ class Observer:
 
     def _measure(self, real: Tensor) -> Signs:
         gan = self._gan
-        for listener in self._listeners:
-            listener.leave()
-        given = [listener.heard() for listener in self._listeners] or [Given(), Given()]
-        fake = gan.generator(gan.latent(len(real), "diagnosis", gan.step))
-        exhibits = _exhibits(gan, real, fake)
-        logits = gan.judge(*exhibits)
-        generator_loss = gan.loss.generator(logits[1], logits[0])
+        given = {player: comparison.given() for player, comparison in self._comparisons.items()}
+        inputs = _inputs(gan, real)
+        judged = gan.discriminator_pass(inputs)
+        fake, logits = judged.fake, _logits(judged)
+        generator_loss = gan.loss.generator(logits[1], logits[0])  # as it is before the discriminator's update
         at_samples, at_logits, *gradients = grad(generator_loss, [fake, logits[1], *gan.generator_optimizer.parameters])
-        critic, expected = _of_the_discriminator(gan, exhibits, logits, self.undecided)
-        self._listeners = [
-            Listener(gan.generator_optimizer, [g.data for g in gradients]),
-            Listener(gan.discriminator_optimizer, *expected),
-        ]
+        critic, expected = _of_the_discriminator(gan, inputs, judged, self.undecided)
+        self._comparisons = {
+            "generator": Comparison([g.data for g in gradients]), "discriminator": Comparison(*expected)
+        }  # fmt: skip
         apart = _Distances(real, fake)
         gap = float(logits[0].numpy().mean() - logits[1].numpy().mean())
         advantage = _advantage(gan.loss, *logits)
@@ -248,50 +252,58 @@ class Observer:
             pull=_pull(slope, apart.between, advantage),
             push=_ratio(_total(at_logits), abs(self.undecided.of_generator)),
             unit=critic["idle"] if critic["idle"] > 0 else apart.between or math.nan,
-            generator=given[0],
-            discriminator=given[1],
+            generator=given.get("generator", Given()),
+            discriminator=given.get("discriminator", Given()),
             **critic,
         )
 
 
+def _inputs(gan: GAN, real: Tensor) -> UpdateInputs:
+    """Those of the next update of the discriminator on `real`, but with draws of the diagnosis's own.
+
+    The penalty is computed at each look, and has the weight that it would have if every update computed it.
+    """
+    inputs = replace(gan.draw_update(real), latent=gan.latent(len(real), "diagnosis", gan.step))
+    if gan.penalty is None:
+        return inputs
+    rng = random.generator(gan.seed, "diagnosis/penalty", gan.step)
+    draws = drawn(gan.penalty, rng, gan.rules.shown_shape(real.shape), real.dtype)
+    weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step)))
+    return replace(inputs, penalty_draws=draws, penalty_weight=weight)
+
+
 def _of_the_discriminator(
-    gan: GAN, exhibits: list[Tensor], logits: tuple[Tensor, Tensor], undecided: Undecided
+    gan: GAN, inputs: UpdateInputs, judged: Pass, undecided: Undecided
 ) -> tuple[dict[str, Any], list[list[Any]]]:
     """The signs that its loss and its penalty give, and the gradients to expect: with the penalty, and against it."""
-    loss, penalty, idle_penalty = gan.loss.discriminator(*logits), math.nan, 0.0
-    slopes = grad(loss, logits)
+    penalty, idle_penalty = math.nan, 0.0
+    slopes = grad(judged.loss, _logits(judged))
     parameters = gan.discriminator_optimizer.parameters
-    expected = [[g.data for g in grad(loss, parameters)]]
-    if gan.penalty is not None:
-        found, idle = (_penalty(gan, gan.penalty, critic, exhibits) for critic in (gan.discriminator, _indifferent))
-        penalty, idle_penalty = found.item(), idle.item()
+    expected = [[g.data for g in grad(judged.loss, parameters)]]
+    if gan.penalty is not None and judged.penalty is not None:
+        weighted = judged.penalty * inputs.penalty_weight
+        idle = gan.penalty(_indifferent, *judged.shown, repeatable(inputs.penalty_draws)) * inputs.penalty_weight
+        penalty, idle_penalty = weighted.item(), idle.item()
         if gan.step * gan.rules.n_critic % gan.penalty_every == 0:  # the next update computes it
-            of_penalty = [g.data * gan.penalty_every for g in grad(found, parameters, keep_graph=False)]
+            of_penalty = [g.data * gan.penalty_every for g in grad(weighted, parameters, keep_graph=False)]
             expected = [[x + sign * y for x, y in zip(expected[0], of_penalty, strict=True)] for sign in (1, -1)]
     signs = {
         "doubt": _ratio(sum(map(_total, slopes)), abs(undecided.of_real) + abs(undecided.of_fake)),
-        "objective": loss.item() + (0.0 if gan.penalty is None else penalty),
+        "objective": judged.loss.item() + (0.0 if gan.penalty is None else penalty),
         "idle": undecided.loss + idle_penalty,
         "penalty": penalty,
     }
     return signs, expected
 
 
-def _penalty(gan: GAN, penalty: Penalty, critic: Critic, exhibits: list[Tensor]) -> Tensor:
-    """With its weight."""
-    draws = random.generator(gan.seed, "diagnosis/penalty", gan.step)
-    real, fake = map(Tensor, exhibits)
-    return penalty(critic, real, fake, draws) * at(gan.penalty_weight, gan.step)
+def _logits(judged: Pass) -> tuple[Tensor, Tensor]:
+    assert judged.real_logits is not None  # of the discriminator's pass
+    return judged.real_logits, judged.fake_logits
 
 
 def _indifferent(x: Tensor) -> Tensor:
     """A critic that gives every example the same score: (n, ...) to (n, 1)."""
     return sum_(reshape(x * 0.0, (len(x), -1)), axis=1, keepdims=True)
-
-
-def _exhibits(gan: GAN, real: Tensor, fake: Tensor) -> list[Tensor]:
-    update = gan.step * gan.rules.n_critic
-    return [gan.rules.shown(x, gan.seed, kind, update) for x, kind in ((real, "real"), (fake, "fake"))]
 
 
 def _advantage(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> float:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Trainer:
         self._real = self.form.feed(data, config)
         self._diagnosis = Diagnosis(gan)
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
+        self._told_of_replay = False
         self._remember_checkpoint()
 
     @classmethod
@@ -170,7 +171,9 @@ class Trainer:
         if first == 0:
             self._save_samples()
         while self.gan.step < steps:
-            self._unread.append((self.gan.step + 1, self.gan.train_step(self._real(self.gan.step))))
+            real = self._real(self.gan.step)
+            self._unread.append((self.gan.step + 1, self.gan.train_step(real, self._diagnosis.observer())))
+            self._tell_of_replay(notice)
             stopping = should_stop()
             self._keep_records(report, notice, stopping)
             if stopping:
@@ -184,6 +187,13 @@ class Trainer:
             metrics={name: value for name, value in rows[-1].items() if name not in _NO_METRICS} if rows else {},
             seconds=time.perf_counter() - started,
         )
+
+    def _tell_of_replay(self, notice: Notice) -> None:
+        """Say once why steps cannot be replayed, which takes them longer."""
+        refused = self.gan.replay.refused
+        if refused is not None and not self._told_of_replay:
+            self._told_of_replay = True
+            notice(f"training steps run without replay: {refused}")
 
     def _keep_records(self, report: Report, notice: Notice, stopping: bool) -> None:
         """Write down what this step is due: metrics, samples, a checkpoint."""
@@ -250,17 +260,14 @@ class Trainer:
     def _require_finite_passes(self) -> None:
         """Raise NonFiniteError unless what the networks give in use is finite, of reals and of fakes."""
         gan = self.gan
-        real = gan.rules.batches(self._real(gan.step))[0]
+        inputs = gan.draw_update(gan.rules.batches(self._real(gan.step))[0])
+        inputs = replace(inputs, latent=gan.latent(len(inputs.real), "samples"), penalty_weight=None)
         with preserved(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
-            for network in (gan.generator, gan.discriminator):
-                network.eval()
-            fake = gan.generator(gan.latent(len(real), "samples"))
-            update = gan.step * gan.rules.n_critic
-            shown = [gan.rules.shown(x, gan.seed, kind, update) for x, kind in ((real, "real"), (fake, "fake"))]
-            logits = gan.judge(*shown)
-        for what, values in (("the samples", fake), *(("the discriminator's scores", scores) for scores in logits)):
-            if not np.isfinite(values.numpy()).all():
-                raise NonFiniteError(f"{what} are not finite")
+            gan.generator.eval()
+            gan.discriminator.eval()
+            judged = gan.discriminator_pass(inputs)
+        _require_finite("the samples", judged.fake)
+        _require_finite("the discriminator's scores", judged.real_logits, judged.fake_logits)
 
     def _samples(self) -> np.ndarray:
         """Those that show the progress, as people know them; raises NonFiniteError unless all are finite."""
@@ -314,6 +321,11 @@ def _told(picture: Path, notice: Notice) -> Iterator[None]:
             f"{picture} could not be made: {clause(error)}; the run and its checkpoint are whole, and minigan train "
             f"--resume {picture.parent} makes its pictures again"
         )
+
+
+def _require_finite(what: str, *of: Tensor | None) -> None:
+    if not all(np.isfinite(values.numpy()).all() for values in of if values is not None):
+        raise NonFiniteError(f"{what} are not finite")
 
 
 def _advice(settings: dict[str, Any]) -> str:
