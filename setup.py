@@ -9,7 +9,7 @@ setup(
     package_dir={"minigan_kernels": "kernels"},
     package_data={
         "minigan": ["py.typed"],
-        "minigan_kernels": ["py.typed"],
+        "minigan_kernels": ["py.typed", "**/*.cu", "**/*.cuh", "**/*.h"],  # sources of kernels in other languages
         "minigan.data": ["*.npz", "*.LICENSE.txt"],
     },
 )

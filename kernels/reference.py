@@ -9,6 +9,18 @@ from __future__ import annotations
 
 from minigan_kernels.sums import total
 
+ARRAYS = None  # those of any library
+
+
+def unavailable():
+    """None: it can be used everywhere."""
+    return None
+
+
+def describe():
+    """No facts: it depends on nothing but the array library."""
+    return {}
+
 
 def _given(out, result):
     """`result`, an array or a tuple of arrays, in the memory `out`; itself if that is None."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 import minigan_kernels
 from minigan.errors import UsageError, clause, did_you_mean
+from minigan_kernels import REFERENCE
 from minigan_kernels.aligned import aligned_zeros
 
 FLOATS = ("float32", "float64")
@@ -29,45 +30,43 @@ class Backend:
         self.name = name
         self.xp = xp
         self.array_type: type = xp.ndarray
-        self.fast_implementation = "numba" if xp is np else None
         self.choose_kernels(kernels)
 
     def choose_kernels(self, kernels: str) -> None:
         """Serve operations from `kernels`; raises UsageError, and changes nothing, if that cannot be had."""
         if kernels != "auto":
             self._require(kernels)
-        self._wanted = kernels
+        self.wanted = kernels
+        self._kernels = None if kernels == "auto" else kernels
         self._table: dict[str, Callable[..., Any]] | None = None
 
     @property
     def kernels(self) -> str:
-        """The implementation that serves what it offers; the reference serves the rest."""
-        if self._wanted != "auto":
-            return self._wanted
-        fast = self.fast_implementation
-        return fast if fast is not None and _unavailable(fast) is None else "reference"
+        """The implementation that serves what it offers; the reference serves the rest. To find the fastest may load
+        much, so that is put off until it matters."""
+        if self._kernels is None:
+            with _environment_understood():
+                self._kernels = minigan_kernels.fastest(self.xp)
+        return self._kernels
 
     def kernel(self, operation: str) -> Callable[..., Any]:
-        """The kernel that serves `operation`. The first call loads them, and Numba with them: a moment's work."""
+        """The kernel that serves `operation`. The first call loads them, and what compiles them: a moment's work."""
         if self._table is None:
             self._table = self._load_kernels()
         function = self._table[operation]
         return function if recorder is None else recorder.kernel(operation, function)
 
     def _load_kernels(self) -> dict[str, Callable[..., Any]]:
-        table = dict(minigan_kernels.table("reference", self.xp))
-        if self.kernels != "reference":
-            with _environment_understood():
-                table.update(minigan_kernels.table(self.kernels, self.xp))
-        return table
+        with _environment_understood():
+            return minigan_kernels.table(REFERENCE, self.xp) | minigan_kernels.table(self.kernels, self.xp)
 
     def _require(self, kernels: str) -> None:
         known = ("auto", *minigan_kernels.IMPLEMENTATIONS)
         if kernels not in known:
             raise UsageError(f"there are no kernels called '{kernels}'; {did_you_mean(kernels, known)}")
-        if reason := _unavailable(kernels):
+        if reason := unavailable(kernels):
             raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
-        if kernels not in ("reference", self.fast_implementation):
+        if kernels not in minigan_kernels.serving(self.xp):
             raise UsageError(
                 f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'."
             )
@@ -108,7 +107,7 @@ _numpy = Backend("numpy", np)
 by_type: dict[type, Backend] = {np.ndarray: _numpy}
 """Every backend in use, by the type of its arrays."""
 _current = _numpy
-_replays, _generation = True, 0
+_replays, _threads, _generation = True, 0, 0
 
 
 def of(array: Any) -> Backend:
@@ -154,8 +153,11 @@ def use(backend: str | Backend = "auto", kernels: str = "auto", replay: bool = T
     global _current, _replays, _generation
     _replay_by_environment()
     chosen = backend if isinstance(backend, Backend) else _find(backend)
+    before = _current, chosen.wanted
     chosen.choose_kernels(kernels)
-    _replays, _generation = replay, _generation + 1
+    if before != (chosen, chosen.wanted):
+        _generation += 1
+    _replays = replay
     by_type[chosen.array_type] = chosen
     _current = chosen
     return chosen
@@ -178,21 +180,65 @@ def _replay_by_environment() -> bool:
     return chosen == "1"
 
 
+@contextmanager
+def using(backend: Backend, kernels: str = "auto") -> Iterator[None]:
+    """A context in which `backend` with `kernels` is in use; afterwards all is as before. Raises as `use` does."""
+    global _current, _generation
+    before, by_type_before, wanted_before = _current, dict(by_type), backend.wanted
+    use(backend, kernels, _replays)
+    try:
+        yield
+    finally:
+        backend.choose_kernels(wanted_before)
+        by_type.clear()
+        by_type.update(by_type_before)
+        _current, _generation = before, _generation + 1
+
+
+class Pair(NamedTuple):
+    """An implementation of the kernels for the arrays of `backend`, and why it cannot be used (None: it can)."""
+
+    backend: Backend
+    kernels: str
+    unavailable: str | None
+
+    def __str__(self) -> str:
+        return self.kernels if self.backend.xp is np else f"{self.backend.name} {self.kernels}"
+
+
+def pairs() -> list[Pair]:
+    """Each array library at hand (NumPy, CuPy where a GPU answers, any other in use) with each implementation of the
+    kernels that serves its arrays, available or not; of each library the reference first. May import CuPy and what
+    compiles kernels.
+    """
+    libraries = dict(by_type)
+    xp, _ = _cupy()
+    if xp is not None:
+        libraries[xp.ndarray] = _on_cupy(xp)
+    return [
+        Pair(library, kernels, unavailable(kernels))
+        for library in libraries.values()
+        for kernels in minigan_kernels.serving(library.xp)
+    ]
+
+
 def set_threads(count: int | None = None) -> int:
     """Compute on `count` CPU threads (None: `MINIGAN_NUM_THREADS`, or every core at hand); returns how many.
 
     The reference kernels leave threads to the array library. Raises UsageError if the environment variable is not
     a count.
     """
-    global _generation
-    _generation += 1
-    if _current.kernels != "numba":
-        return 1
+    global _threads, _generation
     with _environment_understood():
-        return minigan_kernels.set_threads(count)
+        threads = minigan_kernels.set_threads(_current.kernels, count)
+    if threads != _threads:
+        _threads, _generation = threads, _generation + 1
+    return threads
 
 
-def _unavailable(kernels: str) -> str | None:
+def unavailable(kernels: str) -> str | None:
+    """Why the implementation `kernels` cannot be used here, as a clause; None if it can. Raises UsageError if an
+    environment variable makes no sense."""
     with _environment_understood():
         return minigan_kernels.unavailable(kernels)
 
@@ -216,6 +262,10 @@ def _find(name: str) -> Backend:
         if name == "auto":
             return _numpy
         raise UsageError(f"the backend 'cupy' cannot be used here: {reason}; choose 'numpy' or 'auto'.")
+    return _on_cupy(xp)
+
+
+def _on_cupy(xp: Any) -> Backend:
     known = by_type.get(xp.ndarray)
     return known if known is not None else Backend("cupy", xp)
 

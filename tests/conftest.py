@@ -10,6 +10,7 @@ import pytest
 
 import minigan as mg
 import minigan_kernels
+from minigan import backend
 
 os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
 
@@ -28,16 +29,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _restored_backend() -> Iterator[None]:
+    libraries = dict(backend.by_type)
     yield
+    backend.by_type.clear()
+    backend.by_type.update(libraries)
     mg.use("numpy", "auto")
 
 
-@pytest.fixture(params=["reference", pytest.param("numba", marks=needs_numba)])
-def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of each implementation in turn, in use for NumPy arrays."""
-    mg.use("numpy", kernels=request.param)
-    yield request.param
-    mg.use("numpy", "auto")
+def _parameters(pairs: list[backend.Pair]) -> list:
+    def mark(pair: backend.Pair) -> pytest.MarkDecorator:
+        return pytest.mark.skipif(pair.unavailable is not None, reason=f"needs {pair}: {pair.unavailable}")
+
+    return [pytest.param(pair, id=str(pair), marks=mark(pair)) for pair in pairs]
+
+
+PAIRS = _parameters(backend.pairs())
+ON_NUMPY = [parameter for parameter in PAIRS if parameter.values[0].backend.xp is np]
+
+
+@pytest.fixture(params=PAIRS)
+def kernels(request: pytest.FixtureRequest) -> str:
+    """The name of each implementation in turn, in use for the arrays of each library that it serves."""
+    mg.use(request.param.backend, request.param.kernels)
+    return request.param.kernels
+
+
+@pytest.fixture(params=ON_NUMPY)
+def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
+    """The kernels for NumPy arrays of each implementation, with the reference for what it lacks."""
+    return minigan_kernels.table("reference", np) | minigan_kernels.table(request.param.kernels, np)
 
 
 @pytest.fixture(scope="session")

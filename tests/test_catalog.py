@@ -108,6 +108,10 @@ def test_all_is_of_one_type(dtype: str) -> None:
 # What it finds.
 
 
+def _pairs(*kernels: str) -> list[backend.Pair]:
+    return [backend.Pair(backend.by_type[np.ndarray], name, None) for name in kernels]
+
+
 @pytest.mark.parametrize("case", OTHERS, ids=str)
 def test_layers_losses_penalties_and_recipes(case: catalog.Case, kernels: str) -> None:
     case.check().raise_for_failure()
@@ -116,7 +120,7 @@ def test_layers_losses_penalties_and_recipes(case: catalog.Case, kernels: str) -
 @needs_numba
 @pytest.mark.parametrize("case", [case for name, case in CASES.items() if name.startswith("sizes/")], ids=str)
 def test_the_sizes_of_fast_kernels(case: catalog.Case) -> None:
-    with check.listening("numba"):
+    with check.listening(*_pairs("numba")):
         case.check().raise_for_failure()
 
 
@@ -168,16 +172,16 @@ def test_a_wrong_closed_form_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_case_without_kernels_is_left_to_the_reference() -> None:
-    implementations, _ = check.at_hand()
-    checked = check.check(CASES["primitives/tanh/0"], implementations)
-    assert [outcome.implementation for outcome in checked.outcomes] == ["reference"]
-    assert ["reference", *checked.left_to_reference] == implementations
+    pairs = [pair for pair in backend.pairs() if pair.unavailable is None and pair.backend.name == "numpy"]
+    checked = check.check(CASES["primitives/tanh/0"], pairs)
+    assert [outcome.pair.kernels for outcome in checked.outcomes] == ["reference"]
+    assert [*_pairs("reference"), *checked.left_to_reference] == pairs
 
 
 @needs_numba
 def test_a_case_with_kernels_is_checked_on_each() -> None:
-    checked = check.check(CASES["layers/Dense/train"], ["reference", "numba"])
-    assert [outcome.implementation for outcome in checked.outcomes] == ["reference", "numba"]
+    checked = check.check(CASES["layers/Dense/train"], _pairs("reference", "numba"))
+    assert [outcome.pair.kernels for outcome in checked.outcomes] == ["reference", "numba"]
     assert checked.left_to_reference == []
     assert all(outcome.report is not None and not outcome.failed for outcome in checked.outcomes)
 
@@ -187,7 +191,7 @@ def test_a_broken_kernel_is_caught_where_it_serves(monkeypatch: pytest.MonkeyPat
     table = minigan_kernels.table("numba", np)
     right = table["conv2d_weight_grad"]
     monkeypatch.setitem(table, "conv2d_weight_grad", lambda x, g, geometry: 2 * right(x, g, geometry))
-    outcomes = check.check(CASES["layers/Conv2d/train"], ["reference", "numba"]).outcomes
+    outcomes = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).outcomes
     assert [outcome.failed for outcome in outcomes] == [False, True]
     assert outcomes[1].report is not None
     assert outcomes[1].report.name == "weight"
@@ -199,7 +203,7 @@ def test_what_an_implementation_does_not_do_is_no_failure(monkeypatch: pytest.Mo
         raise NotImplementedError("no convolutions here")
 
     monkeypatch.setitem(minigan_kernels.table("numba", np), "conv2d", cannot)
-    outcome = check.check(CASES["layers/Conv2d/train"], ["reference", "numba"]).outcomes[1]
+    outcome = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).outcomes[1]
     assert outcome.unable
     assert not outcome.failed
     assert "no convolutions here" in outcome.problem
@@ -207,7 +211,7 @@ def test_what_an_implementation_does_not_do_is_no_failure(monkeypatch: pytest.Mo
 
 def test_listening_hears_the_kernels_and_puts_the_backend_back(kernels: str) -> None:
     before = backend.current()
-    with check.listening("reference") as heard:
+    with check.listening(backend.Pair(before, "reference", None)) as heard:
         assert backend.current() is not before
         ops.matmul(Tensor(np.ones((2, 3))), Tensor(np.ones((3, 2))))
     assert heard == {"matmul"}

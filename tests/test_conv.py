@@ -21,7 +21,7 @@ import naive
 import numpy as np
 import pytest
 import test_kernels
-from conftest import EXHAUSTIVE, needs_numba
+from conftest import EXHAUSTIVE, ON_NUMPY, needs_numba
 
 import minigan as mg
 import minigan_kernels
@@ -32,13 +32,6 @@ from minigan_kernels.geometry import Geometry, of_convolution, widths
 from minigan_kernels.memo import Memo, derived
 
 FLOATS = ["float32", "float64"]
-IMPLEMENTATIONS = ["reference", pytest.param("numba", marks=needs_numba)]
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
-    """The kernels of each implementation, with the reference for what it lacks."""
-    return minigan_kernels.table("reference", np) | minigan_kernels.table(request.param, np)
 
 
 @pytest.fixture(autouse=True)
@@ -637,12 +630,12 @@ def test_a_fill_that_fails_is_tried_again() -> None:
     assert memo.get("form", lambda: np.zeros(1), lambda out: out.fill(5)).item() == 5
 
 
-@pytest.fixture(params=["remembering", *IMPLEMENTATIONS])
+@pytest.fixture(params=["remembering", *ON_NUMPY])
 def memorious(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each implementation; and the reference with a copy of the weights in the memo, as fast kernels do."""
     if request.param != "remembering":
-        mg.use("numpy", request.param)
-        return request.param
+        mg.use("numpy", request.param.kernels)
+        return request.param.kernels
     mg.use("numpy", "reference")
     room = backend.current()
     plain = {name: room.kernel(name) for name in minigan_kernels.OPERATIONS}

@@ -90,7 +90,7 @@ def _words(y: Any, g: np.ndarray, arguments: list[str], place: int) -> dict[str,
         return zeros
 
     def windows(operation: Any) -> Any:
-        return lambda g: operation(Tensor(g), chosen=static["chosen"], geometry=geometry).numpy()
+        return lambda g: operation(Tensor(g), *map(Tensor, inputs[1:]), geometry=geometry).numpy()
 
     def before_the_bend() -> np.ndarray:  # whose sign y has, but in a batch norm with a negative slope
         if y.rule.name != "batch_norm":

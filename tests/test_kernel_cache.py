@@ -119,7 +119,7 @@ def test_who_may_write(
 def test_a_notice_that_nobody_can_read_is_no_error(
     stream: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    notices = importlib.import_module("minigan_kernels.numba.notices")
+    notices = importlib.import_module("minigan_kernels.notices")
     monkeypatch.setattr(notices.Announcer, "say", staticmethod(notices._print))  # a command may have replaced it
     if stream == "none":
         monkeypatch.setattr(sys, "stderr", None)

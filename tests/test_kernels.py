@@ -20,14 +20,7 @@ from conftest import needs_numba
 import minigan_kernels
 
 FLOATS = ["float32", "float64"]
-IMPLEMENTATIONS = ["reference", pytest.param("numba", marks=needs_numba)]
 EXTENTS = [0, 1, 2, 5, 6, 7, 16, 31, 33, 63, 64, 65, 127, 129]
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
-    """The kernels of each implementation, with the reference for what it lacks."""
-    return minigan_kernels.table("reference", np) | minigan_kernels.table(request.param, np)
 
 
 def _shapes(count: int, seed: int) -> list[tuple[int, int, int]]:

@@ -47,7 +47,7 @@ def test_array_class_has_no_attribute_cupy_does_not_have() -> None:
 
 def test_module_has_no_public_name_cupy_does_not_have() -> None:
     public = {name for name in (*vars(xp), *dir(xp)) if not name.startswith("_")}
-    assert public - {"count_synchronisations"} <= set(_functions.NAMES["module"])
+    assert public - {"count_synchronisations", "observed"} <= set(_functions.NAMES["module"])
 
 
 def test_every_offered_name_can_be_found() -> None:
@@ -451,6 +451,36 @@ def test_uploads_are_counted(device: xp.ndarray, make: Callable, expected: int) 
         make(device)
     assert counted.uploads == expected
     assert counted.count == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda a: a + 1, ["add"]),
+        (lambda a: a.sum(), ["sum"]),
+        (lambda a: np.exp(a), ["exp"]),
+        (lambda a: xp.concatenate([a, a]), ["concatenate"]),
+        (lambda a: xp.zeros_like(a), ["zeros_like"]),
+        (lambda a: xp.zeros(3), ["zeros"]),
+        (lambda a: a.copy(), ["copy"]),
+        (lambda a: copy.copy(a), ["copy"]),
+        (lambda a: xp.array(a), ["array"]),
+        (lambda a: xp.asarray(HOST), ["upload"]),
+        (lambda a: a.__setitem__(0, 1.0), ["setitem"]),
+        (lambda a: a.fill(1.0), ["fill"]),
+        (lambda a: a.clip(0.0, 1.0, out=a), ["clip"]),
+        (lambda a: a.scatter_add(slice(2), 1.0), ["add.at"]),
+        (lambda a: a.reshape(2, 3).T.reshape(6), ["reshape"]),
+        (lambda a: xp.allclose(a, a), ["allclose"]),
+        (lambda a: (a[1:], a[None], a.reshape(2, 3).T, xp.asarray(a), xp.split(a, 2), np.shape(a), len(a)), []),
+    ],
+)
+def test_work_is_told_and_views_are_none(device: xp.ndarray, call: Callable, expected: list[str]) -> None:
+    told: list[str] = []
+    with xp.observed(told.append):
+        call(device)
+    call(device)
+    assert told == expected
 
 
 def test_counts_nest_and_stop_with_their_block(device: xp.ndarray) -> None:

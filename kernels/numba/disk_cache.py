@@ -33,8 +33,8 @@ from typing import Any
 import numba
 from numba.core import caching, compiler, serialize
 
+from minigan_kernels import notices
 from minigan_kernels.cache import not_ours_alone, trusted_directory
-from minigan_kernels.numba import notices
 from minigan_kernels.numba.cpu import vector_bytes
 
 _CHECKSUM = hashlib.sha256().digest_size

@@ -11,9 +11,9 @@ import numpy as np
 from numba import config, float32, float64, njit, set_num_threads
 
 from minigan_kernels import environment, launches
+from minigan_kernels.notices import Announcer
 from minigan_kernels.numba.crew import assemble
 from minigan_kernels.numba.disk_cache import compile_or_load
-from minigan_kernels.numba.notices import Announcer
 
 # Starting a parallel region costs about 1 us with OpenMP, 39 us with workqueue and 115 us with TBB.
 _FASTEST_LAYERS_FIRST, _NUMBAS_LAYERS = ["omp", "tbb", "workqueue"], ["tbb", "omp", "workqueue"]

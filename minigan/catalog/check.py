@@ -1,33 +1,30 @@
-"""Check cases on every implementation of the kernels: where it serves, and nowhere twice."""
+"""Check cases on every array library with every implementation of its kernels: where it serves, and nowhere twice."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 import minigan_kernels
 from minigan import backend
-from minigan.backend import Backend
+from minigan.backend import Backend, Pair
 from minigan.catalog.case import Case
 from minigan.checking import Report
-
-REFERENCE = "reference"
+from minigan_kernels import REFERENCE
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a case came to on one implementation: a report, or the `problem` that kept it from having one.
+    """What a case came to on an array library with some kernels: a report, or the `problem` that kept it from one.
 
     unable: whether the problem is that the implementation does not claim to do such a thing.
     """
 
     case: Case
-    implementation: str
+    pair: Pair
     seconds: float
     report: Report | None = None
     problem: str = ""
@@ -46,46 +43,39 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Checked:
-    """The outcomes of a case, and the implementations that have no kernel for anything it does."""
+    """The outcomes of a case, and the pairs whose kernels serve nothing that it does."""
 
     outcomes: list[Outcome]
-    left_to_reference: list[str]
+    left_to_reference: list[Pair]
 
 
-def at_hand() -> tuple[list[str], dict[str, str]]:
-    """(the implementations that can be used here, why each of the others cannot)."""
-    reasons = {name: minigan_kernels.unavailable(name) for name in minigan_kernels.IMPLEMENTATIONS}
-    available = [name for name, reason in reasons.items() if reason is None]
-    return available, {name: reason for name, reason in reasons.items() if reason is not None}
+def check(case: Case, pairs: Iterable[Pair], order: int | None = None, seed: int = 0) -> Checked:
+    """The case on each of `pairs` that has a kernel for something the case does.
 
-
-def check(case: Case, implementations: list[str], order: int | None = None, seed: int = 0) -> Checked:
-    """The case on the reference, and on each other implementation that has a kernel for something the case does."""
-    with listening(REFERENCE) as heard:
-        outcomes = [_outcome(case, REFERENCE, order, seed)]
+    The reference has one for everything. It must come first of the kernels for an array library: what is asked of it
+    tells whether the others would serve.
+    """
+    outcomes: list[Outcome] = []
     left = []
-    for name in implementations:
-        if name == REFERENCE:
+    asked: set[str] | None = None  # None where the case went wrong on the reference: then on the others it may not
+    for pair in pairs:
+        own = minigan_kernels.table(pair.kernels, pair.backend.xp).keys()
+        if pair.kernels != REFERENCE and asked is not None and not asked & own:
+            left.append(pair)
             continue
-        if outcomes[0].report is None or heard & minigan_kernels.table(name, np).keys():
-            with listening(name):
-                outcomes.append(_outcome(case, name, order, seed))
-        else:
-            left.append(name)
+        with listening(pair) as heard:
+            outcomes.append(_outcome(case, pair, order, seed))
+        if pair.kernels == REFERENCE:
+            asked = None if outcomes[-1].report is None else heard
     return Checked(outcomes, left)
 
 
 @contextlib.contextmanager
-def listening(implementation: str) -> Iterator[set[str]]:
-    """Serve NumPy arrays from `implementation`, and note the names of the kernels that are asked for."""
-    before = [backend.by_type[np.ndarray], backend.current()]
-    listener = _Listener("numpy", np)
-    backend.use(listener, implementation)
-    try:
+def listening(pair: Pair) -> Iterator[set[str]]:
+    """Serve the arrays of a library from the kernels of `pair`, and note the names of those that are asked for."""
+    listener = _Listener(pair.backend.name, pair.backend.xp)
+    with backend.using(listener, pair.kernels):
         yield listener.heard
-    finally:
-        for room in before:
-            backend.use(room, room.kernels)
 
 
 class _Listener(Backend):
@@ -98,15 +88,15 @@ class _Listener(Backend):
         return super().kernel(operation)
 
 
-def _outcome(case: Case, implementation: str, order: int | None, seed: int) -> Outcome:
+def _outcome(case: Case, pair: Pair, order: int | None, seed: int) -> Outcome:
     start = time.perf_counter()
     try:
         report = case.check(order, seed)
     except NotImplementedError as error:
-        return Outcome(case, implementation, time.perf_counter() - start, problem=_in_words(error), unable=True)
+        return Outcome(case, pair, time.perf_counter() - start, problem=_in_words(error), unable=True)
     except Exception as error:  # a derivative may be so wrong that it cannot be computed: that is a finding too
-        return Outcome(case, implementation, time.perf_counter() - start, problem=_in_words(error))
-    return Outcome(case, implementation, time.perf_counter() - start, report)
+        return Outcome(case, pair, time.perf_counter() - start, problem=_in_words(error))
+    return Outcome(case, pair, time.perf_counter() - start, report)
 
 
 def _in_words(error: Exception) -> str:

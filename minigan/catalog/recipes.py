@@ -76,7 +76,7 @@ def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: in
     changes = narrowed(recipe) | changes
     gan = recipe.build(seed=seed, dtype=dtype, **changes)
     enlarge(gan, draw)
-    inputs = gan.draw(_examples(recipe, draw, _BATCH * gan.rules.n_critic)).updates[0]
+    inputs = gan.draw(examples(recipe, draw, _BATCH * gan.rules.n_critic)).updates[0]
     given: tuple[str, ...] = ("real", "latent") if player == "discriminator" else ("latent",)
     stated = objectives.of_discriminator if player == "discriminator" else objectives.of_generator
     made: Callable[[UpdateInputs], Pass] = getattr(gan, f"{player}_pass")
@@ -124,7 +124,7 @@ def _objective(
     return objective
 
 
-def _examples(recipe: Recipe, draw: Draw, count: int) -> np.ndarray:
+def examples(recipe: Recipe, draw: Draw, count: int = _BATCH) -> np.ndarray:
     """`count` examples of what the recipe might learn from."""
     shape = (count, *recipe.wanted_shape(recipe.settings))
     if not isinstance(recipe, PictureRecipe):

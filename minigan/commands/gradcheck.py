@@ -1,6 +1,7 @@
 """Check every derivative in minigan against finite differences, or your own.
 
-Without a target: all primitives, layers, losses, penalties and recipes, on every implementation of the kernels.
+Without a target: all primitives, layers, losses, penalties and recipes, on every array library at hand with every
+implementation of its kernels.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from minigan.backend import FLOATS
+from minigan import backend
+from minigan.backend import FLOATS, Pair
 from minigan.catalog import Case, all_cases, from_file
-from minigan.catalog.check import Checked, Outcome, at_hand, check
+from minigan.catalog.check import Checked, Outcome, check
 from minigan.commands import options
+from minigan.commands.ending import at_once_if_interrupted
 from minigan.commands.options import DONE, FAILED
 from minigan.errors import UsageError, did_you_mean
+from minigan_kernels import REFERENCE
 
 _PICTURES = (".png", ".svg", ".pdf")
 _OF_A_FILE = ("gradient", "vjp", "shape", "picture")
@@ -126,16 +130,19 @@ def _check_file(arguments: argparse.Namespace) -> int:
 
 def _check_catalog(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
-    implementations, missing = at_hand()
-    checked = _checked(_chosen(all_cases(arguments.seed, arguments.dtype), arguments.only), implementations, arguments)
+    with at_once_if_interrupted():  # this may import CuPy
+        pairs = backend.pairs()
+    usable = [pair for pair in pairs if pair.unavailable is None]
+    missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
+    checked = _checked(_chosen(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
     seconds = time.perf_counter() - start
     failed = [outcome for one in checked for outcome in one.outcomes if outcome.failed]
     if arguments.json:
-        options.print_json(_as_json(checked, implementations, missing, seconds))
+        options.print_json(_as_json(checked, usable, missing, seconds))
     else:
         _print_table([outcome for one in checked for outcome in one.outcomes])
         for outcome in failed:
-            print(f"\n{outcome.case.name}, kernels {outcome.implementation}\n{outcome.account}")
+            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.account}")
         print()
         for sentence in _summary(checked, missing, seconds):
             print(sentence)
@@ -154,12 +161,12 @@ def _chosen(cases: list[Case], only: str | None) -> list[Case]:
     return chosen
 
 
-def _checked(cases: list[Case], implementations: list[str], arguments: argparse.Namespace) -> list[Checked]:
+def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[Checked]:
     checked = []
     with options.bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
             bar.set_postfix_str(case.name, refresh=False)
-            checked.append(check(case, implementations, arguments.order, arguments.seed))
+            checked.append(check(case, pairs, arguments.order, arguments.seed))
             bar.update()
     return checked
 
@@ -176,10 +183,10 @@ def _print_table(outcomes: list[Outcome]) -> None:
 def _row(outcome: Outcome) -> tuple[str, ...]:
     report = outcome.report
     if report is None:
-        return outcome.case.name, outcome.implementation, "", "cannot" if outcome.unable else "ERROR", "", "", ""
+        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unable else "ERROR", "", "", ""
     numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
     verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
-    return outcome.case.name, outcome.implementation, str(report.order), verdict, *numbers
+    return outcome.case.name, str(outcome.pair), str(report.order), verdict, *numbers
 
 
 def _short(number: float) -> str:
@@ -194,9 +201,9 @@ def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) ->
         outcome.report is not None and outcome.report.ok and outcome.report.verdict == "KINK" for outcome in outcomes
     )
     sentences = []
-    for name in dict.fromkeys(name for one in checked for name in one.left_to_reference):
-        left = sum(name in one.left_to_reference for one in checked)
-        sentences.append(f"{left} cases do nothing that {name} has a kernel for: the reference serves them.")
+    for pair in dict.fromkeys(pair for one in checked for pair in one.left_to_reference):
+        left = sum(pair in one.left_to_reference for one in checked)
+        sentences.append(f"{left} cases do nothing that {pair} has a kernel for: the reference serves them.")
     sentences += [f"{name} was not checked: {reason}." for name, reason in missing.items()]
     if unable:
         sentences.append(f"{unable} of them cannot be done by an implementation (marked 'cannot').")
@@ -207,17 +214,15 @@ def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) ->
     return sentences
 
 
-def _as_json(
-    checked: list[Checked], implementations: list[str], missing: dict[str, str], seconds: float
-) -> dict[str, Any]:
+def _as_json(checked: list[Checked], pairs: list[Pair], missing: dict[str, str], seconds: float) -> dict[str, Any]:
     outcomes = [outcome for one in checked for outcome in one.outcomes]
     failed = sum(outcome.failed for outcome in outcomes)
     return {
         "checks": [_outcome_as_json(outcome) for outcome in outcomes],
         "left_to_reference": {
-            name: [one.outcomes[0].case.name for one in checked if name in one.left_to_reference]
-            for name in implementations
-            if name != "reference"
+            str(pair): [one.outcomes[0].case.name for one in checked if pair in one.left_to_reference]
+            for pair in pairs
+            if pair.kernels != REFERENCE
         },
         "unavailable": missing,
         "cases": len(checked),
@@ -231,7 +236,8 @@ def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
     report = None if outcome.report is None else json.loads(outcome.report.to_json())
     return {
         "case": outcome.case.name,
-        "kernels": outcome.implementation,
+        "backend": outcome.pair.backend.name,
+        "kernels": outcome.pair.kernels,
         "failed": outcome.failed,
         "unable": outcome.unable,
         "problem": outcome.problem,

@@ -10,6 +10,7 @@ from minigan import backend
 from minigan.commands import options
 from minigan.commands.ending import at_once_if_interrupted
 from minigan.training.config import versions
+from minigan_kernels import REFERENCE
 from minigan_kernels.cache import cache_directory
 
 
@@ -38,28 +39,30 @@ def run(arguments: argparse.Namespace) -> int:
 def _facts() -> dict[str, Any]:
     with at_once_if_interrupted():
         current = backend.use("auto")
-        threads = backend.set_threads(None)  # loads numba, whose version is then known
+        threads = backend.set_threads(None)
+        pairs = backend.pairs()  # imports the packages whose versions are then known
     facts: dict[str, Any] = {
         "versions": versions(),
         "backend": current.name,
         "threads": threads,
         "cache folder": str(cache_directory("")),
     }
-    for name in minigan_kernels.IMPLEMENTATIONS:
-        facts[f"kernels {name}"] = minigan_kernels.unavailable(name) or "available"
-    if minigan_kernels.unavailable("numba") is None:
-        facts["vector width"] = f"{minigan_kernels.vector_bits()} bits"
+    reasons = {name: backend.unavailable(name) for name in minigan_kernels.IMPLEMENTATIONS}
+    facts |= {f"kernels {name}": reason or "available" for name, reason in reasons.items()}
+    for name in [name for name, reason in reasons.items() if reason is None]:
+        for fact, value in minigan_kernels.IMPLEMENTATIONS[name].describe().items():
+            facts[f"{fact} of {name}" if fact in facts else fact] = value
     facts["cupy"] = backend.why_no_cupy() or "available"
-    facts["kernels"] = {operation: _offers(operation, current) for operation in minigan_kernels.OPERATIONS}
+    usable = [pair for pair in pairs if pair.unavailable is None]
+    facts["kernels"] = {operation: _offers(operation, usable, current) for operation in minigan_kernels.OPERATIONS}
     return facts
 
 
-def _offers(operation: str, current: backend.Backend) -> dict[str, bool]:
-    """The implementations of `operation` at hand, and whether each is the one in use."""
-    offers = {
-        name: operation in minigan_kernels.table(name, current.xp)
-        for name in minigan_kernels.IMPLEMENTATIONS
-        if minigan_kernels.unavailable(name) is None
+def _offers(operation: str, pairs: list[backend.Pair], current: backend.Backend) -> dict[str, bool]:
+    """Which of `pairs` offer `operation`, and whether each is the one in use."""
+    serving = current.kernels if operation in minigan_kernels.table(current.kernels, current.xp) else REFERENCE
+    return {
+        str(pair): pair.backend is current and pair.kernels == serving
+        for pair in pairs
+        if operation in minigan_kernels.table(pair.kernels, pair.backend.xp)
     }
-    used = current.kernels if offers.get(current.kernels) else "reference"
-    return {name: name == used for name, offered in offers.items() if offered}

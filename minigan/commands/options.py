@@ -40,7 +40,8 @@ _WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """--backend, --kernels and --threads."""
     parser.add_argument("--backend", help="numpy, cupy, or auto: CuPy where a GPU answers (default: auto)")
-    parser.add_argument("--kernels", help="reference, numba, or auto: the fastest at hand (default: auto)")
+    known = ", ".join(minigan_kernels.IMPLEMENTATIONS)
+    parser.add_argument("--kernels", help=f"{known}, or auto: the fastest at hand (default: auto)")
     parser.add_argument(
         "--threads", type=whole_number, help="CPU threads (default: MINIGAN_NUM_THREADS, or every core at hand)"
     )
@@ -79,12 +80,11 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
     """Use what the options name; raises UsageError if it cannot be had."""
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
-    with at_once_if_interrupted():  # these import CuPy and numba
+    with at_once_if_interrupted():  # these import CuPy and what compiles the kernels
         backend.use(backend_name or "auto", kernels or "auto")
         backend.set_threads(threads)
-    if backend.current().kernels == "numba":
-        # Through tqdm, so that a sentence does not land in the middle of a progress bar.
-        minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
+    # Through tqdm, so that a sentence does not land in the middle of a progress bar.
+    minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
 
 
 def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, default: str = "") -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import minigan_kernels
 from minigan import __version__, files, recipes, strict_json
 from minigan.backend import BACKENDS, FLOATS
 from minigan.data.dataset import CHANNELS
@@ -128,7 +129,7 @@ def _in_full(shape: list[int]) -> tuple[int, int, int]:
 def versions() -> dict[str, str]:
     """The versions of what the numbers depend on."""
     found = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
-    for package in ("numba", "cupy"):
+    for package in (*minigan_kernels.packages(), "cupy"):
         if package in sys.modules:
             found[package] = sys.modules[package].__version__
     return found

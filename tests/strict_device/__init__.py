@@ -7,7 +7,8 @@ It lets a machine without a GPU show that code would run on CuPy:
 - NumPy arrays are refused wherever CuPy refuses them, and also as an index, where CuPy copies them silently;
 - nothing turns into a NumPy array or a Python number by itself, reductions give 0-d arrays, and shapes, axes and
   loop bounds cannot be device arrays;
-- `count_synchronisations()` counts how often the host waits for the device, and how often it copies data there.
+- `count_synchronisations()` counts how often the host waits for the device, and how often it copies data there;
+  `observed(observe)` tells of every piece of work that the device is given.
 
 Not modelled: submodules (`linalg`, `fft`, `random`, `cuda`), kernels, streams, memory pools, reading and writing files.
 Results are NumPy's: an index out of range raises, where CuPy wraps around, and of repeated positions in
@@ -16,12 +17,12 @@ Results are NumPy's: an index out of range raises, where CuPy wraps around, and 
 
 from typing import Any as _Any
 
-from ._counters import count_synchronisations
+from ._counters import count_synchronisations, observed
 from ._functions import NAMES as _NAMES
 from ._functions import lookup as _lookup
 from ._functions import offered as _offered
 
-__all__ = ["count_synchronisations"]  # the one name CuPy does not have
+__all__ = ["count_synchronisations", "observed"]  # the names that CuPy does not have
 
 
 def __getattr__(name: str) -> _Any:

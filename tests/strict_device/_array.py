@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._counters import record_synchronisation, record_upload
+from ._counters import record_synchronisation, record_upload, record_work
 
 
 def words(text: str) -> frozenset[str]:
@@ -65,6 +65,7 @@ class ndarray:
     _data: np.ndarray
 
     def __init__(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> None:
+        record_work("empty")
         self._data = _supported(np.empty(shape, dtype, order))
 
     # Host-side facts: no synchronisation.
@@ -192,9 +193,11 @@ class ndarray:
     # Copies.
 
     def __copy__(self) -> ndarray:
+        record_work("copy")
         return wrap(self._data.copy())
 
     def __deepcopy__(self, memo: dict) -> ndarray:
+        record_work("copy")
         return wrap(_copy.deepcopy(self._data, memo))
 
     def set(self, source: np.ndarray) -> None:
@@ -218,11 +221,14 @@ class ndarray:
     def __getitem__(self, index: Any) -> ndarray:
         host_index, is_advanced = _host_index(index)
         found = self._data[host_index]
+        if is_advanced:
+            record_work("getitem")
         # CuPy copies for every index array, 0-d ones too, which NumPy would treat as an integer.
         return wrap(found.copy() if is_advanced else found)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         host_index, _ = _host_index(index)
+        record_work("setitem")
         with np.errstate(all="ignore"):
             self._data[host_index] = unwrap_operand(value)
 
@@ -371,6 +377,7 @@ def apply_ufunc(ufunc: np.ufunc, inputs: tuple, kwargs: Mapping[str, Any]) -> An
     operands = [unwrap_operand(value) for value in inputs[: ufunc.nin]]
     if outputs:
         keywords["out"] = unwrap(outputs)
+    record_work(ufunc.__name__)
     with np.errstate(all="ignore"):  # a GPU divides by zero without a word
         return wrap(ufunc(*operands, **keywords), outputs)
 
@@ -384,7 +391,19 @@ def call(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
     host_args = [unwrap(value) for value in args]
     host_kwargs = {name: unwrap(value) for name, value in kwargs.items()}
     with np.errstate(all="ignore"):
-        return wrap(function(*host_args, **host_kwargs), (*args, *kwargs.values()))
+        result = function(*host_args, **host_kwargs)
+    if host_kwargs.get("out") is not None or not _is_view_or_fact(result, (*host_args, *host_kwargs.values())):
+        record_work(function.__name__)
+    return wrap(result, (*args, *kwargs.values()))
+
+
+def _is_view_or_fact(result: Any, arguments: Iterable[Any]) -> bool:
+    """Whether a result lies in the memory of an argument, or is something that the host knows, such as a shape."""
+    if isinstance(result, (tuple, list)):
+        return all(_is_view_or_fact(item, arguments) for item in result)
+    if isinstance(result, np.ndarray):
+        return any(isinstance(x, np.ndarray) and np.may_share_memory(result, x) for x in arguments)
+    return result is not None and not isinstance(result, np.generic)
 
 
 def _refuse_device_values_for_host_parameters(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> None:
@@ -409,6 +428,7 @@ def scatter(operation: np.ufunc, target: ndarray, index: Any, value: Any) -> Non
     if is_advanced and target.dtype.type not in _SCATTER_TYPES[operation.__name__]:
         raise TypeError(f"scatter with {operation.__name__} does not support {target.dtype}")
     # CuPy casts without a check here, NumPy's `at` would refuse to.
+    record_work(f"{operation.__name__}.at")
     update = np.asarray(unwrap_operand(value)).astype(target.dtype)
     operation.at(target._data, host_index, update)
 

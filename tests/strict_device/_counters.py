@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,13 @@ class Transfers:
 
 
 _totals = Transfers()
+_observers: list[Callable[[str], None]] = []
+
+
+def record_work(name: str) -> None:
+    """Note that the device is to compute, copy or fill something, by the function `name`; views are no work."""
+    for observe in _observers:
+        observe(name)
 
 
 def record_synchronisation() -> None:
@@ -26,6 +33,7 @@ def record_synchronisation() -> None:
 def record_upload() -> None:
     """Note one copy from host memory to device memory."""
     _totals.uploads += 1
+    record_work("upload")
 
 
 class SynchronisationCount:
@@ -58,3 +66,13 @@ def count_synchronisations() -> Iterator[SynchronisationCount]:
         yield counted
     finally:
         counted.stop()
+
+
+@contextmanager
+def observed(observe: Callable[[str], None]) -> Iterator[None]:
+    """Call `observe(name)` for whatever work the device is given inside the block, uploads ("upload") included."""
+    _observers.append(observe)
+    try:
+        yield
+    finally:
+        _observers.remove(observe)

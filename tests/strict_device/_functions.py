@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._array import apply_ufunc, call, contains_device_array, ndarray, scatter, upload, words, wrap
-from ._counters import record_synchronisation
+from ._counters import record_synchronisation, record_work
 
 NAMES: dict[str, Any] = json.loads(Path(__file__).with_name("names.json").read_text(encoding="utf-8"))
 _MODULE_NAMES = frozenset(NAMES["module"])
@@ -56,8 +56,11 @@ def array(
         raise NotImplementedError("CuPy's array() has no subok")
     if isinstance(obj, ndarray):
         converted = np.array(obj._data, dtype=dtype, copy=copy or None, order=order, ndmin=ndmin)
+        if not np.may_share_memory(converted, obj._data):
+            record_work("array")
         return wrap(converted, (obj,))
     if contains_device_array(obj):
+        record_work("array")
         return wrap(np.array(_host_items(obj), dtype=dtype, order=order, ndmin=ndmin))
     return upload(obj, dtype, order, ndmin)
 
@@ -166,8 +169,10 @@ def _device_function(name: str, function: Callable) -> Callable:
         if name in _SYNCHRONISING_FUNCTIONS or (name == "where" and len(args) + len(kwargs) == 1):
             record_synchronisation()
         result = call(function, args, kwargs)
-        is_python_scalar = isinstance(result, (bool, int))
-        return wrap(np.asarray(result)) if is_python_scalar and name in _WITH_0D_RESULT else result
+        if name in _WITH_0D_RESULT and isinstance(result, (bool, int)):
+            record_work(name)
+            return wrap(np.asarray(result))
+        return result
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = function.__doc__
