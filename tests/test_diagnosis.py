@@ -192,7 +192,7 @@ def test_a_step_tells_of_the_gradients_before_each_update(rules: Rules) -> None:
             own(gradients, numbers)
 
         optimizer.step = step  # type: ignore[method-assign]
-    examples = _examples(gans[0], 0)
+    examples = _examples(_flat(), 0)
     metrics = [
         gans[0].train_step(examples, lambda player, gradients: told.append((player, gradients))),
         gans[1].train_step(examples),
