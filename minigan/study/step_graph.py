@@ -7,13 +7,18 @@ plain gradient descent. The graph is the one that the forward pass left: nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from minigan import losses, ops
 from minigan.autodiff import Tensor, grad
+from minigan.gan import GAN, Pass
+from minigan.inputs import UpdateInputs
+from minigan.nn import Module
+from minigan.optim import SGD
+from minigan.parameter import Parameter
 from minigan.study.chart import FAINT, FAKE, INK, REAL
 from minigan.study.section import Numbers, Section, figure, picture, text
 from minigan.study.walk import path_back
@@ -34,11 +39,12 @@ _MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Node:
-    """A Tensor of the graph: what it is, and its gradient, None where the backward pass never comes."""
+    """A Tensor of the graph: what it is, its value, and its gradient, None where the backward pass never comes."""
 
     name: str
     title: str
     tensor: Tensor
+    value: np.ndarray
     gradient: np.ndarray | None
     is_weight: bool
 
@@ -53,7 +59,7 @@ class Graph:
     def figures(self) -> Iterator[tuple[str, float]]:
         """Every number on it, by name."""
         for node in self.nodes:
-            for index, value in np.ndenumerate(node.tensor.numpy()):
+            for index, value in np.ndenumerate(node.value):
                 yield f"{self.title}: {_entry(node.name, index)}", float(value)
             if node.gradient is not None:
                 for index, value in np.ndenumerate(node.gradient):
@@ -102,50 +108,58 @@ def _figure(graph: Graph, caption: str) -> str:
     return figure(f'<div class="wide">{picture(drawing(graph), alt)}</div>', caption)
 
 
+class _Network(Module):
+    """Dense, LeakyReLU, dense: three operations, where `Sequential` would make two, for each has its box."""
+
+    def __init__(self, player: str) -> None:
+        self.W1, self.b1, self.W2, self.b2 = (
+            Parameter(np.array(WEIGHTS[f"{player}.{name}"])) for name in ("W1", "b1", "W2", "b2")
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.dense(ops.leaky_relu(ops.dense(x, self.W1, self.b1), SLOPE), self.W2, self.b2)
+
+
 def graphs() -> tuple[Graph, Graph]:
     """The discriminator's step, and then the generator's against the discriminator that has learned."""
-    weights = {name: Tensor(values) for name, values in WEIGHTS.items()}
-    players = {player: [name for name in weights if name.startswith(player)] for player in ("D", "G")}
-    loss = losses.get("non-saturating")
-    latent, real = Tensor(LATENT), Tensor(REALS)
+    generator, discriminator = _Network("G"), _Network("D")
+    optimizers = (SGD(network.parameters(), RATE) for network in (generator, discriminator))
+    gan = GAN(generator, discriminator, losses.get("non-saturating"), *optimizers, latent_size=1)
+    inputs = replace(gan.draw(Tensor(REALS)).updates[0], latent=Tensor(LATENT))
 
-    fake = _network("G", weights, latent)
-    both = ops.concatenate([real, fake])
-    logits = _network("D", weights, both)
-    on_real, on_fake = logits[: len(real)], logits[len(real) :]
-    names = {
-        latent: "z", real: "x", fake: "G(z)", both: "x and G(z)", logits: "logits", on_real: "logits of x",
-        on_fake: "logits of G(z)",
-    }  # fmt: skip
-    of_discriminator = _graph("D step", loss.discriminator(on_real, on_fake), weights, players["D"], names)
-
-    gradients = {node.name: node.gradient for node in of_discriminator.nodes if node.gradient is not None}
-    learned = weights | {name: Tensor(weights[name].numpy() - RATE * gradients[name]) for name in players["D"]}
-    on_fake = _network("D", learned, fake)
-    names = {latent: "z", fake: "G(z)", on_fake: "logits of G(z)"}
-    return of_discriminator, _graph("G step", loss.generator(on_fake), learned, players["G"], names)
+    judged = gan.discriminator_pass(inputs)
+    of_discriminator = _graph("D step", gan, inputs, judged)
+    learning = gan.discriminator_optimizer
+    learning.step(grad(judged.objective, learning.parameters), inputs.numbers)
+    return of_discriminator, _graph("G step", gan, inputs, gan.generator_pass(inputs, judged))
 
 
-def _network(player: str, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    w1, b1, w2, b2 = (weights[f"{player}.{name}"] for name in ("W1", "b1", "W2", "b2"))
-    return ops.dense(ops.leaky_relu(ops.dense(x, w1, b1), SLOPE), w2, b2)
-
-
-def _graph(
-    title: str, loss: Tensor, weights: Mapping[str, Tensor], learning: list[str], names: Mapping[Any, str]
-) -> Graph:
-    named = dict(names) | {weight: name for name, weight in weights.items()} | {loss: "loss"}
-    visited = [node for node, _ in path_back(loss, {weights[name] for name in learning})]
-    flowing = [*visited, *(weights[name] for name in learning)]
-    gradients = dict(zip(flowing, grad(loss, flowing), strict=True))
+def _graph(title: str, gan: GAN, inputs: UpdateInputs, made: Pass) -> Graph:
+    weights = gan.generator.parameters("G.") | gan.discriminator.parameters("D.")
+    learning = [weight for name, weight in weights.items() if name[0] == title[0]]
+    named = _names(inputs, made) | {weight: name for name, weight in weights.items()}
+    visited = [node for node, _ in path_back(made.objective, set(learning))]
+    flowing = [*visited, *learning]
+    gradients = dict(zip(flowing, grad(made.objective, flowing), strict=True))
     nodes: list[Node] = []
-    for tensor in _ancestors(loss):
+    for tensor in _ancestors(made.objective):
         operation = _in_words(tensor)
         name = named.get(tensor, f"{operation} {sum(node.title == operation for node in nodes) + 1}")
         shown = " = ".join(part for part in (named.get(tensor, ""), operation) if part)
         gradient = gradients[tensor].numpy() if tensor in gradients else None
-        nodes.append(Node(name, shown, tensor, gradient, tensor in weights.values()))
+        nodes.append(Node(name, shown, tensor, tensor.numpy(), gradient, isinstance(tensor, Parameter)))
     return Graph(title, tuple(nodes))
+
+
+def _names(inputs: UpdateInputs, made: Pass) -> dict[Any, str]:
+    names: dict[Any, str] = {inputs.latent: "z", inputs.real: "x", made.fake: "G(z)", made.objective: "loss"}
+    names[made.fake_logits] = "logits of G(z)"
+    if made.real_logits is not None:
+        names[made.real_logits] = "logits of x"
+        (logits,) = made.real_logits.parents
+        names[logits] = "logits"
+        names |= {x: "x and G(z)" for x in _ancestors(logits) if x.rule is not None and x.rule.name == "concatenate"}
+    return names
 
 
 def _in_words(tensor: Any) -> str:
@@ -203,8 +217,7 @@ Pair = tuple[float, float]
 
 
 def _size(node: Node) -> Pair:
-    values = node.tensor.numpy()
-    rows, columns = np.atleast_2d(values).shape
+    rows, columns = np.atleast_2d(node.value).shape
     blocks = 1 if node.gradient is None else 2
     wide = max(columns * _CELL + 2 * _PAD + 12, len(node.title) * _CHARACTER + 2 * _PAD)
     return wide, _LINE * (1 + rows * blocks) + _PAD
@@ -262,7 +275,7 @@ def _box(node: Node, box: Pair) -> str:
     parts = [
         f'<rect width="{wide:g}" height="{high:g}" rx="4" fill="{fill}" stroke="{edge}"/>',
         f'<text x="{_PAD}" y="{_LINE - 2}" fill="{REAL}" font-weight="600">{text(node.title)}</text>',
-        _rows(node.tensor.numpy(), 1, INK, ""),
+        _rows(node.value, 1, INK, ""),
     ]
     if node.gradient is not None:
         parts.append(_rows(node.gradient, 1 + len(np.atleast_2d(node.gradient)), FAKE, "\N{PARTIAL DIFFERENTIAL}"))
