@@ -10,8 +10,20 @@ import pytest
 
 import minigan as mg
 from minigan import GAN, Rules, Tensor, backend, losses, ops, penalties, schedules
-from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, LeakyReLU, Module, Reshape
-from minigan.nn import Sequential, Tanh, spectral_norm
+from minigan.nn import (
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    Module,
+    Reshape,
+    Sequential,
+    Tanh,
+    spectral_norm,
+)
 from minigan.optim import SGD, Adam, RMSprop
 
 STEPS = 16
@@ -133,7 +145,13 @@ def test_what_happens_between_steps_is_seen() -> None:
         gan.generator_optimizer.rate = 0.1
         found += _steps(gan, range(6, 8), replay)
         other.load_state(gan.state())
-        return [*found, *_steps(other, range(8, 12), replay), *_steps(gan, range(8, 12), replay), _bits(gan), _bits(other)]
+        return [
+            *found,
+            *_steps(other, range(8, 12), replay),
+            *_steps(gan, range(8, 12), replay),
+            _bits(gan),
+            _bits(other),
+        ]
 
     assert played(replay=False) == played(replay=True)
 

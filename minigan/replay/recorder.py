@@ -131,9 +131,7 @@ class Recorder:
         self.steps.append(step)
 
     def _launched(self, call: launches.Call) -> None:
-        arguments = tuple(
-            self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments)
-        )
+        arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))
         self._append(Step(call.function, arguments))
 
     def _written(self, x: Any) -> Any:
