@@ -31,7 +31,7 @@ def follow(run: Any, seed: int) -> list[Any]:
     diagnosis, found = Diagnosis(gan), []
     with np.errstate(all="ignore"):
         for step in range(1, run.steps + 1):
-            gan.train_step(data(gan.step))
+            gan.train_step(data(gan.step), diagnosis.observer())
             if step % EVERY == 0:
                 found += diagnosis.look(data(_AHEAD + step))
     return found

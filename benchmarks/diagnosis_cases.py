@@ -12,9 +12,9 @@ from minigan import losses, penalties, random, recipes
 from minigan.autodiff import Tensor, grad
 from minigan.data import mixtures, mnist
 from minigan.data.feed import Feed
-from minigan.gan import GAN
+from minigan.gan import GAN, Observe
 from minigan.nn import Dense, LeakyReLU, Sequential
-from minigan.optim import SGD, Adam
+from minigan.optim import SGD, Adam, Optimizer
 from minigan.rules import Rules
 
 Data = Callable[[int], Tensor]  # the batch of a step
@@ -33,15 +33,21 @@ class Run:
 class ByHand(GAN):
     """Algorithm 1 as users write it, a method for each place where they make their mistakes."""
 
-    def train_step(self, real: Any) -> dict[str, Tensor]:
+    def train_step(self, real: Any, observe: Observe | None = None) -> dict[str, Tensor]:
         """One step of each player."""
         fake = self.fakes(len(real))
-        self.discriminator_optimizer.step(
-            grad(self.discriminator_loss(real, fake), self.discriminator_optimizer.parameters)
-        )
-        self.generator_optimizer.step(grad(self.generator_loss(fake), self.generator_optimizer.parameters))
+        self.descend("discriminator", self.discriminator_loss(real, fake), observe)
+        self.descend("generator", self.generator_loss(fake), observe)
         self.step += 1
         return {}
+
+    def descend(self, player: str, loss: Tensor, observe: Observe | None) -> None:
+        """An update of a player."""
+        optimizer: Optimizer = getattr(self, f"{player}_optimizer")
+        gradients = grad(loss, optimizer.parameters)
+        if observe is not None:
+            observe(player, gradients)
+        optimizer.step(gradients)
 
     def fakes(self, count: int) -> Tensor:
         """What the generator makes."""

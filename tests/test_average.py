@@ -29,6 +29,12 @@ def _play(gan: GAN, steps: int) -> None:
         gan.train_step(np.random.default_rng([5, gan.step]).standard_normal((8, 2)))
 
 
+def _take_in(average: Average, step: int) -> None:
+    """What a training step does, after `step` steps."""
+    if (share := average.share(step)) is not None:
+        average.update(share)
+
+
 def test_what_is_shared_or_in_a_list_is_averaged_once():
     class Shared(Module):
         def __init__(self):
@@ -38,7 +44,7 @@ def test_what_is_shared_or_in_a_list_is_averaged_once():
     source = Shared()
     average = Average(source, DECAY)
     source.gains[0].assign([3.0])
-    average.update(10)
+    _take_in(average, 10)
     assert average.network.same["gain"].item() == pytest.approx(3 - 2 * min(DECAY**10, 10 / 110), rel=1e-12)
 
 
@@ -51,7 +57,7 @@ def test_the_average_is_the_weighted_sum_of_what_it_saw():
             source.load_state({name: rng.standard_normal(value.shape) for name, value in expected.items()})
             keep = min(DECAY**10, step / (step + 100))
             expected = {name: keep * mean + (1 - keep) * source.state()[name] for name, mean in expected.items()}
-        average.update(step)
+        _take_in(average, step)
     for name, value in average.state().items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-12, atol=1e-13)
 
@@ -60,7 +66,7 @@ def test_the_average_of_what_stands_still_is_that():
     source = _network()
     average = Average(source, DECAY)
     for step in range(1, 31):
-        average.update(step)
+        _take_in(average, step)
     for name, value in average.state().items():
         np.testing.assert_allclose(value, source.state()[name], rtol=1e-14)
 

@@ -27,11 +27,11 @@ from minigan.nn import (
     SpectralNorm,
     Tanh,
 )
-from minigan.optim import SGD, Adam, RMSprop
+from minigan.optim import SGD, Adam
 from minigan.rules import Rules
 from minigan.training.diagnosis import Diagnosis
 from minigan.training.findings import LOOKS
-from minigan.training.signs import Given, Listener, Observer, Signs, Undecided
+from minigan.training.signs import Comparison, Given, Observer, Signs, Undecided
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -163,38 +163,73 @@ def test_the_undecided_discriminators_loss_and_the_signs_of_its_slopes(name: str
 # What the optimisers are given.
 
 
-@pytest.mark.parametrize("optimizer", [Adam, SGD, RMSprop])
-def test_a_listener_hears_one_gradient_and_hands_it_on(optimizer: Any) -> None:
-    def network() -> Module:
-        return Sequential(Dense(2, 3, np.random.default_rng(0)))
-
+def test_one_gradient_is_compared_with_those_expected() -> None:
     rng = np.random.default_rng(1)
-    gradients = [[Tensor(rng.standard_normal(p.shape).astype("f")) for p in network().parameters().values()]] * 2
-    heard, alone = network(), network()
-    listening, other = optimizer(heard.parameters(), 0.1), optimizer(alone.parameters(), 0.1)
-    listener = Listener(listening, [-2 * g.data for g in gradients[0]], [g.data + 1 for g in gradients[0]])
-    assert math.isnan(listener.heard().agreement)
+    gradients = [[Tensor(rng.standard_normal(shape).astype("f")) for shape in ((2, 3), (3,))] for _ in range(2)]
+    made = Comparison([-2 * g.data for g in gradients[0]], [g.data + 1 for g in gradients[0]])
+    assert made.is_due
+    assert math.isnan(made.given().agreement)
     for some in gradients:
-        listening.step(some)
-        other.step(some)
-    assert "step" not in vars(listening)
-    for name, value in heard.state().items():
-        np.testing.assert_array_equal(value, alone.state()[name])
+        made.compare(some)
+        assert not made.is_due
     given = np.concatenate([g.numpy().reshape(-1) for g in gradients[0]])
     cosine = (given @ (given + 1)) / np.linalg.norm(given) / np.linalg.norm(given + 1)
-    assert listener.heard().agreement == pytest.approx(-1, abs=1e-6)
-    assert listener.heard().reversed_penalty == pytest.approx(cosine, abs=1e-6)
-    assert not listener.heard().zero
+    assert made.given().agreement == pytest.approx(-1, abs=1e-6)
+    assert made.given().reversed_penalty == pytest.approx(cosine, abs=1e-6)
+    assert not made.given().zero
 
 
-def test_what_is_heard_is_the_gradient_of_the_next_step() -> None:
+@pytest.mark.parametrize("rules", [Rules(), Rules(n_critic=3), Rules(simultaneous=True)])
+def test_a_step_tells_of_the_gradients_before_each_update(rules: Rules) -> None:
+    """As they are given to the optimisers; with an observer a step computes the same as without."""
+    gans = [_flat(rules=rules), _flat(rules=rules)]
+    told: list[tuple[str, list[Tensor]]] = []
+    taken: list[list[Tensor]] = []
+    for optimizer in (gans[0].discriminator_optimizer, gans[0].generator_optimizer):
+
+        def step(gradients: Any, numbers: Any = None, own: Any = optimizer.step) -> None:
+            taken.append(gradients)
+            own(gradients, numbers)
+
+        optimizer.step = step  # type: ignore[method-assign]
+    examples = _examples(gans[0], 0)
+    metrics = [
+        gans[0].train_step(examples, lambda player, gradients: told.append((player, gradients))),
+        gans[1].train_step(examples),
+    ]
+    assert [player for player, _ in told] == ["discriminator"] * rules.n_critic + ["generator"]
+    assert [gradients for _, gradients in told] == taken
+    for some, others in (metrics, [gan.state() for gan in gans]):
+        for name, value in some.items():
+            np.testing.assert_array_equal(
+                *(x.numpy() if isinstance(x, Tensor) else x for x in (value, others[name])), err_msg=name
+            )
+
+
+def test_after_a_look_one_step_is_observed() -> None:
+    gan = _straight("hinge", rules=Rules(n_critic=2))
+    diagnosis = Diagnosis(gan)
+    assert diagnosis.observer() is None
+    for _ in range(2):
+        gan.train_step(_reals(), diagnosis.observer())
+        diagnosis.look(_reals())
+        assert diagnosis.observer() is not None
+        gan.train_step(_reals(), diagnosis.observer())
+        assert diagnosis.observer() is None
+
+
+def _measured_after_a_step(observer: Observer, gan: GAN) -> Signs:
+    gan.train_step(_reals(), observer.observe)
+    return observer.measure(Tensor(_reals()))
+
+
+def test_what_is_given_is_the_gradient_of_the_next_step() -> None:
     """With the same reals, the discriminator is given what was expected; only its fakes are others."""
     gan = _straight("non-saturating", penalty=penalties.r1, penalty_weight=50.0)
     gan.generator[0].weight.assign(np.zeros((LATENT, 2)))  # so that all fakes are alike
     observer = Observer(gan)
     observer.measure(Tensor(_reals()))
-    gan.train_step(_reals())
-    discriminator = observer.measure(Tensor(_reals())).discriminator
+    discriminator = _measured_after_a_step(observer, gan).discriminator
     assert discriminator.agreement == pytest.approx(1, abs=1e-12)
     assert discriminator.reversed_penalty < 0  # R1 weighs 50, and so outweighs the loss
 
@@ -206,10 +241,9 @@ def test_a_penalty_is_expected_where_the_next_step_computes_it(every: int) -> No
     for _ in range(5):
         gan.generator[0].weight.assign(np.zeros((LATENT, 2)))  # so that all fakes are alike
         observer.measure(Tensor(_reals()))
-        gan.train_step(_reals())
-        heard = observer._listeners[1].heard()
-        assert heard.agreement == pytest.approx(1, abs=1e-12)
-        assert math.isnan(heard.reversed_penalty) == bool((gan.step - 1) % every)
+        given = _measured_after_a_step(observer, gan).discriminator
+        assert given.agreement == pytest.approx(1, abs=1e-12)
+        assert math.isnan(given.reversed_penalty) == bool((gan.step - 1) % every)
 
 
 # Looking changes nothing.
@@ -246,7 +280,7 @@ def _trained(gan: GAN, examples: list[np.ndarray], looks: int) -> list[dict[str,
     """The state and the metrics at the end, with a look every so many steps (0: none)."""
     diagnosis = Diagnosis(gan)
     for step, real in enumerate(examples, 1):
-        metrics = gan.train_step(real)
+        metrics = gan.train_step(real, diagnosis.observer())
         if looks and step % looks == 0:
             diagnosis.look(examples[-1])
     return [gan.state(), {name: value.numpy() for name, value in metrics.items()}]
@@ -278,8 +312,8 @@ def test_every_loss_gives_signs(loss: str, penalty: str | None) -> None:
         signs = observer.measure(Tensor(_examples(gan, step)))
         assert signs.finite
         assert signs.doubt > 0
-        gan.train_step(_examples(gan, step))
-    assert not math.isnan(observer._listeners[0].heard().agreement)
+        gan.train_step(_examples(gan, step), observer.observe)
+    assert not math.isnan(signs.generator.agreement)
 
 
 def test_it_looks_on_a_device() -> None:
@@ -291,8 +325,8 @@ def test_it_looks_on_a_device() -> None:
         observer, found = Observer(gan), []
         for real in examples:
             with strict_device.count_synchronisations() as waits:
-                gan.train_step(real)
-            assert waits.count == 0  # a step waits for nothing, also while it is listened to
+                gan.train_step(real, observer.observe if found else None)
+            assert waits.count == 0  # a step waits for nothing, also while it is observed
             found.append(observer.measure(Tensor(real)))
         return found
 
@@ -468,7 +502,7 @@ def test_a_sample_that_is_not_finite_is_told_also_of_one_example() -> None:
 
 def test_an_optimiser_without_updates_is_told() -> None:
     class Forgetful(GAN):
-        def train_step(self, real: Any) -> dict[str, Tensor]:
+        def train_step(self, real: Any, observe: Any = None) -> dict[str, Tensor]:
             loss = self.loss.discriminator(self.discriminator(Tensor(real)), Tensor(np.zeros((len(real), 1))))
             self.discriminator_optimizer.step(grad(loss, self.discriminator_optimizer.parameters))
             self.step += 1

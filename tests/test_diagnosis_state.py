@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 
 from minigan import cli, losses, penalties, random
-from minigan.autodiff import Tensor, grad
 from minigan.data import mixtures
 from minigan.data.points import Points
 from minigan.errors import CheckpointError
-from minigan.gan import GAN
+from minigan.gan import GAN, Pass
+from minigan.inputs import UpdateInputs
 from minigan.nn import BatchNorm, Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
 from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, load_config
@@ -26,11 +27,11 @@ EVERY, STEPS, BATCH = 4, 22, 16
 
 
 class Climbing(GAN):
-    """Its generator climbs: that is told by the gradients that are heard between looks."""
+    """Its generator climbs: that is told by the gradients that are observed between looks."""
 
-    def _generator_turn(self, real: Tensor, fake: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
-        loss = -self.loss.generator(self.discriminator(fake))
-        return {"generator_loss": Tensor(loss)}, grad(loss, self.generator_optimizer.parameters)
+    def generator_pass(self, inputs: UpdateInputs, judged: Pass | None = None) -> Pass:
+        made = super().generator_pass(inputs, judged)
+        return replace(made, objective=-made.objective)
 
 
 def make() -> GAN:
@@ -50,7 +51,7 @@ def real(step: int) -> np.ndarray:
 def follow(gan: GAN, diagnosis: Diagnosis, until: int) -> list[Any]:
     found = []
     while gan.step < until:
-        gan.train_step(real(gan.step))
+        gan.train_step(real(gan.step), diagnosis.observer())
         if gan.step % EVERY == 0:
             found += diagnosis.look(real(gan.step))
     return found

@@ -150,16 +150,18 @@ def test_noise_has_its_deviation_and_goes_with_its_schedule() -> None:
     rules = Rules(instance_noise=schedules.Linear(0.5, 0.0, 10))
     x = Tensor(np.ones((20_000, 2)))
     for step, deviation in ((0, 0.5), (4, 0.3), (10, 0.0), (11, 0.0)):
-        noise = rules.shown(x, 0, "real", step).numpy() - 1
+        noise = rules.shown(x, rules.noise(x, 0, "real", step)).numpy() - 1
         assert noise.mean() == pytest.approx(0, abs=4 * deviation / 200 + 1e-15)
         assert noise.std() == pytest.approx(deviation, rel=0.02)
 
 
 def test_noise_differs_between_reals_and_fakes_and_between_steps_and_not_otherwise() -> None:
     rules, x = Rules(instance_noise=0.1), Tensor(np.zeros((5, 2)))
-    shown = [rules.shown(x, *of).numpy() for of in ((0, "real", 0), (0, "fake", 0), (0, "real", 1), (1, "real", 0))]
-    assert not any(np.array_equal(shown[i], shown[j]) for i in range(4) for j in range(i))
-    np.testing.assert_array_equal(rules.shown(x, 0, "real", 0).numpy(), shown[0])
+    drawn: list[Any] = [rules.noise(x, *of) for of in ((0, "real", 0), (0, "fake", 0), (0, "real", 1), (1, "real", 0))]
+    assert not any(np.array_equal(drawn[i].numpy(), drawn[j].numpy()) for i in range(4) for j in range(i))
+    again: Any = rules.noise(x, 0, "real", 0)
+    np.testing.assert_array_equal(again.numpy(), drawn[0].numpy())
+    np.testing.assert_array_equal(rules.shown(x, again).numpy(), drawn[0].numpy())
 
 
 # Labels

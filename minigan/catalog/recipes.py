@@ -77,10 +77,9 @@ def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: in
     gan = recipe.build(seed=seed, dtype=dtype, **changes)
     enlarge(gan, draw)
     inputs = gan.draw(examples(recipe, draw, _BATCH * gan.rules.n_critic)).updates[0]
-    if player == "discriminator":
-        given, stated, made = ("real", "latent"), objectives.of_discriminator, gan.discriminator_pass
-    else:
-        given, stated, made = ("latent",), objectives.of_generator, gan.generator_pass
+    given: tuple[str, ...] = ("real", "latent") if player == "discriminator" else ("latent",)
+    stated = objectives.of_discriminator if player == "discriminator" else objectives.of_generator
+    made: Callable[[UpdateInputs], Pass] = getattr(gan, f"{player}_pass")
     weights = getattr(gan, player).parameters()
     objective = _objective(
         gan, inputs, given, weights.values(), functools.partial(stated, gan, recipe.resolve(changes)), made
