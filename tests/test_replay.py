@@ -77,7 +77,8 @@ GAMES: dict[str, Callable[[str], GAN]] = {
         optimizer=lambda p, rate: RMSprop(p, rate, weight_limit=0.05),
     ),
     "clipped gradients": lambda dtype: _gan(
-        dtype, loss=losses.get("least-squares"), optimizer=lambda p, rate: SGD(p, rate, momentum=0.5, gradient_limit=0.1)
+        dtype, loss=losses.get("least-squares"),
+        optimizer=lambda p, rate: SGD(p, rate, momentum=0.5, gradient_limit=0.1),
     ),
     "lazy penalty": lambda dtype: _gan(
         dtype, penalty=penalties.get("r1+dragan"), penalty_every=3,
@@ -93,7 +94,8 @@ GAMES: dict[str, Callable[[str], GAN]] = {
         optimizer=lambda p, rate: Adam(p, schedules.Cosine(rate, 0.0, STEPS)),
     ),
     "dropout": lambda dtype: _gan(
-        dtype, networks=(_dense(2, dropout=0.2), _dense(1, dropout=0.5)), penalty=penalties.r2, rules=Rules(unroll_steps=1)
+        dtype, networks=(_dense(2, dropout=0.2), _dense(1, dropout=0.5)), penalty=penalties.r2,
+        rules=Rules(unroll_steps=1),
     ),
     "spectral norm": lambda dtype: _gan(
         dtype, loss=losses.get("hinge"), networks=(_dense(2), spectral_norm(_dense(1), np.random.default_rng(0)))

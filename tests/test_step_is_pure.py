@@ -1,6 +1,7 @@
 """Everything numerical in a training step passes through the forward of a primitive or through a kernel.
 
-It moves nothing between host and device, and waits for nothing: its inputs are drawn, and moved, before it. A step is run on the strict device, which tells of every array function it is given; the call stack tells from where.
+It moves nothing between host and device, and waits for nothing: its inputs are drawn, and moved, before it. A step is
+run on the strict device, which tells of every array function it is given; the call stack tells from where.
 """
 
 from __future__ import annotations
