@@ -44,7 +44,7 @@ class Tensor:
 
     def __init__(self, values: Any) -> None:
         if isinstance(values, Tensor):  # a Parameter's numbers change, a Tensor's must not
-            values = values.data.copy() if values.mutable else values.data
+            values = copied(values).data if values.mutable else values.data
         self.data: Any = backend.as_real_array(values)
         self.number = next(_numbers)
         self.rule: Rule | None = None

@@ -70,4 +70,3 @@ class Average:
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take what `state` gave; raises ValueError, and changes nothing, unless all of it fits."""
         self.network.load_state(state)
-

@@ -87,8 +87,9 @@ def holding(parameters: Iterable[Parameter]) -> FlatParameters | None:
     homes = {p.home for p in parameters}
     home = homes.pop() if len(homes) == 1 else None
     flat = home() if home is not None else None
-    same = flat is not None and len(flat.parameters) == len(parameters)
-    return flat if same and all(p is q for p, q in zip(flat.parameters, parameters, strict=True)) else None
+    if flat is None or len(flat.parameters) != len(parameters):
+        return None
+    return flat if all(p is q for p, q in zip(flat.parameters, parameters, strict=True)) else None
 
 
 def _bounds(parameters: Iterable[Parameter]) -> np.ndarray:

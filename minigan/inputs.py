@@ -1,4 +1,4 @@
-"""What a training step is computed from besides the memory it changes: all that is random, or differs from step to step.
+"""What a training step is computed from besides the memory that it changes: what is random, or differs between steps.
 
 It is made before the step, on the host, each part a pure function of (seed, purpose, step); the step draws nothing.
 """
@@ -51,7 +51,7 @@ class StepInputs:
 
 
 def leaves(inputs: Any) -> Iterator[Any]:
-    """What lies in `inputs`, which may be dataclasses and tuples to any depth, in order; None where there is nothing."""
+    """What lies in `inputs`, dataclasses and tuples to any depth, in order; None where there is nothing."""
     if isinstance(inputs, (StepInputs, UpdateInputs)):
         for name in _parts(inputs):
             yield from leaves(getattr(inputs, name))

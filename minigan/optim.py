@@ -50,6 +50,7 @@ class Optimizer:
         self.steps = 0
         self._backend = self.flat.backend
         self.moments = {slot: self.flat.zeros() for slot in self.slots}
+        self._gradients = self.flat.gradients  # takes its memory now, not within the first step
         self._first_bad, self._unnoted = (self._backend.xp.full(len(self.names), -1, dtype="int64") for _ in range(2))
 
     def step(self, gradients: Sequence[Tensor], numbers: Tensor | None = None) -> None:
@@ -62,12 +63,12 @@ class Optimizer:
         first_bad = self._first_bad
         if self.gradient_limit is not None:
             # A gradient that is not finite makes all of them so when they are clipped: note those at fault before.
-            self._kernel("note_bad")(self.flat.gradients, self.flat.bounds, first_bad, numbers.data)
+            self._kernel("note_bad")(self._gradients, self.flat.bounds, first_bad, numbers.data)
             with no_grad():
                 self.flat.gather(clip_by_global_norm(gradients, self.gradient_limit)[0])
             first_bad = self._unnoted
         self._kernel(self.rule)(
-            self.flat.values, self.flat.gradients, self.flat.bounds, *self.moments.values(), first_bad, numbers.data,
+            self.flat.values, self._gradients, self.flat.bounds, *self.moments.values(), first_bad, numbers.data,
             *self.settings,
         )  # fmt: skip
         if self.weight_limit is not None:
@@ -116,7 +117,7 @@ class Optimizer:
     def memory(self) -> list[Any]:
         """The arrays that an update reads and changes in place."""
         flat = self.flat
-        return [flat.values, flat.gradients, flat.bounds, *self.moments.values(), self._first_bad, self._unnoted]
+        return [flat.values, self._gradients, flat.bounds, *self.moments.values(), self._first_bad, self._unnoted]
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter name) of the first gradient that was not finite, None if all were; waits for the device."""

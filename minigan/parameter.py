@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Parameter(Variable):
     def __init__(self, values: Any) -> None:
         super().__init__(values)
         self.memo = Memo()
-        self.home: object | None = None  # stands for the optimiser whose flat buffer holds the numbers
+        self.home: Callable[[], Any] | None = None  # a weak reference to the flat memory that holds the numbers
 
     def changed(self) -> None:
         super().changed()

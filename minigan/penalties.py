@@ -5,10 +5,10 @@ weight. g(x) is the gradient of the critic's score (its logit) with respect to o
 critic must judge every example by itself. Being made with `create_graph=True`, a penalty can be differentiated with
 respect to the critic's weights: the double backward of Gulrajani et al., 2017.
 
-`draws` is a numpy.random.Generator, or what `drawn` made of one before: for `wgan_gp` and `zero_centred` numbers from 0
-to 1 of shape (n, 1, ...), for `dragan` standard normal ones of the shape of `real`; one entry for each part of a sum.
-`r1`, `r2` and their sum need none. A penalty says what it draws in its attribute `draw`, a function of (generator, shape
-of real, dtype); one without that attribute is given the generator itself.
+`draws` is a numpy.random.Generator, or what `drawn` made of one: for `wgan_gp` and `zero_centred` numbers from 0 to 1
+of shape (n, 1, ...), for `dragan` standard normal ones of the shape of `real`; one entry for each part of a sum. `r1`,
+`r2` and their sum need none. A penalty says what it draws in its attribute `draw`, a function of (generator, shape of
+real, dtype); one without that attribute is given the generator itself.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Rules:
         return [real] if self.n_critic == 1 else [real[i : i + size] for i in range(0, len(real), size)]
 
     def noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
-        """What is added at `update` to examples of a kind, "real" or "fake", of the shape of `like`; None for nothing."""
+        """What is added at `update` to examples of a kind, "real" or "fake", shaped as `like`; None for nothing."""
         deviation = at(self.instance_noise, update // self.n_critic)
         if not deviation:
             return None

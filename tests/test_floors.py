@@ -13,14 +13,14 @@ PACKAGE = ROOT / "minigan"
 
 FLOORS = {
     "kernels": 0, "errors": 0, "files": 0, "strict_json": 0, "random": 0, "latents": 0, "state": 0,
-    "backend": 1, "drawing": 1, "autodiff": 2, "parameter": 2, "ops": 3,
+    "backend": 1, "drawing": 1, "autodiff": 2, "parameter": 2, "flat": 2, "ops": 3,
     "nn": 4, "losses": 4, "penalties": 4, "optim": 4, "checking": 4, "average": 4, "rules": 4, "schedules": 4,
-    "unroll": 4, "derivatives": 4,
+    "unroll": 4, "derivatives": 4, "inputs": 4, "replay": 4,
     "data": 5, "metrics": 5, "gan": 5,
     "training": 6, "plots": 6, "maps": 6, "film": 6, "recipes": 6, "study": 6, "bench": 6, "catalog": 6,
     "cli": 7, "commands": 7, "__main__": 7,
 }  # fmt: skip
-LINES = {"autodiff.py": 325, "gan.py": 200}
+LINES = {"autodiff.py": 325, "gan/gan.py": 300}
 TOTAL_LINES = {("ops",): 860, ("losses.py", "penalties.py"): 500}
 KNOW_NUMPY_AND_CUPY = {"backend.py"}
 

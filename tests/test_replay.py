@@ -10,8 +10,20 @@ import pytest
 
 import minigan as mg
 from minigan import GAN, Rules, Tensor, backend, losses, ops, penalties, schedules
-from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, Flatten, LeakyReLU, Module, Reshape
-from minigan.nn import Sequential, Tanh, spectral_norm
+from minigan.nn import (
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    Module,
+    Reshape,
+    Sequential,
+    Tanh,
+    spectral_norm,
+)
 from minigan.optim import SGD, Adam, RMSprop
 
 STEPS = 16
@@ -65,7 +77,8 @@ GAMES: dict[str, Callable[[str], GAN]] = {
         optimizer=lambda p, rate: RMSprop(p, rate, weight_limit=0.05),
     ),
     "clipped gradients": lambda dtype: _gan(
-        dtype, loss=losses.get("least-squares"), optimizer=lambda p, rate: SGD(p, rate, momentum=0.5, gradient_limit=0.1)
+        dtype, loss=losses.get("least-squares"),
+        optimizer=lambda p, rate: SGD(p, rate, momentum=0.5, gradient_limit=0.1),
     ),
     "lazy penalty": lambda dtype: _gan(
         dtype, penalty=penalties.get("r1+dragan"), penalty_every=3,
@@ -81,7 +94,8 @@ GAMES: dict[str, Callable[[str], GAN]] = {
         optimizer=lambda p, rate: Adam(p, schedules.Cosine(rate, 0.0, STEPS)),
     ),
     "dropout": lambda dtype: _gan(
-        dtype, networks=(_dense(2, dropout=0.2), _dense(1, dropout=0.5)), penalty=penalties.r2, rules=Rules(unroll_steps=1)
+        dtype, networks=(_dense(2, dropout=0.2), _dense(1, dropout=0.5)), penalty=penalties.r2,
+        rules=Rules(unroll_steps=1),
     ),
     "spectral norm": lambda dtype: _gan(
         dtype, loss=losses.get("hinge"), networks=(_dense(2), spectral_norm(_dense(1), np.random.default_rng(0)))
@@ -133,7 +147,13 @@ def test_what_happens_between_steps_is_seen() -> None:
         gan.generator_optimizer.rate = 0.1
         found += _steps(gan, range(6, 8), replay)
         other.load_state(gan.state())
-        return [*found, *_steps(other, range(8, 12), replay), *_steps(gan, range(8, 12), replay), _bits(gan), _bits(other)]
+        return [
+            *found,
+            *_steps(other, range(8, 12), replay),
+            *_steps(gan, range(8, 12), replay),
+            _bits(gan),
+            _bits(other),
+        ]
 
     assert played(replay=False) == played(replay=True)
 

@@ -171,13 +171,12 @@ def matmul(a, b, transpose_a, transpose_b, out=None):
     rows, depth = a.shape[::-1] if transpose_a else a.shape
     columns = b.shape[0] if transpose_b else b.shape[1]
     out = result((rows, columns), a.dtype, out)
-    no_bias = zeros(0, a.dtype)
     if rows <= skinny.LIMIT or depth <= skinny.LIMIT or columns <= skinny.LIMIT:
         skinny.matmul(a, b, transpose_a, transpose_b, out)
     elif transpose_b and rows * (depth + columns) < depth * columns:
-        _run(b, False, a, not transpose_a, no_bias, 1.0, out, True, columns, depth, rows)
+        _run(b, False, a, not transpose_a, zeros(0, a.dtype), 1.0, out, True, columns, depth, rows)
     else:
-        _run(a, transpose_a, b, transpose_b, no_bias, 1.0, out, False, rows, depth, columns)
+        _run(a, transpose_a, b, transpose_b, zeros(0, a.dtype), 1.0, out, False, rows, depth, columns)
     return out
 
 
@@ -198,5 +197,4 @@ def _run(a, a_transposed, b, b_transposed, bias, slope, out, out_transposed, row
     threads = threads_for(rows * depth * columns // _MULTIPLY_ADDS)
     direct = not b_transposed and (rows <= _FEW_ROWS or b.nbytes <= _NEAR)
     slope = a.dtype.type(slope)
-    right = (b, b_transposed, direct)
-    GEMM.launch(a.dtype, a, a_transposed, *right, bias, slope, out, out_transposed, packed, threads)
+    GEMM.launch(a.dtype, a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transposed, packed, threads)

@@ -217,19 +217,15 @@ def _blocks(x) -> tuple[int, int]:
     return down, down * -(-columns // _COLUMNS)
 
 
-def _results(x, out):
-    """Memory for a matrix like x and two vectors of its columns: that of `out`, unless None."""
-    shapes = x.shape, x.shape[1:], x.shape[1:]
-    return [result(shape, x.dtype, given) for shape, given in zip(shapes, out or (None,) * 3, strict=True)]
-
-
 def batch_norm(x, gamma, beta, eps, slope, out=None):
     """(y, mean, variance); see `reference.batch_norm`."""
     x, gamma, beta = plain(x), plain(gamma), plain(beta)
     down, tasks = _blocks(x)
     number = x.dtype.type
-    y, mean, variance = _results(x, out)
-    scale = np.empty_like(gamma)
+    y, mean, variance = out or (None, None, None)
+    y = result(x.shape, x.dtype, y)
+    mean, variance = result(gamma.shape, x.dtype, mean), result(gamma.shape, x.dtype, variance)
+    scale = np.empty(gamma.shape, x.dtype)
     means, squares = np.empty((2, down, x.shape[1]), x.dtype)
     FORWARD.launch(
         x.dtype, x, gamma, beta, number(eps), number(slope), y, mean, variance, scale, means, squares, tasks,
@@ -243,8 +239,10 @@ def batch_norm_grad(g, x, gamma, beta, mean, variance, eps, slope, out=None):
     g, x, gamma, beta, mean, variance = map(plain, (g, x, gamma, beta, mean, variance))
     down, tasks = _blocks(x)
     number = x.dtype.type
-    dx, dgamma, dbeta = _results(x, out)
-    scale = np.empty_like(gamma)
+    dx, dgamma, dbeta = out or (None, None, None)
+    dx = result(x.shape, x.dtype, dx)
+    dgamma, dbeta = result(gamma.shape, x.dtype, dgamma), result(gamma.shape, x.dtype, dbeta)
+    scale = np.empty(gamma.shape, x.dtype)
     sums_h, sums_hx = np.empty((2, down, x.shape[1]), x.dtype)
     BACKWARD.launch(
         x.dtype, g, x, gamma, beta, number(slope), mean, variance, scale, number(eps), dx, dgamma, dbeta, sums_h,

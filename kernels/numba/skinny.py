@@ -41,28 +41,54 @@ def _rows(matrix, transposed):
 
 
 @njit(fastmath={"reassoc", "contract"}, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _dot(row, other):
-    total = row.dtype.type(0)
-    for k in range(row.size):
-        total += row[k] * other[k]
-    return total
+def _sum_products(a, b, out):
+    for i in range(out.shape[0]):
+        row = a[i]
+        for j in range(out.shape[1]):
+            other = b[j]
+            total = a.dtype.type(0)
+            for k in range(row.size):
+                total += row[k] * other[k]
+            out[i, j] = total
 
 
-@njit(error_model="numpy")
+@inner
+def _room(out, transposed):
+    """Memory for op(out): that of `out` where it lies in the same order."""
+    rows, columns = (out.shape[1], out.shape[0]) if transposed else out.shape
+    same = not transposed or rows == 1 or columns == 1
+    return out.reshape(rows, columns) if same else np.empty((rows, columns), out.dtype)
+
+
+@inner
+def _store(sums, out):
+    """out = sums.T, unless they share their memory; see `_room`."""
+    if out.shape[0] == 1 or out.shape[1] == 1:
+        return
+    for i in range(out.shape[0]):
+        target = out[i]
+        for j in range(target.size):
+            target[j] = sums[j, i]
+
+
+@inner
+def _shift_and_bend(sums, bias, slope):
+    for i in range(sums.shape[0]):
+        target = sums[i]
+        for j in range(target.size):
+            total = target[j] + bias[j]
+            target[j] = gated(total, total, slope)
+
+
+@njit
 def _dots(a, b, b_transposed, bias, slope, out, out_transposed):
     """Without a bias (of size 0) the sums are left as they are."""
-    others = _rows(b, b_transposed)
-    for i in range(a.shape[0]):
-        row = a[i]
-        for j in range(others.shape[0]):
-            total = _dot(row, others[j])
-            if bias.size:
-                shifted = total + bias[j]
-                total = gated(shifted, shifted, slope)
-            if out_transposed:
-                out[j, i] = total
-            else:
-                out[i, j] = total
+    sums = _room(out, out_transposed)
+    _sum_products(a, _rows(b, b_transposed), sums)
+    if bias.size:
+        _shift_and_bend(sums, bias, slope)
+    if out_transposed:
+        _store(sums, out)
 
 
 @inner
@@ -96,21 +122,23 @@ def _combine(a, a_transposed, b, b_transposed, bias, slope, out, threads):
     share(threads, _combine_share, (a, a_transposed, padded, bias, slope, out))
 
 
-@njit(error_model="numpy")
-def _accumulate(a, a_transposed, b, out, out_transposed):
-    few, columns = (out.shape[1], out.shape[0]) if out_transposed else out.shape
-    sums = np.empty((few, columns), a.dtype) if out_transposed else out
+@inner
+def _add_rows(a, a_transposed, b, sums):
     clear(sums.reshape(-1))
     for k in range(b.shape[0]):
         row = b[k]
-        for i in range(few):
+        for i in range(sums.shape[0]):
             factor, target = a[i, k] if a_transposed else a[k, i], sums[i]
             for j in range(row.size):
                 target[j] += factor * row[j]
+
+
+@njit
+def _accumulate(a, a_transposed, b, out, out_transposed):
+    sums = _room(out, out_transposed)
+    _add_rows(a, a_transposed, b, sums)
     if out_transposed:
-        for j in range(columns):
-            for i in range(few):
-                out[j, i] = sums[i, j]
+        _store(sums, out)
 
 
 def _dots_signature(number):

@@ -19,7 +19,7 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class Plan:
-    """Where each block lies, and the calls that do what `steps` did. `kept`: views that are read after the last step."""
+    """Where each block lies, and the calls that do what `steps` did. `kept`: views that are read in the end."""
 
     def __init__(self, steps: Sequence[Step], kept: Sequence[View]) -> None:
         lives = _lives(steps, kept)
@@ -47,7 +47,7 @@ class Plan:
         return _Copying(step.function, results), arguments
 
     def _computed_in_place(self, i: int, steps: Sequence[Step], lives: dict[Block, tuple[int, int]]) -> bool:
-        """Whether all that step i does is to copy a block where it could have been computed, which then is its place."""
+        """Whether step i only copies a block to where it could have been computed; then that is its place."""
         step = steps[i]
         if not step.copies:
             return False

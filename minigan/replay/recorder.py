@@ -21,10 +21,6 @@ from minigan import backend
 from minigan_kernels import launches
 
 
-class Unrecordable(Exception):
-    """Why a function cannot be recorded, as a clause."""
-
-
 @dataclass(eq=False)
 class Block:
     """Memory that noted calls share: the bytes from `first` up to `last` of it are looked at.
@@ -117,7 +113,7 @@ class Recorder:
 
     def view(self, array: Any) -> Any:
         """`array` as the steps refer to it."""
-        owner, block = self._blocks.get(id(_owner(array)), (None, None))
+        block = self._block(array)
         return array if block is None or block.lasting is not None else _view(block, array)
 
     def _note(self, function: Callable, arguments: Sequence[Any], results: Sequence[Any], fills: bool = False) -> None:
@@ -131,9 +127,7 @@ class Recorder:
         self.steps.append(step)
 
     def _launched(self, call: launches.Call) -> None:
-        arguments = tuple(
-            self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments)
-        )
+        arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))
         self._append(Step(call.function, arguments))
 
     def _written(self, x: Any) -> Any:

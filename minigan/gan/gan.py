@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,18 @@ import numpy as np
 from minigan import backend, latents, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.average import Average
-from minigan.inputs import StepInputs, UpdateInputs, form
+from minigan.gan import draws
+from minigan.inputs import StepInputs, UpdateInputs
 from minigan.losses import Loss, Smoothed
-from minigan.nn import BatchNorm, Dropout, Module, masks
+from minigan.nn import BatchNorm, Module, masks
 from minigan.nn.module import preserved
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
 from minigan.parameter import Variable
-from minigan.penalties import Penalty, drawn, repeatable
+from minigan.penalties import Penalty, repeatable
 from minigan.replay import Replay
 from minigan.rules import Rules
-from minigan.schedules import Schedule, at
+from minigan.schedules import Schedule
 from minigan.state import require_fit
 from minigan.unroll import unrolled_logits
 
@@ -90,8 +91,7 @@ class GAN:
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.replay = Replay()
         self._modules = [module for network in (generator, discriminator) for module in network.modules()]
-        self._dropouts = [module for module in self._modules if isinstance(module, Dropout)]
-        self._masks: dict[Any, tuple[list[masks.Request], tuple[tuple[Dropout, int], ...]]] = {}
+        self._masks = draws.Masks(generator, discriminator)
         # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
         self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
         if penalty is not None and not self._judge_together:
@@ -116,8 +116,8 @@ class GAN:
         """
         inputs = self.draw(real)
         report = self.replay(self, inputs) if observe is None and backend.replays() else self.play(inputs, observe)
-        for layer, draws in inputs.draws:
-            layer.draws.assign(layer.draws.data + draws)
+        for layer, count in inputs.draws:
+            layer.draws.assign(layer.draws.data + count)
         self.step += 1
         return report
 
@@ -126,7 +126,7 @@ class GAN:
 
         It draws nothing, and reads nothing back from the device.
         """
-        *earlier, last = inputs.updates
+        *earlier, last = inputs.updates  # the discriminator's: k of them in Algorithm 1
         with masks.supplied(inputs.masks):
             for update in earlier:
                 gradients = self._gradients("discriminator", self.discriminator_pass(update), observe)
@@ -201,44 +201,11 @@ class GAN:
             self.generator_optimizer.numbers(),
             self.average.share(self.step + 1) if self.average else None,
         )
-        return self._with_masks(inputs)
+        return self._masks.add(self, inputs)
 
     def draw_update(self, real: Tensor, ahead: int = 0) -> UpdateInputs:
         """What the discriminator's update that comes `ahead` of its next one is computed from, given its batch."""
-        update = self.step * self.rules.n_critic + ahead
-        draws = weight = None
-        if self.penalty is not None and update % self.penalty_every == 0:
-            shape = self.rules.shown_shape(real.shape)
-            draws = drawn(self.penalty, random.generator(self.seed, "penalty", update), shape, real.dtype)
-            weight = Tensor(real.dtype.type(at(self.penalty_weight, self.step) * self.penalty_every))
-        return UpdateInputs(
-            real=real,
-            latent=self.latent(len(real), "train", update),
-            real_noise=self.rules.noise(real, self.seed, "real", update),
-            fake_noise=self.rules.noise(real, self.seed, "fake", update),
-            penalty_draws=draws,
-            penalty_weight=weight,
-            numbers=self.discriminator_optimizer.numbers(ahead),
-        )
-
-    def _with_masks(self, inputs: StepInputs) -> StepInputs:
-        """`inputs` with the masks of dropout; which ones the passes ask for is found out once for each form of step."""
-        if not self._dropouts:
-            return inputs
-        key = form(inputs), self.settings()
-        if key not in self._masks:
-            self._masks[key] = self._asked_for(inputs)
-        requests, draws = self._masks[key]
-        return replace(inputs, masks=tuple(request.draw() for request in requests), draws=draws)
-
-    def _asked_for(self, inputs: StepInputs) -> tuple[list[masks.Request], tuple[tuple[Dropout, int], ...]]:
-        """The masks that the passes of a step ask for, and how many of each layer are counted in the end."""
-        before = [int(layer.draws.data) for layer in self._dropouts]
-        with preserved(self.generator, self.discriminator), masks.noted() as requests:
-            judged = [self.discriminator_pass(update) for update in inputs.updates]
-            self.generator_pass(inputs.updates[-1], judged[-1])
-            draws = [int(layer.draws.data) - count for layer, count in zip(self._dropouts, before, strict=True)]
-        return requests, tuple(zip(self._dropouts, draws, strict=True))
+        return draws.of_update(self, real, ahead)
 
     def memory(self) -> list[Any]:
         """The arrays that a step reads and changes in place."""

@@ -1,0 +1,5 @@
+"""A GAN: two networks, and one training step, defined once."""
+
+from minigan.gan.gan import GAN, Observe, Pass
+
+__all__ = ["GAN", "Observe", "Pass"]
