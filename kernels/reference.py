@@ -184,6 +184,13 @@ def approach(xp, mean, value, numbers):
     mean += (value - mean) * numbers.astype(str(mean.dtype))[0]
 
 
+def contiguous(xp, x, out=None):
+    """The same numbers in row-major order, in memory of their own."""
+    out = xp.empty(x.shape, x.dtype) if out is None else out
+    out[...] = x
+    return out
+
+
 def assign(xp, target, value):
     """target = value, in place."""
     target[...] = value
@@ -202,5 +209,5 @@ def clip(xp, values, limit):
 
 KERNELS = (
     matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum,
-    batch_norm, batch_norm_grad, adam, sgd, rmsprop, note_bad, clip, follow, approach, assign,
+    batch_norm, batch_norm_grad, adam, sgd, rmsprop, note_bad, clip, follow, approach, contiguous, assign,
 )  # fmt: skip

@@ -437,6 +437,19 @@ def test_adam_is_the_textbooks_for_fifty_steps(table: dict, dtype: str) -> None:
     assert (flat.first_bad == -1).all()
 
 
+@needs_numba
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["sgd", "rmsprop"])
+def test_fast_sgd_and_rmsprop_have_the_bits_of_the_reference(name: str, dtype: str) -> None:
+    fast, plain = (_Flat(ODD_SIZES, dtype, 1) for _ in range(2))
+    for step in range(1, 20):
+        gradients = fast.gradients()
+        for flat, implementation in ((fast, "numba"), (plain, "reference")):
+            _run_optimiser(name, minigan_kernels.table(implementation, np), flat, gradients, step)
+    assert fast.p.tobytes() == plain.p.tobytes()
+    assert fast.slots[0].tobytes() == plain.slots[0].tobytes()
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
 def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) -> None:

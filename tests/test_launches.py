@@ -227,6 +227,12 @@ def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
     numbers = test_kernels.numbers_of("adam", step, 0.01 / step, 0.5, 0.999)
     arrays = [flat.p, flat.in_place(gradients), flat.bounds, *flat.slots, flat.first_bad, numbers]
     yield InPlace("adam", arrays, (0.5, 0.999, 1e-8))
+    for operation in ("sgd", "rmsprop"):
+        flat = test_kernels._Flat([70_001, 3, 65], dtype, 0, seed=step)
+        numbers = test_kernels.numbers_of(operation, step, 0.01 / step)
+        moments = np.abs(flat.rng.standard_normal(flat.p.size)).astype(dtype)
+        arrays = [flat.p, flat.in_place(gradients), flat.bounds, moments, flat.first_bad, numbers]
+        yield InPlace(operation, arrays, test_kernels.SETTINGS[operation][1:])
     for shape in ((17,), (3, 5), (70_001,)):
         one, two = (flat.rng.standard_normal(shape).astype(dtype) for _ in range(2))
         yield InPlace("follow", [one, two], (0.9,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minigan_kernels.numba.adam import adam
 from minigan_kernels.numba.average import approach, follow
 from minigan_kernels.numba.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from minigan_kernels.numba.descent import rmsprop, sgd
 from minigan_kernels.numba.gate import gate_and_sum, slope_gate
 from minigan_kernels.numba.gemm import dense, matmul
 from minigan_kernels.numba.jit import prefer_fast_threads, set_threads
@@ -17,7 +18,7 @@ keep_freed_memory()
 
 KERNELS = (
     matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum, batch_norm,
-    batch_norm_grad, adam, follow, approach,
+    batch_norm_grad, adam, sgd, rmsprop, follow, approach,
 )  # fmt: skip
 
 __all__ = ["KERNELS", "set_threads"]

@@ -35,6 +35,7 @@ def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
 @primitive(joint=_batch_norm_vjp, composite=_batch_norm_composite)
 def _batch_norm(B, x, gamma, beta, *, eps, slope):
     rows = math.prod(x.shape[:-1]), x.shape[-1]
+    x = x if x.flags.c_contiguous else B.kernel("contiguous")(x)
     y, mean_, variance = B.kernel("batch_norm")(x.reshape(rows), gamma, beta, eps, slope)
     return y.reshape(x.shape), (mean_, variance)
 
