@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from conftest import needs_numba
 
 import minigan_kernels
-from minigan import backend, catalog, losses, nn, ops, recipes
+from minigan import backend, catalog, losses, nn, ops, recipes, rules
 from minigan.autodiff import Tensor
 from minigan.catalog import check, sizes
+from minigan.gan import GAN, Pass, gan
+from minigan.inputs import UpdateInputs
 from minigan.nn import BatchNorm, Dropout, Module
+from minigan.penalties import PENALTIES
+from minigan.rules import Rules
 from minigan_kernels.geometry import of_convolution
 
 CASES = {case.name: case for case in catalog.all_cases()}
@@ -59,10 +67,10 @@ def test_every_loss_has_a_case(name: str, player: str) -> None:
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_every_recipe_has_a_case_with_all_its_parameters(name: str) -> None:
-    gan = recipes.get(name).build()
+    built = recipes.get(name).build()
     for player in ("discriminator", "generator"):
         subject = CASES[f"recipes/{name}/{player}"].make()
-        assert subject.parameters.keys() == getattr(gan, player).parameters().keys()
+        assert subject.parameters.keys() == getattr(built, player).parameters().keys()
 
 
 def test_recipes_drop_out_and_normalise_as_in_training() -> None:
@@ -166,6 +174,74 @@ def test_a_wrong_closed_form_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     report = CASES["losses/non-saturating/generator-closed-form"].check()
     assert not report.ok
     assert CASES["losses/non-saturating/generator"].check().ok
+
+
+def _with(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass, UpdateInputs], dict[str, Any]]) -> None:
+    """Change what the discriminator's pass of every step says."""
+    right = GAN.discriminator_pass
+
+    def wrong(self: GAN, inputs: UpdateInputs) -> Pass:
+        made = right(self, inputs)
+        return dataclasses.replace(made, **change(made, inputs))
+
+    monkeypatch.setattr(GAN, "discriminator_pass", wrong)
+
+
+@pytest.mark.parametrize("case", ["recipes/ring/discriminator", "recipes/grid/discriminator"])
+def test_a_penalty_that_a_step_subtracts_is_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def subtracted(made: Pass, inputs: UpdateInputs) -> dict[str, Any]:
+        assert made.penalty is not None
+        return {"objective": made.loss - made.penalty * inputs.penalty_weight}
+
+    assert CASES[case].check().ok
+    _with(monkeypatch, subtracted)
+    assert not CASES[case].check().ok
+
+
+@pytest.mark.parametrize("penalty", [*PENALTIES, "now-and-then"])
+def test_a_penalty_that_a_step_leaves_out_is_caught(penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, lambda made, inputs: {"objective": made.loss})
+    assert not CASES[f"rules/penalty-{penalty}/discriminator"].check().ok
+
+
+def _examples_apart(examples: Tensor, count: int) -> Tensor:
+    """Packs of the first with the one after half of the batch, and so on, in place of neighbours."""
+    return ops.concatenate([examples[: len(examples) // 2], examples[len(examples) // 2 :]], axis=-1)
+
+
+WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
+    "the penalty's weight is not multiplied": (
+        GAN, "draw_update", lambda gan, real, ahead=0, right=GAN.draw_update: dataclasses.replace(
+            right(gan, real, ahead), penalty_weight=Tensor(np.array(0.5))
+        ), ["rules/penalty-now-and-then/discriminator"],
+    ),
+    "noise is left out": (
+        Rules, "shown", lambda self, examples, noise=None, right=Rules.shown: right(self, examples),
+        ["rules/smoothing-and-noise/discriminator", "rules/smoothing-and-noise/generator"],
+    ),
+    "labels of fakes are smoothed": (
+        losses.Smoothed, "discriminator",
+        lambda self, real, fake: self.loss.discriminator(real, fake) + ops.mean(fake) * self.smoothing,
+        ["rules/smoothing-and-noise/discriminator"],
+    ),
+    "others are packed": (rules, "packed", _examples_apart, ["rules/packing/discriminator", "rules/packing/generator"]),
+    "nothing is unrolled": (
+        gan, "unrolled_logits", lambda critic, loss, real, fake, steps, rate: (critic(real), critic(fake)),
+        ["rules/unrolling/generator"],
+    ),
+    "reals are taken for fakes": (
+        GAN, "judge", lambda gan, real, fake, right=GAN.judge: right(gan, fake, real),
+        ["recipes/ring-plain/discriminator", "rules/relative/discriminator"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", WRONG_RULES)
+def test_a_rule_that_a_step_breaks_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, wrong, caught_by = WRONG_RULES[mistake]
+    monkeypatch.setattr(owner, name, wrong)
+    for case in caught_by:
+        assert not CASES[case].check().ok, case
 
 
 # On several implementations.
