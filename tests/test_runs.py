@@ -119,6 +119,19 @@ def test_more_steps_can_be_added_to_a_finished_run(tmp_path):
         assert resumed[name] == whole[name]
 
 
+@pytest.mark.parametrize(("first", "then"), [("1", "0"), ("0", "1")])
+def test_a_run_resumed_with_replay_switched_ends_with_the_same_bits(first, then, tmp_path, monkeypatch):
+    run, straight = tmp_path / "run", tmp_path / "straight"
+    settings = [*SMALL, "--checkpoint-every", "30"]
+    for path, steps, replay in ((straight, "120", "1"), (run, "30", first), (run, "120", then)):
+        monkeypatch.setenv("MINIGAN_REPLAY", replay)
+        arguments = ["--resume", str(path)] if path.exists() else ["--out", str(path), *settings]
+        assert cli.main(["train", *arguments, "--steps", steps, "--quiet"]) == 0
+    resumed, whole = contents(run), contents(straight)
+    for name in ("checkpoint.safetensors", "samples/step_000120.png", "metrics.jsonl"):
+        assert resumed[name] == whole[name]
+
+
 def test_a_finished_run_can_be_resumed_and_is_not_changed(tmp_path):
     run = train_small(tmp_path / "run")
     before = contents(run)
