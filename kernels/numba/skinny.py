@@ -3,12 +3,12 @@
 A register tile is PANEL columns wide; on a product with 1 or 2 columns it would multiply zeros. Three shapes cover
 all cases, each a loop over contiguous rows that LLVM turns into vectors:
 
-    dots        out[i, j] = leaky(sum over k of a[i, k] b[j, k] + bias[j])     few j: a last layer forward, a gradient
-                                                                               to few inputs
-    combine     out[i, :] = leaky(sum over k of a[i, k] b[k, :] + bias)        few k: a first layer forward, a last
-                                                                               layer's gradient
-    accumulate  out[i, :] = sum over k of a[k, i] b[k, :]                      few i: the gradient of the weights of
-                                                                               either
+    dots        out[i, j] = leaky(sum over k of a[i, k] b[j, k] + bias[j])     few j
+    combine     out[i, :] = leaky(sum over k of a[i, k] b[k, :] + bias)        few k
+    accumulate  out[i, :] = sum over k of a[k, i] b[k, :]                      few i
+
+`dots` is a last layer forward, and a gradient to few inputs; `combine` a first layer forward, and a last layer's
+gradient to its inputs; `accumulate` the gradient of the weights of either.
 
 They read or write the large operand once: memory-bound. That one must lie in rows as above; the small operand, and the
 result where it is small, may be stored transposed: they are read or stored column by column, which takes little
