@@ -5,8 +5,9 @@ It is made before the step, on the host, each part a pure function of (seed, pur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from minigan.autodiff import Tensor
@@ -50,31 +51,35 @@ class StepInputs:
     draws: Sequence[tuple[Dropout, int]] = field(default=(), metadata=_ON_THE_HOST)
 
 
-def leaves(inputs: Any) -> Iterator[Any]:
+def leaves(inputs: Any) -> list[Any]:
     """What lies in `inputs`, dataclasses and tuples to any depth, in order; None where there is nothing."""
     if isinstance(inputs, (StepInputs, UpdateInputs)):
-        for name in _parts(inputs):
-            yield from leaves(getattr(inputs, name))
-    elif isinstance(inputs, tuple):
-        for part in inputs:
-            yield from leaves(part)
-    else:
-        yield inputs
+        inputs = tuple(getattr(inputs, name) for name in _parts(type(inputs)))
+    if not isinstance(inputs, tuple):
+        return [inputs]
+    found: list[Any] = []
+    for part in inputs:
+        if part is None or isinstance(part, Tensor):
+            found.append(part)
+        else:
+            found += leaves(part)
+    return found
 
 
 def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
     """`inputs` with change(leaf) in place of every leaf but None."""
     if isinstance(inputs, (StepInputs, UpdateInputs)):
-        return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _parts(inputs)})
+        return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _parts(type(inputs))})
     if isinstance(inputs, tuple):
         return tuple(mapped(part, change) for part in inputs)
     return None if inputs is None else change(inputs)
 
 
-def _parts(inputs: StepInputs | UpdateInputs) -> list[str]:
-    return [part.name for part in fields(inputs) if part.metadata != _ON_THE_HOST]
+def form(of: Sequence[Any]) -> tuple[Any, ...]:
+    """What the `leaves` of two inputs have in common for which a step does the same: their shapes and types."""
+    return tuple([None if leaf is None else (leaf.data.shape, leaf.data.dtype) for leaf in of])
 
 
-def form(inputs: Any) -> tuple[Any, ...]:
-    """What two inputs have in common for which a step does the same: shapes and types of all that lies in them."""
-    return tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves(inputs))
+@lru_cache
+def _parts(kind: Any) -> tuple[str, ...]:
+    return tuple(part.name for part in fields(kind) if part.metadata != _ON_THE_HOST)

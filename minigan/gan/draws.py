@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigan import random
 from minigan.autodiff import Tensor
-from minigan.inputs import StepInputs, UpdateInputs, form
+from minigan.inputs import StepInputs, UpdateInputs, form, leaves
 from minigan.nn import Dropout, Module, masks
 from minigan.nn.module import preserved
 from minigan.penalties import drawn
@@ -48,7 +48,7 @@ class Masks:
         """`inputs` with the masks that the step takes."""
         if not self._layers:
             return inputs
-        key = form(inputs), gan.settings()
+        key = form(leaves(inputs)), gan.settings()
         if key not in self._known:
             self._known[key] = self._asked_for(gan, inputs)
         requests, draws = self._known[key]

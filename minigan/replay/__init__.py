@@ -13,6 +13,7 @@ arrays that no operation of minigan has made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,10 +66,11 @@ class Replay:
         self._runs += 1
         if self.refused is not None or self._runs <= _PLAIN_RUNS or backend.current().xp is not np:
             return game.play(inputs)
-        if any(not isinstance(leaf, (Tensor, type(None))) for leaf in leaves(inputs)):
+        given = leaves(inputs)
+        if any(not isinstance(leaf, (Tensor, NoneType)) for leaf in given):
             self.refused = "the penalty draws numbers of its own in it"
             return game.play(inputs)
-        key = form(inputs), game.settings(), backend.generation()
+        key = form(given), game.settings(), backend.generation()
         recording = self._recordings.get(key)
         if recording is None:
             return self._record(key, game, inputs)
@@ -77,7 +79,7 @@ class Replay:
             return game.play(inputs)
         if recording.proven:
             self.steps += 1
-            return recording.run(game, inputs)
+            return recording.run(game, inputs, given)
         report = recording.prove(game, inputs)
         if not recording.proven:
             self._discard(key)
@@ -149,9 +151,9 @@ class _Recording:
         """Whether what kernels keep of the parameters is what it was before the recorded step."""
         return all(map(_same, self._before, _snapshots(self._memos)))
 
-    def run(self, game: Game, inputs: StepInputs) -> Report:
-        """Replay the step on `inputs`."""
-        self._call(inputs)
+    def run(self, game: Game, inputs: StepInputs, given: Sequence[Tensor | None]) -> Report:
+        """Replay the step on `inputs`, of which `given` are the leaves."""
+        self._call(given)
         game.replayed(inputs)
         for buffer in self._buffers:
             buffer.changed()
@@ -162,7 +164,7 @@ class _Recording:
     def prove(self, game: Game, inputs: StepInputs) -> Report:
         """What `game.play(inputs)` returns and does; it becomes `proven` if a replay does the same."""
         before = [array.copy() for array in self._memory]
-        self._call(inputs)
+        self._call(leaves(inputs))
         replayed = [array.copy() for array in (*self._memory, *self._report.values())]
         for array, values in zip(self._memory, before, strict=True):
             array[...] = values
@@ -171,8 +173,8 @@ class _Recording:
         self.proven = all(a.tobytes() == b.tobytes() for a, b in zip(replayed, plain, strict=True))
         return report
 
-    def _call(self, inputs: StepInputs) -> None:
-        for place, leaf in zip(self._inputs, (leaf for leaf in leaves(inputs) if leaf is not None), strict=True):
+    def _call(self, given: Sequence[Tensor | None]) -> None:
+        for place, leaf in zip(self._inputs, [leaf for leaf in given if leaf is not None], strict=True):
             place[...] = leaf.data
         for function, arguments in self._calls:
             function(*arguments)
