@@ -77,4 +77,4 @@ def _parts(inputs: StepInputs | UpdateInputs) -> list[str]:
 
 def form(inputs: Any) -> tuple[Any, ...]:
     """What two inputs have in common for which a step does the same: shapes and types of all that lies in them."""
-    return tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves(inputs))
+    return tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else type(leaf) for leaf in leaves(inputs))
