@@ -77,7 +77,7 @@ def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
 
 def form(of: Sequence[Any]) -> tuple[Any, ...]:
     """What the `leaves` of two inputs have in common for which a step does the same: their shapes and types."""
-    return tuple([None if leaf is None else (leaf.data.shape, leaf.data.dtype) for leaf in of])
+    return tuple([(x.data.shape, x.data.dtype) if isinstance(x, Tensor) else type(x) for x in of])
 
 
 @lru_cache

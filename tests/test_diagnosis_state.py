@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from minigan import cli, losses, penalties, random
+from minigan.autodiff import Tensor
 from minigan.data import mixtures
 from minigan.data.points import Points
 from minigan.errors import CheckpointError
 from minigan.gan import GAN, Pass
 from minigan.inputs import UpdateInputs
-from minigan.nn import BatchNorm, Dense, LeakyReLU, Sequential
+from minigan.nn import BatchNorm, Dense, LeakyReLU, Module, Sequential
 from minigan.optim import Adam
 from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, load_config
 from minigan.training.diagnosis import Diagnosis
@@ -182,6 +183,28 @@ def test_a_run_that_is_stopped_and_resumed_is_told_the_same(tmp_path: Path, monk
     assert told_again == told
     for file in ("metrics.jsonl", "checkpoint.safetensors"):
         assert (broken.path / file).read_bytes() == (straight.path / file).read_bytes()
+
+
+class _OwnNumPy(Module):
+    """Numbers that no operation of minigan has made."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + Tensor(np.ones(x.shape, x.dtype))
+
+
+def test_a_run_without_replay_says_why_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "_draw", lambda self, rows, notice: None)
+    config = RunConfig(recipe="ring", steps=8, settings=FAILING)
+
+    def notices(name: str, *more: Module) -> list[str]:
+        trainer = Trainer.begin(config, ring(), RunFolder(tmp_path / name))
+        judge = trainer.gan.discriminator
+        trainer.gan.discriminator = Sequential(judge, *more) if more else judge
+        return run(trainer)
+
+    assert notices("replayed") == []
+    (sentence,) = notices("not replayed", _OwnNumPy())
+    assert sentence.startswith("training steps run without replay: it computes with an array of shape (")
 
 
 def test_a_checkpoint_without_a_diagnosis_goes_on_and_a_wrong_one_is_refused(tmp_path: Path, capsys: Any) -> None:

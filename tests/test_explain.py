@@ -217,6 +217,14 @@ def _assert_as_in_training(walks: Any, gan: Any, real: Tensor) -> None:
         assert found.loss == pytest.approx(loss, rel=1e-12)
 
 
+def test_what_was_drawn_has_its_name() -> None:
+    changes = {"penalty": "r1", "instance_noise": 0.1}
+    sources = {
+        part.source for found in taken_apart("mnist-mlp", **changes)[0] for v in found.visits for part in v.inputs
+    }
+    assert {"penalty_weight", "fake_noise", "latent", "fake", "D(real)", "D(fake)", "penalty"} <= sources
+
+
 def test_what_flows_to_the_logits_is_the_closed_form() -> None:
     walks, gan, real = taken_apart("mnist-mlp")
     fake = gan.generator(gan.latent(BATCH, "train", 0))

@@ -11,6 +11,7 @@ import pytest
 import minigan as mg
 from minigan import GAN, Tensor, backend, grad, losses, penalties, random
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Tanh
+from minigan.nn.module import preserved
 from minigan.optim import SGD, Adam
 
 LATENT, HIDDEN, DATA, JUDGE, BATCH = 3, 5, 4, 6, 7
@@ -275,6 +276,25 @@ def test_the_discriminator_descends_its_loss_and_the_penalty(name: str, kernels:
             assert report["penalty"].parents == ()
         for name, p in gan.discriminator.parameters().items():
             np.testing.assert_allclose(p.numpy(), expected[name], rtol=0, atol=1e-13)
+
+
+def test_a_penalty_that_draws_for_itself_gets_the_same_numbers_at_each_pass() -> None:
+    """From the generator that it is given, which a pass leaves as it was; so it is wgan_gp, which lets others draw."""
+
+    def own(*arguments: Any) -> Tensor:
+        return penalties.wgan_gp(*arguments)
+
+    games = [_gan(rich=True, penalty=penalty) for penalty in (own, penalties.wgan_gp)]
+    inputs = games[0].draw(_real(0)).updates[0]
+    values = []
+    for _ in range(2):
+        with preserved(games[0].discriminator):
+            values.append(games[0].discriminator_pass(inputs).objective.item())
+    assert values[0] == values[1]
+    for step in range(3):
+        reports = [game.train_step(_real(step)) for game in games]
+        for name, value in reports[0].items():
+            assert value.item() == reports[1][name].item()
 
 
 def test_steps_without_the_penalty_are_those_of_a_game_without() -> None:
