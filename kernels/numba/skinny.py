@@ -28,11 +28,17 @@ LIMIT = 4  # extents up to this are tiny
 
 
 @inner
+def _empty(rows, columns, like):
+    """Numba takes a while to compile this: once is enough."""
+    return np.empty((rows, columns), like.dtype)
+
+
+@inner
 def _rows(matrix, transposed):
     """op(matrix), row-major."""
     if not transposed:
         return matrix
-    out = np.empty((matrix.shape[1], matrix.shape[0]), matrix.dtype)
+    out = _empty(matrix.shape[1], matrix.shape[0], matrix)
     for j in range(matrix.shape[1]):
         target = out[j]
         for i in range(target.size):
@@ -57,7 +63,7 @@ def _room(out, transposed):
     """Memory for op(out): that of `out` where it lies in the same order."""
     rows, columns = (out.shape[1], out.shape[0]) if transposed else out.shape
     same = not transposed or rows == 1 or columns == 1
-    return out.reshape(rows, columns) if same else np.empty((rows, columns), out.dtype)
+    return out.reshape((rows, columns)) if same else _empty(rows, columns, out)
 
 
 @inner
@@ -114,7 +120,7 @@ def _combine_share(t, threads, a, a_transposed, b, bias, slope, out):
 
 @njit
 def _combine(a, a_transposed, b, b_transposed, bias, slope, out, threads):
-    padded = np.empty((LIMIT, out.shape[1]), b.dtype)
+    padded = _empty(LIMIT, out.shape[1], out)
     for k in range(LIMIT):
         target = padded[k]
         for j in range(target.size):
