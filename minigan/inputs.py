@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 from typing import Any
 
 from minigan.autodiff import Tensor
@@ -51,10 +50,16 @@ class StepInputs:
     draws: Sequence[tuple[Dropout, int]] = field(default=(), metadata=_ON_THE_HOST)
 
 
+_PARTS = {
+    kind: tuple(part.name for part in fields(kind) if part.metadata != _ON_THE_HOST)
+    for kind in (StepInputs, UpdateInputs)
+}
+
+
 def leaves(inputs: Any) -> list[Any]:
     """What lies in `inputs`, dataclasses and tuples to any depth, in order; None where there is nothing."""
     if isinstance(inputs, (StepInputs, UpdateInputs)):
-        inputs = tuple(getattr(inputs, name) for name in _parts(type(inputs)))
+        inputs = tuple(getattr(inputs, name) for name in _PARTS[type(inputs)])
     if not isinstance(inputs, tuple):
         return [inputs]
     found: list[Any] = []
@@ -69,7 +74,7 @@ def leaves(inputs: Any) -> list[Any]:
 def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
     """`inputs` with change(leaf) in place of every leaf but None."""
     if isinstance(inputs, (StepInputs, UpdateInputs)):
-        return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _parts(type(inputs))})
+        return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _PARTS[type(inputs)]})
     if isinstance(inputs, tuple):
         return tuple(mapped(part, change) for part in inputs)
     return None if inputs is None else change(inputs)
@@ -78,8 +83,3 @@ def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
 def form(of: Sequence[Any]) -> tuple[Any, ...]:
     """What the `leaves` of two inputs have in common for which a step does the same: their shapes and types."""
     return tuple([(x.data.shape, x.data.dtype) if isinstance(x, Tensor) else type(x) for x in of])
-
-
-@lru_cache
-def _parts(kind: Any) -> tuple[str, ...]:
-    return tuple(part.name for part in fields(kind) if part.metadata != _ON_THE_HOST)
