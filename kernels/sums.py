@@ -15,7 +15,7 @@ _BLOCK = 32
 
 def total(x, axis=None, keepdims=False):
     """x.sum(axis, keepdims=keepdims) for an array of any library; `axis` is a number, a tuple or None, for all."""
-    if x.size <= _FEW or (axis is None and x.flags.c_contiguous):
+    if x.size <= _FEW or (x.flags.c_contiguous and (axis is None or x.shape == (x.size, 1))):
         return x.sum(axis=axis, keepdims=keepdims)
     chosen = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = {i % x.ndim for i in chosen}

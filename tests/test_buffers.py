@@ -183,26 +183,30 @@ def test_an_unrolled_graph_outlives_what_it_was_preserved_in(kernels: str, make_
 
 def test_supplied_masks_are_used_and_no_draw_is_counted() -> None:
     layer, x = Dropout(0.5, seed=4), Tensor(_x(5, 7))
-    asked = []
-
-    def source(module: Dropout, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
-        asked.append((module, shape, dtype))
-        return Tensor(masks.draw(module, 1, shape, dtype))
-
-    with masks.supplied(source):
-        supplied = layer(x).numpy()
-    assert asked == [(layer, (5, 7), np.float32)]
+    with masks.supplied([masks.draw(layer, number, x.shape, x.dtype) for number in (1, 0)]):
+        second, first = layer(x).numpy(), layer(x).numpy()
     assert layer.draws.item() == 0
-    layer(x)
-    np.testing.assert_array_equal(supplied, layer(x).numpy())  # draw number 1
+    np.testing.assert_array_equal(first, layer(x).numpy())
+    np.testing.assert_array_equal(second, layer(x).numpy())
     assert layer.draws.item() == 2
 
 
-def test_a_source_ends_with_its_context() -> None:
+def test_masks_that_were_asked_for_can_be_drawn_before_the_pass() -> None:
+    network, x = _changing(np.random.default_rng(2)), Tensor(_x(6, 3))
+    network(x)  # so that the count is not 0
+    with preserved(network), masks.noted() as requests:
+        network(x)
+        network(x)
+    twin = copy.deepcopy(network)
+    drawn = [request.draw() for request in requests]
+    expected = [twin(x).numpy() for _ in range(2)]
+    with masks.supplied(drawn):
+        found = [network(x).numpy() for _ in range(2)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_masks_are_supplied_within_their_context_only() -> None:
     layer, x = Dropout(0.5, seed=4), Tensor(np.ones((2, 2)))
-    with (
-        pytest.raises(ZeroDivisionError),
-        masks.supplied(lambda module, shape, dtype: Tensor(np.ones(1 // len(shape[2:])))),
-    ):
-        layer(x)
+    with pytest.raises(ZeroDivisionError), masks.supplied([Tensor(np.full((2, 2), 7.0))]):
+        raise ZeroDivisionError
     assert set(layer(x).numpy().ravel()) <= {0.0, 2.0}

@@ -45,7 +45,7 @@ def _facts() -> dict[str, Any]:
         "versions": versions(),
         "backend": current.name,
         "threads": threads,
-        "replay of training steps": "on" if backend.replays() else "off (MINIGAN_REPLAY=0)",
+        "replay": "on" if backend.replays() else "off (MINIGAN_REPLAY=0)",
         "cache folder": str(cache_directory("")),
     }
     reasons = {name: backend.unavailable(name) for name in minigan_kernels.IMPLEMENTATIONS}
