@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan import GAN, Rules, Tensor, backend, losses, ops, penalties, schedules
+from minigan import GAN, Rules, Tensor, average, backend, losses, ops, penalties, schedules
 from minigan.nn import (
     BatchNorm,
     Conv2d,
@@ -26,7 +28,7 @@ from minigan.nn import (
 )
 from minigan.optim import SGD, Adam, RMSprop
 
-STEPS = 16
+STEPS = 20
 
 
 def _dense(outputs: int, dropout: float = 0.0, norm: bool = False, inputs: int = 2) -> Sequential:
@@ -121,6 +123,11 @@ def _bits(gan: GAN) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in gan.state().items()}
 
 
+@pytest.fixture(autouse=True)
+def _averaged_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(average, "_EVERY", 3)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("game", GAMES)
 def test_replayed_steps_give_the_bits_of_plain_ones(game: str, dtype: str, kernels: str) -> None:
@@ -129,7 +136,7 @@ def test_replayed_steps_give_the_bits_of_plain_ones(game: str, dtype: str, kerne
     assert _bits(plain) == _bits(replayed)
     assert plain.replay.steps == 0
     assert replayed.replay.refused is None
-    assert replayed.replay.steps >= STEPS - 9  # two plain runs, and for each form one recorded and one compared
+    assert replayed.replay.steps >= STEPS - 3 * 4  # of each form two are plain, one is recorded, and one compared
 
 
 def test_what_happens_between_steps_is_seen() -> None:
@@ -158,18 +165,123 @@ def test_what_happens_between_steps_is_seen() -> None:
     assert played(replay=False) == played(replay=True)
 
 
-def test_a_step_that_changes_its_settings_is_recorded_anew() -> None:
+def _replace_optimizer(gan: GAN) -> None:
+    gan.discriminator_optimizer = Adam(gan.discriminator.parameters(), 0.03)
+
+
+def _replace_discriminator(gan: GAN) -> None:
+    gan.discriminator = _dense(1, dropout=0.1).astype("float32")
+    _replace_optimizer(gan)
+
+
+def _replace_layer(gan: GAN) -> None:
+    gan.discriminator[1].slope = 0.7
+
+
+def _move_memory(gan: GAN) -> None:
+    optimizer = gan.generator_optimizer
+    optimizer.moments = {name: array * 2.0 for name, array in optimizer.moments.items()}
+
+
+CHANGES: dict[str, Callable[[GAN], Any]] = {
+    "loss": lambda gan: setattr(gan, "loss", losses.get("hinge")),
+    "use": lambda gan: gan.discriminator.eval(),
+    "decay": lambda gan: setattr(gan.discriminator_optimizer, "beta1", 0.9),
+    "optimiser": _replace_optimizer,
+    "discriminator": _replace_discriminator,
+    "slope": _replace_layer,
+    "dropout": lambda gan: setattr(gan.discriminator[2], "rate", 0.0),
+    "moments": _move_memory,
+    "average": lambda gan: setattr(gan, "average", average.Average(gan.generator, 0.5)),
+    "rules": lambda gan: setattr(gan, "rules", Rules(simultaneous=True)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_game_is_recorded_anew(change: str) -> None:
     def played(replay: bool) -> list[Any]:
         gan = GAMES["dropout"]("float32")
-        found: list[Any] = _steps(gan, range(6), replay)
-        gan.loss = losses.get("hinge")
-        found += _steps(gan, range(6, 10), replay)
-        gan.discriminator.eval()
-        found += _steps(gan, range(10, 14), replay)
-        gan.discriminator_optimizer.beta1 = 0.9
-        return [*found, *_steps(gan, range(14, 18), replay), _bits(gan)]
+        found: list[Any] = _steps(gan, range(7), replay)
+        CHANGES[change](gan)
+        found += [*_steps(gan, range(7, 18), replay), _bits(gan)]
+        assert (gan.replay.steps >= 5) == replay
+        return found
 
     assert played(replay=False) == played(replay=True)
+
+
+def test_a_network_given_to_another_optimiser_is_refused_as_ever() -> None:
+    gan = GAMES["plain"]("float32")
+    _steps(gan, range(6), replay=True)
+    Adam(gan.discriminator.parameters(), 0.1)
+    with pytest.raises(RuntimeError, match="another optimiser"):
+        _steps(gan, range(6, 7), replay=True)
+
+
+def test_a_loss_that_cannot_be_hashed_serves() -> None:
+    @dataclasses.dataclass
+    class Scaled(losses.NonSaturating):
+        scale: float = 1.0
+
+        def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
+            return super().generator(fake_logits, real_logits) * self.scale
+
+    def played(replay: bool) -> list[Any]:
+        gan = _gan(loss=Scaled(), networks=(_dense(2, dropout=0.1), _dense(1, dropout=0.1)))
+        found: list[Any] = _steps(gan, range(6), replay)
+        gan.loss.scale = 3.0  # type: ignore[attr-defined]
+        return [*found, *_steps(gan, range(6, 12), replay), _bits(gan)]
+
+    assert played(replay=False) == played(replay=True)
+
+
+def test_an_interrupted_replay_leaves_nothing_that_was_made_of_older_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed or transformed weights are made anew, and a graph from before is refused."""
+    gan = GAMES["pictures"]("float32")
+    _steps(gan, range(9), replay=True)
+    x = _real(gan, 0)
+    older = ops.sum(gan.discriminator(x))
+    for recording in gan.replay._recordings.values():
+        recording._calls.append((_interrupt, ()))
+    with pytest.raises(KeyboardInterrupt):
+        _steps(gan, range(9, 10), replay=True)
+    twin = GAMES["pictures"]("float32")
+    twin.load_state(gan.state())
+    np.testing.assert_array_equal(gan.discriminator(x).numpy(), twin.discriminator(x).numpy())
+    with pytest.raises(RuntimeError, match="changed since"):
+        mg.grad(older, gan.discriminator)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_samples_between_steps_cost_no_recording() -> None:
+    gan, plain = GAMES["pictures"]("float32"), GAMES["pictures"]("float32")
+    for step in range(40):
+        for each, replay in ((gan, True), (plain, False)):
+            _steps(each, range(step, step + 1), replay)
+            if step % 3 == 0:
+                each.average = None if step == 0 else each.average
+                for _ in range(2):
+                    each.sample(np.zeros((12, 2), np.float32))
+                    each.discriminator(_real(each, step))
+    assert _bits(gan) == _bits(plain)
+    assert gan.replay.refused is None
+    assert gan.replay.steps > 20
+
+
+def test_many_forms_of_inputs_are_not_recorded_again_and_again() -> None:
+    gan, plain = GAMES["plain"]("float32"), GAMES["plain"]("float32")
+    recordings = []
+    for step in range(120):
+        for each, replay in ((gan, True), (plain, False)):
+            mg.use("numpy", "auto", replay=replay)
+            each.train_step(_real(each, step, count=4 + step % 12))
+        recordings.append(len(gan.replay._recordings))
+    assert _bits(gan) == _bits(plain)
+    assert max(recordings) == 8
+    assert gan.replay.steps >= 8 * 5
 
 
 def test_other_shapes_are_recorded_anew() -> None:
@@ -179,7 +291,7 @@ def test_other_shapes_are_recorded_anew() -> None:
         for step in range(24):
             gan.train_step(_real(gan, step, count=12 + 4 * (step % 2)))
     assert _bits(plain) == _bits(replayed)
-    assert replayed.replay.steps > 10
+    assert replayed.replay.steps >= 8
 
 
 class OwnNumbers(Module):
@@ -196,8 +308,8 @@ class OwnControlFlow(Module):
         return x if ops.mean(x).item() > 0 else x * 2.0
 
 
-class HiddenState(Module):
-    """A network whose Python state changes from call to call, which no recording can see."""
+class Counting(Module):
+    """A network that counts its calls, and depends on their number."""
 
     calls = 0
 
@@ -206,9 +318,24 @@ class HiddenState(Module):
         return x * float(self.calls)
 
 
+class HiddenState(Module):
+    """A network whose state changes from call to call where no recording can see it."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * float(1 + next(self.numbers))
+
+
 @pytest.mark.parametrize(
     ("module", "reason"),
-    [(OwnNumbers, "no operation has made"), (OwnControlFlow, "reads a number"), (HiddenState, "does not do the same")],
+    [
+        (OwnNumbers, "no operation has made"),
+        (OwnControlFlow, "reads a number"),
+        (Counting, "change from step to step"),
+        (HiddenState, "does not do the same"),
+    ],
 )
 def test_what_cannot_be_replayed_runs_as_ever(module: type[Module], reason: str) -> None:
     def network(outputs: int) -> Sequential:
@@ -239,6 +366,22 @@ def test_an_observed_step_is_a_plain_one_that_tells_every_gradient() -> None:
     counts = {name: len(getattr(gan, f"{name}_optimizer").parameters) for name in ("discriminator", "generator")}
     assert seen == [("discriminator", counts["discriminator"])] * 3 + [("generator", counts["generator"])]
     assert gan.replay.steps == 3
+
+
+class Telling(GAN):
+    """Reports a number that no operation has made."""
+
+    def play(self, inputs: Any, observe: Any = None) -> dict[str, Tensor]:
+        return super().play(inputs, observe) | {"step": Tensor(float(self.step))}
+
+
+def test_a_report_of_what_no_operation_has_made_is_not_replayed() -> None:
+    rng = np.random.default_rng(0)
+    generator, discriminator = Sequential(Dense(2, 2, rng)), Sequential(Dense(2, 1, rng))
+    optimizers = SGD(generator.parameters(), 0.1), SGD(discriminator.parameters(), 0.1)
+    gan = Telling(generator, discriminator, losses.get("hinge"), *optimizers, latent_size=2)
+    assert [gan.train_step(_real(gan, step))["step"].item() for step in range(12)] == list(range(12))
+    assert "no operation has made" in (gan.replay.refused or "")
 
 
 def test_the_environment_switches_replay_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class Masks:
         """`inputs` with the masks that the step takes."""
         if not self._layers:
             return inputs
-        key = form(leaves(inputs)), gan.settings()
+        key = form(leaves(inputs))
         if key not in self._known:
             self._known[key] = self._asked_for(gan, inputs)
         requests, draws = self._known[key]

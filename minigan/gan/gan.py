@@ -13,13 +13,13 @@ from minigan import backend, latents, random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.average import Average
 from minigan.gan import draws
+from minigan.gan.recordable import Recordable
 from minigan.inputs import StepInputs, UpdateInputs
 from minigan.losses import Loss, Smoothed
 from minigan.nn import BatchNorm, Module, masks
 from minigan.nn.module import preserved
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
-from minigan.parameter import Variable
 from minigan.penalties import Penalty, repeatable
 from minigan.replay import Replay
 from minigan.rules import Rules
@@ -90,7 +90,6 @@ class GAN:
         self.average = Average(generator, average) if average else None
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.replay = Replay()
-        self._modules = [module for network in (generator, discriminator) for module in network.modules()]
         self._masks = draws.Masks(generator, discriminator)
         # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
         self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
@@ -115,7 +114,8 @@ class GAN:
         Where the step has been recorded before (see minigan.replay) it is replayed: the same numbers, sooner.
         """
         inputs = self.draw(real)
-        report = self.replay(self, inputs) if observe is None and backend.replays() else self.play(inputs, observe)
+        replayed = observe is None and backend.replays()
+        report = self.replay(Recordable(self), inputs) if replayed else self.play(inputs, observe)
         for layer, count in inputs.draws:
             layer.draws.assign(layer.draws.data + count)
         self.step += 1
@@ -206,32 +206,6 @@ class GAN:
     def draw_update(self, real: Tensor, ahead: int = 0) -> UpdateInputs:
         """What the discriminator's update that comes `ahead` of its next one is computed from, given its batch."""
         return draws.of_update(self, real, ahead)
-
-    def memory(self) -> list[Any]:
-        """The arrays that a step reads and changes in place."""
-        found = [*self.generator_optimizer.memory(), *self.discriminator_optimizer.memory()]
-        found += [variable.data for variable in self.variables()]
-        return found + (self.average.memory() if self.average else [])
-
-    def variables(self) -> list[Variable]:
-        """The parameters and buffers of both networks."""
-        networks = self.generator, self.discriminator
-        return [v for network in networks for v in (*network.parameters().values(), *network.buffers().values())]
-
-    def settings(self) -> tuple[Any, ...]:
-        """What a step depends on besides its inputs and its memory."""
-        optimizers = self.generator_optimizer, self.discriminator_optimizer
-        return (
-            self.loss, self.penalty, self.rules, *(module.training for module in self._modules),
-            *((o.settings, o.gradient_limit, o.weight_limit) for o in optimizers),
-        )  # fmt: skip
-
-    def replayed(self, inputs: StepInputs) -> None:
-        """Count the updates that a replay of `play` has made."""
-        self.discriminator_optimizer.advance(len(inputs.updates))
-        self.generator_optimizer.advance(1)
-        if self.average is not None and inputs.share is not None:
-            self.average.changed()
 
     def first_bad_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
