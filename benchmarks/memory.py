@@ -22,7 +22,7 @@ import command_line
 import machine
 from twins.make import NETWORKS, PEERS, make_twin, require_networks
 
-STEPS = 4
+STEPS = 8  # some plain ones, one that is recorded, and replays
 FEW = 4  # examples of the step that comes before, and makes every library load and compile what it needs
 MIB = 1 << 20
 

@@ -49,6 +49,11 @@ class Memo:
             if not form.kept:
                 form.array = None
 
+    def overwritten(self) -> None:
+        """The kept arrays hold something else now: make each anew, in the same memory, when it is next wanted."""
+        for form in self._forms.values():
+            form.fresh = False
+
     def get(self, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None]) -> Any:
         """The array of the form `name`: as it is if it is as it should be, else filled by `fill(array)`."""
         form = self._forms.setdefault(name, _Form())

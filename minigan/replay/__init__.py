@@ -20,6 +20,7 @@ import numpy as np
 from minigan import backend
 from minigan.autodiff import Tensor
 from minigan.inputs import StepInputs, form, leaves
+from minigan.replay.arena import Arena
 from minigan.replay.attributes import Attributes
 from minigan.replay.recording import Game, Recording, Report, record
 
@@ -45,6 +46,7 @@ class Replay:
         self._plain_runs: dict[Any, int] = {}
         self._failures: dict[Any, list[str]] = {}
         self._calls = self._changes = 0
+        self._arena = Arena()
         self._known_attributes: list[Attributes] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
@@ -66,7 +68,7 @@ class Replay:
         if recording.proven:
             self.steps += 1
             return recording.run(game, inputs, given)
-        report = recording.prove(game, inputs)
+        report = recording.prove(game, inputs, self._arena)
         if not recording.proven:
             del self._recordings[key]
             self._failed(key, "it does not do the same for inputs of the same form")
@@ -104,7 +106,7 @@ class Replay:
         self._plain_runs[key] = runs
         if reason is not None or not _PLAIN_RUNS < runs <= _PLAIN_RUNS + _MOST_FAILURES:
             return self._plainly(game, inputs, reason)
-        report, recording = record(game, inputs)
+        report, recording = record(game, inputs, self._arena)
         if not key[2].are_unchanged():
             self._failed(key, "it changes Python attributes, which a replay would not")
         elif isinstance(recording, Recording):

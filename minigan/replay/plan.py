@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from minigan.replay.arena import Arena
 from minigan.replay.recorder import Block, Step, View, flattened
-from minigan_kernels.aligned import ALIGNMENT, aligned_empty
+from minigan_kernels.aligned import ALIGNMENT
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -21,14 +22,14 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 class Plan:
     """Where each block lies, and the calls that do what `steps` did. `kept`: views that are read in the end."""
 
-    def __init__(self, steps: Sequence[Step], kept: Sequence[View]) -> None:
+    def __init__(self, steps: Sequence[Step], kept: Sequence[View], arena: Arena) -> None:
         lives = _lives(steps, kept)
         self._places: dict[Block, np.ndarray] = {}
         rest = [step for i, step in enumerate(steps) if not self._computed_in_place(i, steps, lives)]
         waiting = {block: life for block, life in lives.items() if block not in self._places}
-        offsets, self.size = _packed(waiting)
-        arena = aligned_empty((self.size,), np.dtype(np.uint8))
-        self._places |= {block: arena[offset : offset + _size(block)] for block, offset in offsets.items()}
+        offsets, size = _packed(waiting)
+        memory = arena.take(size)
+        self._places |= {block: memory[offset : offset + _size(block)] for block, offset in offsets.items()}
         self.calls = [self._call(step) for step in rest]
 
     def array(self, x: Any) -> Any:

@@ -74,7 +74,7 @@ class Recorder:
         self.refused: str | None = None
         self._blocks: dict[int, tuple[Any, Block]] = {}  # by the identity of the owner, and a reference to it
         for array in lasting:
-            owner = _owner(array)
+            owner = owner_of(array)
             self._blocks[id(owner)] = owner, Block(lasting=owner)
 
     def forward(self, forward: Callable[..., Any], room: backend.Backend, arrays: Sequence[Any], static: dict) -> Any:
@@ -154,7 +154,7 @@ class Recorder:
         return self.view(x) if isinstance(x, np.ndarray) else x
 
     def _block(self, array: np.ndarray) -> Block | None:
-        owner = _owner(array)
+        owner = owner_of(array)
         known, block = self._blocks.get(id(owner), (None, None))
         same = known is owner or (isinstance(known, weakref.ref) and known() is owner)
         return block if same else None
@@ -163,13 +163,13 @@ class Recorder:
         """The view of an array that a call writes; its memory is that of an older array, or not known yet."""
         block = self._block(array)
         if block is None:
-            owner, block = _owner(array), Block()
+            owner, block = owner_of(array), Block()
             self._blocks[id(owner)] = weakref.ref(owner), block
         return _view(block, array)
 
     def _is_view(self, result: Any, arrays: Sequence[Any]) -> bool:
-        owner = _owner(result)
-        return any(isinstance(x, np.ndarray) and _owner(x) is owner for x in arrays)
+        owner = owner_of(result)
+        return any(isinstance(x, np.ndarray) and owner_of(x) is owner for x in arrays)
 
 
 def flattened(found: Any) -> tuple[Any, ...]:
@@ -185,7 +185,7 @@ def _view(block: Block, array: np.ndarray) -> View:
     return View(block, array.__array_interface__["data"][0], array.shape, array.strides, array.dtype)
 
 
-def _owner(array: np.ndarray) -> np.ndarray:
+def owner_of(array: np.ndarray) -> np.ndarray:
     """The array whose memory `array` looks at."""
     while isinstance(array.base, np.ndarray):
         array = array.base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -11,9 +12,10 @@ from minigan import backend
 from minigan.autodiff import Tensor
 from minigan.inputs import StepInputs, leaves, mapped
 from minigan.parameter import Parameter, Variable
+from minigan.replay.arena import Arena, trim_heap
 from minigan.replay.attributes import Attributes
 from minigan.replay.plan import Plan
-from minigan.replay.recorder import Recorder, View
+from minigan.replay.recorder import Recorder, View, owner_of
 from minigan_kernels.memo import Memo
 
 Report = dict[str, Tensor]
@@ -34,11 +36,11 @@ class Game(Protocol):
     def played(self, inputs: StepInputs) -> None: ...
 
 
-def record(game: Game, inputs: StepInputs) -> tuple[Report, Recording | str]:
+def record(game: Game, inputs: StepInputs, arena: Arena) -> tuple[Report, Recording | str]:
     """What `game.play(inputs)` returns and does, and its recording, or why there can be none, as a clause."""
     inputs = mapped(inputs, lambda leaf: Tensor(leaf.data.copy()))  # memory of our own, which replays overwrite
     recording = Recording(game, [leaf.data for leaf in leaves(inputs) if leaf is not None])
-    recorder = Recorder([*recording.memory, *recording.inputs])
+    recorder = Recorder([*recording.memory, *recording.kept, *recording.inputs])
     backend.recorder, before = recorder, backend.recorder
     try:
         report = game.play(inputs)
@@ -48,7 +50,7 @@ def record(game: Game, inputs: StepInputs) -> tuple[Report, Recording | str]:
     reason = recorder.refused or recording.why_not_kept()
     if reason is None:
         try:
-            recording.prepare(recorder, views)
+            recording.prepare(recorder, views, arena)
         except MemoryError:
             reason = "there is not enough memory for it"
     return report, recording if reason is None else reason
@@ -68,20 +70,20 @@ class Recording:
         self._places = [(variable, variable.data) for variable in self._variables]
         self._memos = [variable.memo for variable in self._variables if isinstance(variable, Parameter)]
         self._before = _snapshots(self._memos)
-        self.memory = game.memory()
-        self.memory += [array for memo in self._before for array, *_ in memo.values() if array is not None]
+        self.memory = _owners(game.memory())
+        self.kept = _owners([array for memo in self._before for array, *_ in memo.values() if array is not None])
 
     def why_not_kept(self) -> str | None:
         """Why a step that has just been played leaves something else than replays of it would; None if it does not."""
         self._after = _snapshots(self._memos)
-        kept = [array for memo in self._after for array, fresh, *_ in memo.values() if fresh]
-        if any(all(array is not old for old in self.memory) for array in kept):
+        kept = _owners([array for memo in self._after for array, fresh, *_ in memo.values() if fresh])
+        if any(all(array is not old for old in self.kept) for array in kept):
             return "kernels keep what they make of the weights in other memory than before"
         return None
 
-    def prepare(self, recorder: Recorder, report: dict[str, Any]) -> None:
+    def prepare(self, recorder: Recorder, report: dict[str, Any], arena: Arena) -> None:
         """Plan the memory of the calls that were noted."""
-        plan = Plan(recorder.steps, [view for view in report.values() if isinstance(view, View)])
+        plan = Plan(recorder.steps, [view for view in report.values() if isinstance(view, View)], arena)
         self._calls = plan.calls
         self._report = {name: plan.array(view) for name, view in report.items()}
         used = [i for i, memo in enumerate(self._after) if memo or self._before[i]]
@@ -124,19 +126,27 @@ class Recording:
             memo.restore(snapshot)
         return {name: Tensor(value.copy()) for name, value in self._report.items()}
 
-    def prove(self, game: Game, inputs: StepInputs) -> Report:
-        """What `game.play(inputs)` returns and does; it becomes `proven` if a replay does the same."""
+    def prove(self, game: Game, inputs: StepInputs, arena: Arena) -> Report:
+        """What `game.play(inputs)` returns and does; it becomes `proven` if a replay does the same.
+
+        At no time there is more memory in use than for a plain run and a copy of what it changes.
+        """
+        trim_heap()
         before = [array.copy() for array in self.memory]
         try:
             self._call(leaves(inputs))
-            replayed = [array.copy() for array in (*self.memory, *self._report.values())]
+            replayed = [_digest(array) for array in (*self.memory, *self._report.values())]
         finally:
             for array, values in zip(self.memory, before, strict=True):
                 array[...] = values
+            for memo in self._memos:
+                memo.overwritten()
+        del before
+        arena.give_back()
         report = game.play(inputs)
-        plain = [*self.memory, *(value.data for value in report.values())]
-        same = all(a.tobytes() == b.tobytes() for a, b in zip(replayed, plain, strict=False))
-        self.proven = same and list(report) == list(self._report)
+        plain = [_digest(array) for array in (*self.memory, *(value.data for value in report.values()))]
+        self.proven = replayed == plain and list(report) == list(self._report)
+        trim_heap()
         return report
 
     def _call(self, given: Sequence[Tensor | None]) -> None:
@@ -150,5 +160,14 @@ class Recording:
             variable.changed()
 
 
+def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The arrays that own the memory of `arrays`, each once."""
+    return list({id(owner): owner for owner in map(owner_of, arrays)}.values())
+
+
 def _snapshots(memos: Sequence[Memo]) -> list[dict[Any, tuple]]:
     return [memo.snapshot() for memo in memos]
+
+
+def _digest(array: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).digest()
