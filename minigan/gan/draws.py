@@ -16,6 +16,8 @@ from minigan.schedules import at
 if TYPE_CHECKING:
     from minigan.gan.gan import GAN
 
+_MOST_FORMS = 8  # of inputs, for which it is remembered which masks a step takes
+
 
 def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
     """What the discriminator's update that comes `ahead` of its next one is computed from, given its batch."""
@@ -37,28 +39,32 @@ def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
 
 
 class Masks:
-    """Those of the dropout layers of both networks. Which a step asks for is found out once for each form of inputs."""
+    """Those of the dropout layers of both networks. Which a step asks for is found out once for each form of inputs.
+
+    To find it out, the passes of a step are made once, and what they leave behind is put back.
+    """
 
     def __init__(self, *networks: Module) -> None:
         self._networks = networks
         self._layers = [m for network in networks for m in network.modules() if isinstance(m, Dropout)]
-        self._known: dict[Any, tuple[list[masks.Request], list[tuple[Dropout, int]]]] = {}
+        self._known: dict[Any, list[masks.Requests]] = {}
 
     def add(self, gan: GAN, inputs: StepInputs) -> StepInputs:
         """`inputs` with the masks that the step takes."""
         if not self._layers:
             return inputs
-        key = form(leaves(inputs)), gan.settings()
-        if key not in self._known:
-            self._known[key] = self._asked_for(gan, inputs)
-        requests, draws = self._known[key]
-        return replace(inputs, masks=tuple(request.draw() for request in requests), draws=draws)
+        key = form(leaves(inputs)), gan.settings(), tuple(layer.rate for layer in self._layers)
+        requests = self._known.get(key)
+        if requests is None:
+            requests = self._asked_for(gan, inputs)
+            while len(self._known) >= _MOST_FORMS:
+                del self._known[next(iter(self._known))]
+            self._known[key] = requests
+        return replace(inputs, masks=tuple(asked.draw() for asked in requests))
 
-    def _asked_for(self, gan: GAN, inputs: StepInputs) -> tuple[list[masks.Request], list[tuple[Dropout, int]]]:
-        """The masks that the passes of a step ask for, and how many of each layer are counted in the end."""
-        before = [int(layer.draws.data) for layer in self._layers]
+    def _asked_for(self, gan: GAN, inputs: StepInputs) -> list[masks.Requests]:
+        """The masks that the passes of a step ask for."""
         with preserved(*self._networks), masks.noted() as requests:
             judged = [gan.discriminator_pass(update) for update in inputs.updates]
             gan.generator_pass(inputs.updates[-1], judged[-1])
-            draws = [int(layer.draws.data) - count for layer, count in zip(self._layers, before, strict=True)]
-        return requests, list(zip(self._layers, draws, strict=True))
+        return requests
