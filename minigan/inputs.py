@@ -1,6 +1,7 @@
 """What a training step is computed from besides the memory that it changes: what is random, or differs between steps.
 
-It is made before the step, on the host, each part a pure function of (seed, purpose, step); the step draws nothing.
+It is made before the step, on the host; the step draws nothing. What is random is a pure function of (seed, purpose,
+step), or of a dropout layer's seed and count of draws.
 """
 
 from __future__ import annotations

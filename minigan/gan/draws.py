@@ -1,4 +1,4 @@
-"""Draws what a training step of a GAN is computed from, before the step: each part a pure function of (seed, step)."""
+"""Makes what a training step of a GAN is computed from, before the step; see minigan.inputs."""
 
 from __future__ import annotations
 
