@@ -168,9 +168,9 @@ def replays() -> bool:
     return _replays and _replay_by_environment()
 
 
-def generation() -> int:
-    """A number that grows whenever the way in which things are computed is chosen anew."""
-    return _generation
+def generation() -> tuple[int, str]:
+    """What changes whenever the way in which things are computed is chosen anew, or "auto" has come to mean another."""
+    return _generation, _current.kernels
 
 
 def _replay_by_environment() -> bool:

@@ -1,19 +1,19 @@
 """What a training step is computed from besides the memory that it changes: what is random, or differs between steps.
 
-It is made before the step, on the host, each part a pure function of (seed, purpose, step); the step draws nothing.
+It is made before the step, on the host; the step draws nothing. What is random is a pure function of (seed, purpose,
+step), or of a dropout layer's seed and count of draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.nn import Dropout
+from minigan.nn.masks import Supply
 from minigan.penalties import Draws
-
-_ON_THE_HOST = {"on the host": True}  # marks what no array takes part in
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,26 @@ class StepInputs:
     """Those of a training step: of each update of the discriminator, and of what follows these.
 
     numbers: of the generator's optimiser. share: of the generator in its moving average, None where it is not taken in.
-    masks: of the dropout layers, in the order in which the passes need them. draws: by how much each layer's count of
-    draws grows in the step.
+    masks: what each dropout layer needs.
     """
 
     updates: tuple[UpdateInputs, ...]
     numbers: Tensor
     share: Tensor | None
-    masks: tuple[Tensor, ...] = ()
-    draws: Sequence[tuple[Dropout, int]] = field(default=(), metadata=_ON_THE_HOST)
+    masks: tuple[Supply, ...] = ()
+
+    @property
+    def draws(self) -> list[tuple[Dropout, int]]:
+        """By how much the count of draws of each dropout layer grows in the step."""
+        return [(supply.layer, supply.counted) for supply in self.masks]
 
 
-_PARTS = {
-    kind: tuple(part.name for part in fields(kind) if part.metadata != _ON_THE_HOST)
-    for kind in (StepInputs, UpdateInputs)
-}
+_PARTS = {kind: tuple(part.name for part in fields(kind)) for kind in (StepInputs, UpdateInputs)} | {Supply: ("masks",)}
 
 
 def leaves(inputs: Any) -> list[Any]:
     """What lies in `inputs`, dataclasses and tuples to any depth, in order; None where there is nothing."""
-    if isinstance(inputs, (StepInputs, UpdateInputs)):
+    if type(inputs) in _PARTS:
         inputs = tuple(getattr(inputs, name) for name in _PARTS[type(inputs)])
     if not isinstance(inputs, tuple):
         return [inputs]
@@ -73,7 +73,7 @@ def leaves(inputs: Any) -> list[Any]:
 
 def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
     """`inputs` with change(leaf) in place of every leaf but None."""
-    if isinstance(inputs, (StepInputs, UpdateInputs)):
+    if type(inputs) in _PARTS:
         return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _PARTS[type(inputs)]})
     if isinstance(inputs, tuple):
         return tuple(mapped(part, change) for part in inputs)

@@ -181,14 +181,26 @@ def test_an_unrolled_graph_outlives_what_it_was_preserved_in(kernels: str, make_
 # masks
 
 
+def _drawn(layer: Dropout, *numbers: int, shape: tuple[int, ...] = (5, 7)) -> masks.Supply:
+    drawn = tuple(masks.draw(layer, number, shape, np.dtype(np.float32)) for number in numbers)
+    return masks.Supply(layer, drawn, len(numbers))
+
+
 def test_supplied_masks_are_used_and_no_draw_is_counted() -> None:
     layer, x = Dropout(0.5, seed=4), Tensor(_x(5, 7))
-    with masks.supplied([masks.draw(layer, number, x.shape, x.dtype) for number in (1, 0)]):
+    with masks.supplied([_drawn(layer, 1, 0)]):
         second, first = layer(x).numpy(), layer(x).numpy()
     assert layer.draws.item() == 0
     np.testing.assert_array_equal(first, layer(x).numpy())
     np.testing.assert_array_equal(second, layer(x).numpy())
     assert layer.draws.item() == 2
+
+
+def test_each_layer_takes_its_own_masks_in_whatever_order_they_ask() -> None:
+    one, other, x = Dropout(0.5, seed=4), Dropout(0.2, seed=5), Tensor(_x(5, 7))
+    with masks.supplied([_drawn(one, 0, 1), _drawn(other, 0, 1)]):
+        found = [layer(x).numpy() for layer in (other, one, one, other)]
+    np.testing.assert_array_equal(found, [layer(x).numpy() for layer in (other, one, one, other)])
 
 
 def test_masks_that_were_asked_for_can_be_drawn_before_the_pass() -> None:
@@ -198,7 +210,8 @@ def test_masks_that_were_asked_for_can_be_drawn_before_the_pass() -> None:
         network(x)
         network(x)
     twin = copy.deepcopy(network)
-    drawn = [request.draw() for request in requests]
+    drawn = [asked.draw() for asked in requests]
+    assert [supply.counted for supply in drawn] == [2]
     expected = [twin(x).numpy() for _ in range(2)]
     with masks.supplied(drawn):
         found = [network(x).numpy() for _ in range(2)]
@@ -207,6 +220,29 @@ def test_masks_that_were_asked_for_can_be_drawn_before_the_pass() -> None:
 
 def test_masks_are_supplied_within_their_context_only() -> None:
     layer, x = Dropout(0.5, seed=4), Tensor(np.ones((2, 2)))
-    with pytest.raises(ZeroDivisionError), masks.supplied([Tensor(np.full((2, 2), 7.0))]):
+    with pytest.raises(ZeroDivisionError), masks.supplied([_drawn(layer, 0)]):
         raise ZeroDivisionError
     assert set(layer(x).numpy().ravel()) <= {0.0, 2.0}
+
+
+def test_a_mask_of_another_shape_type_or_layer_is_refused() -> None:
+    layer, other = Dropout(0.5, seed=4), Dropout(0.25, seed=4)
+    sentence = (
+        r"Dropout\(0\.5\) needs a mask of float32 and shape \(5, 1\), but the next is of float32 and shape \(5, 7\)"
+    )
+    with pytest.raises(RuntimeError, match=sentence), masks.supplied([_drawn(layer, 0)]):
+        layer(_x(5, 1))  # to which a mask of (5, 7) would be broadcast
+    with pytest.raises(RuntimeError, match=r"of float64 .* the next is of float32"), masks.supplied([_drawn(layer, 0)]):
+        layer(_x(5, 7).astype(np.float64))
+    for supply in (_drawn(other, 0), _drawn(layer)):
+        with pytest.raises(RuntimeError, match="but none is left; masks are drawn before"), masks.supplied([supply]):
+            layer(_x(5, 7))
+
+
+def test_masks_that_nobody_takes_are_told() -> None:
+    layer = Dropout(0.5, seed=4)
+    with (
+        pytest.raises(RuntimeError, match=r"Dropout\(0.5\) left 2 of the masks that were drawn for it"),
+        masks.supplied([_drawn(layer, 0, 1, 2)]),
+    ):
+        layer(_x(5, 7))

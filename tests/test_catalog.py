@@ -244,6 +244,16 @@ def test_a_rule_that_a_step_breaks_is_caught(mistake: str, monkeypatch: pytest.M
         assert not CASES[case].check().ok, case
 
 
+@pytest.mark.parametrize(
+    "case", ["recipes/ring-plain/generator", "recipes/mnist-mlp-sigmoid/generator", "rules/unrolling/generator"]
+)
+def test_fakes_that_a_step_hands_on_detached_are_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator answers for the fakes of the discriminator's pass: its gradient has to flow back through these."""
+    assert CASES[case].check().ok
+    _with(monkeypatch, lambda made, inputs: {"shown": (made.shown[0], Tensor(made.shown[1].data))})
+    assert not CASES[case].check().ok
+
+
 # On several implementations.
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import minigan as mg
 from minigan import GAN, Tensor, backend, grad, losses, penalties, random
+from minigan.gan import draws
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Tanh
 from minigan.nn.module import preserved
 from minigan.optim import SGD, Adam
@@ -456,3 +457,79 @@ def test_a_game_of_one_dimension_is_learnt() -> None:
     assert abs(start) < 0.5
     assert abs(gan.sample(z).numpy().mean() - 3.0) < 1.0
     assert mg.GAN is GAN
+
+
+# Masks of dropout, which are drawn before the step.
+
+
+def _dropping(widths: tuple[int, int] = (6, 6)) -> GAN:
+    """Both networks have dropout, the discriminator's two layers masks of `widths`."""
+    rng = np.random.default_rng(0)
+    generator = Sequential(Dense(2, 6, rng), LeakyReLU(0.2), Dropout(0.3, seed=1), Dense(6, 2, rng))
+    discriminator = Sequential(
+        Dense(2, widths[0], rng), LeakyReLU(0.2), Dropout(0.5, seed=2),
+        Dense(widths[0], widths[1], rng), LeakyReLU(0.2), Dropout(0.4, seed=3), Dense(widths[1], 1, rng),
+    )  # fmt: skip
+    optimizers = [Adam(network.parameters(), 0.01) for network in (generator, discriminator)]
+    return GAN(generator, discriminator, losses.get("minimax"), *optimizers, latent_size=2)
+
+
+DROPPING_CHANGES: dict[str, Callable[[GAN], object]] = {
+    "the first layer's rate to 0": lambda gan: setattr(gan.discriminator[2], "rate", 0.0),
+    "the second layer's rate to 0": lambda gan: setattr(gan.discriminator[5], "rate", 0.0),
+    "another rate": lambda gan: setattr(gan.discriminator[2], "rate", 0.9),
+    "a layer in use": lambda gan: gan.discriminator[2].eval(),
+    "a network in use": lambda gan: gan.generator.eval(),
+    "another loss": lambda gan: setattr(gan, "loss", losses.get("relativistic-average")),
+}
+
+
+@pytest.mark.parametrize("widths", [(6, 6), (6, 5)])
+@pytest.mark.parametrize("replay", [False, True])
+@pytest.mark.parametrize("change", DROPPING_CHANGES)
+def test_masks_drawn_before_a_step_are_those_that_its_passes_would_draw(
+    change: str, replay: bool, widths: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a setting of a layer has been changed between two steps, and changed back."""
+
+    def played() -> dict[str, bytes]:
+        gan = _dropping(widths)
+        rates = [gan.discriminator[2].rate, gan.discriminator[5].rate]
+        for step in range(12):
+            if step == 5:
+                DROPPING_CHANGES[change](gan)
+            if step == 9:
+                gan.discriminator[2].rate, gan.discriminator[5].rate = rates
+                gan.generator.train()
+            gan.train_step(np.random.default_rng(step).standard_normal((4, 2)).astype(np.float32))
+        return {name: value.tobytes() for name, value in gan.state().items()}
+
+    mg.use("numpy", "auto", replay=replay)
+    before = played()
+    mg.use("numpy", "auto", replay=False)
+    monkeypatch.setattr(draws.Masks, "add", lambda self, gan, inputs: inputs)  # so that passes draw for themselves
+    assert played() == before
+
+
+def test_a_layer_that_both_networks_share_counts_its_draws_once() -> None:
+    rng, shared = np.random.default_rng(0), Dropout(0.5, seed=2)
+    networks = [Sequential(Dense(2, 6, rng), shared, Dense(6, outputs, rng)) for outputs in (2, 1)]
+    optimizers = [Adam(network.parameters(), 0.01) for network in networks]
+    gan = GAN(*networks, losses.get("minimax"), *optimizers, latent_size=2)
+    gan.train_step(np.ones((4, 2), np.float32))
+    assert shared.draws.item() == 3  # the generator's pass, and two of the discriminator: its own, and the answer
+
+
+def test_masks_are_remembered_of_few_forms() -> None:
+    gan = _dropping()
+    for count in range(1, 20):
+        gan.draw(np.ones((count, 2), np.float32))
+    assert len(gan._masks._known) == 8
+
+
+def test_a_rate_that_changes_after_the_draw_is_told() -> None:
+    gan = _dropping()
+    inputs = gan.draw(np.ones((4, 2), np.float32))
+    gan.discriminator[2].rate = 0.0
+    with pytest.raises(RuntimeError, match="left 2 of the masks that were drawn for it; masks are drawn before a step"):
+        gan.play(inputs)

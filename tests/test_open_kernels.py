@@ -74,6 +74,29 @@ def test_the_last_to_register_serves_what_it_offers_and_the_reference_the_rest()
     assert standin_kernels.calls == {"matmul": 1}
 
 
+def test_a_step_that_was_recorded_before_is_computed_by_what_has_joined() -> None:
+    """No sooner than the next `use`; a replay of the old kernels would go on for ever."""
+    mg.use("numpy")
+    gan = mg.recipes.get("ring-plain").build(generator_widths=[4], discriminator_widths=[4])
+    batches = iter(np.random.default_rng(0).standard_normal((30, 8, 2)).astype(np.float32))
+
+    def adam_calls(steps: int) -> int:
+        before = standin_kernels.calls["adam"]
+        for _ in range(steps):
+            gan.train_step(next(batches))
+        return standin_kernels.calls["adam"] - before
+
+    adam_calls(6)
+    assert gan.replay.steps > 0
+    minigan_kernels.register("standin", standin_kernels)
+    assert adam_calls(4) == 0
+    mg.use("numpy")
+    assert adam_calls(1) == 2
+    replayed = gan.replay.steps
+    assert adam_calls(4) >= 8
+    assert gan.replay.steps > replayed
+
+
 @pytest.mark.usefixtures("standin")
 def test_info_tells_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(_printed(capsys, "info", "--json"))

@@ -79,7 +79,7 @@ def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: in
     inputs = gan.draw(examples(recipe, draw, _BATCH * gan.rules.n_critic)).updates[0]
     given: tuple[str, ...] = ("real", "latent") if player == "discriminator" else ("latent",)
     stated = objectives.of_discriminator if player == "discriminator" else objectives.of_generator
-    made: Callable[[UpdateInputs], Pass] = getattr(gan, f"{player}_pass")
+    made = gan.discriminator_pass if player == "discriminator" else functools.partial(_answer, gan)
     weights = getattr(gan, player).parameters()
     objective = _objective(
         gan, inputs, given, weights.values(), functools.partial(stated, gan, recipe.resolve(changes)), made
@@ -90,6 +90,13 @@ def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: in
 
     arrays = [getattr(inputs, field).numpy() for field in given]
     return Subject(of_given, arrays, weights, [gan.generator, gan.discriminator], given)
+
+
+def _answer(gan: GAN, inputs: UpdateInputs) -> Pass:
+    """The generator's pass as a training step makes it, for fakes that the discriminator's pass has made before."""
+    with preserved(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
+        judged = gan.discriminator_pass(inputs)
+    return gan.generator_pass(inputs, judged)
 
 
 def _objective(

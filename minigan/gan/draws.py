@@ -1,4 +1,4 @@
-"""Draws what a training step of a GAN is computed from, before the step: each part a pure function of (seed, step)."""
+"""Makes what a training step of a GAN is computed from, before the step; see minigan.inputs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from minigan import random
 from minigan.autodiff import Tensor
+from minigan.gan.recordable import Recordable
 from minigan.inputs import StepInputs, UpdateInputs, form, leaves
 from minigan.nn import Dropout, Module, masks
 from minigan.nn.module import preserved
 from minigan.penalties import drawn
+from minigan.replay.attributes import Attributes
 from minigan.schedules import at
 
 if TYPE_CHECKING:
     from minigan.gan.gan import GAN
+
+_MOST_FORMS = 8  # of inputs, for which it is remembered which masks a step takes
 
 
 def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
@@ -37,28 +41,37 @@ def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
 
 
 class Masks:
-    """Those of the dropout layers of both networks. Which a step asks for is found out once for each form of inputs."""
+    """Those of the dropout layers of both networks. Which a step asks for is found out once for each form of inputs.
 
-    def __init__(self, *networks: Module) -> None:
-        self._networks = networks
-        self._layers = [m for network in networks for m in network.modules() if isinstance(m, Dropout)]
-        self._known: dict[Any, tuple[list[masks.Request], list[tuple[Dropout, int]]]] = {}
+    To find it out, the passes of a step are made once, and what they leave behind is put back.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Any, Attributes, list[masks.Requests]]] = []
+        self._networks: tuple[Module, ...] = ()
+        self._needed = False
 
     def add(self, gan: GAN, inputs: StepInputs) -> StepInputs:
         """`inputs` with the masks that the step takes."""
-        if not self._layers:
+        if not self._are_needed(gan.generator, gan.discriminator):
             return inputs
-        key = form(leaves(inputs))
-        if key not in self._known:
-            self._known[key] = self._asked_for(gan, inputs)
-        requests, draws = self._known[key]
-        return replace(inputs, masks=tuple(request.draw() for request in requests), draws=draws)
+        of_inputs = form(leaves(inputs))
+        known = (asked for of, attributes, asked in self._known if of == of_inputs and attributes.are_unchanged())
+        requests = next(known, None)
+        if requests is None:
+            requests = self._asked_for(gan, inputs)
+            self._known = [(of_inputs, Recordable(gan).attributes(), requests), *self._known[: _MOST_FORMS - 1]]
+        return replace(inputs, masks=tuple(asked.draw() for asked in requests))
 
-    def _asked_for(self, gan: GAN, inputs: StepInputs) -> tuple[list[masks.Request], list[tuple[Dropout, int]]]:
-        """The masks that the passes of a step ask for, and how many of each layer are counted in the end."""
-        before = [int(layer.draws.data) for layer in self._layers]
+    def _are_needed(self, *networks: Module) -> bool:
+        if networks != self._networks:
+            self._networks = networks
+            self._needed = any(isinstance(module, Dropout) for network in networks for module in network.modules())
+        return self._needed
+
+    def _asked_for(self, gan: GAN, inputs: StepInputs) -> list[masks.Requests]:
+        """The masks that the passes of a step ask for."""
         with preserved(*self._networks), masks.noted() as requests:
             judged = [gan.discriminator_pass(update) for update in inputs.updates]
             gan.generator_pass(inputs.updates[-1], judged[-1])
-            draws = [int(layer.draws.data) - count for layer, count in zip(self._layers, before, strict=True)]
-        return requests, list(zip(self._layers, draws, strict=True))
+        return requests

@@ -90,7 +90,7 @@ class GAN:
         self.average = Average(generator, average) if average else None
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.replay = Replay()
-        self._masks = draws.Masks(generator, discriminator)
+        self._masks = draws.Masks()
         # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
         self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
         if penalty is not None and not self._judge_together:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,19 +16,38 @@ from minigan.autodiff import Tensor
 if TYPE_CHECKING:
     from minigan.nn.layers import Dropout
 
+_ADVICE = (
+    "masks are drawn before a step, for passes that do the same each time: change rates, modes and layers before "
+    "GAN.draw, and decide in a forward by nothing that changes from pass to pass"
+)
 
-@dataclass(frozen=True)
-class Request:
-    """A mask of `shape` and `dtype` that a pass asks `layer` for, `ahead` draws after those counted before the pass."""
+
+@dataclass(frozen=True, eq=False)
+class Supply:
+    """Masks for `layer`, in the order in which it asks for them; its count of draws grows by `counted` after them."""
 
     layer: Dropout
-    ahead: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    masks: tuple[Tensor, ...]
+    counted: int
 
-    def draw(self) -> Tensor:
-        """The mask, if the pass comes next."""
-        return draw(self.layer, int(self.layer.draws.data) + self.ahead, self.shape, self.dtype)
+
+@dataclass(eq=False)
+class Requests:
+    """The masks that passes ask `layer` for, in order: each (draws counted since before the passes, shape, dtype).
+
+    counted: how many of these draws the passes count in the end.
+    """
+
+    layer: Dropout
+    first: int
+    masks: list[tuple[int, tuple[int, ...], np.dtype]] = field(default_factory=list)
+    counted: int = 0
+
+    def draw(self) -> Supply:
+        """What the passes ask for if they come next."""
+        first = int(self.layer.draws.data)
+        found = [draw(self.layer, first + ahead, shape, dtype) for ahead, shape, dtype in self.masks]
+        return Supply(self.layer, tuple(found), self.counted)
 
 
 _source: Callable[[Dropout, Tensor], Tensor] | None = None
@@ -49,29 +69,49 @@ def take(layer: Dropout, x: Tensor) -> Tensor:
     return mask
 
 
-def supplied(masks: Sequence[Tensor]) -> contextlib.AbstractContextManager[None]:
-    """A context in which passes take these masks, one after another, and count no draws; without any, as ever."""
-    following = iter(masks)
-    return _from(lambda layer, x: next(following)) if masks else contextlib.nullcontext()
+@contextlib.contextmanager
+def supplied(supplies: Sequence[Supply]) -> Iterator[None]:
+    """A context in which passes take these masks, and count no draws; without any, as ever.
+
+    Raises RuntimeError where a layer asks for another mask than the next of its own, or does not ask for all of them.
+    """
+    left = {supply.layer: deque(supply.masks) for supply in supplies}
+
+    def next_of(layer: Dropout, x: Tensor) -> Tensor:
+        mask = left[layer].popleft() if left.get(layer) else None
+        if mask is None or (mask.shape, mask.dtype) != (x.shape, x.dtype):
+            held = "none is left" if mask is None else f"the next is of {mask.dtype} and shape {mask.shape}"
+            raise RuntimeError(f"{layer} needs a mask of {x.dtype} and shape {x.shape}, but {held}; {_ADVICE}")
+        return mask
+
+    with _from(next_of) if supplies else contextlib.nullcontext():
+        yield
+    for layer, masks in left.items():
+        if masks:
+            raise RuntimeError(f"{layer} left {len(masks)} of the masks that were drawn for it; {_ADVICE}")
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[list[Request]]:
-    """A context in which masks leave everything as it is; gives the list of those that were asked for, in order.
+def noted() -> Iterator[list[Requests]]:
+    """A context in which masks leave everything as it is; gives what each layer was asked for, complete at its end.
 
-    The counts of draws go on; what they are after the context, less what they were before, is how many a pass draws.
+    The counts of draws go on.
     """
-    requests: list[Request] = []
-    before: dict[Dropout, int] = {}
+    found: dict[Dropout, Requests] = {}
 
     def note(layer: Dropout, x: Tensor) -> Tensor:
-        first = before.setdefault(layer, int(layer.draws.data))
-        requests.append(Request(layer, int(layer.draws.data) - first, x.shape, x.dtype))
-        layer.draws.assign(layer.draws.data + 1)
+        number = int(layer.draws.data)
+        asked = found.setdefault(layer, Requests(layer, number))
+        asked.masks.append((number - asked.first, x.shape, x.dtype))
+        layer.draws.assign(number + 1)
         return Tensor(np.ones(x.shape, x.dtype))
 
+    requests: list[Requests] = []
     with _from(note):
         yield requests
+    for asked in found.values():
+        asked.counted = int(asked.layer.draws.data) - asked.first
+        requests.append(asked)
 
 
 @contextlib.contextmanager
