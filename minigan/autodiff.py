@@ -295,19 +295,14 @@ def _same(B: backend.Backend, x: Any) -> Any:
 
 
 @primitive(lambda g, y, x: g)
-def copied(B: backend.Backend, x: Any, out: Any = None) -> Any:
+def copied(B: backend.Backend, x: Any) -> Any:
     """The same numbers in memory of their own."""
-    if out is None:
-        return x.copy()
-    out[...] = x
-    return out
+    return x.copy()
 
 
 @primitive(None)
-def _constant_like(B: backend.Backend, x: Any, *, value: float, out: Any = None) -> Any:
-    out = B.xp.empty_like(x) if out is None else out
-    out[...] = value
-    return out
+def _constant_like(B: backend.Backend, x: Any, *, value: float) -> Any:
+    return B.xp.full_like(x, value)
 
 
 def constant_like(x: Tensor, value: float) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan import Tensor, autodiff, backend, grad, gradcheck, ops, vjp
+from minigan import Tensor, autodiff, grad, gradcheck, ops, vjp
 from minigan.catalog import primitives
 from minigan.catalog.draw import Draw
 from minigan.ops import conv, elementwise, linear, norm, pool, shape
@@ -88,37 +87,6 @@ def test_derivatives_are_linear_in_the_cotangent(case: Case, create_graph: bool,
 @pytest.mark.parametrize("case", _cases(COMPOSED), ids=str)
 def test_composed_operations(case: Case) -> None:
     gradcheck(case.function, list(case.inputs), order=2).raise_for_failure()
-
-
-def _forward(operation: Any) -> Callable:
-    """The forward on raw arrays that `operation` was made of."""
-    held = dict(zip(operation.__code__.co_freevars, operation.__closure__, strict=True))
-    return held["forward"].cell_contents
-
-
-INTO = {
-    name: forward
-    for name, operation in _primitives()
-    if "out" in inspect.signature(forward := _forward(operation)).parameters
-}
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", [c for c in CASES if c.operation.lstrip("_") in INTO], ids=str)
-def test_a_forward_writes_into_out_what_it_gives_without(case: Case, dtype: str) -> None:
-    y = case.function(*(Tensor(x.astype(dtype)) for x in case.inputs))
-    assert y.rule is not None
-    arrays = [x.data if isinstance(x, Tensor) else x for x in y.parents]
-    out = np.full_like(y.data, np.nan)
-    assert INTO[y.rule.name](backend.current(), *arrays, out=out, **y.static) is out
-    assert out.tobytes() == y.numpy().tobytes()
-
-
-def test_operations_of_one_array_function_take_out() -> None:
-    assert INTO.keys() >= {
-        "add", "subtract", "multiply", "divide", "negative", "exp", "log", "sqrt", "sign", "absolute", "maximum", "sin",
-        "cos", "tanh", "sigmoid", "softplus", "concatenate", "place", "copied", "constant_like",
-    }  # fmt: skip
 
 
 FORWARDS = [

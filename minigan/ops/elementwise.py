@@ -1,7 +1,6 @@
 """Operations on each element, with NumPy's broadcasting, each beside its derivative.
 
-In every rule g is the cotangent of the result y. Where an input was broadcast, its cotangent is summed back. A forward
-with `out` can write its result into an array that is there already.
+In every rule g is the cotangent of the result y. Where an input was broadcast, its cotangent is summed back.
 """
 
 from __future__ import annotations
@@ -13,33 +12,33 @@ from minigan.ops.shape import sum_like
 
 
 @primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(g, b))
-def add(B, a, b, out=None):
+def add(B, a, b):
     """a + b."""
-    return B.xp.add(a, b, out=out)
+    return B.xp.add(a, b)
 
 
 @primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(-g, b))
-def subtract(B, a, b, out=None):
+def subtract(B, a, b):
     """a - b."""
-    return B.xp.subtract(a, b, out=out)
+    return B.xp.subtract(a, b)
 
 
 @primitive(lambda g, y, a, b: sum_like(g * b, a), lambda g, y, a, b: sum_like(g * a, b))
-def multiply(B, a, b, out=None):
+def multiply(B, a, b):
     """a * b."""
-    return B.xp.multiply(a, b, out=out)
+    return B.xp.multiply(a, b)
 
 
 @primitive(lambda g, y, a, b: sum_like(g / b, a), lambda g, y, a, b: sum_like(-(g * y) / b, b))
-def divide(B, a, b, out=None):
+def divide(B, a, b):
     """a / b."""
-    return B.xp.divide(a, b, out=out)
+    return B.xp.divide(a, b)
 
 
 @primitive(lambda g, y, x: -g)
-def negative(B, x, out=None):
+def negative(B, x):
     """-x."""
-    return B.xp.negative(x, out=out)
+    return B.xp.negative(x)
 
 
 @primitive(lambda g, y, x, *, exponent: g * (power(x, exponent - 1) * exponent) if exponent else g * 0.0)
@@ -53,33 +52,33 @@ def power(x: Any, exponent: float) -> Tensor:
 
 
 @primitive(lambda g, y, x: g * y)
-def exp(B, x, out=None):
+def exp(B, x):
     """e ** x."""
-    return B.xp.exp(x, out=out)
+    return B.xp.exp(x)
 
 
 @primitive(lambda g, y, x: g / x)
-def log(B, x, out=None):
+def log(B, x):
     """The natural logarithm."""
-    return B.xp.log(x, out=out)
+    return B.xp.log(x)
 
 
 @primitive(lambda g, y, x: g / (y * 2.0))
-def sqrt(B, x, out=None):
+def sqrt(B, x):
     """The square root; its derivative at 0 is infinite."""
-    return B.xp.sqrt(x, out=out)
+    return B.xp.sqrt(x)
 
 
 @primitive(None)
-def sign(B, x, out=None):
+def sign(B, x):
     """-1, 0 or 1; flat almost everywhere, so its derivative is zero."""
-    return B.xp.sign(x, out=out)
+    return B.xp.sign(x)
 
 
 @primitive(lambda g, y, x: g * sign(x))
-def absolute(B, x, out=None):
+def absolute(B, x):
     """|x|; at the kink x = 0 the derivative is 0."""
-    return B.xp.abs(x, out=out)
+    return B.xp.abs(x)
 
 
 @primitive(None, None)
@@ -93,9 +92,9 @@ def share_of_maximum(B, a, b):
     lambda g, y, a, b: sum_like(g * share_of_maximum(a, b), a),
     lambda g, y, a, b: sum_like(g * share_of_maximum(b, a), b),
 )
-def maximum(B, a, b, out=None):
+def maximum(B, a, b):
     """The larger of a and b, NaN if one of them is; where they are equal each gets half of the cotangent."""
-    return B.xp.maximum(a, b, out=out)
+    return B.xp.maximum(a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
@@ -104,37 +103,37 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 
 @primitive(lambda g, y, x: g * cos(x))
-def sin(B, x, out=None):
+def sin(B, x):
     """The sine of x radians."""
-    return B.xp.sin(x, out=out)
+    return B.xp.sin(x)
 
 
 @primitive(lambda g, y, x: -(g * sin(x)))
-def cos(B, x, out=None):
+def cos(B, x):
     """The cosine of x radians."""
-    return B.xp.cos(x, out=out)
+    return B.xp.cos(x)
 
 
 @primitive(lambda g, y, x: g * (1.0 - y * y))
-def tanh(B, x, out=None):
+def tanh(B, x):
     """The hyperbolic tangent."""
-    return B.xp.tanh(x, out=out)
+    return B.xp.tanh(x)
 
 
 @primitive(lambda g, y, x: g * (y * sigmoid(-x)))
-def sigmoid(B, x, out=None):
+def sigmoid(B, x):
     """1 / (1 + e**-x), to full relative precision for x of any size.
 
     The derivative is sigmoid(x) sigmoid(-x): 1 - sigmoid(x) would lose all its digits for large x.
     """
     decay = B.xp.exp(-abs(x))  # never overflows
-    return B.xp.divide(B.xp.where(x >= 0, 1.0, decay), 1.0 + decay, out=out)
+    return B.xp.divide(B.xp.where(x >= 0, 1.0, decay), 1.0 + decay)
 
 
 @primitive(lambda g, y, x: g * sigmoid(x))
-def softplus(B, x, out=None):
+def softplus(B, x):
     """log(1 + e**x), to full relative precision for x of any size."""
-    return B.xp.add(B.xp.maximum(x, 0.0), B.xp.log1p(B.xp.exp(-abs(x))), out=out)
+    return B.xp.add(B.xp.maximum(x, 0.0), B.xp.log1p(B.xp.exp(-abs(x))))
 
 
 @primitive(None, lambda g, y, x, v, *, slope: slope_gate(x, g, slope=slope))

@@ -102,8 +102,8 @@ def _split(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Te
 
 
 @primitive(joint=_split)
-def _concatenate(B, *parts, axis, out=None):
-    return B.xp.concatenate(parts, axis=axis, out=out)
+def _concatenate(B, *parts, axis):
+    return B.xp.concatenate(parts, axis=axis)
 
 
 def concatenate(parts: Any, axis: int = 0) -> Tensor:
@@ -117,12 +117,9 @@ def _index(B, x, *, key):
 
 
 @primitive(lambda g, y, x, *, key, shape: _index(g, key=key))
-def _place(B, x, *, key, shape, out=None):
+def _place(B, x, *, key, shape):
     """Zeros of `shape` with x added at `key`: the adjoint of indexing."""
-    if out is None:
-        out = B.xp.zeros(shape, x.dtype)
-    else:
-        out[...] = 0.0
+    out = B.xp.zeros_like(x, shape=shape, order="C")
     if _is_basic(key):
         out[key] = x
     else:

@@ -1,6 +1,6 @@
-"""Gives the steps of a recording their memory, and makes them ready to be called.
+"""Gives the calls of a recording their memory, and makes them ready to be called.
 
-What a step makes lies in one arena; where its last reader is done, others may lie there after it. An array that is only
+What a call makes lies in one arena; where its last reader is done, others may lie there after it. An array that is only
 copied to a lasting place, such as a gradient to flat memory, is computed there at once.
 """
 
@@ -13,24 +13,25 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from minigan.replay.arena import Arena
-from minigan.replay.recorder import Block, Step, View, flattened
+from minigan.replay.memory import flattened
+from minigan.replay.recorder import Block, NotedCall, View
 from minigan_kernels.aligned import ALIGNMENT
 
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
+ReadyCall = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class Plan:
-    """Where each block lies, and the calls that do what `steps` did. `kept`: views that are read in the end."""
+    """Where each block lies, and the calls that do what `noted` did. `kept`: views that are read in the end."""
 
-    def __init__(self, steps: Sequence[Step], kept: Sequence[View], arena: Arena) -> None:
-        lives = _lives(steps, kept)
+    def __init__(self, noted: Sequence[NotedCall], kept: Sequence[View], arena: Arena) -> None:
+        lives = _lives(noted, kept)
         self._places: dict[Block, np.ndarray] = {}
-        rest = [step for i, step in enumerate(steps) if not self._computed_in_place(i, steps, lives)]
+        rest = [call for i, call in enumerate(noted) if not self._computed_in_place(i, noted, lives)]
         waiting = {block: life for block, life in lives.items() if block not in self._places}
         offsets, size = _packed(waiting)
         memory = arena.take(size)
         self._places |= {block: memory[offset : offset + _size(block)] for block, offset in offsets.items()}
-        self.calls = [self._call(step) for step in rest]
+        self.calls = [self._ready(call) for call in rest]
 
     def array(self, x: Any) -> Any:
         """The array of a view; itself of anything else."""
@@ -38,28 +39,28 @@ class Plan:
             return x
         return np.ndarray(x.shape, x.dtype, self._places[x.block], x.address - x.block.first, x.strides)
 
-    def _call(self, step: Step) -> Call:
-        arguments = tuple(map(self.array, step.arguments))
-        results = tuple(map(self.array, step.results))
+    def _ready(self, call: NotedCall) -> ReadyCall:
+        arguments = tuple(map(self.array, call.arguments))
+        results = tuple(map(self.array, call.results))
         if not results:
-            return step.function, arguments
-        if step.fills:
-            return _Filling(step.function, results[0] if len(results) == 1 else results), arguments
-        return _Copying(step.function, results), arguments
+            return call.function, arguments
+        if call.fills:
+            return _Filling(call.function, results[0] if len(results) == 1 else results), arguments
+        return _Copying(call.function, results), arguments
 
-    def _computed_in_place(self, i: int, steps: Sequence[Step], lives: dict[Block, tuple[int, int]]) -> bool:
-        """Whether step i only copies a block to where it could have been computed; then that is its place."""
-        step = steps[i]
-        if not step.copies:
+    def _computed_in_place(self, i: int, noted: Sequence[NotedCall], lives: dict[Block, tuple[int, int]]) -> bool:
+        """Whether call i only copies a block to where it could have been computed; then that is its place."""
+        call = noted[i]
+        if not call.copies:
             return False
-        target, source = step.arguments
+        target, source = call.arguments
         if isinstance(target, View) or not isinstance(source, View):
             return False
         block = source.block
         first, last = lives[block]
         whole = target.nbytes == _size(block) and source.address == block.first
         fits = whole and target.dtype == source.dtype and target.flags.c_contiguous and _is_contiguous(source)
-        if not fits or last != i or block in self._places or _touched(steps[first:i], target):
+        if not fits or last != i or block in self._places or _touched(noted[first:i], target):
             return False
         self._places[block] = target.reshape(-1).view(np.uint8)
         return True
@@ -91,21 +92,21 @@ class _Copying:
             np.copyto(place, result)
 
 
-def _lives(steps: Sequence[Step], kept: Sequence[View]) -> dict[Block, tuple[int, int]]:
-    """The first and the last step that look at each block."""
+def _lives(noted: Sequence[NotedCall], kept: Sequence[View]) -> dict[Block, tuple[int, int]]:
+    """The first and the last call that look at each block."""
     lives: dict[Block, tuple[int, int]] = {}
-    for i, step in enumerate(steps):
-        for view in step.views:
+    for i, call in enumerate(noted):
+        for view in call.views:
             lives[view.block] = lives.get(view.block, (i, i))[0], i
     for view in kept:
-        lives[view.block] = lives[view.block][0], len(steps)
+        lives[view.block] = lives[view.block][0], len(noted)
     return lives
 
 
 def _packed(lives: dict[Block, tuple[int, int]]) -> tuple[dict[Block, int], int]:
     """An offset for each block, such that those that live at one time do not overlap, and the size of it all."""
     offsets: dict[Block, int] = {}
-    alive: list[tuple[int, int, int]] = []  # (offset, end, last step), in order of offset
+    alive: list[tuple[int, int, int]] = []  # (offset, end, last call), in order of offset
     size = 1
     for block, (first, last) in sorted(lives.items(), key=lambda item: item[1][0]):
         alive = [lying for lying in alive if lying[2] >= first]
@@ -141,8 +142,8 @@ def _is_contiguous(view: View) -> bool:
     return True
 
 
-def _touched(steps: Sequence[Step], target: np.ndarray) -> bool:
-    """Whether one of `steps` looks at the memory of `target`."""
+def _touched(noted: Sequence[NotedCall], target: np.ndarray) -> bool:
+    """Whether one of `noted` looks at the memory of `target`."""
     low, high = byte_bounds(target)
-    arrays = [x for step in steps for x in step.arguments if isinstance(x, np.ndarray)]
+    arrays = [x for call in noted for x in call.arguments if isinstance(x, np.ndarray)]
     return any(first < high and low < last for first, last in map(byte_bounds, arrays))

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from minigan import backend
+from minigan.replay.expand import expanded
+from minigan.replay.memory import flattened, owner
 from minigan_kernels import launches
 
 
@@ -51,7 +53,7 @@ class View:
 
 
 @dataclass(eq=False)
-class Step:
+class NotedCall:
     """One noted call. arguments: views, arrays that are there for good, and what is no array.
 
     results: the views that take what the function returns; it is given them as `out` where it can `fill` them.
@@ -70,23 +72,38 @@ class Recorder:
     """What `backend.recorder` is while a function is recorded; `lasting`: arrays that are there for good."""
 
     def __init__(self, lasting: Iterable[Any]) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[NotedCall] = []
         self.refused: str | None = None
         self._blocks: dict[int, tuple[Any, Block]] = {}  # by the identity of the owner, and a reference to it
         for array in lasting:
-            owner = owner_of(array)
-            self._blocks[id(owner)] = owner, Block(lasting=owner)
+            memory = owner(array)
+            self._blocks[id(memory)] = memory, Block(lasting=memory)
 
     def forward(self, forward: Callable[..., Any], room: backend.Backend, arrays: Sequence[Any], static: dict) -> Any:
-        """What the forward of an operation returns, noted unless it is a view or all the work of a kernel."""
+        """What the forward of an operation returns, noted unless it is a view or all the work of a kernel.
+
+        Noted are the array functions that it calls, or the whole forward where these do not tell.
+        """
         before = len(self.steps)
         found = forward(room, *arrays, **static)
-        data, *saved = (room.asarray(result) for result in flattened(found))  # NumPy gives scalars for full reductions
-        if len(self.steps) > before or all(self._is_view(result, arrays) for result in (data, *saved)):
-            self._known((data, *saved))
+        results = tuple(room.asarray(result) for result in flattened(found))  # NumPy gives scalars for full reductions
+        if len(self.steps) > before or all(self._is_view(result, arrays) for result in results):
+            self._known(results)
         else:
-            self._note(partial(forward, room, **static), arrays, (data, *saved), fills=_takes_out(forward))
+            results = self._plain_forward(partial(forward, room, **static), arrays, results)
+        data, *saved = results
         return (data, tuple(saved)) if saved else data
+
+    def _plain_forward(self, call: partial, arrays: Sequence[Any], results: tuple) -> tuple:
+        """The results of a forward that calls no kernel, noted."""
+        calls, found = expanded(call, arrays) or ([], ())
+        if len(found) == len(results) and all(map(_same, found, results)):
+            self._known(arrays)
+            for noted in calls:
+                self._launched(noted)
+            return found
+        self._note(call, arrays, results)
+        return results
 
     def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, which notes what it launches, or itself if it launches nothing."""
@@ -112,7 +129,7 @@ class Recorder:
         self.refused = self.refused or reason
 
     def view(self, array: Any) -> Any:
-        """`array` as the steps refer to it."""
+        """`array` as the noted calls refer to it."""
         block = self._block(array)
         return array if block is None or block.lasting is not None else _view(block, array)
 
@@ -125,15 +142,15 @@ class Recorder:
         self._known(arguments)
         taken = tuple(self._reference(x) for x in arguments)
         made = tuple(self._fresh(result) for result in results)
-        self._append(Step(function, taken, made, fills))
+        self._append(NotedCall(function, taken, made, fills))
 
-    def _append(self, step: Step) -> None:
-        step.views = [x for x in (*step.arguments, *step.results) if isinstance(x, View)]
-        self.steps.append(step)
+    def _append(self, call: NotedCall) -> None:
+        call.views = [x for x in (*call.arguments, *call.results) if isinstance(x, View)]
+        self.steps.append(call)
 
     def _launched(self, call: launches.Call) -> None:
         arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))
-        self._append(Step(call.function, arguments))
+        self._append(NotedCall(call.function, arguments))
 
     def _written(self, x: Any) -> Any:
         return x if not isinstance(x, np.ndarray) else self._reference(x) if self._block(x) else self._fresh(x)
@@ -154,30 +171,21 @@ class Recorder:
         return self.view(x) if isinstance(x, np.ndarray) else x
 
     def _block(self, array: np.ndarray) -> Block | None:
-        owner = owner_of(array)
-        known, block = self._blocks.get(id(owner), (None, None))
-        same = known is owner or (isinstance(known, weakref.ref) and known() is owner)
+        memory = owner(array)
+        known, block = self._blocks.get(id(memory), (None, None))
+        same = known is memory or (isinstance(known, weakref.ref) and known() is memory)
         return block if same else None
 
     def _fresh(self, array: np.ndarray) -> View:
         """The view of an array that a call writes; its memory is that of an older array, or not known yet."""
         block = self._block(array)
         if block is None:
-            owner, block = owner_of(array), Block()
-            self._blocks[id(owner)] = weakref.ref(owner), block
+            memory, block = owner(array), Block()
+            self._blocks[id(memory)] = weakref.ref(memory), block
         return _view(block, array)
 
     def _is_view(self, result: Any, arrays: Sequence[Any]) -> bool:
-        owner = owner_of(result)
-        return any(isinstance(x, np.ndarray) and owner_of(x) is owner for x in arrays)
-
-
-def flattened(found: Any) -> tuple[Any, ...]:
-    """The results of a kernel, or of a forward that returns (data, saved), one after another."""
-    if not isinstance(found, tuple):
-        return (found,)
-    *results, saved = found
-    return (*results, *saved) if isinstance(saved, tuple) else found
+        return any(isinstance(x, np.ndarray) and owner(x) is owner(result) for x in arrays)
 
 
 def _view(block: Block, array: np.ndarray) -> View:
@@ -185,13 +193,16 @@ def _view(block: Block, array: np.ndarray) -> View:
     return View(block, array.__array_interface__["data"][0], array.shape, array.strides, array.dtype)
 
 
-def owner_of(array: np.ndarray) -> np.ndarray:
-    """The array whose memory `array` looks at."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether both hold the same bits, and lie in memory in the same way."""
+    return (one.shape, one.strides, one.dtype) == (other.shape, other.strides, other.dtype) and (
+        one.tobytes() == other.tobytes()
+    )
 
 
 @lru_cache(maxsize=1024)
 def _takes_out(function: Callable[..., Any]) -> bool:
-    return "out" in inspect.signature(function).parameters
+    try:
+        return "out" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # compiled code that does not tell
+        return False

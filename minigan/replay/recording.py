@@ -14,8 +14,9 @@ from minigan.inputs import StepInputs, leaves, mapped
 from minigan.parameter import Parameter, Variable
 from minigan.replay.arena import Arena, trim_heap
 from minigan.replay.attributes import Attributes
+from minigan.replay.memory import owner
 from minigan.replay.plan import Plan
-from minigan.replay.recorder import Recorder, View, owner_of
+from minigan.replay.recorder import Recorder, View
 from minigan_kernels.memo import Memo
 
 Report = dict[str, Tensor]
@@ -162,7 +163,7 @@ class Recording:
 
 def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The arrays that own the memory of `arrays`, each once."""
-    return list({id(owner): owner for owner in map(owner_of, arrays)}.values())
+    return list({id(memory): memory for memory in map(owner, arrays)}.values())
 
 
 def _snapshots(memos: Sequence[Memo]) -> list[dict[Any, tuple]]:
