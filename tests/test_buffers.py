@@ -178,6 +178,11 @@ def test_an_unrolled_graph_outlives_what_it_was_preserved_in(kernels: str, make_
     assert np.isfinite(grad(ops.sum(logits), fake).numpy()).all()
 
 
+def test_a_list_of_names_of_buffers_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Old lists its buffers in buffer_names; set each as an attribute"):
+        type("Old", (Module,), {"buffer_names": ("running",)})
+
+
 # masks
 
 

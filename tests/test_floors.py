@@ -20,7 +20,7 @@ FLOORS = {
     "training": 6, "plots": 6, "maps": 6, "film": 6, "recipes": 6, "study": 6, "bench": 6, "catalog": 6,
     "cli": 7, "commands": 7, "__main__": 7,
 }  # fmt: skip
-LINES = {"autodiff.py": 330, "gan/gan.py": 300}
+LINES = {"autodiff.py": 330, "gan/gan.py": 280}
 TOTAL_LINES = {("ops",): 860, ("losses.py", "penalties.py"): 500}
 KNOW_NUMPY_AND_CUPY = {"backend.py"}
 

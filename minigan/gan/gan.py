@@ -194,7 +194,13 @@ class GAN:
         return logits[: len(real)], logits[len(real) :]
 
     def draw(self, real: Any) -> StepInputs:
-        """What the next training step is computed from, given its real data: a pure function of (seed, step)."""
+        """What the next training step is computed from, given its real data; the same until that step has been taken.
+
+        What is random is a pure function of (seed, purpose, step), a dropout mask of its layer's seed and count of
+        draws; the numbers of the optimisers follow their settings and counts of updates. With dropout the passes of the
+        step are made once for each new form of inputs, to find out which masks they take; what they leave behind is put
+        back.
+        """
         batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
         inputs = StepInputs(
             tuple(self.draw_update(batch, ahead) for ahead, batch in enumerate(batches)),

@@ -27,6 +27,13 @@ class Module:
 
     training = True
 
+    def __init_subclass__(cls) -> None:
+        if "buffer_names" in vars(cls):  # their arrays would be left out of states without a word
+            raise TypeError(
+                f"{cls.__name__} lists its buffers in buffer_names; set each as an attribute instead, such as "
+                "self.running_mean = Buffer(values)"
+            )
+
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 

@@ -56,7 +56,7 @@ class Replay:
         """What `game.play(inputs)` returns and does."""
         given = leaves(inputs)
         if any(not isinstance(leaf, (Tensor, NoneType)) for leaf in given):
-            return self._plainly(game, inputs, "the penalty draws numbers of its own in it")
+            return self._plainly(game, inputs, "its penalty does not say in an attribute 'draw' what it draws")
         if backend.current().xp is not np:
             return self._plainly(game, inputs, "steps are replayed on NumPy arrays only")
         recording = self._recording(key := (form(given), backend.generation(), self._attributes_of(game)))
