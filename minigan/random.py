@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import zlib
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
@@ -19,9 +21,19 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     counter the step, so a stream has 2^192 blocks of four numbers before it could meet the next step's.
     """
     counter = np.array([0, 0, 0, step], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=_key(seed, purpose), counter=counter))
+    return np.random.Generator(np.random.Philox(_key(seed, purpose), counter=counter))  # type: ignore[arg-type]
+
+
+class _Key(ISeedSequence):
+    """The key of a stream, as what NumPy makes keys of: given a key itself, it still asks the system for a seed."""
+
+    def __init__(self, words: list[int]) -> None:
+        self._words = np.array(words, np.uint64)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> np.ndarray:
+        return self._words
 
 
 @lru_cache(maxsize=64)
-def _key(seed: int, purpose: str) -> np.ndarray:
-    return np.array([seed, zlib.crc32(purpose.encode())], dtype=np.uint64)
+def _key(seed: int, purpose: str) -> _Key:
+    return _Key([seed, zlib.crc32(purpose.encode())])

@@ -6,10 +6,12 @@ run on the strict device, which tells of every array function it is given; the c
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import pkgutil
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,7 @@ import pytest
 import strict_device
 
 import minigan as mg
-from minigan import autodiff, backend, ops, recipes
+from minigan import autodiff, backend, ops, random, recipes
 from minigan.autodiff import Tensor
 from minigan.catalog.draw import Draw
 from minigan.catalog.recipes import enlarge, examples, narrowed
@@ -214,3 +216,13 @@ def test_an_upload_that_is_no_draw_is_told(on_the_device: None) -> None:
         ops.exp(np.ones(3))
     line = inspect.currentframe().f_lineno - 1  # type: ignore[union-attr]
     assert list(escapes.found) == [f"tests/test_step_is_pure.py:{line} upload"]
+
+
+@pytest.mark.parametrize("step", [0, 7, 2**64 - 1])
+def test_a_stream_is_that_of_its_key_and_counter(step: int) -> None:
+    """As Salmon et al. (2011) define it: of NumPy's Philox, given them directly."""
+    key = np.array([2**64 - 3, zlib.crc32(b"latent/train")], np.uint64)
+    expected = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, step], np.uint64)))
+    found = random.generator(2**64 - 3, "latent/train", step)
+    assert found.standard_normal(9).tobytes() == expected.standard_normal(9).tobytes()
+    assert copy.deepcopy(found).standard_normal(9).tobytes() == expected.standard_normal(9).tobytes()
