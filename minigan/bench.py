@@ -37,6 +37,7 @@ MOST_SECONDS = 3600
 """The longest that each network is timed: the figures have settled long before."""
 
 _SLOPE = 0.2
+_FIRST_STEPS = 5  # untimed: kernels compile, and minigan records a step and compares its first replay with a plain one
 _FEWEST_ROUNDS, _MOST_ROUNDS = 5, 12
 _UNTIMED_STEPS, _UNTIMED_SECONDS = 5, 0.5  # at most, after each change of turn: threads wake, caches fill
 _WARM_UP_SHARE = 0.1  # of the timed seconds
@@ -156,7 +157,8 @@ def timed_rounds(
         )
     lasts: dict[str, float] = {}
     for name, step in steps.items():
-        step()  # compiles
+        for _ in range(_FIRST_STEPS):
+            step()
         lasts[name] = max(min(_call_for(step, seconds * _WARM_UP_SHARE)), 1e-9)  # a coarse clock may say 0
     rounds = _within(_FEWEST_ROUNDS, seconds / max(lasts.values(), default=1.0), _MOST_ROUNDS)
     times: dict[str, list[list[float]]] = {name: [] for name in steps}

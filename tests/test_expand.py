@@ -157,4 +157,4 @@ def test_a_recorder_asks_no_compiled_function_for_a_signature_that_it_does_not_t
         inspect.signature(max)
     assert recorder.kernel("largest", max)(x, y, key=np.ndim) is x
     assert recorder.refused is None
-    assert len(recorder.steps) == 1
+    assert len(recorder.calls) == 1

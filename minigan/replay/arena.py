@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-_PAGES = 1 << 21  # bytes: a large page, where the system has these
+_UNIT = 1 << 16  # bytes
 _ROOM = 1.25  # times what is asked for, so that a somewhat larger recording fits, too; untouched memory costs nothing
 
 
@@ -23,20 +23,16 @@ class Arena:
         """`size` bytes; raises MemoryError if there are none."""
         if size > self._memory.size:
             try:
-                self._map = mmap.mmap(-1, -(-int(size * _ROOM) // _PAGES) * _PAGES)
+                self._map = mmap.mmap(-1, -(-int(size * _ROOM) // _UNIT) * _UNIT)
             except OSError as error:
                 raise MemoryError(f"no memory for {size:,} bytes") from error
             self._memory = np.frombuffer(self._map, np.uint8)
-            self._advise("MADV_HUGEPAGE")
         return self._memory[:size]
 
     def give_back(self) -> None:
         """Return the memory to the system, contents and all, until it is touched again."""
-        self._advise("MADV_DONTNEED")
-
-    def _advise(self, what: str) -> None:
-        if self._map is not None and hasattr(mmap, what):  # on Linux, say
-            self._map.madvise(getattr(mmap, what))
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # on Linux, say
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def trim_heap() -> None:

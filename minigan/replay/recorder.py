@@ -72,7 +72,7 @@ class Recorder:
     """What `backend.recorder` is while a function is recorded; `lasting`: arrays that are there for good."""
 
     def __init__(self, lasting: Iterable[Any]) -> None:
-        self.steps: list[NotedCall] = []
+        self.calls: list[NotedCall] = []
         self.refused: str | None = None
         self._blocks: dict[int, tuple[Any, Block]] = {}  # by the identity of the owner, and a reference to it
         for array in lasting:
@@ -84,10 +84,10 @@ class Recorder:
 
         Noted are the array functions that it calls, or the whole forward where these do not tell.
         """
-        before = len(self.steps)
+        before = len(self.calls)
         found = forward(room, *arrays, **static)
         results = tuple(room.asarray(result) for result in flattened(found))  # NumPy gives scalars for full reductions
-        if len(self.steps) > before or all(self._is_view(result, arrays) for result in results):
+        if len(self.calls) > before or all(self._is_view(result, arrays) for result in results):
             self._known(results)
         else:
             results = self._plain_forward(partial(forward, room, **static), arrays, results)
@@ -119,7 +119,7 @@ class Recorder:
                 self._known(results)
             else:
                 self._note(partial(function, **options), arguments, results, fills=_takes_out(function))
-                self.steps[-1].copies = operation == "assign"
+                self.calls[-1].copies = operation == "assign"
             return found
 
         return noted
@@ -146,7 +146,7 @@ class Recorder:
 
     def _append(self, call: NotedCall) -> None:
         call.views = [x for x in (*call.arguments, *call.results) if isinstance(x, View)]
-        self.steps.append(call)
+        self.calls.append(call)
 
     def _launched(self, call: launches.Call) -> None:
         arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))

@@ -84,7 +84,7 @@ class Recording:
 
     def prepare(self, recorder: Recorder, report: dict[str, Any], arena: Arena) -> None:
         """Plan the memory of the calls that were noted."""
-        plan = Plan(recorder.steps, [view for view in report.values() if isinstance(view, View)], arena)
+        plan = Plan(recorder.calls, [view for view in report.values() if isinstance(view, View)], arena)
         self._calls = plan.calls
         self._report = {name: plan.array(view) for name, view in report.items()}
         used = [i for i, memo in enumerate(self._after) if memo or self._before[i]]
