@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from minigan import backend
-from minigan.autodiff import Tensor
 from minigan.inputs import StepInputs, form, leaves
 from minigan.replay.arena import Arena
 from minigan.replay.attributes import Attributes
@@ -55,8 +54,6 @@ class Replay:
     def __call__(self, game: Game, inputs: StepInputs) -> Report:
         """What `game.play(inputs)` returns and does."""
         given = leaves(inputs)
-        if any(not isinstance(leaf, (Tensor, NoneType)) for leaf in given):
-            return self._plainly(game, inputs, "its penalty does not say in an attribute 'draw' what it draws")
         if backend.current().xp is not np:
             return self._plainly(game, inputs, "steps are replayed on NumPy arrays only")
         recording = self._recording(key := (form(given), backend.generation(), self._attributes_of(game)))
@@ -82,7 +79,8 @@ class Replay:
         """Those of the game as they are now: the same object for as long as they are the same."""
         for place, known in enumerate(self._known_attributes):
             if known.are_unchanged():
-                self._known_attributes.insert(0, self._known_attributes.pop(place))  # most often it is the last one
+                if place:
+                    self._known_attributes.insert(0, self._known_attributes.pop(place))  # it is asked first next time
                 self._changes = 0
                 return known
         self._changes += 1
@@ -118,6 +116,8 @@ class Replay:
 
     def _why_not(self, key: Any) -> str | None:
         """Why this is not to be recorded, if it is not."""
+        if any(isinstance(leaf, type) and leaf is not NoneType for leaf in key[0]):
+            return "its penalty does not say in an attribute 'draw' what it draws"
         if self._changes > _MOST_CHANGES:
             return "its Python attributes change from step to step"
         failures = self._failures.get(key[1:], [])
