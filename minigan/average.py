@@ -48,6 +48,8 @@ class Average:
     def changed(self) -> None:
         """Say that the mean has been changed in place."""
         self._flat.changed()
+        for buffer in self.network.buffers().values():
+            buffer.changed()
 
     def memory(self) -> list[Any]:
         """The arrays that an update changes in place."""
