@@ -134,7 +134,7 @@ class Recorder:
         return array if block is None or block.lasting is not None else _view(block, array)
 
     def known_view(self, array: Any) -> Any:
-        """`array`, which must be of noted calls, or there for good, as the steps refer to it."""
+        """`view(array)` of what must have been made by noted calls, or be there for good."""
         self._known([array])
         return self.view(array)
 
