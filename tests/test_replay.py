@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -208,6 +210,17 @@ def test_a_changed_game_is_recorded_anew(change: str) -> None:
         return found
 
     assert played(replay=False) == played(replay=True)
+
+
+def test_networks_that_were_replaced_are_not_kept() -> None:
+    gan, replaced = GAMES["dropout"]("float32"), []
+    for number in range(9):
+        _steps(gan, range(6), replay=True)
+        replaced.append(weakref.ref(gan.discriminator))
+        _replace_discriminator(gan)
+        assert gan.replay.steps == 2 * (number + 1)
+    gc.collect()
+    assert sum(network() is not None for network in replaced) <= 4
 
 
 def test_a_network_given_to_another_optimiser_is_refused_as_ever() -> None:

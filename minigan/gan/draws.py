@@ -65,7 +65,7 @@ class Masks:
 
     def _are_needed(self, *networks: Module) -> bool:
         if networks != self._networks:
-            self._networks = networks
+            self._networks, self._known = networks, []
             self._needed = any(isinstance(module, Dropout) for network in networks for module in network.modules())
         return self._needed
 

@@ -28,6 +28,7 @@ _MOST_FAILURES = 3  # to record, or to give the bits of a plain run
 _MOST_RECORDINGS = 8
 _LONG = 1000  # steps without use, after which a recording gives way to another
 _MOST_FORMS = 64  # of which plain runs, or failures, are counted
+_MOST_KNOWN = 4  # attributes, such as those in training and in use
 _MOST_CHANGES = 5  # of attributes, in as many steps
 
 
@@ -84,8 +85,16 @@ class Replay:
                 self._changes = 0
                 return known
         self._changes += 1
-        self._known_attributes = [game.attributes(), *self._known_attributes[: _MOST_RECORDINGS - 1]]
+        self._known_attributes = [game.attributes(), *self._known_attributes[: _MOST_KNOWN - 1]]
+        self._forget_others()
         return self._known_attributes[0]
+
+    def _forget_others(self) -> None:
+        """Forget what belongs to attributes that are not known any more, and so the networks that they hold."""
+        tables: tuple[dict[Any, Any], ...] = (self._recordings, self._plain_runs, self._failures)
+        for table in tables:
+            for key in [key for key in table if key[-1] not in self._known_attributes]:
+                del table[key]
 
     def _recording(self, key: Any) -> Recording | None:
         """The recording for these inputs and attributes, if there is one that still serves."""
