@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minigan import losses, penalties, random, recipes
+from minigan import recipes
 from minigan.autodiff import Tensor, grad
+from minigan.core import random
 from minigan.data import mixtures, mnist
 from minigan.data.feed import Feed
-from minigan.gan import GAN, Observe
+from minigan.gan import GAN, Observe, losses, penalties
+from minigan.gan.rules import Rules
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import SGD, Adam, Optimizer
-from minigan.rules import Rules
 
 Data = Callable[[int], Tensor]  # the batch of a step
 

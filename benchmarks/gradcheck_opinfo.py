@@ -86,7 +86,7 @@ def _kept(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep(path: Path, facts: dict[str, Any]) -> None:
-    from minigan import files
+    from minigan.core import files
 
     files.write_text(path, json.dumps(facts))
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan import bench, nn
+from minigan import nn
+from minigan.training import benchmark
 from minigan_kernels.geometry import Geometry, of_convolution, of_transposed
 
 NUMBER = 4  # bytes of a float32
@@ -49,7 +50,7 @@ def cases() -> list[Case]:
 
 
 def cases_of(network: str) -> Iterator[Case]:
-    gan, real = bench.build(network)
+    gan, real = benchmark.build(network)
     batch = len(real)
     together = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
     for player, shape, rows in (

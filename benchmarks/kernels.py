@@ -77,7 +77,7 @@ def compare(case: Any, peers: list[str], seconds: float) -> dict[str, Any]:
     """Times, speeds and the peers' ratios of one kernel; raises DisagreementError if a peer computes something else."""
     from twins import numba_calls
 
-    from minigan import bench
+    from minigan.training import benchmark
 
     modules = {"minigan": numba_calls} | {peer: calls_of(peer) for peer in peers}
     calls = {name: module.call(case) for name, module in modules.items()}
@@ -85,8 +85,8 @@ def compare(case: Any, peers: list[str], seconds: float) -> dict[str, Any]:
     for peer in peers:
         require_close(case.name, peer, results["minigan"], results[peer])
     del results
-    rounds = bench.timed_rounds(calls, seconds=seconds, pause=PAUSE)
-    rows = {name: bench.summary(times) for name, times in rounds.items()}
+    rounds = benchmark.timed_rounds(calls, seconds=seconds, pause=PAUSE)
+    rows = {name: benchmark.summary(times) for name, times in rounds.items()}
     for row in rows.values():
         row |= speed(case, row["median_ms"])
     return {

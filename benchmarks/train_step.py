@@ -58,11 +58,11 @@ def working(peers: list[str]) -> list[str]:
 
 def compare(network: str, peers: list[str], seconds: float) -> dict[str, Any]:
     """Summaries by implementation, each peer's ratio to minigan, and the name and ratio of the fastest peer."""
-    from minigan import bench
+    from minigan.training import benchmark
 
     twins = {name: make_twin(name, network, "float32") for name in ("minigan", *peers)}
-    rounds = bench.timed_rounds({name: twin.step for name, twin in twins.items()}, seconds=seconds, pause=PAUSE)
-    result: dict[str, Any] = {name: bench.summary(times) for name, times in rounds.items()}
+    rounds = benchmark.timed_rounds({name: twin.step for name, twin in twins.items()}, seconds=seconds, pause=PAUSE)
+    result: dict[str, Any] = {name: benchmark.summary(times) for name, times in rounds.items()}
     for peer in peers:
         result[peer] |= ratio(rounds[peer], rounds["minigan"])
     fastest = min(peers, key=lambda peer: result[peer]["ratio"])

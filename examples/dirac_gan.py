@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minigan import Tensor
-from minigan.files import atomic_path
+from minigan.core.files import atomic_path
 from minigan.study import dirac
 
 EXTENT = 2.0  # of the pictures, in theta and in psi

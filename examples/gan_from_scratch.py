@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import minigan as mg
-from minigan import data, plots
+from minigan import data
+from minigan.figures import plots
 from minigan.nn import BatchNorm, Dense, LeakyReLU, Sequential, Tanh
 
 BATCH, LATENT, PIXELS = 64, 64, 28 * 28

@@ -4,42 +4,52 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # that of `typing`, without the time that its import takes
 if TYPE_CHECKING:
-    from minigan import losses, nn, ops, optim, penalties, recipes, schedules
+    from minigan import nn, ops, optim, recipes
     from minigan.autodiff import Tensor, no_grad
-    from minigan.backend import use
+    from minigan.autodiff.derivatives import grad, vjp
+    from minigan.autodiff.parameter import Buffer, Parameter
     from minigan.checking import check_pair, check_vjp, gradcheck
-    from minigan.derivatives import grad, vjp
-    from minigan.errors import MiniganError
-    from minigan.gan import GAN
-    from minigan.parameter import Buffer, Parameter
-    from minigan.rules import Rules
+    from minigan.core.backend import use
+    from minigan.core.errors import MiniganError
+    from minigan.gan import GAN, losses, penalties
+    from minigan.gan.rules import Rules
+    from minigan.optim import schedules
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "GAN", "Buffer", "MiniganError", "Parameter", "Rules", "Tensor", "check_pair", "check_vjp", "grad", "gradcheck",
-    "losses", "nn", "no_grad", "ops", "optim", "penalties", "recipes", "schedules", "use", "vjp",
+    "GAN", "Buffer", "MiniganError", "Parameter", "Rules", "Tensor", "check_pair", "check_vjp", "errors", "grad",
+    "gradcheck", "losses", "nn", "no_grad", "ops", "optim", "penalties", "recipes", "schedules", "use", "vjp",
 ]  # fmt: skip
 
-# Imported when they are asked for, modules too: a command imports this package before it can tell of an interrupt.
-_MODULES = {
+# Imported when they are asked for, modules too: a command imports this package before it can handle an interrupt, and a
+# program pays for what it uses.
+_HOMES = {
     "autodiff": ("Tensor", "no_grad"),
-    "backend": ("use",),
+    "autodiff.derivatives": ("grad", "vjp"),
+    "autodiff.parameter": ("Buffer", "Parameter"),
     "checking": ("check_pair", "check_vjp", "gradcheck"),
-    "derivatives": ("grad", "vjp"),
-    "errors": ("MiniganError",),
+    "core.backend": ("use",),
+    "core.errors": ("MiniganError",),
     "gan": ("GAN",),
-    "parameter": ("Buffer", "Parameter"),
-    "rules": ("Rules",),
+    "gan.rules": ("Rules",),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = {
+    "errors": "core.errors",
+    "losses": "gan.losses",
+    "penalties": "gan.penalties",
+    "schedules": "optim.schedules",
+}
 
 
 def __getattr__(name: str) -> object:
     import importlib.util
 
-    if name in _MODULE_OF:
-        found: object = getattr(importlib.import_module(f"minigan.{_MODULE_OF[name]}"), name)
+    if name in _HOME_OF:
+        found: object = getattr(importlib.import_module(f"minigan.{_HOME_OF[name]}"), name)
+    elif name in _MODULES:
+        found = importlib.import_module(f"minigan.{_MODULES[name]}")
     elif not name.startswith("_") and importlib.util.find_spec(f"minigan.{name}") is not None:
         found = importlib.import_module(f"minigan.{name}")
     else:

@@ -10,7 +10,7 @@ import pytest
 
 import minigan as mg
 import minigan_kernels
-from minigan import backend
+from minigan.core import backend
 
 os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
 

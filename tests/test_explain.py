@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import naive
 import numpy as np
 import pytest
+from support import naive
 
 import minigan as mg
-from minigan import Tensor, autodiff, cli, grad, ops, recipes, vjp
-from minigan.catalog import primitives
-from minigan.catalog.draw import Draw
-from minigan.catalog.recipes import enlarge, narrowed
-from minigan.errors import UsageError
+from minigan import Tensor, autodiff, cli, explain, grad, ops, recipes, vjp
+from minigan.core.errors import UsageError
+from minigan.explain import FORMULAS, PLAYERS
 from minigan.ops import pool
-from minigan.schedules import at
-from minigan.study import walk
-from minigan.study.walk import FORMULAS, PLAYERS
+from minigan.optim.schedules import at
+from minigan.selftest import primitives
+from minigan.selftest.draw import Draw
+from minigan.selftest.recipes import enlarge, narrowed
 
 CASES = {f"{name}-{i}": case for name, rows in primitives.primitives().items() for i, case in enumerate(rows)}
 RULES: dict[str, dict[str, Any]] = {
@@ -47,8 +46,8 @@ def taken_apart(
     gan = build()
     if enlarged:
         enlarge(gan, Draw(seed, recipe_name, "float64"))
-    real = walk.example_batch(recipe, recipe.resolve(changes), gan, BATCH * gan.rules.n_critic)
-    return walk.walk_step(gan, real, check=check), build(), real
+    real = explain.example_batch(recipe, recipe.resolve(changes), gan, BATCH * gan.rules.n_critic)
+    return explain.walk_step(gan, real, check=check), build(), real
 
 
 # The formulas.
@@ -124,7 +123,7 @@ def test_every_formula_is_the_derivative(function: Any, inputs: tuple[np.ndarray
     y: Any = function(*map(Tensor, inputs))
     if y.static.get("exponent") == 0:
         return  # 0 * x**-1 is no number at x = 0
-    _, formula = walk.formula_of(y)
+    _, formula = explain.formula_of(y)
     g = np.random.default_rng(3).standard_normal(y.shape)
     arguments = [*formula.back, *[list(formula.back)[-1]] * len(y.parents)][: len(y.parents)]
     for place, (argument, x) in enumerate(zip(arguments, y.parents, strict=True)):
@@ -147,7 +146,7 @@ def test_every_formula_is_the_derivative(function: Any, inputs: tuple[np.ndarray
 
 
 def test_every_formula_is_of_an_operation() -> None:
-    made = {walk.formula_of(f(*map(Tensor, inputs)))[0] for f, inputs in CASES.values()}
+    made = {explain.formula_of(f(*map(Tensor, inputs)))[0] for f, inputs in CASES.values()}
     assert made == FORMULAS.keys()
 
 
@@ -171,7 +170,7 @@ def test_it_visits_what_the_backward_pass_visits_in_its_order(monkeypatch: pytes
     monkeypatch.setattr(autodiff.Rule, "pull_back", noted)
     grad(loss, [w, v])
     monkeypatch.undo()
-    found = walk.walk_back("", loss, {"w": w, "v": v}, {w: "w", v: "v"})  # type: ignore[dict-item]
+    found = explain.walk_back("", loss, {"w": w, "v": v}, {w: "w", v: "v"})  # type: ignore[dict-item]
     assert [visit.operation.partition(" ")[0] for visit in found.visits] == [name for name, _ in ways]
     assert [visit.norm for visit in found.visits] == pytest.approx([norm for _, norm in ways], rel=1e-12)
 
@@ -266,7 +265,7 @@ def test_a_kink_is_told_from_a_mistake() -> None:
     def loss() -> Tensor:
         return ops.sum(ops.leaky_relu(w)) + 1.0
 
-    assert walk.slope_error(lambda: loss().item(), w, grad(loss(), [w])[0].numpy()) is None
+    assert explain.slope_error(lambda: loss().item(), w, grad(loss(), [w])[0].numpy()) is None
 
 
 def test_finite_differences_see_a_wrong_gradient() -> None:
@@ -278,7 +277,7 @@ def test_finite_differences_see_a_wrong_gradient() -> None:
 
     (right,) = (g.numpy() for g in grad(loss(), [weight]))
     for claimed, error in ((right, 0.0), (1.1 * right, 1 - 1 / 1.1), (-right, 2.0)):
-        found = walk.slope_error(lambda: loss().item(), weight, claimed)
+        found = explain.slope_error(lambda: loss().item(), weight, claimed)
         assert found == pytest.approx(error, abs=0.02 if error else 1e-8)
 
 

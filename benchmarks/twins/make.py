@@ -19,9 +19,9 @@ def make_twin(implementation: str, network: str, dtype: str, examples: int | Non
 
     All have `step()`, `losses_and_gradients(latent)`, `advance(latent)` and `weights()`.
     """
-    from minigan import bench
+    from minigan.training import benchmark
 
-    gan, real = bench.build(network, dtype)
+    gan, real = benchmark.build(network, dtype)
     real = real[:examples]
     if implementation == "minigan":
         from twins.minigan_twin import MiniganTwin
@@ -38,12 +38,12 @@ def make_twin(implementation: str, network: str, dtype: str, examples: int | Non
 
 def require_networks(names: list[str]) -> None:
     """Raises RequestError, naming the nearest, if minigan has no benchmark network of a name."""
-    from minigan import bench
-    from minigan.errors import UsageError
+    from minigan.core.errors import UsageError
+    from minigan.training import benchmark
 
     for name in names:
         try:
-            bench.build(name)
+            benchmark.build(name)
         except UsageError as error:
             raise RequestError(str(error)) from error
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from minigan import random
 from minigan.checking import diagnosis, directions, jumps, locate, picture, step_limits
 from minigan.checking.claim import Claim, Claimant, Unfit
 from minigan.checking.diagnosis import Suspect
@@ -17,6 +16,7 @@ from minigan.checking.probe import Finding, Prober
 from minigan.checking.problem import Counted, Problem, Values, flattened
 from minigan.checking.report import Report, Verdict, entry_name
 from minigan.checking.slope import taylor_order
+from minigan.core import random
 
 _EXPLAINS = 1e-3  # of an error may be left over by what explains it
 _SURE = 1e-3  # of an error: an uncertainty at which a plain difference will do

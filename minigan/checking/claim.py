@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan import random
 from minigan.checking import step_limits
 from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Verdict
+from minigan.core import random
 
 _JUMP = 1e-4  # of a derivative's largest entry: more than rounding can do to one that is worth checking
 _ROUNDINGS = 64  # a change of so many may be no more than that

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan import drawing
 from minigan.checking.probe import Prober
+from minigan.figures import charts
 
 _CELLS = 32  # each way, at most: two evaluations for each
 
@@ -43,7 +43,7 @@ def save(path: str | Path, errors: np.ndarray, name: str, shape: tuple[int, ...]
     """
     columns = shape[-1] if shape else 1
     rows = int(np.prod(shape)) // columns
-    with drawing.chart(Path(path), (6, 5), dpi=100) as figure:
+    with charts.chart(Path(path), (6, 5), dpi=100) as figure:
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.add_subplot()

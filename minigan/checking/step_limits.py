@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigan import random
 from minigan.checking.problem import Arrays, Problem, flattened, typical_size
 from minigan.checking.ranges import members, restricted
+from minigan.core import random
 
 FIRST_STEP = 0.25  # of the lengths
 _NUDGE = 0.03  # of the typical size: how far a point is moved off its kinks

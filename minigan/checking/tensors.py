@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from minigan import autodiff, ops, random
+from minigan import autodiff, ops
 from minigan.autodiff import Tensor
+from minigan.autodiff.parameter import Parameter
 from minigan.checking.check import examine
 from minigan.checking.pair import as_point, names_of
 from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Report, Verdict
 from minigan.checking.step_limits import first_inside, nudges
+from minigan.core import random
 from minigan.nn import Module
 from minigan.nn.module import preserved
-from minigan.parameter import Parameter
 
 # A function of all leaves (inputs, parameters, cotangents); whether its own derivatives shall be recorded.
 _Recorded = Callable[[list[Tensor], bool], Tensor]

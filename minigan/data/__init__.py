@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from minigan.core.errors import UsageError
 from minigan.data import mnist
 from minigan.data.batches import Batches
 from minigan.data.dataset import Dataset, ImageShape, in_words
@@ -12,7 +13,6 @@ from minigan.data.directory import from_directory
 from minigan.data.folder import from_folder
 from minigan.data.pictures import Notice
 from minigan.data.resize import resized
-from minigan.errors import UsageError
 
 __all__ = ["Batches", "Dataset", "ImageShape", "Notice", "in_words", "load", "resized"]
 

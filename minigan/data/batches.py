@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan.errors import UsageError
-from minigan.random import generator
+from minigan.core.errors import UsageError
+from minigan.core.random import generator
 
 
 class Batches:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.errors import DataError
+from minigan.core.errors import DataError
 
 ImageShape = tuple[int, int, int]
 """(height, width, channels) of a picture; 1 channel is grey, 3 are red, green and blue."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from minigan.core.errors import clause
 from minigan.data.dataset import ImageShape
-from minigan.errors import clause
 
 # Those that are common and only hold pixels. Pillow knows many more, some of which run other programs. Its PPM is PGM
 # and PBM too, its DIB a BMP without the header of the file.

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from minigan.core.errors import DataError, UsageError, did_you_mean
 from minigan.data.dataset import Dataset
 from minigan.data.idx import read_idx, read_shape
-from minigan.errors import DataError, UsageError, did_you_mean
 
 Split = Literal["train", "test"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from minigan import backend
 from minigan.autodiff import Tensor
+from minigan.core import backend
 from minigan.data.batches import Batches
 from minigan.data.dataset import Dataset
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from minigan.core.errors import DataError
 from minigan.data.dataset import Dataset, ImageShape
 from minigan.data.directory import from_directory, is_idx, some_of, visible_entries
 from minigan.data.pictures import files_within, from_pictures, is_picture
-from minigan.errors import DataError
 
 
 def from_folder(directory: Path, image_shape: ImageShape, **reading: Any) -> Dataset:

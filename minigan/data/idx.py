@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.errors import DataError
+from minigan.core.errors import DataError
 
 MAX_BYTES = 1 << 30
 """The most elements `read_idx` accepts unless told otherwise: 1 GiB, some twenty times MNIST."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minigan.errors import UsageError, did_you_mean
+from minigan.core.errors import UsageError, did_you_mean
 
 _REACH = 8.0  # sigmas around the means: all but exp(-32) = 1e-14 of the probability lies nearer
 _AT_ONCE = 4_000_000  # pairs of a point and a mean looked at together, to bound the memory

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from minigan.core.errors import DataError
+from minigan.core.files import atomic_path
 from minigan.data.dataset import Dataset, ImageShape
 from minigan.data.directory import from_directory
-from minigan.errors import DataError
-from minigan.files import atomic_path
 from minigan_kernels.cache import cache_directory
 
 __all__ = ["CHECKSUMS", "IMAGE_SHAPE", "MIRRORS", "SIZES", "download", "embedded", "from_directory"]

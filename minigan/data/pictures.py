@@ -12,9 +12,9 @@ from typing import NoReturn
 import numpy as np
 from tqdm import tqdm
 
+from minigan.core.errors import DataError
 from minigan.data.dataset import Dataset, ImageShape
 from minigan.data.directory import some_of, visible_entries
-from minigan.errors import DataError
 
 Notice = Callable[[str], object]
 """What is told of a data set that can be used all the same, as a sentence."""

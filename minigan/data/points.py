@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from minigan import random
 from minigan.autodiff import Tensor
+from minigan.core import random
 from minigan.data.mixtures import Target
 
 _FOR_THE_SCALE = 10_000

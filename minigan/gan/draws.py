@@ -1,19 +1,19 @@
-"""Makes what a training step of a GAN is computed from, before the step; see minigan.inputs."""
+"""Makes what a training step of a GAN is computed from, before the step; see minigan.gan.inputs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from minigan import random
 from minigan.autodiff import Tensor
+from minigan.core import random
+from minigan.gan.inputs import StepInputs, UpdateInputs, form, leaves
+from minigan.gan.penalties import drawn
 from minigan.gan.recordable import Recordable
-from minigan.inputs import StepInputs, UpdateInputs, form, leaves
+from minigan.gan.replay.attributes import Attributes
 from minigan.nn import Dropout, Module, masks
 from minigan.nn.module import preserved
-from minigan.penalties import drawn
-from minigan.replay.attributes import Attributes
-from minigan.schedules import at
+from minigan.optim.schedules import at
 
 if TYPE_CHECKING:
     from minigan.gan.gan import GAN

@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, latents, random
 from minigan.autodiff import Tensor, grad, no_grad
-from minigan.average import Average
-from minigan.gan import draws
+from minigan.core import backend, random
+from minigan.core.state import require_fit
+from minigan.gan import draws, latents
+from minigan.gan.ema import Average
+from minigan.gan.inputs import StepInputs, UpdateInputs
+from minigan.gan.losses import Loss, Smoothed
+from minigan.gan.penalties import Penalty, repeatable
 from minigan.gan.recordable import Recordable
-from minigan.inputs import StepInputs, UpdateInputs
-from minigan.losses import Loss, Smoothed
+from minigan.gan.replay import Replay
+from minigan.gan.rules import Rules
+from minigan.gan.unrolling import unrolled_logits
 from minigan.nn import BatchNorm, Module, masks
 from minigan.nn.module import preserved
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
-from minigan.penalties import Penalty, repeatable
-from minigan.replay import Replay
-from minigan.rules import Rules
-from minigan.schedules import Schedule
-from minigan.state import require_fit
-from minigan.unroll import unrolled_logits
+from minigan.optim.schedules import Schedule
 
 Observe = Callable[[str, list[Tensor]], None]
 """Is told of a player, "discriminator" or "generator", and of the gradients that its optimiser is to be given."""
@@ -54,10 +54,10 @@ class GAN:
     """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
 
     generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
-    draws of the law `latent_law` (see minigan.latents), a pure function of (seed, purpose, step). With `average` above
-    0 the samples come from the moving average of the generator with that decay a step.
+    draws of the law `latent_law` (see gan/latents.py), a pure function of (seed, purpose, step). With `average` above 0
+    the samples come from the moving average of the generator with that decay a step.
 
-    With a `penalty` (see minigan.penalties) the discriminator minimises its loss + penalty_weight * penalty; the
+    With a `penalty` (see minigan.gan.penalties) the discriminator minimises its loss + penalty_weight * penalty; the
     weight is a number or a schedule over the steps. With `penalty_every` k it is computed at every k-th of its updates
     only, beginning with the first, and weighs k times as much there (Karras et al., 2020, appendix B). `rules` say how
     the game is played. Raises ValueError for what makes no sense.
@@ -111,7 +111,7 @@ class GAN:
         discriminator gave them before its last update; with a penalty also "penalty", without its weight, where that
         update computed it. The loss of the discriminator is without the penalty.
 
-        Where the step has been recorded before (see minigan.replay) it is replayed: the same numbers, sooner.
+        Where the step has been recorded before (see minigan.gan.replay) it is replayed: the same numbers, sooner.
         """
         inputs = self.draw(real)
         replayed = observe is None and backend.replays()

@@ -1,4 +1,4 @@
-"""A GAN's step as minigan.replay sees it: which memory it changes, and what it depends on besides memory and inputs."""
+"""A GAN's step as replay sees it: which memory it changes, and what it depends on besides memory and inputs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from minigan.autodiff import Tensor
-from minigan.inputs import StepInputs
+from minigan.autodiff.parameter import Variable
+from minigan.gan.inputs import StepInputs
+from minigan.gan.replay.attributes import Attributes, Watched
 from minigan.nn import Module
-from minigan.parameter import Variable
-from minigan.replay.attributes import Attributes, Watched
 
 if TYPE_CHECKING:
     from minigan.gan.gan import GAN
@@ -20,7 +20,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 class Recordable:
-    """The step of `gan`; see minigan.replay.recording.Game."""
+    """The step of `gan`; see minigan.gan.replay.recording.Game."""
 
     def __init__(self, gan: GAN) -> None:
         self._gan = gan

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigan import ops, random
+from minigan import ops
 from minigan.autodiff import Tensor, grad, no_grad
+from minigan.core import random
+from minigan.core.errors import UsageError
 from minigan.data import Batches, Dataset
-from minigan.errors import UsageError
 from minigan.nn import BatchNorm, Dense, Dropout, Module, ReLU, Sequential
 from minigan.optim import Adam
 

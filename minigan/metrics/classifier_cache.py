@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan import files, strict_json
+from minigan.core import files, strict_json
 from minigan.metrics.classifier import Classifier
 from minigan_kernels.cache import cache_directory
 

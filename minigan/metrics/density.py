@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigan.core.errors import UsageError
 from minigan.data.mixtures import as_points, log_gaussian_sum, squared_distances
-from minigan.errors import UsageError
 
 _MOST_COMPARED = 10_000
 

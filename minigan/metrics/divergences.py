@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from minigan.core.errors import UsageError
 from minigan.data.mixtures import Target, as_points
-from minigan.errors import UsageError
 
 _SPACING = 0.25  # sigmas: the midpoint rule is then exact to rounding for Gaussians, and nearly so for their ratios
 _MOST_NODES = 20_000_000

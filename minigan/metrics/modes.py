@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from minigan.core.errors import UsageError
 from minigan.data.mixtures import Target, as_points, squared_distances
-from minigan.errors import UsageError
 
 SAMPLES = 2_500
 STRICT_SAMPLES = 25_000

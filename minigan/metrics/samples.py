@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from minigan import ops, random
+from minigan import ops
 from minigan.autodiff import Tensor, grad, no_grad
+from minigan.core import random
+from minigan.core.errors import UsageError
 from minigan.data.mixtures import as_points, squared_distances
-from minigan.errors import UsageError
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
 

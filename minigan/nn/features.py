@@ -6,9 +6,9 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor
+from minigan.autodiff.parameter import Buffer
 from minigan.nn.layers import require_counts
 from minigan.nn.module import Module
-from minigan.parameter import Buffer
 
 
 class FourierFeatures(Module):

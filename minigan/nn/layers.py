@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, ops
+from minigan import ops
 from minigan.autodiff import Tensor, no_grad
+from minigan.autodiff.parameter import Buffer, Parameter
+from minigan.core import backend
 from minigan.nn import init, masks
 from minigan.nn.module import Fusible, Module
-from minigan.parameter import Buffer, Parameter
 
 
 class Dense(Fusible):

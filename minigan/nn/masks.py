@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minigan import random
 from minigan.autodiff import Tensor
+from minigan.core import random
 
 if TYPE_CHECKING:
     from minigan.nn.layers import Dropout

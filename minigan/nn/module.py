@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.parameter import Buffer, Parameter, Variable
-from minigan.state import require_fit
+from minigan.autodiff.parameter import Buffer, Parameter, Variable
+from minigan.core.state import require_fit
 
 
 class Module:

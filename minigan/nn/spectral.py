@@ -10,10 +10,10 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor, no_grad
+from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.layers import Dense, LeakyReLU, require_counts
 from minigan.nn.module import Fusible, Module, exchanged
-from minigan.parameter import Buffer, Parameter
 
 _NORMABLE = (Dense, Conv2d, ConvTranspose2d)
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigan import backend
 from minigan.autodiff import Tensor, primitive
+from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, slope_gate
 from minigan.ops.shape import reshape
 from minigan_kernels.geometry import Geometry, Padding, Pair, of_convolution, of_transposed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigan import backend
 from minigan.autodiff import Tensor, primitive
+from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, slope_gate
 from minigan.ops.shape import sum as sum_
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigan import backend
 from minigan.autodiff import Tensor, no_grad, primitive
+from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, sigmoid, sqrt
 from minigan.ops.shape import axes_of, index, mean, reshape
 from minigan.ops.shape import sum as sum_

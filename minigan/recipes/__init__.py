@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigan.errors import UsageError, did_you_mean
+from minigan.core.errors import UsageError, did_you_mean
 from minigan.recipes.dcgan import DCGAN64, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE
 from minigan.recipes.mnist_mlp import MNIST_MLP, MNIST_MLP_SIGMOID
 from minigan.recipes.points import POINT_RECIPES

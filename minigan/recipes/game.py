@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from minigan import latents, losses, optim, penalties, random, schedules
+from minigan import optim
 from minigan.autodiff import no_grad
-from minigan.errors import UsageError, did_you_mean
-from minigan.gan import GAN
+from minigan.autodiff.parameter import Parameter
+from minigan.core import random
+from minigan.core.errors import UsageError, did_you_mean
+from minigan.gan import GAN, latents, losses, penalties
+from minigan.gan.rules import Rules, packed
 from minigan.nn import Module, spectral_norm
 from minigan.nn.module import preserved
-from minigan.parameter import Parameter
-from minigan.rules import Rules, packed
+from minigan.optim import schedules
 
 Settings = dict[str, Any]
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.latents import LOGISTIC_SCALE
+from minigan.gan.latents import LOGISTIC_SCALE
 from minigan.nn import BatchNorm, Dense, FourierFeatures, LeakyReLU, Maxout, Module, ReLU, Sequential, init
 from minigan.ops import concatenate, tanh
 from minigan.recipes.game import Settings

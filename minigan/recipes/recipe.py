@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from minigan import random
+from minigan.core import random
+from minigan.core.errors import UsageError, did_you_mean
 from minigan.data import ImageShape, mixtures
 from minigan.data.dataset import CHANNELS
 from minigan.data.points import Points
-from minigan.errors import UsageError, did_you_mean
 from minigan.gan import GAN
 from minigan.nn import Module
 from minigan.recipes.game import COMMON, IDLE, Settings, gan_of, require_feasible

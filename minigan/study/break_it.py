@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigan import random
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.checking import Report, check_pair
+from minigan.core import random
 from minigan.data import mixtures
+from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.metrics import modes
 from minigan.nn import Dense, LeakyReLU, Module, Sequential, init
 from minigan.ops import mean_softplus
 from minigan.optim import Adam
-from minigan.study.chart import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.study.section import Numbers, Section, beside, figure, picture, table, text
 
 TARGET = mixtures.ring(modes=8, radius=1.0, sigma=0.1)

@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from minigan.autodiff import Tensor
+from minigan.figures.svg import FAINT, FAKE, INK, PLANE, REAL, Chart
 from minigan.study import dirac
-from minigan.study.chart import FAINT, FAKE, INK, PLANE, REAL, Chart
 from minigan.study.section import Numbers, Section, beside, film, picture, table
 
 DRAWN_STEPS = 300

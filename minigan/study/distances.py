@@ -13,11 +13,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from minigan import losses, ops, penalties, random
+from minigan import ops
 from minigan.autodiff import Tensor, grad, no_grad
+from minigan.core import random
+from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
+from minigan.gan import losses, penalties
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
-from minigan.study.chart import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.study.section import Numbers, Section, beside, film, picture
 
 THETAS = tuple(0.25 * i for i in range(9))

@@ -12,8 +12,8 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor
+from minigan.autodiff.parameter import Parameter
 from minigan.nn import Dense, Module, Sequential
-from minigan.parameter import Parameter
 
 _HALVINGS, _CORRECTIONS = 16, 3  # bisection finds the inverse to some 1e-4, Newton's method, safe there, the rest
 _STRAIGHT = -2.0  # softplus of this, 0.13, is how high the steps of a new bend are

@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from minigan.files import write_text
+from minigan.core.files import write_text
 from minigan.study import break_it, dirac_fields, distances, saturation, step_graph, two_gaussians
 from minigan.study.section import Section
 

@@ -11,9 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from minigan import losses, ops
+from minigan import ops
 from minigan.autodiff import Tensor, grad
-from minigan.study.chart import FAINT, FAKE, INK, REAL, THIRD, Chart
+from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
+from minigan.gan import losses
 from minigan.study.section import Numbers, Section, beside, figure, film, picture, table
 
 MINIMAX, NON_SATURATING = "minimax", "non-saturating"

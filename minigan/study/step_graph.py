@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from minigan import losses, ops
+from minigan import ops
 from minigan.autodiff import Tensor, grad
-from minigan.gan import GAN, Pass
-from minigan.inputs import UpdateInputs
+from minigan.autodiff.parameter import Parameter
+from minigan.explain import path_back
+from minigan.figures.svg import FAINT, FAKE, INK, REAL
+from minigan.gan import GAN, Pass, losses
+from minigan.gan.inputs import UpdateInputs
 from minigan.nn import Module
 from minigan.optim import SGD
-from minigan.parameter import Parameter
-from minigan.study.chart import FAINT, FAKE, INK, REAL
 from minigan.study.section import Numbers, Section, figure, picture, text
-from minigan.study.walk import path_back
 
 SLOPE, RATE = 0.2, 0.5
 LATENT = ((1.0,), (-0.5,))

@@ -13,16 +13,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from minigan import losses, ops, penalties, random
+from minigan import ops
 from minigan.autodiff import Tensor, grad, no_grad
+from minigan.core import random
 from minigan.data import mixtures
-from minigan.gan import GAN
+from minigan.figures.svg import FAINT, FAKE, INK, PLANE, REAL, Chart
+from minigan.gan import GAN, losses, penalties
 from minigan.metrics.divergences import Grid, jsd, optimal_discriminator, optimal_logits, optimal_value, value
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
-from minigan.schedules import Cosine
+from minigan.optim.schedules import Cosine
 from minigan.study import invertible
-from minigan.study.chart import FAINT, FAKE, INK, PLANE, REAL, Chart
 from minigan.study.section import Numbers, Section, beside, film, picture, table
 
 DATA = mixtures.two_gaussians()

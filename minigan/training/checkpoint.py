@@ -16,9 +16,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from minigan import files, strict_json
-from minigan.errors import CheckpointError, FileError, clause
-from minigan.state import require_fit
+from minigan.core import files, strict_json
+from minigan.core.errors import CheckpointError, FileError, clause
+from minigan.core.state import require_fit
 
 EXTRA = "diagnosis."
 """How the names of arrays begin that are no part of the GAN; which ones there are, and how large, is not fixed."""

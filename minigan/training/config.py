@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 import minigan_kernels
-from minigan import __version__, files, recipes, strict_json
-from minigan.backend import BACKENDS, FLOATS
+from minigan import __version__, recipes
+from minigan.core import files, strict_json
+from minigan.core.backend import BACKENDS, FLOATS
+from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_mean
 from minigan.data.dataset import CHANNELS
-from minigan.errors import CheckpointError, FileError, UsageError, did_you_mean
 
 _LIMIT = 2**63
 _MOST_THREADS = 4096  # more than any machine has cores

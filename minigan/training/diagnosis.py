@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor
+from minigan.core.state import require_fit
 from minigan.gan import GAN, Observe
-from minigan.state import require_fit
 from minigan.training.findings import LOOKS, NAMES, by_looks, detached, mistakes, players, without_consequences
 from minigan.training.signs import GIVEN, NUMBERS, Observer, Signs
 

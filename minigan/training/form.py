@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minigan import maps, plots
 from minigan.autodiff import Tensor
 from minigan.data import Dataset
 from minigan.data.feed import Feed
 from minigan.data.points import Points
+from minigan.figures import density_map, plots
 from minigan.metrics import modes
 from minigan.recipes import PictureRecipe, PointRecipe, Recipe
 from minigan.training.config import RunConfig
@@ -121,8 +121,8 @@ class PointForm:
         return measured["log_density"] if "log_density" in measured else -measured["reverse_kl"]
 
     @functools.cached_property
-    def _map(self) -> maps.DensityMap:
-        return maps.DensityMap(self.data.target)
+    def _map(self) -> density_map.DensityMap:
+        return density_map.DensityMap(self.data.target)
 
 
 def form_of(recipe: Recipe, shape: tuple[int, ...]) -> Form:

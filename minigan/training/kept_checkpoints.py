@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan import files
-from minigan.errors import CheckpointError, UsageError
+from minigan.core import files
+from minigan.core.errors import CheckpointError, UsageError
 from minigan.training import checkpoint
 from minigan.training.config import RunConfig
 from minigan.training.run_folder import RunFolder

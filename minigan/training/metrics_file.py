@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from minigan import files, strict_json
-from minigan.errors import CheckpointError, FileError
+from minigan.core import files, strict_json
+from minigan.core.errors import CheckpointError, FileError
 
 _MOST = 1 << 30  # bytes: some five million rows
 

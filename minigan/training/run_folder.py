@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from minigan import files
-from minigan.errors import CheckpointError, FileError, UsageError, did_you_mean
+from minigan.core import files
+from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_mean
 from minigan.training import checkpoint, metrics_file
 
 _STEP = r"step_(\d{6}|[1-9]\d{6,17})"  # as it is written here, and not by somebody else

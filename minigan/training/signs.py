@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from minigan import random
 from minigan.autodiff import Tensor, grad
+from minigan.core import random
 from minigan.gan import GAN, Pass
-from minigan.inputs import UpdateInputs
-from minigan.losses import Loss
+from minigan.gan.inputs import UpdateInputs
+from minigan.gan.losses import Loss
+from minigan.gan.penalties import drawn, repeatable
 from minigan.nn.module import preserved
 from minigan.ops import reshape
 from minigan.ops import sum as sum_
-from minigan.penalties import drawn, repeatable
-from minigan.schedules import at
+from minigan.optim.schedules import at
 
 _EXAMPLES = 256  # looked at, at most: distances between all pairs of more would take longer than they tell
 _SCORES = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)  # the undecided one is 0 or 1/2 in every known loss

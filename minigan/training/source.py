@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 
 from minigan import recipes
+from minigan.core.errors import CheckpointError, DataError, UsageError
 from minigan.data import Notice, load, mnist, resized
-from minigan.errors import CheckpointError, DataError, UsageError
 from minigan.recipes import PictureRecipe, PointRecipe
 from minigan.training.config import RunConfig, load_config, recorded_data
 from minigan.training.form import Data

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan import random, recipes
+from minigan import recipes
 from minigan.autodiff import Tensor
-from minigan.errors import CheckpointError, NonFiniteError, clause
+from minigan.core import random
+from minigan.core.errors import CheckpointError, NonFiniteError, clause
 from minigan.gan import GAN
 from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint, consistent, kept_checkpoints

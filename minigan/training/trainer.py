@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from minigan import backend, film, maps, plots, recipes
+from minigan import recipes
 from minigan.autodiff import Tensor, no_grad
-from minigan.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
+from minigan.core import backend
+from minigan.core.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
+from minigan.figures import density_map, gif, plots
 from minigan.gan import GAN
 from minigan.nn.module import preserved
 from minigan.training import checkpoint, consistent, kept_checkpoints
@@ -306,10 +308,10 @@ class Trainer:
                 plots.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
         if samples:
             with _told(folder.film, notice):
-                film.save(folder.film, samples, notice)
+                gif.save(folder.film, samples, notice)
         if isinstance(self.form, PointForm):
             with _told(folder.contours, notice):
-                maps.save_contours(folder.contours, self.form.data.target, self._samples())
+                density_map.save_contours(folder.contours, self.form.data.target, self._samples())
 
 
 @contextmanager

@@ -1,0 +1,222 @@
+"""A person's own derivative, named as `path/to/file.py:function`: what it is, and where to check it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigan.checking import Report, check_pair, check_vjp
+from minigan.core import random
+from minigan.core.errors import MiniganError, UsageError, did_you_mean
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Own:
+    """A function from the file `path`, its claimed derivative, and a point: an array or a tuple of them.
+
+    The derivative is the gradient of a function that returns one number, else its vector-Jacobian product.
+    """
+
+    path: Path
+    f: Callable[..., Any]
+    derivative: Callable[..., Any]
+    x: Any
+    is_vjp: bool
+
+    def check(self, seed: int = 0) -> Report:
+        """The checker's report; raises MiniganError if the file's code fails, UsageError if it cannot be checked."""
+        with_gradient = check_vjp if self.is_vjp else check_pair
+        return _called(self.path, lambda: with_gradient(self.f, self.derivative, self.x, seed=seed))
+
+
+def find(
+    target: str,
+    *,
+    gradient: str | None = None,
+    vjp: str | None = None,
+    shapes: Sequence[Shape] = (),
+    seed: int = 0,
+    dtype: str = "float64",
+) -> Own:
+    """What `target`, such as "losses.py:hinge", stands for.
+
+    A function without required arguments is called, and returns (f, grad_f, x); if f(x) is not one number, the second
+    is taken for its vector-Jacobian product. Any other function is f itself. Its derivative is what `gradient` or `vjp`
+    names, or grad_NAME, NAME_grad, vjp_NAME, NAME_vjp; the point is standard normal numbers of `shapes`, or what
+    NAME_inputs() returns. Raises UsageError if anything of this is missing, MiniganError if the file's code fails.
+    """
+    path, name = _split(target)
+    module = _load(path)
+    function = _function(module, path, name)
+    if _needs_arguments(function):
+        derivative, is_vjp = _derivative(module, path, name, gradient, vjp)
+        return Own(path, function, derivative, _point(module, path, name, shapes, seed, dtype), is_vjp)
+    if gradient or vjp or shapes:
+        raise UsageError(
+            f"{name} takes no arguments, so it returns the function, its derivative and the point; leave --gradient, "
+            "--vjp and --shape out."
+        )
+    return _made_by(function, path, name)
+
+
+def _split(target: str) -> tuple[Path, str]:
+    file, colon, name = target.rpartition(":")
+    if not colon or not file or not name:
+        raise UsageError(f"'{target}' names no function; write path/to/file.py:function.")
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; check the path.")
+    if path.suffix != ".py":
+        raise UsageError(f"{path} is not a Python file; name one that ends in .py.")
+    return path, name
+
+
+def _load(path: Path) -> ModuleType:
+    """The module, as if Python had been started with the file: what lies beside it can be imported."""
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    assert spec is not None  # it ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    load = spec.loader.exec_module
+    _called(path, lambda: load(module))
+    return module
+
+
+def _function(module: ModuleType, path: Path, name: str) -> Callable[..., Any]:
+    found = vars(module).get(name)
+    if found is None:
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UsageError(f"{path} has no function '{name}'; {did_you_mean(name, known)}")
+    if not callable(found):
+        raise UsageError(f"'{name}' in {path} is of type {type(found).__name__}; name a function.")
+    return found
+
+
+def _needs_arguments(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:  # a builtin without a signature
+        return True
+    return False
+
+
+def _derivative(
+    module: ModuleType, path: Path, name: str, gradient: str | None, vjp: str | None
+) -> tuple[Callable[..., Any], bool]:
+    """(the derivative of the function `name`, whether it is a vector-Jacobian product)."""
+    if gradient and vjp:
+        raise UsageError("--gradient and --vjp both name the derivative; leave one of them out.")
+    if gradient or vjp:
+        return _function(module, path, gradient or vjp or ""), bool(vjp)
+    usual = {f"grad_{name}": False, f"{name}_grad": False, f"vjp_{name}": True, f"{name}_vjp": True}
+    for candidate, is_vjp in usual.items():
+        if callable(vars(module).get(candidate)):
+            return _function(module, path, candidate), is_vjp
+    raise UsageError(
+        f"{path} holds no derivative of {name}; call it grad_{name}, or say its name with --gradient "
+        "(or --vjp, if it takes a cotangent as well)."
+    )
+
+
+def _point(module: ModuleType, path: Path, name: str, shapes: Sequence[Shape], seed: int, dtype: str) -> Any:
+    if shapes:
+        rng = random.generator(seed, "point")
+        arrays = tuple(rng.standard_normal(shape).astype(dtype) for shape in shapes)
+        return arrays if len(arrays) > 1 else arrays[0]
+    inputs = vars(module).get(f"{name}_inputs")
+    if callable(inputs):
+        return _as_point(_called(path, inputs))
+    raise UsageError(
+        f"at which point shall {name} be checked? Give the shape of each of its arguments, such as --shape 3,4, or let "
+        f"a function {name}_inputs() in the file return them."
+    )
+
+
+def _as_point(x: Any) -> Any:
+    return tuple(x) if isinstance(x, list) and x and hasattr(x[0], "shape") else x
+
+
+def _made_by(function: Callable[..., Any], path: Path, name: str) -> Own:
+    made = _called(path, function)
+    if not isinstance(made, tuple) or len(made) != 3 or not callable(made[0]) or not callable(made[1]):
+        raise UsageError(
+            f"{name} takes no arguments, so it should return (f, grad_f, x): a function, its gradient and a point; it "
+            f"returned {_kind(made)}."
+        )
+    f, derivative, x = made[0], made[1], _as_point(made[2])
+    return Own(path, f, derivative, x, is_vjp=_called(path, lambda: np.size(_value(f, x))) != 1)
+
+
+def _value(f: Callable[..., Any], x: Any) -> Any:
+    """f at a copy of x, called as the checker does: with the arrays, or with their tuple if it takes one argument."""
+    if not isinstance(x, tuple):
+        return _array(f(np.array(x)))
+    arrays = tuple(np.array(part) for part in x)
+    try:
+        inspect.signature(f).bind(*arrays)
+    except TypeError:
+        return _array(f(arrays))
+    except ValueError:  # a builtin without a signature
+        pass
+    return _array(f(*arrays))
+
+
+def _array(y: Any) -> np.ndarray:
+    return np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
+
+
+def _kind(made: Any) -> str:
+    if isinstance(made, tuple):
+        return f"a tuple of {', '.join(type(part).__name__ for part in made) or 'nothing'}"
+    return "nothing" if made is None else f"one thing of type {type(made).__name__}"
+
+
+def _called(path: Path, work: Callable[[], Any]) -> Any:
+    """What `work` returns. What goes wrong in the file's code is told in one sentence, with the line."""
+    try:
+        return work()
+    except (MiniganError, KeyboardInterrupt):
+        raise
+    except SyntaxError as error:
+        where = Path(error.filename).name if error.filename else f"{path}"
+        where += f", line {error.lineno}" if error.lineno else ""
+        raise MiniganError(f"{path} cannot be read as Python ({where}: {error.msg}); mend it and try again.") from error
+    except BaseException as error:  # libraries derive theirs from it, too
+        line, place = _line_in(path, error)
+        if line is None and isinstance(error, (TypeError, ValueError)):  # the checker's own words
+            raise UsageError(
+                f"{error}".replace("use check_vjp", "name its vector-Jacobian product with --vjp")
+            ) from error
+        where = f"{path}, line {line}, in {place}" if line else f"{path}"
+        if isinstance(error, SystemExit):
+            raise MiniganError(
+                f"the code of {where} ends the program, so nothing was checked; let it return."
+            ) from error
+        problem = " ".join(f"{type(error).__name__}: {error}".rstrip(" :").split())
+        raise MiniganError(f"the code of {where} raised {problem}; mend it and try again.") from error
+
+
+def _line_in(path: Path, error: BaseException) -> tuple[int | None, str]:
+    """The last line of the file on the way to the error, and its function; None if the way does not go there."""
+    own = str(path.resolve())
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
+    if not frames:
+        return None, ""
+    last = frames[-1]
+    return last.lineno, "the file itself" if last.name == "<module>" else last.name

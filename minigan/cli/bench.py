@@ -1,0 +1,36 @@
+"""Time a training step of the benchmark networks."""
+
+from __future__ import annotations
+
+import argparse
+
+from minigan.cli import options
+from minigan.training import benchmark
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan bench`."""
+    parser.add_argument(
+        "networks", metavar="NETWORK", nargs="*", help=f"of {', '.join(benchmark.NETWORKS)} (default: all)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="to spend on each network (default: 5), at least 5 steps"
+    )
+    options.add_device_arguments(parser)
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print milliseconds per step: median and quartiles."""
+    options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
+    names = arguments.networks or list(benchmark.NETWORKS)
+    results = benchmark.measure(names, seconds=arguments.seconds)
+    if arguments.json:
+        options.print_json(results)
+    else:
+        for name, result in results.items():
+            print(
+                f"{name:8} {result['median_ms']:8.3f} ms a step "
+                f"(quartiles {result['q1_ms']:.3f} to {result['q3_ms']:.3f}, {result['steps']:,} steps)"
+            )
+    return 0

@@ -1,0 +1,101 @@
+"""Walk from each player's loss back to every weight, one operation of a real training step at a time."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator
+
+from minigan import explain, recipes
+from minigan.cli import options
+from minigan.core.errors import UsageError, did_you_mean
+from minigan.explain import PLAYERS, Visit, Walk
+
+_BOTH = "both"
+_MOST_EXAMPLES = 1_000  # every operation of the step is kept, in float64
+_LEGEND = """\
+Each line is an operation, in the order of the backward pass: the norm of the cotangent g of its result y, the result,
+the shapes in and out, and what each input is sent back. D and G are discriminator and generator. `sum` and `mean` run
+over all axes but the last, n is the count of numbers in x, z is y before the LeakyReLU of a layer that includes one,
+and an input that was broadcast gets the sum over its copies. What is sent nothing is not followed: nothing behind it
+learns from this loss."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan explain`."""
+    parser.add_argument(
+        "recipe", metavar="RECIPE", nargs="?", default=recipes.DEFAULT,
+        help=f"of 'minigan recipes' (default: {recipes.DEFAULT})",
+    )  # fmt: skip
+    parser.add_argument("--player", default=_BOTH, help=f"{', '.join(PLAYERS)} or {_BOTH} (default: {_BOTH})")
+    parser.add_argument("--batch", type=options.whole_number, default=4, help="real examples in the step (default: 4)")
+    parser.add_argument("--seed", type=options.whole_number, default=0, help="of every random draw (default: 0)")
+    parser.add_argument(
+        "--check", action="store_true", help="measure the slope along each weight by finite differences, and compare"
+    )
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
+    parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the walks."""
+    _require_sense(arguments)
+    options.choose_device("numpy", None, None, arguments.quiet)
+    recipe, named = recipes.get(arguments.recipe), options.settings(arguments)
+    if "batch_size" in named:
+        raise UsageError("--set batch_size has no effect, for --batch says how many examples there are; use --batch.")
+    changes = {**named, "batch_size": arguments.batch}
+    recipe.require_effect(named, recipe.resolve(changes))
+    # In float64, where finite differences can tell.
+    gan = recipe.build(seed=arguments.seed, dtype="float64", **changes)
+    real = explain.example_batch(recipe, recipe.resolve(changes), gan, arguments.batch * gan.rules.n_critic)
+    players = PLAYERS if arguments.player == _BOTH else (arguments.player,)
+    walks = explain.walk_step(gan, real, players=players, check=arguments.check)
+    if arguments.json:
+        facts = {"recipe": recipe.name, "loss": gan.loss.name, "batch": arguments.batch, "seed": arguments.seed}
+        options.print_json(facts | {"walks": [dataclasses.asdict(found) for found in walks]})
+    else:
+        print(f"{recipe.name}: one training step on {arguments.batch} examples, seed {arguments.seed}, in float64\n")
+        print(_LEGEND)
+        for found in walks:
+            print()
+            print("\n".join(_lines(found, gan.loss.name)))
+    return options.DONE
+
+
+def _require_sense(arguments: argparse.Namespace) -> None:
+    if arguments.player not in (*PLAYERS, _BOTH):
+        raise UsageError(
+            f"there is no player '{arguments.player}'; {did_you_mean(arguments.player, (*PLAYERS, _BOTH))}"
+        )
+    if not 1 <= arguments.batch <= _MOST_EXAMPLES:
+        raise UsageError(f"--batch must be a whole number from 1 to {_MOST_EXAMPLES:,}, not {arguments.batch}.")
+    if not 0 <= arguments.seed < 2**63:
+        raise UsageError(f"--seed must be a whole number of at least 0 and below 2**63, not {arguments.seed}.")
+
+
+def _lines(found: Walk, loss: str) -> Iterator[str]:
+    yield f"THE LOSS OF THE {found.player.upper()} ({loss}) is {found.loss:.6g}"
+    yield ""
+    rows = [_row(visit) for visit in found.visits]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for visit, (norm, operation, shapes, back) in zip(found.visits, rows, strict=True):
+        yield f"{norm:>{widths[0]}}  {operation:<{widths[1]}}  {shapes:<{widths[2]}}  {back}"
+        for arrival in visit.arrivals:
+            checked = "" if arrival.error is None else f", finite differences agree to {arrival.error:.1g}"
+            checked = ", at a kink: finite differences cannot tell" if arrival.at_kink else checked
+            yield f"{'':>{widths[0]}}    => {arrival.weight} {arrival.shape}: |gradient| {arrival.norm:.4g}{checked}"
+    definitions = dict.fromkeys(definition for visit in found.visits for definition in visit.where)
+    if definitions:
+        yield ""
+        yield f"where {', '.join(definitions)}"
+
+
+def _row(visit: Visit) -> tuple[str, str, str, str]:
+    given = ", ".join([
+        *(f"{part.name}: {part.source}" for part in visit.inputs), *(f"{name}: {text}" for name, text in visit.settings)
+    ])  # fmt: skip
+    shapes = f"{', '.join(str(part.shape) for part in visit.inputs)} -> {visit.shape}"
+    back = "; ".join(f"to {part.name}: {part.back}" for part in visit.inputs if part.back is not None)
+    return f"|g| {visit.norm:.3g}", f"{visit.result} = {visit.operation}({given})", shapes, back

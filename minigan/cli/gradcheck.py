@@ -1,0 +1,247 @@
+"""Check every derivative in minigan against finite differences, or your own.
+
+Without a target: all primitives, layers, losses, penalties and recipes, on every array library at hand with every
+implementation of its kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from minigan.checking import from_file
+from minigan.cli import options
+from minigan.cli.ending import at_once_if_interrupted
+from minigan.cli.options import DONE, FAILED
+from minigan.core import backend
+from minigan.core.backend import FLOATS, Pair
+from minigan.core.errors import UsageError, did_you_mean
+from minigan.selftest import Case, all_cases
+from minigan.selftest.check import Checked, Outcome, check
+from minigan_kernels import REFERENCE
+
+_PICTURES = (".png", ".svg", ".pdf")
+_OF_A_FILE = ("gradient", "vjp", "shape", "picture")
+_OF_THE_CATALOG = ("only", "order")
+_MOST_AXES = 32  # of an array, in any version of NumPy
+_MOST_NUMBERS = 10_000_000  # 80 MB in each array of them
+_COUNTABLE = 10**18
+_SHOWN = 60  # letters
+_COLUMNS = ("case", "kernels", "order", "verdict", "error", "bar", "evaluations")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan gradcheck`."""
+    parser.add_argument(
+        "target", metavar="FILE.py:FUNCTION", nargs="?",
+        help="a function of yours; without arguments it returns (f, grad_f, x), else it is f and grad_FUNCTION its "
+        "gradient (default: everything in minigan)",
+    )  # fmt: skip
+    parser.add_argument("--only", metavar="TEXT", help="of minigan's cases those whose name contains this")
+    parser.add_argument("--order", type=options.whole_number, help="1, 2 or 3 (default: what suits each case)")
+    parser.add_argument("--gradient", metavar="NAME", help="the function in the file that returns the gradient")
+    parser.add_argument("--vjp", metavar="NAME", help="the one that takes a cotangent too, and returns its pull-back")
+    parser.add_argument(
+        "--shape", metavar="3,4", type=_shape, action="append",
+        help="of an argument of the function, which is then drawn at random; once for each argument",
+    )  # fmt: skip
+    parser.add_argument(
+        "--picture", metavar="FILE.png", type=Path, help="draw the error of every entry, if one is wrong"
+    )
+    parser.add_argument("--seed", type=options.whole_number, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--dtype", default="float64", help=f"{' or '.join(FLOATS)} (default: float64)")
+    parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found; 0 if every derivative is right."""
+    _require_sense(arguments)
+    options.choose_device("numpy", None, None, arguments.quiet)
+    return _check_catalog(arguments) if arguments.target is None else _check_file(arguments)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        extents = tuple(int(part) for part in text.strip("() ").rstrip(",").split(",") if part.strip())
+    except ValueError:
+        extents = (0,)
+    if not all(extent > 0 for extent in extents):
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise argparse.ArgumentTypeError(f"'{shown}' is not a shape; write whole numbers with commas, such as 3,4")
+    if len(extents) > _MOST_AXES:
+        raise argparse.ArgumentTypeError(f"a shape of {len(extents)} axes is too much; give at most {_MOST_AXES}")
+    return extents
+
+
+def _require_bounded(shapes: list[tuple[int, ...]]) -> None:
+    count = sum(math.prod(shape) for shape in shapes)
+    if count > _MOST_NUMBERS:
+        asked = f"{count:,}" if count < _COUNTABLE else f"more than {_COUNTABLE:,}"
+        raise UsageError(
+            f"--shape asks for {asked} numbers, and a check holds some 20 copies of them; choose shapes of at most "
+            f"{_MOST_NUMBERS:,} numbers together."
+        )
+
+
+def _require_sense(arguments: argparse.Namespace) -> None:
+    own = arguments.target is not None
+    use = "for the derivatives of minigan itself" if own else "with FILE.py:FUNCTION"
+    for name in _OF_THE_CATALOG if own else _OF_A_FILE:
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--{name} is only of use {use}; leave it out, or see 'minigan gradcheck --help'.")
+    _require_bounded(arguments.shape or [])
+    if arguments.order not in (None, 1, 2, 3):
+        raise UsageError(f"--order must be 1, 2 or 3, not {arguments.order}.")
+    if not 0 <= arguments.seed < 2**63:
+        raise UsageError(f"--seed must be a whole number of at least 0 and below 2**63, not {arguments.seed}.")
+    if arguments.dtype not in FLOATS:
+        raise UsageError(f"there is no type '{arguments.dtype}'; {did_you_mean(arguments.dtype, FLOATS)}")
+    if arguments.picture is not None and arguments.picture.suffix not in _PICTURES:
+        raise UsageError(f"--picture takes a name that ends in {', '.join(_PICTURES)}, not '{arguments.picture}'.")
+    if arguments.picture is not None:
+        options.require_place(arguments.picture, "--picture")
+
+
+# A function of one's own.
+
+
+def _check_file(arguments: argparse.Namespace) -> int:
+    own = from_file.find(
+        arguments.target, gradient=arguments.gradient, vjp=arguments.vjp, shapes=arguments.shape or (),
+        seed=arguments.seed, dtype=arguments.dtype,
+    )  # fmt: skip
+    report = own.check(arguments.seed)
+    print(report.to_json() if arguments.json else report)
+    if arguments.picture is not None:
+        if report.error_map is None:
+            options.notice(arguments.quiet)(f"no entry was found wrong, so {arguments.picture} was not drawn")
+        else:
+            report.save_picture(arguments.picture)
+    return DONE if report.ok else FAILED
+
+
+# Everything in minigan.
+
+
+def _check_catalog(arguments: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    with at_once_if_interrupted():  # this may import CuPy
+        pairs = backend.pairs()
+    usable = [pair for pair in pairs if pair.unavailable is None]
+    missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
+    checked = _checked(_chosen(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
+    seconds = time.perf_counter() - start
+    failed = [outcome for one in checked for outcome in one.outcomes if outcome.failed]
+    if arguments.json:
+        options.print_json(_as_json(checked, usable, missing, seconds))
+    else:
+        _print_table([outcome for one in checked for outcome in one.outcomes])
+        for outcome in failed:
+            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.account}")
+        print()
+        for sentence in _summary(checked, missing, seconds):
+            print(sentence)
+    return FAILED if failed else DONE
+
+
+def _chosen(cases: list[Case], only: str | None) -> list[Case]:
+    if only is None:
+        return cases
+    chosen = [case for case in cases if only.lower() in case.name.lower()]
+    if not chosen:
+        words = {part for case in cases for part in case.name.split("/") if not part.isdecimal()}
+        near = difflib.get_close_matches(only, words, n=1, cutoff=0.5)
+        groups = {case.name.partition("/")[0] for case in cases}
+        raise UsageError(f"no case has '{only}' in its name; {did_you_mean(only, near or groups)}")
+    return chosen
+
+
+def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[Checked]:
+    checked = []
+    with options.bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
+        for case in cases:
+            bar.set_postfix_str(case.name, refresh=False)
+            checked.append(check(case, pairs, arguments.order, arguments.seed))
+            bar.update()
+    return checked
+
+
+def _print_table(outcomes: list[Outcome]) -> None:
+    rows = [_COLUMNS, *map(_row, outcomes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    for row in rows:
+        words = [f"{cell:<{width}}" for cell, width in zip(row[:4], widths[:4], strict=True)]
+        numbers = [f"{cell:>{width}}" for cell, width in zip(row[4:], widths[4:], strict=True)]
+        print("  ".join([*words, *numbers]).rstrip())
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    report = outcome.report
+    if report is None:
+        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unable else "ERROR", "", "", ""
+    numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
+    verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
+    return outcome.case.name, str(outcome.pair), str(report.order), verdict, *numbers
+
+
+def _short(number: float) -> str:
+    return "" if math.isnan(number) else f"{number:.1e}"
+
+
+def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) -> list[str]:
+    outcomes = [outcome for one in checked for outcome in one.outcomes]
+    failed = sum(outcome.failed for outcome in outcomes)
+    unable = sum(outcome.unable for outcome in outcomes)
+    kinks = sum(
+        outcome.report is not None and outcome.report.ok and outcome.report.verdict == "KINK" for outcome in outcomes
+    )
+    sentences = []
+    for pair in dict.fromkeys(pair for one in checked for pair in one.left_to_reference):
+        left = sum(pair in one.left_to_reference for one in checked)
+        sentences.append(f"{left} cases do nothing that {pair} has a kernel for: the reference serves them.")
+    sentences += [f"{name} was not checked: {reason}." for name, reason in missing.items()]
+    if unable:
+        sentences.append(f"{unable} of them cannot be done by an implementation (marked 'cannot').")
+    at_kinks = f", {kinks} of them at a kink" if kinks else ""
+    passed = len(outcomes) - failed - unable
+    what = f"{len(checked)} cases in {seconds:.1f} s"
+    sentences.append(f"{passed} of {len(outcomes)} checks passed{at_kinks}, {failed} failed; {what}.")
+    return sentences
+
+
+def _as_json(checked: list[Checked], pairs: list[Pair], missing: dict[str, str], seconds: float) -> dict[str, Any]:
+    outcomes = [outcome for one in checked for outcome in one.outcomes]
+    failed = sum(outcome.failed for outcome in outcomes)
+    return {
+        "checks": [_outcome_as_json(outcome) for outcome in outcomes],
+        "left_to_reference": {
+            str(pair): [one.outcomes[0].case.name for one in checked if pair in one.left_to_reference]
+            for pair in pairs
+            if pair.kernels != REFERENCE
+        },
+        "unavailable": missing,
+        "cases": len(checked),
+        "passed": len(outcomes) - failed - sum(outcome.unable for outcome in outcomes),
+        "failed": failed,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    report = None if outcome.report is None else json.loads(outcome.report.to_json())
+    return {
+        "case": outcome.case.name,
+        "backend": outcome.pair.backend.name,
+        "kernels": outcome.pair.kernels,
+        "failed": outcome.failed,
+        "unable": outcome.unable,
+        "problem": outcome.problem,
+        "seconds": round(outcome.seconds, 4),
+        "report": report,
+    }

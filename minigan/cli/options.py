@@ -1,0 +1,156 @@
+"""Options that several subcommands share, and the ways they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import minigan_kernels
+from minigan.cli.ending import DONE, FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
+from minigan.core import backend, files
+from minigan.core.errors import UsageError, escaped, one_line
+
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USE"]
+
+
+def whole_number(text: str) -> int:
+    """An integer written as people write it: 10000, 10_000 or 10,000."""
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    if len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number below 2**63")
+    return int(text.replace(",", ""))
+
+
+_MOST_DIGITS = 100  # Python refuses to read numbers of thousands; what is smaller is compared with its own limit
+_WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """--backend, --kernels and --threads."""
+    parser.add_argument("--backend", help="numpy, cupy, or auto: CuPy where a GPU answers (default: auto)")
+    known = ", ".join(minigan_kernels.IMPLEMENTATIONS)
+    parser.add_argument("--kernels", help=f"{known}, or auto: the fastest at hand (default: auto)")
+    parser.add_argument(
+        "--threads", type=whole_number, help="CPU threads (default: MINIGAN_NUM_THREADS, or every core at hand)"
+    )
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
+    """RUN."""
+    parser.add_argument("path", metavar="RUN", type=Path, help="the folder of a run, as 'minigan train' made it")
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
+    """--checkpoint; `use` says what it is for."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="STEP|best",
+        help=f"{use} the checkpoint of this step, or of the best score: of modes the smallest reverse KL, of points "
+        "without modes the largest log density (default: the last checkpoint)",
+    )
+
+
+def settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the options --set name; raises UsageError unless each is key=value."""
+    pairs = [text.partition("=") for text in arguments.set]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise UsageError(f"--set takes key=value, such as --set rate=1e-4, not '{key}'.")
+    return {key: value for key, _, value in pairs}
+
+
+def choose_device(backend_name: str | None, kernels: str | None, threads: int | None, quiet: bool = False) -> None:
+    """Use what the options name; raises UsageError if it cannot be had."""
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
+    with at_once_if_interrupted():  # these import CuPy and what compiles the kernels
+        backend.use(backend_name or "auto", kernels or "auto")
+        backend.set_threads(threads)
+    # Through tqdm, so that a sentence does not land in the middle of a progress bar.
+    minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
+
+
+def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, default: str = "") -> None:
+    """--n and --seed, of samples; `default` says what happens without --n where that is no single number."""
+    parser.add_argument(
+        "--n", type=whole_number, default=count, help=f"how many samples (default: {default or f'{count:,}'})"
+    )
+    parser.add_argument("--seed", type=whole_number, default=1, help="of their latent vectors (default: 1)")
+
+
+def check_counts(arguments: argparse.Namespace) -> None:
+    """Raise UsageError unless --n and --seed make sense."""
+    for name, least in (("n", 1), ("seed", 0)):
+        value = getattr(arguments, name)
+        if value is not None and not least <= value < 2**63:
+            raise UsageError(f"--{name} must be a whole number of at least {least} and below 2**63, not {value}.")
+
+
+def require_place(out: Path, option: str) -> None:
+    """Raise UsageError, naming the option, unless a file can be written as `out`; before the work, not after it."""
+    try:
+        kind = os.stat(out).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        kind = stat.S_IFREG
+    except OSError as error:
+        raise UsageError(f"{option} cannot be {out} ({error.strerror}); name another file.") from None
+    if stat.S_ISDIR(kind):
+        raise UsageError(f"{option} must be a file, but {out} is a folder; name a file, such as one in it.")
+    if not stat.S_ISREG(kind):  # an ordinary file would replace it
+        raise UsageError(f"{option} must be a file, but {out} is a device, a pipe or a socket; name another file.")
+    files.require_writable(out.parent)
+
+
+def notice(quiet: bool) -> Callable[[str], None]:
+    """Says a sentence on standard error, unless `quiet`."""
+    # Through tqdm, so that it does not land in the middle of a progress bar.
+    return lambda sentence: None if quiet else tqdm.write(f"minigan: {one_line(sentence)}.", file=sys.stderr)
+
+
+@contextmanager
+def warnings_told(quiet: bool) -> Iterator[None]:
+    """A context in which the library's warnings are sentences like any other notice."""
+    tell = notice(quiet)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: tell(str(message))
+        yield
+
+
+def say(line: str) -> None:
+    """Print a line, which may hold the name of a file, on standard output."""
+    print(escaped(line))
+
+
+def print_json(content: Any) -> None:
+    """Print `content` for a program to read."""
+    print(json.dumps(content, indent=2))
+
+
+def bar(quiet: bool, **settings: Any) -> tqdm:
+    """A progress bar on standard error, which is not drawn if `quiet`."""
+    return tqdm(disable=quiet, file=sys.stderr, dynamic_ncols=True, **settings)
+
+
+def print_table(rows: Iterable[tuple[str, Any]]) -> None:
+    """Print pairs of a name and a value, aligned."""
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        say(f"{name:<{width}}  {value}")

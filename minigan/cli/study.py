@@ -1,0 +1,44 @@
+"""Write one HTML page, to be read offline, in which each claim about GANs happens with checked numbers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from minigan.cli import options
+from minigan.cli.options import DONE
+from minigan.core.errors import UsageError
+from minigan.study import page
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan study`."""
+    parser.add_argument(
+        "--out", metavar="FILE.html", type=Path, default=Path("study.html"), help="the page (default: study.html)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute every section, and write the page."""
+    out: Path = arguments.out
+    options.require_place(out, "--out")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out is {out}, but there is no folder {out.parent}; make it first, or name another.")
+    options.choose_device("numpy", None, 1, arguments.quiet)  # networks this small gain nothing from a second thread
+    with options.bar(arguments.quiet, desc="study", unit="section", total=len(page.SECTIONS), leave=False) as bar:
+
+        def progress(name: str) -> None:
+            bar.update(list(page.SECTIONS).index(name) - bar.n)
+            bar.set_postfix_str(name)
+
+        sections = page.write(arguments.out, progress)
+    size = arguments.out.stat().st_size
+    if arguments.json:
+        figures = {section.name: dict(section.figures) for section in sections}
+        options.print_json({"out": str(arguments.out), "bytes": size, "sections": figures})
+    else:
+        count = sum(len(section.figures) for section in sections)
+        options.say(f"Wrote {arguments.out}: {len(sections)} sections, {count:,} numbers, {size / 1e6:.1f} MB")
+    return DONE

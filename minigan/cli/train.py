@@ -1,0 +1,270 @@
+"""Train a GAN by a recipe, or go on with a run."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import minigan_kernels
+from minigan import recipes
+from minigan.cli import options
+from minigan.core import backend, files
+from minigan.core.errors import UsageError, escaped
+from minigan.data.directory import some_of
+from minigan.data.folder import idx_within
+from minigan.data.points import Points
+from minigan.nn import Module
+from minigan.recipes.game import is_scheduled
+from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
+from minigan.training.form import Data, PointForm
+from minigan.training.interrupt import stop_on_signal
+from minigan.training.source import load_again, load_data
+
+# What a resumed run may change without ceasing to be the same run.
+_FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `minigan train`; those left out are None, so that a configuration can fill them."""
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help=f"of 'minigan recipes' (default {recipes.DEFAULT})")
+    parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
+    parser.add_argument("--seed", type=options.whole_number, help="of every random draw (default: 0)")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE, numbered if taken)")
+    parser.add_argument("--data-dir", help="folder of pictures or IDX files (default: the 10,000 embedded digits)")
+    parser.add_argument(
+        "--strict", action="store_true", default=None, help="stop at a picture that cannot be read, not leave it out"
+    )
+    parser.add_argument("--download", action="store_true", default=None, help="fetch all of MNIST (11 MB), once")
+    options.add_device_arguments(parser)
+    parser.add_argument("--dtype", help="float32 or float64 (default: float32)")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
+    parser.add_argument("--config", type=Path, help="repeat the run that a config.json describes")
+    parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run from its last checkpoint")
+    options.add_checkpoint_argument(parser, "with --resume: go on from")
+    parser.add_argument("--sample-every", type=options.whole_number, help="steps between pictures (default: 500)")
+    parser.add_argument("--checkpoint-every", type=options.whole_number, help="steps between saves (default: 1000)")
+    parser.add_argument(
+        "--keep-checkpoints",
+        type=options.whole_number,
+        help="how many of the last to keep, and beside them that of the best score (default: 2)",
+    )
+    parser.add_argument("--log-every", type=options.whole_number, help="steps between metrics (default: 10)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    options.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and say how it went."""
+    config = _resumed_config(arguments) if arguments.resume else _new_config(arguments)
+    folder = RunFolder(arguments.resume or arguments.out or Path("runs") / config.recipe)
+    options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
+    if arguments.dry_run and config.download:
+        raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
+    if arguments.strict:
+        _require_pictures(config)
+    _require_place(folder, arguments)
+    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice(arguments.quiet)}
+    data = load_again(config, folder, **reading) if arguments.resume else load_data(config, **reading)
+    if arguments.dry_run:
+        return _describe(_prepared(config, folder, data, arguments), arguments.json)
+    with stop_on_signal() as request:
+        trainer = _prepared(config, folder, data, arguments)
+        if not arguments.quiet:
+            _announce(trainer)
+        compiling = minigan_kernels.compile_seconds()
+        outcome = _train(trainer, lambda: request.made, arguments.quiet)
+        compiling = minigan_kernels.compile_seconds() - compiling
+    _tell(outcome, compiling, trainer, arguments)
+    return options.INTERRUPTED if outcome.interrupted else options.DONE
+
+
+def _require_pictures(config: RunConfig) -> None:
+    """Raise UsageError unless --strict can have an effect."""
+    if config.data_dir and not (idx := idx_within(Path(config.data_dir))):
+        return
+    found = f"{config.data_dir} holds IDX files ({some_of(idx)})" if config.data_dir else "there is none"
+    raise UsageError(
+        f"--strict is about a folder of pictures, some of which cannot be read, and {found}; leave it out, or name "
+        "such a folder with --data-dir."
+    )
+
+
+def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
+    """Raise UsageError unless the run can be written where it belongs."""
+    if arguments.out:
+        folder.require_free()
+    else:
+        files.require_writable(folder.path if arguments.resume else folder.path.parent)
+
+
+def _prepared(config: RunConfig, folder: RunFolder, data: Data, arguments: argparse.Namespace) -> Trainer:
+    """The run before its next step; a new one is in its folder, unless this is a dry run."""
+    with options.warnings_told(arguments.quiet):
+        if arguments.resume:
+            return Trainer.resume(config, data, folder, arguments.checkpoint)
+        if arguments.dry_run:
+            return Trainer.prepare(config, data, folder if arguments.out else RunFolder(next_free(folder.path)))
+        return Trainer.begin(config, data, folder, numbered=not arguments.out)
+
+
+def _new_config(arguments: argparse.Namespace) -> RunConfig:
+    if arguments.checkpoint is not None:
+        raise UsageError("--checkpoint says where to go on with a run; name the run, too, with --resume.")
+    base = load_config(arguments.config) if arguments.config else None
+    if base and arguments.recipe not in (None, base.recipe):
+        raise UsageError(
+            f"{arguments.config} describes a run of '{base.recipe}', not of '{arguments.recipe}'; leave the recipe out."
+        )
+    recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
+    values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
+    given = _given(arguments)
+    named = options.settings(arguments)
+    config = RunConfig(**values | given | {"settings": {**values.get("settings", {}), **named}})
+    recipe.require_effect(named, config.settings)
+    return config
+
+
+def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
+    folder = open_run(arguments.resume)
+    config = load_config(folder.config)
+    given = _given(arguments)
+    if arguments.recipe not in (None, config.recipe):
+        raise UsageError(
+            f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
+        )
+    fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
+    fixed += ["set"] if options.settings(arguments) else []
+    if is_scheduled(config.settings) and given.get("steps", config.steps) != config.steps:
+        raise UsageError(
+            f"--steps cannot change in this run, for its settings are laid out over {config.steps:,} steps; start a "
+            "new run without --resume."
+        )
+    fixed += [name for name in ("config", "out") if getattr(arguments, name) is not None]
+    if fixed:
+        option = fixed[0].replace("_", "-")
+        raise UsageError(
+            f"--{option} cannot change in a resumed run; leave it out, or start a new run without --resume."
+        )
+    return dataclasses.replace(config, **{name: given[name] for name in given.keys() & _FREE_ON_RESUME})
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a configuration that the command line names."""
+    names = {field.name for field in dataclasses.fields(RunConfig)} - {"recipe", "settings"}
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
+    if "data_dir" in given:
+        given["data_dir"] = str(Path(given["data_dir"]).absolute())  # the run may be resumed from elsewhere
+    # One source of data named here replaces that of a configuration.
+    if "data_dir" in given:
+        given.setdefault("download", False)
+    elif "download" in given:
+        given["data_dir"] = None
+    return given
+
+
+def _announce(trainer: Trainer) -> None:
+    begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
+    line = f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}"
+    print(escaped(line), file=sys.stderr)
+
+
+def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
+    begun = trainer.gan.step
+    with options.bar(quiet, total=trainer.config.steps, initial=begun, unit="step") as bar:
+
+        def report(step: int, metrics: dict[str, float]) -> None:
+            if bar.n == begun:
+                bar.unpause()  # the first steps compile the kernels: they say nothing of the rate to expect
+            bar.set_postfix_str(
+                f"loss D {metrics['discriminator_loss']:.3f} G {metrics['generator_loss']:.3f}, "
+                f"D(x) {metrics['real_score']:.2f}, D(G(z)) {metrics['fake_score']:.2f}",
+                refresh=False,
+            )
+            bar.update(step - bar.n)
+            if not quiet and (scores := _scores_in_words(metrics)):
+                tqdm.write(f"step {step:,}: {scores}", file=sys.stderr)
+
+        return trainer.run(report, should_stop, options.notice(quiet))
+
+
+def _scores_in_words(metrics: Mapping[str, float]) -> str:
+    """What was measured of samples, where the form of the data allows it."""
+    if "modes" in metrics:
+        return (
+            f"{metrics['modes']:.0f} modes, {metrics['high_quality']:.1%} of high quality, reverse KL "
+            f"{metrics['reverse_kl']:.4f}"
+        )
+    return f"log density of the samples {metrics['log_density']:.3f}" if "log_density" in metrics else ""
+
+
+def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
+    folder, taken = trainer.folder, outcome.step - outcome.first_step
+    run = shlex.quote(str(folder.path))
+    if arguments.json:
+        options.print_json(
+            {
+                "run": str(folder.path),
+                "recipe": trainer.config.recipe,
+                "first_step": outcome.first_step,
+                "step": outcome.step,
+                "steps": outcome.steps,
+                "interrupted": outcome.interrupted,
+                "seconds": round(outcome.seconds, 3),
+                "compile_seconds": round(compiling, 3),
+                **outcome.metrics,
+            }
+        )
+    if arguments.quiet or arguments.json:
+        return
+    if outcome.interrupted:
+        options.say(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
+        return
+    kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
+    print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
+    points = isinstance(trainer.form, PointForm)
+    last = folder.contours if points else folder.sample_path(outcome.step)
+    made = [str(path) for path in (last, folder.film, folder.curves) if path.is_file()]
+    if made:
+        options.say(f"Look at {', '.join(made)}.")
+    can_be_evaluated = isinstance(trainer.data, Points) or trainer.data.labels is not None
+    evaluate = f", minigan evaluate {run}" if can_be_evaluated else ""
+    options.say(f"Next: minigan sample {run}{evaluate}")
+
+
+def _describe(trainer: Trainer, as_json: bool) -> int:
+    config, folder, data, gan = trainer.config, trainer.folder, trainer.data, trainer.gan
+    networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
+    if as_json:
+        options.print_json(
+            {"run": str(folder.path), "config": dataclasses.asdict(config), "data": data.describe(), **networks}
+        )
+        return options.DONE
+    settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
+    rows: list[tuple[str, Any]] = [
+        ("recipe", config.recipe),
+        ("settings", settings),
+        ("steps", f"{config.steps:,}"),
+        ("seed", config.seed),
+        ("data", f"{data} from {data.source}"),
+        ("computes on", f"{backend.current().name}, kernels {backend.current().kernels}, {config.dtype}"),
+        ("run folder", folder.path),
+    ]
+    for name, network in networks.items():
+        rows.append((name, f"{' - '.join(network['layers'])} ({network['parameters']:,} parameters)"))
+    options.print_table(rows)
+    return options.DONE
+
+
+def _network(network: Module) -> dict[str, Any]:
+    return {
+        "layers": [repr(layer) for _, layer in network.children()],
+        "parameters": sum(parameter.size for parameter in network.parameters().values()),
+    }

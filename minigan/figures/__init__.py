@@ -1,0 +1,1 @@
+"""All that draws: arrays in, pictures out."""

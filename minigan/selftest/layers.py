@@ -1,0 +1,136 @@
+"""Every layer, in training and in use, and the layers that Sequential computes in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minigan.nn import (
+    AveragePool2d,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    FourierFeatures,
+    LeakyReLU,
+    Maxout,
+    MaxPool2d,
+    Module,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    SpectralNorm,
+    Tanh,
+    Upsample2d,
+)
+from minigan.selftest.case import Case, Subject
+from minigan.selftest.draw import Draw
+
+_Make = Callable[[np.random.Generator], Module]
+
+
+def _normed(layer: Callable[..., Module], *arguments: Any, rng: np.random.Generator, **settings: Any) -> SpectralNorm:
+    """In spectral norm, its weights positive: one singular value is much larger, and 40 iterations are enough."""
+    positive = layer(*arguments, rng, initializer=lambda rng, shape: rng.uniform(0.5, 1.5, shape), **settings)
+    return SpectralNorm(positive, rng, power_iterations=40)
+
+
+# What makes the layer, and the shape of its input; the fused ones are of two layers at least.
+_LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
+    "Dense": (lambda rng: Dense(3, 4, rng), (5, 3)),
+    "Dense/without-bias": (lambda rng: Dense(3, 4, rng, bias=False), (5, 3)),
+    "Conv2d": (lambda rng: Conv2d(2, 3, 3, rng, padding="same"), (2, 4, 5, 2)),
+    "Conv2d/without-bias": (lambda rng: Conv2d(2, 3, 4, rng, stride=2, padding=1, bias=False), (2, 6, 4, 2)),
+    "Conv2d/fast": (lambda rng: Conv2d(2, 3, 4, rng, stride=2, padding=1, precision="fast"), (2, 4, 6, 2)),
+    "ConvTranspose2d": (lambda rng: ConvTranspose2d(3, 2, 4, rng, stride=2, padding=1), (2, 2, 3, 3)),
+    "ConvTranspose2d/output-size": (
+        lambda rng: ConvTranspose2d(3, 2, 3, rng, stride=2, padding=1, output_size=(4, 6)),
+        (2, 2, 3, 3),
+    ),
+    "BatchNorm": (lambda rng: BatchNorm(3), (6, 3)),
+    "BatchNorm/pictures": (lambda rng: BatchNorm(3, eps=1e-5), (2, 3, 2, 3)),
+    "LeakyReLU": (lambda rng: LeakyReLU(), (4, 3)),
+    "LeakyReLU/negative-slope": (lambda rng: LeakyReLU(-0.5), (4, 3)),
+    "ReLU": (lambda rng: ReLU(), (4, 3)),
+    "Tanh": (lambda rng: Tanh(), (4, 3)),
+    "Sigmoid": (lambda rng: Sigmoid(), (4, 3)),
+    "Dropout": (lambda rng: Dropout(0.4, seed=3), (5, 6)),
+    "Flatten": (lambda rng: Flatten(), (2, 3, 2, 2)),
+    "Reshape": (lambda rng: Reshape(2, 3), (4, 6)),
+    "FourierFeatures": (lambda rng: FourierFeatures(2, 5, rng, highest=10.0), (4, 2)),
+    "Maxout": (lambda rng: Maxout(3), (4, 6)),
+    "Upsample2d": (lambda rng: Upsample2d((2, 3)), (2, 2, 3, 2)),
+    "AveragePool2d": (lambda rng: AveragePool2d(3, stride=2, padding=1), (2, 5, 4, 2)),
+    "MaxPool2d": (lambda rng: MaxPool2d(3, stride=2, padding="same"), (2, 5, 4, 2)),
+    "SpectralNorm": (lambda rng: _normed(Dense, 3, 4, rng=rng), (5, 3)),
+    "SpectralNorm/Conv2d": (lambda rng: _normed(Conv2d, 2, 3, 3, rng=rng, stride=2), (2, 5, 5, 2)),
+    "SpectralNorm/ConvTranspose2d": (lambda rng: _normed(ConvTranspose2d, 3, 2, 2, rng=rng, stride=2), (2, 2, 3, 3)),
+}
+_FUSED: dict[str, tuple[_Make, tuple[int, ...]]] = {
+    "Dense+LeakyReLU": (lambda rng: Sequential(Dense(3, 4, rng), LeakyReLU()), (5, 3)),
+    "Dense+ReLU": (lambda rng: Sequential(Dense(3, 4, rng), ReLU()), (5, 3)),
+    "Dense+Maxout": (lambda rng: Sequential(Dense(3, 10, rng), Maxout(5)), (5, 3)),
+    "Conv2d+LeakyReLU": (lambda rng: Sequential(Conv2d(2, 3, 3, rng), LeakyReLU()), (2, 4, 4, 2)),
+    "Conv2d+ReLU/without-bias": (
+        lambda rng: Sequential(Conv2d(2, 3, 4, rng, stride=2, padding=1, bias=False), ReLU()),
+        (2, 4, 4, 2),
+    ),
+    "ConvTranspose2d+LeakyReLU": (
+        lambda rng: Sequential(ConvTranspose2d(3, 2, 4, rng, stride=2, padding=1), LeakyReLU()),
+        (2, 2, 2, 3),
+    ),
+    "SpectralNorm+LeakyReLU": (lambda rng: Sequential(_normed(Dense, 3, 4, rng=rng), LeakyReLU()), (5, 3)),
+    "BatchNorm+LeakyReLU": (lambda rng: Sequential(BatchNorm(3), LeakyReLU()), (6, 3)),
+    "Conv2d+BatchNorm+LeakyReLU": (
+        lambda rng: Sequential(Conv2d(2, 3, 4, rng, stride=2, padding=1, bias=False), BatchNorm(3), LeakyReLU()),
+        (2, 4, 4, 2),
+    ),
+    "Dense+LeakyReLU+BatchNorm+Dropout+Dense+Tanh": (
+        lambda rng: Sequential(
+            Dense(3, 4, rng), LeakyReLU(), BatchNorm(4), Dropout(0.3, seed=1), Dense(4, 2, rng), Tanh()
+        ),
+        (6, 3),
+    ),
+}
+
+
+def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
+    """A case for each layer in training (`train`) and in use (`eval`).
+
+    Of order 2, except for spectral norm in training: its derivative takes the singular vectors for constants, which is
+    right where they have converged, but its own derivative is then not the second one.
+    """
+    for group, table in (("layers", _LAYERS), ("fused-layers", _FUSED)):
+        for name, (make, shape) in table.items():
+            for mode in ("train", "eval"):
+                order = 1 if "SpectralNorm" in name and mode == "train" else 2
+                yield Case(f"{group}/{name}/{mode}", order, _subject(f"{group}/{name}", make, shape, mode, seed, dtype))
+
+
+def _subject(
+    purpose: str, make: _Make, shape: tuple[int, ...], mode: str, seed: int, dtype: str
+) -> Callable[[], Subject]:
+    def subject() -> Subject:
+        draw = Draw(seed, purpose, dtype)
+        layer = drawn_anew(make(draw.rng), draw).train(mode == "train")
+        return Subject(layer, [draw.distinct(*shape)], names=["x"])
+
+    return subject
+
+
+def drawn_anew(module: Module, draw: Draw) -> Module:
+    """The module in the type of `draw`, with what begins at 0 or 1 drawn at random: biases, scales, statistics."""
+    module.astype(draw.dtype)
+    for parameter in module.parameters().values():
+        if parameter.ndim == 1:
+            parameter.assign(draw.signed(parameter.size))
+    for part in module.modules():
+        if isinstance(part, BatchNorm):
+            part.running_mean.assign(draw.signed(part.features))
+            part.running_variance.assign(draw.positive(part.features))
+    return module

@@ -1,0 +1,100 @@
+"""The losses of both players as functions of the logits, their closed-form gradients, penalties, unrolled games."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minigan.autodiff import Tensor, primitive
+from minigan.core import random
+from minigan.gan.losses import LOSSES, Loss
+from minigan.gan.penalties import PENALTIES
+from minigan.gan.unrolling import unrolled_logits
+from minigan.nn import Conv2d, Dense, Flatten, LeakyReLU, Module, Sequential, Tanh
+from minigan.selftest.case import Case, Subject
+from minigan.selftest.draw import Draw
+from minigan.selftest.layers import drawn_anew
+
+
+def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
+    """Cases of order 2; penalties and unrolled games, which contain a derivative already, are of order 1."""
+    for name, loss in LOSSES.items():
+        real, fake = Draw(seed, f"losses/{name}", dtype).apart(6, 1)
+        players: dict[str, tuple[Callable[..., Tensor], list[np.ndarray]]] = {
+            "discriminator": (loss.discriminator, [real, fake]),
+            "discriminator-closed-form": (_discriminator_in_closed_form(loss), [real, fake]),
+            "generator": (loss.generator, [fake, real] if loss.relative else [fake]),
+            "generator-closed-form": (_generator_in_closed_form(loss, real), [fake]),
+        }
+        for player, (f, inputs) in players.items():
+            yield Case(f"losses/{name}/{player}", 2, functools.partial(Subject, f, inputs))
+    for critic in _CRITICS:
+        for penalty in PENALTIES:
+            yield Case(f"penalties/{penalty}/{critic}", 1, functools.partial(_penalised, penalty, critic, seed, dtype))
+    for name in LOSSES:
+        yield Case(f"unrolled/{name}", 1, functools.partial(_unrolled, name, seed, dtype))
+
+
+# The gradients in closed form, put to the test as the derivative of an operation that has the loss as its value.
+
+
+def _discriminator_in_closed_form(loss: Loss) -> Callable[..., Tensor]:
+    def closed_form(g: Tensor, y: Tensor, real: Tensor, fake: Tensor, *, wanted: Any) -> list[Tensor]:
+        return [g * d for d in loss.discriminator_logit_grads(real, fake)]
+
+    @primitive(joint=closed_form)
+    def discriminator_loss(B: Any, real: Any, fake: Any) -> Any:
+        return loss.discriminator(Tensor(real), Tensor(fake)).data
+
+    return discriminator_loss
+
+
+def _generator_in_closed_form(loss: Loss, real: np.ndarray) -> Callable[..., Tensor]:
+    @primitive(lambda g, y, fake: g * loss.generator_logit_grads(fake, Tensor(real)))
+    def generator_loss(B: Any, fake: Any) -> Any:
+        return loss.generator(Tensor(fake), Tensor(real)).data
+
+    return generator_loss
+
+
+# Penalties contain the gradient of a critic's score with respect to its input: their derivative is a second one.
+
+_CRITICS: dict[str, tuple[Callable[..., Module], tuple[int, ...]]] = {
+    "dense-leaky": (lambda rng: Sequential(Dense(3, 5, rng), LeakyReLU(), Dense(5, 4, rng), Tanh(), Dense(4, 1, rng)),
+                    (4, 3)),
+    "dense-smooth": (lambda rng: Sequential(Dense(3, 5, rng), Tanh(), Dense(5, 1, rng)), (4, 3)),
+    "conv-leaky": (
+        lambda rng: Sequential(
+            Conv2d(2, 4, 4, rng, stride=2, padding=1), LeakyReLU(),
+            Conv2d(4, 3, 3, rng, padding="same"), Tanh(), Flatten(), Dense(12, 1, rng),
+        ),
+        (3, 4, 4, 2),
+    ),
+}  # fmt: skip
+
+
+def _penalised(penalty: str, critic: str, seed: int, dtype: str) -> Subject:
+    draw = Draw(seed, f"penalties/{critic}", dtype)
+    make, shape = _CRITICS[critic]
+    network = drawn_anew(make(draw.rng), draw)
+
+    def penalised(real: Tensor, fake: Tensor) -> Tensor:
+        return PENALTIES[penalty](network, real, fake, random.generator(seed, f"catalog/penalties/{penalty}/draws"))
+
+    return Subject(penalised, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])
+
+
+def _unrolled(name: str, seed: int, dtype: str) -> Subject:
+    """What the generator loses to a critic that is two gradient steps ahead, also as a function of its weights now."""
+    draw, loss = Draw(seed, f"unrolled/{name}", dtype), LOSSES[name]
+    make, shape = _CRITICS["dense-smooth"]
+    network = drawn_anew(make(draw.rng), draw)
+
+    def ahead(real: Tensor, fake: Tensor) -> Tensor:
+        real_logits, fake_logits = unrolled_logits(network, loss, real, fake, 2, 0.3)
+        return loss.generator(fake_logits, real_logits)
+
+    return Subject(ahead, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])

@@ -1,0 +1,78 @@
+"""Damaged files and odd command lines: 208 inputs, 1,040 if MINIGAN_EXHAUSTIVE=1, or as many as MINIGAN_FUZZ says."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("resource", reason="the fuzzer limits memory and time as POSIX systems can")
+
+from conftest import EXHAUSTIVE
+from support.fuzz import Ended, Fuzzer, digest, judged
+from support.fuzz_inputs import KINDS
+
+COUNT = int(os.environ.get("MINIGAN_FUZZ", "1040" if EXHAUSTIVE else "208"))
+SEED = int(os.environ.get("MINIGAN_FUZZ_SEED", "0"))
+
+
+@pytest.fixture(scope="module")
+def fuzzer(tmp_path_factory) -> Fuzzer:
+    return Fuzzer(tmp_path_factory.mktemp("fuzz"), SEED)
+
+
+@pytest.mark.parametrize("turn", range(len(KINDS)), ids=list(KINDS))
+def test_whatever_is_given_ends_with_a_code_and_a_sentence(turn, fuzzer):
+    complaints = [found for i in range(turn, COUNT, len(KINDS)) if (found := fuzzer.complaint(i)) is not None]
+    assert not complaints, "\n".join(complaints)
+
+
+# The judge itself.
+
+
+def test_an_input_is_a_pure_function_of_seed_and_index(fuzzer, tmp_path):
+    import random
+
+    made = []
+    for name in ("one", "two"):
+        folder = tmp_path / name / "a"
+        folder.mkdir(parents=True)
+        arguments = KINDS["checkpoint"](random.Random("0 3"), folder, fuzzer.originals)
+        made.append((arguments, [(p.name, p.read_bytes()) for p in sorted(folder.rglob("*.safetensors"))]))
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    ("ended", "part"),
+    [
+        (Ended(None, KeyError("x"), "", ""), "KeyError"),
+        (Ended(1, None, "", "Traceback (most recent call last):\n"), "traceback"),
+        (Ended(1, None, "", "minigan: a name \x1b[31m is wrong.\n"), "control character"),
+        (Ended(1, None, "", "it failed"), "no sentence"),
+        (Ended(2, None, "", ""), "no sentence"),
+        (Ended(3, None, "", "minigan: no.\n"), "exit code 3"),
+        (Ended(1, None, "", "minigan: no.\n" * 2000), "characters"),
+    ],
+)
+def test_what_the_judge_complains_of(ended, part):
+    assert part in (judged(["sample"], ended, "same", "same") or "")
+
+
+def test_the_judge_sees_what_a_refusal_changed(tmp_path):
+    refused = Ended(1, None, "", "minigan: no.\n")
+    assert judged(["sample"], refused, "same", "same") is None
+    assert "changed the folder" in (judged(["sample"], refused, "one", "other") or "")
+    (tmp_path / "file").write_text(json.dumps(1))
+    seen = [digest(tmp_path)]
+    for change in (
+        lambda: (tmp_path / "file").write_text("2"),
+        lambda: (tmp_path / "file").rename(tmp_path / "other"),
+        lambda: (tmp_path / "empty").mkdir(),
+        lambda: (tmp_path / "link").symlink_to("other"),
+    ):
+        change()
+        seen.append(digest(tmp_path))
+    assert len(set(seen)) == len(seen)
+    assert Path(tmp_path / "other").exists()

@@ -1,0 +1,222 @@
+"""The library runs on a strict stand-in for CuPy, to NumPy's results, and its steps never wait for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import test_gan
+import test_primitives
+from support import strict_device
+
+import minigan as mg
+from minigan import Parameter, Tensor, ops, vjp
+from minigan.core import backend
+from minigan.gan import losses, penalties
+from minigan.nn import (
+    AveragePool2d,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    MaxPool2d,
+    Module,
+    ReLU,
+    Reshape,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    Upsample2d,
+)
+from minigan.optim import SGD, Adam, RMSprop, clip_by_global_norm
+
+
+@pytest.fixture
+def on_both() -> Iterator[Callable]:
+    """Runs a function on NumPy's reference kernels, then on the strict device; compares the arrays it returns."""
+    device = backend.Backend("strict", strict_device)
+
+    def run(function: Callable[[], list]) -> None:
+        mg.use("numpy", "reference")
+        expected = [_host(x) for x in function()]
+        mg.use(device)
+        on_device = function()
+        for x in on_device:
+            assert not isinstance(x, Tensor) or type(x.data) is strict_device.ndarray
+        for one, two in zip(map(_host, on_device), expected, strict=True):
+            assert one.dtype == two.dtype
+            np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+    yield run
+    backend.by_type.pop(strict_device.ndarray, None)
+
+
+def _host(x: Tensor | np.ndarray) -> np.ndarray:
+    return x.numpy() if isinstance(x, Tensor) else x
+
+
+@pytest.mark.parametrize("case", test_primitives.CASES, ids=str)
+def test_primitives(case: test_primitives.Case, on_both: Callable) -> None:
+    def run() -> list[Tensor]:
+        tensors = [Tensor(x) for x in case.inputs]
+        with strict_device.count_synchronisations() as waits:
+            y = case.function(*tensors)
+            u = Tensor(np.linspace(-1.0, 2.0, y.size).reshape(y.shape))
+            first, again = vjp(y, tensors, u), vjp(y, tensors, u, create_graph=True)
+        assert waits.count == 0
+        return [y, *first, *again]
+
+    on_both(run)
+
+
+def _layers() -> dict[str, tuple[Module, tuple[int, ...]]]:
+    rng = np.random.default_rng(5)
+    return {
+        "Dense": (Dense(4, 3, rng), (5, 4)),
+        "Dense-no-bias": (Dense(4, 3, rng, bias=False), (5, 4)),
+        "fused": (Sequential(Dense(4, 3, rng), LeakyReLU()), (5, 4)),
+        "BatchNorm": (BatchNorm(3), (6, 3)),
+        "BatchNorm-image": (BatchNorm(2), (2, 3, 3, 2)),
+        "BatchNorm-eval": (BatchNorm(3).eval(), (6, 3)),
+        "BatchNorm-fused": (Sequential(BatchNorm(3), LeakyReLU()), (6, 3)),
+        "BatchNorm-fused-image": (Sequential(BatchNorm(2), ReLU()), (2, 3, 3, 2)),
+        "BatchNorm-fused-eval": (Sequential(BatchNorm(3), LeakyReLU()).eval(), (6, 3)),
+        "Dropout": (Dropout(0.5, seed=3), (6, 3)),
+        "Reshape": (Sequential(Flatten(), Reshape(3, 2)), (4, 2, 3)),
+        "Sigmoid": (Sequential(Sigmoid(), Tanh()), (3, 4)),
+        "Conv2d": (Conv2d(3, 4, 4, rng, stride=2, padding=1), (2, 6, 5, 3)),
+        "Conv2d-fused": (Sequential(Conv2d(3, 4, (3, 2), rng, padding="same"), LeakyReLU()), (2, 4, 5, 3)),
+        "Conv2d-fused-no-bias": (Sequential(Conv2d(3, 4, 3, rng, bias=False), LeakyReLU()), (2, 4, 5, 3)),
+        "ConvTranspose2d-fused-no-bias": (Sequential(ConvTranspose2d(3, 2, 4, rng, bias=False), ReLU()), (1, 2, 3, 3)),
+        "ConvTranspose2d": (ConvTranspose2d(3, 4, 4, rng, stride=2, padding=1, bias=False), (2, 3, 2, 3)),
+        "ConvTranspose2d-fused": (Sequential(ConvTranspose2d(3, 2, 3, rng, stride=2), LeakyReLU()), (2, 2, 3, 3)),
+        "Upsample2d": (Upsample2d(), (2, 2, 3, 2)),
+        "AveragePool2d": (AveragePool2d(3, stride=2, padding=1), (2, 4, 5, 2)),
+        "MaxPool2d": (MaxPool2d(3, stride=2, padding="same"), (2, 4, 5, 2)),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", list(_layers()))
+def test_layers(name: str, dtype: str, on_both: Callable) -> None:
+    def run() -> list:
+        layer, shape = _layers()[name]
+        layer.astype(dtype)
+        x = Tensor(np.random.default_rng(1).standard_normal(shape).astype(dtype))
+        with strict_device.count_synchronisations() as waits:
+            y = layer(x)
+            gradients = vjp(y, [x, *layer.parameters().values()], y)
+        assert waits.count == 0
+        state = layer.state()
+        layer.load_state(state)
+        assert layer.state().keys() == state.keys()
+        return [y, *gradients, *state.values(), layer(x)]
+
+    on_both(run)
+
+
+@pytest.mark.parametrize("name", sorted(losses.LOSSES))
+def test_losses(name: str, on_both: Callable) -> None:
+    def run() -> list[Tensor]:
+        rng = np.random.default_rng(2)
+        real, fake = Tensor(rng.standard_normal((5, 1)) * 9), Tensor(rng.standard_normal((5, 1)) * 9)
+        loss = losses.get(name)
+        of_discriminator, of_generator = loss.discriminator(real, fake), loss.generator(fake, real)
+        gradients = [*mg.grad(of_discriminator, [real, fake]), *mg.grad(of_generator, [fake])]
+        closed = [*loss.discriminator_logit_grads(real, fake), loss.generator_logit_grads(fake, real)]
+        return [of_discriminator, of_generator, *gradients, *closed]
+
+    on_both(run)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, RMSprop, lambda p: SGD(p, momentum=0.9)])
+def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
+    def run() -> list:
+        rng = np.random.default_rng(3)
+        parameters = {
+            name: Parameter(Tensor(rng.standard_normal(s)).data) for name, s in (("w", (3, 5)), ("b", (5,)), ("s", ()))
+        }
+        gradients = [[Tensor(rng.standard_normal(p.shape) * 3) for p in parameters.values()] for _ in range(4)]
+        optimizer = make(parameters)
+        norms = []
+        with strict_device.count_synchronisations() as waits:
+            for some in gradients:
+                clipped, norm = clip_by_global_norm(some, 2.5)
+                norms.append(norm)
+                optimizer.step(clipped)
+        assert waits.count == 0
+        assert optimizer.first_bad_gradient() is None
+        state = optimizer.state()
+        optimizer.load_state(state)
+        optimizer.step(gradients[0])
+        return [*parameters.values(), *norms, *state.values()]
+
+    on_both(run)
+
+
+def test_a_bad_gradient_is_found_on_the_device(on_both: Callable) -> None:
+    def run() -> list:
+        p = {"a": Parameter(Tensor([1.0, 2.0]).data), "b": Parameter(Tensor([3.0]).data)}
+        optimizer = Adam(p)
+        with np.errstate(all="ignore"):
+            for value in (1.0, np.inf, np.nan):
+                optimizer.step([Tensor([1.0, 1.0]), Tensor([value])])
+        assert optimizer.first_bad_gradient() == (2, "b")
+        return []
+
+    on_both(run)
+
+
+@pytest.mark.parametrize("judge_norm", [False, True])
+@pytest.mark.parametrize("loss", sorted(losses.LOSSES))
+def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) -> None:
+    def run() -> list:
+        gan = test_gan._gan(loss, rich=True, judge_norm=judge_norm)
+        batches = [Tensor(test_gan._real(step)) for step in range(3)]
+        reports = []
+        with strict_device.count_synchronisations() as waits:
+            for real in batches:
+                reports += list(gan.train_step(real).values())
+            drawn = gan.sample(gan.latent(4, "look"))
+        assert waits.count == 0
+        state = gan.state()
+        gan.load_state(state)
+        return [*reports, drawn, *state.values(), *gan.train_step(batches[0]).values()]
+
+    on_both(run)
+
+
+@pytest.mark.parametrize("name", sorted(penalties.PENALTIES))
+def test_training_steps_with_a_penalty(name: str, on_both: Callable) -> None:
+    def run() -> list:
+        gan = test_gan._gan("hinge", rich=True, penalty=penalties.get(name), penalty_every=2)
+        reports = []
+        with strict_device.count_synchronisations() as waits:
+            for step in range(3):
+                reports += list(gan.train_step(Tensor(test_gan._real(step))).values())
+        assert waits.count == 0
+        return [*reports, *gan.state().values()]
+
+    on_both(run)
+
+
+def test_the_counter_counts() -> None:
+    device = backend.Backend("strict", strict_device)
+    mg.use(device)
+    with strict_device.count_synchronisations() as waits:
+        ops.sum(Tensor([1.0, 2.0])).item()
+    assert waits.count == 1
+    assert type(Tensor([1.0]).data) is strict_device.ndarray
+    backend.by_type.pop(strict_device.ndarray, None)
+
+
+def test_arrays_of_two_libraries_do_not_mix() -> None:
+    on_host = Tensor(np.ones(2))
+    mg.use(backend.Backend("strict", strict_device))
+    with pytest.raises(TypeError):
+        on_host + Tensor([1.0, 2.0])
+    backend.by_type.pop(strict_device.ndarray, None)

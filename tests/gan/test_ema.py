@@ -1,0 +1,102 @@
+"""The moving average of a generator: its closed form, that samples come from it, that a resumed one goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minigan import GAN, Parameter
+from minigan.gan import losses
+from minigan.gan.ema import Average
+from minigan.nn import BatchNorm, Dense, Module, Sequential
+from minigan.optim import Adam
+
+DECAY = 0.97
+
+
+def _network(seed: int = 0) -> Sequential:
+    rng = np.random.default_rng(seed)
+    return Sequential(Dense(2, 3, rng), BatchNorm(3, momentum=0.5), Dense(3, 2, rng)).astype("float64")
+
+
+def _gan(average: float) -> GAN:
+    generator, discriminator = _network(), Sequential(Dense(2, 1, np.random.default_rng(1))).astype("float64")
+    optimizers = Adam(generator.parameters(), 0.01), Adam(discriminator.parameters(), 0.01)
+    return GAN(generator, discriminator, losses.get("non-saturating"), *optimizers, latent_size=2, average=average)
+
+
+def _play(gan: GAN, steps: int) -> None:
+    for _ in range(steps):
+        gan.train_step(np.random.default_rng([5, gan.step]).standard_normal((8, 2)))
+
+
+def _take_in(average: Average, step: int) -> None:
+    """What a training step does, after `step` steps."""
+    if (share := average.share(step)) is not None:
+        average.update(share)
+
+
+def test_what_is_shared_or_in_a_list_is_averaged_once():
+    class Shared(Module):
+        def __init__(self):
+            self.gains = [Parameter(np.ones(1))]
+            self.same = {"gain": self.gains[0]}
+
+    source = Shared()
+    average = Average(source, DECAY)
+    source.gains[0].assign([3.0])
+    _take_in(average, 10)
+    assert average.network.same["gain"].item() == pytest.approx(3 - 2 * min(DECAY**10, 10 / 110), rel=1e-12)
+
+
+def test_the_average_is_the_weighted_sum_of_what_it_saw():
+    source, rng = _network(), np.random.default_rng(7)
+    average = Average(source, DECAY)
+    expected = source.state()
+    for step in range(1, 2001):
+        if step % 10 == 0:
+            source.load_state({name: rng.standard_normal(value.shape) for name, value in expected.items()})
+            keep = min(DECAY**10, step / (step + 100))
+            expected = {name: keep * mean + (1 - keep) * source.state()[name] for name, mean in expected.items()}
+        _take_in(average, step)
+    for name, value in average.state().items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-12, atol=1e-13)
+
+
+def test_the_average_of_what_stands_still_is_that():
+    source = _network()
+    average = Average(source, DECAY)
+    for step in range(1, 31):
+        _take_in(average, step)
+    for name, value in average.state().items():
+        np.testing.assert_allclose(value, source.state()[name], rtol=1e-14)
+
+
+def test_samples_come_from_the_average_and_training_does_not_touch_it():
+    plain, averaged = _gan(0.0), _gan(DECAY)
+    _play(plain, 25)
+    _play(averaged, 25)
+    z = plain.latent(4, "test")
+    for name, value in plain.state().items():
+        np.testing.assert_array_equal(averaged.state()[name], value)  # the game itself is the same
+    assert averaged.average is not None
+    averaged.average.network.eval()
+    np.testing.assert_array_equal(averaged.sample(z).numpy(), averaged.average.network(z).numpy())
+    assert np.abs(averaged.sample(z).numpy() - plain.sample(z).numpy()).max() > 1e-3
+
+
+def test_a_resumed_average_goes_on_with_the_same_bits():
+    straight, halted = _gan(DECAY), _gan(DECAY)
+    _play(straight, 45)
+    _play(halted, 17)
+    resumed = _gan(DECAY)
+    resumed.load_state(halted.state())
+    _play(resumed, 28)
+    for name, value in straight.state().items():
+        np.testing.assert_array_equal(resumed.state()[name], value)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_a_decay_that_averages_nothing_is_refused(decay):
+    with pytest.raises(ValueError, match=r"decay must lie in \[0, 1\)"):
+        _gan(decay)

@@ -1,0 +1,421 @@
+"""A replayed step gives the bits of a plain one, for every rule of the game; what cannot be replayed is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigan as mg
+from minigan import GAN, Rules, Tensor, ops
+from minigan.core import backend
+from minigan.gan import ema, losses, penalties
+from minigan.nn import (
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    Module,
+    Reshape,
+    Sequential,
+    Tanh,
+    spectral_norm,
+)
+from minigan.optim import SGD, Adam, RMSprop, schedules
+
+STEPS = 20
+
+
+def _dense(outputs: int, dropout: float = 0.0, norm: bool = False, inputs: int = 2) -> Sequential:
+    rng = np.random.default_rng(outputs)
+    layers: list[Module] = [Dense(inputs, 24, rng), LeakyReLU(0.2)]
+    layers += [BatchNorm(24)] if norm else []
+    layers += [Dropout(dropout, seed=5)] if dropout else []
+    return Sequential(*layers, Dense(24, 17, rng), LeakyReLU(0.2), Dense(17, outputs, rng))
+
+
+def _gan(dtype: str = "float32", *, networks: tuple[Module, Module] | None = None, **options: Any) -> GAN:
+    optimizer = options.pop("optimizer", lambda p, rate: Adam(p, rate))
+    generator, discriminator = networks or (_dense(2, norm=True), _dense(1))
+    generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
+    return GAN(
+        generator,
+        discriminator,
+        options.pop("loss", losses.get("non-saturating")),
+        optimizer(generator.parameters(), 0.01),
+        optimizer(discriminator.parameters(), 0.02),
+        latent_size=2,
+        **options,
+    )
+
+
+def _pictures() -> tuple[Module, Module]:
+    rng = np.random.default_rng(3)
+    generator = Sequential(
+        Dense(2, 4 * 4 * 16, rng), BatchNorm(4 * 4 * 16), LeakyReLU(0.2), Reshape(4, 4, 16),
+        ConvTranspose2d(16, 16, 4, rng, stride=2, padding=1), LeakyReLU(0.2),
+        ConvTranspose2d(16, 2, 4, rng, stride=2, padding=1), Tanh(),
+    )  # fmt: skip
+    discriminator = Sequential(
+        Conv2d(2, 16, 4, rng, stride=2, padding=1), LeakyReLU(0.2),
+        Conv2d(16, 16, 4, rng, stride=2, padding=1), BatchNorm(16), LeakyReLU(0.2),
+        Flatten(), Dense(4 * 4 * 16, 1, rng),
+    )  # fmt: skip
+    return generator, discriminator
+
+
+GAMES: dict[str, Callable[[str], GAN]] = {
+    "plain": lambda dtype: _gan(dtype),
+    "critic": lambda dtype: _gan(
+        dtype, loss=losses.get("wasserstein"), penalty=penalties.wgan_gp, rules=Rules(n_critic=3)
+    ),
+    "clipped weights": lambda dtype: _gan(
+        dtype, loss=losses.get("wasserstein"), rules=Rules(n_critic=2),
+        optimizer=lambda p, rate: RMSprop(p, rate, weight_limit=0.05),
+    ),
+    "clipped gradients": lambda dtype: _gan(
+        dtype, loss=losses.get("least-squares"),
+        optimizer=lambda p, rate: SGD(p, rate, momentum=0.5, gradient_limit=0.1),
+    ),
+    "lazy penalty": lambda dtype: _gan(
+        dtype, penalty=penalties.get("r1+dragan"), penalty_every=3,
+        penalty_weight=schedules.Exponential(1.0, 0.01, STEPS),
+    ),
+    "zero-centred": lambda dtype: _gan(dtype, penalty=penalties.zero_centred, rules=Rules(simultaneous=True)),
+    "average": lambda dtype: _gan(dtype, average=0.9, loss=losses.get("relativistic-average")),
+    "packed and unrolled": lambda dtype: _gan(
+        dtype, networks=(_dense(2), _dense(1, inputs=4)), rules=Rules(packing=2, unroll_steps=2)
+    ),
+    "noise that falls to nothing": lambda dtype: _gan(
+        dtype, rules=Rules(label_smoothing=0.1, instance_noise=schedules.Linear(0.5, 0.0, 8)),
+        optimizer=lambda p, rate: Adam(p, schedules.Cosine(rate, 0.0, STEPS)),
+    ),
+    "dropout": lambda dtype: _gan(
+        dtype, networks=(_dense(2, dropout=0.2), _dense(1, dropout=0.5)), penalty=penalties.r2,
+        rules=Rules(unroll_steps=1),
+    ),
+    "spectral norm": lambda dtype: _gan(
+        dtype, loss=losses.get("hinge"), networks=(_dense(2), spectral_norm(_dense(1), np.random.default_rng(0)))
+    ),
+    "pictures": lambda dtype: _gan(dtype, networks=_pictures(), average=0.9),
+}  # fmt: skip
+
+
+def _real(gan: GAN, step: int, count: int = 12) -> np.ndarray:
+    shape = (16, 16, 2) if isinstance(gan.discriminator[0], Conv2d) else (2,)
+    rng = np.random.default_rng([step, count])
+    dtype = gan.discriminator_optimizer.parameters[0].dtype
+    return rng.standard_normal((count * gan.rules.n_critic, *shape)).astype(dtype)
+
+
+def _steps(gan: GAN, steps: range, replay: bool) -> list[dict[str, bytes]]:
+    mg.use(backend.current(), backend.current().kernels, replay=replay)
+    reports = [gan.train_step(_real(gan, step)) for step in steps]
+    return [{name: value.numpy().tobytes() for name, value in report.items()} for report in reports]
+
+
+def _bits(gan: GAN) -> dict[str, bytes]:
+    return {name: value.tobytes() for name, value in gan.state().items()}
+
+
+@pytest.fixture(autouse=True)
+def _averaged_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ema, "_EVERY", 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("game", GAMES)
+def test_replayed_steps_give_the_bits_of_plain_ones(game: str, dtype: str, kernels: str) -> None:
+    plain, replayed = GAMES[game](dtype), GAMES[game](dtype)
+    assert _steps(plain, range(STEPS), replay=False) == _steps(replayed, range(STEPS), replay=True)
+    assert _bits(plain) == _bits(replayed)
+    assert plain.replay.steps == 0
+    assert replayed.replay.refused is None
+    assert replayed.replay.steps >= STEPS - 3 * 4  # of each form two are plain, one is recorded, and one compared
+
+
+def test_what_happens_between_steps_is_seen() -> None:
+    """Loaded states, assigned weights, samples, rates and weights that change: as without replay."""
+
+    def played(replay: bool) -> list[Any]:
+        gan, other = GAMES["pictures"]("float32"), GAMES["pictures"]("float32")
+        found: list[Any] = _steps(gan, range(6), replay)
+        saved = gan.state()
+        found += _steps(gan, range(6, 8), replay)
+        gan.sample(np.zeros((3, 2), np.float32))
+        next(iter(gan.discriminator.parameters().values())).assign(saved["discriminator.0.weight"] * 0.5)
+        found += _steps(gan, range(8, 10), replay)
+        gan.load_state(saved)
+        gan.generator_optimizer.rate = 0.1
+        found += _steps(gan, range(6, 8), replay)
+        other.load_state(gan.state())
+        return [
+            *found,
+            *_steps(other, range(8, 12), replay),
+            *_steps(gan, range(8, 12), replay),
+            _bits(gan),
+            _bits(other),
+        ]
+
+    assert played(replay=False) == played(replay=True)
+
+
+def _replace_optimizer(gan: GAN) -> None:
+    gan.discriminator_optimizer = Adam(gan.discriminator.parameters(), 0.03)
+
+
+def _replace_discriminator(gan: GAN) -> None:
+    gan.discriminator = _dense(1, dropout=0.1).astype("float32")
+    _replace_optimizer(gan)
+
+
+def _replace_layer(gan: GAN) -> None:
+    gan.discriminator[1].slope = 0.7
+
+
+def _move_memory(gan: GAN) -> None:
+    optimizer = gan.generator_optimizer
+    optimizer.moments = {name: array * 2.0 for name, array in optimizer.moments.items()}
+
+
+CHANGES: dict[str, Callable[[GAN], Any]] = {
+    "loss": lambda gan: setattr(gan, "loss", losses.get("hinge")),
+    "use": lambda gan: gan.discriminator.eval(),
+    "decay": lambda gan: setattr(gan.discriminator_optimizer, "beta1", 0.9),
+    "optimiser": _replace_optimizer,
+    "discriminator": _replace_discriminator,
+    "slope": _replace_layer,
+    "dropout": lambda gan: setattr(gan.discriminator[2], "rate", 0.0),
+    "moments": _move_memory,
+    "average": lambda gan: setattr(gan, "average", ema.Average(gan.generator, 0.5)),
+    "rules": lambda gan: setattr(gan, "rules", Rules(simultaneous=True)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_game_is_recorded_anew(change: str) -> None:
+    def played(replay: bool) -> list[Any]:
+        gan = GAMES["dropout"]("float32")
+        found: list[Any] = _steps(gan, range(7), replay)
+        CHANGES[change](gan)
+        found += [*_steps(gan, range(7, 18), replay), _bits(gan)]
+        assert (gan.replay.steps >= 5) == replay
+        return found
+
+    assert played(replay=False) == played(replay=True)
+
+
+def test_networks_that_were_replaced_are_not_kept() -> None:
+    gan, replaced = GAMES["dropout"]("float32"), []
+    for number in range(9):
+        _steps(gan, range(6), replay=True)
+        replaced.append(weakref.ref(gan.discriminator))
+        _replace_discriminator(gan)
+        assert gan.replay.steps == 2 * (number + 1)
+    gc.collect()
+    assert sum(network() is not None for network in replaced) <= 4
+
+
+def test_a_network_given_to_another_optimiser_is_refused_as_ever() -> None:
+    gan = GAMES["plain"]("float32")
+    _steps(gan, range(6), replay=True)
+    Adam(gan.discriminator.parameters(), 0.1)
+    with pytest.raises(RuntimeError, match="another optimiser"):
+        _steps(gan, range(6, 7), replay=True)
+
+
+def test_a_loss_that_cannot_be_hashed_serves() -> None:
+    @dataclasses.dataclass
+    class Scaled(losses.NonSaturating):
+        scale: float = 1.0
+
+        def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
+            return super().generator(fake_logits, real_logits) * self.scale
+
+    def played(replay: bool) -> list[Any]:
+        gan = _gan(loss=Scaled(), networks=(_dense(2, dropout=0.1), _dense(1, dropout=0.1)))
+        found: list[Any] = _steps(gan, range(6), replay)
+        gan.loss.scale = 3.0  # type: ignore[attr-defined]
+        return [*found, *_steps(gan, range(6, 12), replay), _bits(gan)]
+
+    assert played(replay=False) == played(replay=True)
+
+
+def test_an_interrupted_replay_leaves_nothing_that_was_made_of_older_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed or transformed weights are made anew, and a graph from before is refused."""
+    gan = GAMES["pictures"]("float32")
+    _steps(gan, range(9), replay=True)
+    x = _real(gan, 0)
+    older = ops.sum(gan.discriminator(x))
+    for recording in gan.replay._recordings.values():
+        recording._calls.append((_interrupt, ()))
+    with pytest.raises(KeyboardInterrupt):
+        _steps(gan, range(9, 10), replay=True)
+    twin = GAMES["pictures"]("float32")
+    twin.load_state(gan.state())
+    np.testing.assert_array_equal(gan.discriminator(x).numpy(), twin.discriminator(x).numpy())
+    with pytest.raises(RuntimeError, match="changed since"):
+        mg.grad(older, gan.discriminator)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_samples_between_steps_cost_no_recording() -> None:
+    gan, plain = GAMES["pictures"]("float32"), GAMES["pictures"]("float32")
+    for step in range(40):
+        for each, replay in ((gan, True), (plain, False)):
+            _steps(each, range(step, step + 1), replay)
+            if step % 3 == 0:
+                each.average = None if step == 0 else each.average
+                for _ in range(2):
+                    each.sample(np.zeros((12, 2), np.float32))
+                    each.discriminator(_real(each, step))
+    assert _bits(gan) == _bits(plain)
+    assert gan.replay.refused is None
+    assert gan.replay.steps > 20
+
+
+def test_many_forms_of_inputs_are_not_recorded_again_and_again() -> None:
+    gan, plain = GAMES["plain"]("float32"), GAMES["plain"]("float32")
+    recordings = []
+    for step in range(120):
+        for each, replay in ((gan, True), (plain, False)):
+            mg.use("numpy", "auto", replay=replay)
+            each.train_step(_real(each, step, count=4 + step % 12))
+        recordings.append(len(gan.replay._recordings))
+    assert _bits(gan) == _bits(plain)
+    assert max(recordings) == 8
+    assert gan.replay.steps >= 8 * 5
+
+
+def test_other_shapes_are_recorded_anew() -> None:
+    plain, replayed = GAMES["average"]("float32"), GAMES["average"]("float32")
+    for gan, replay in ((plain, False), (replayed, True)):
+        mg.use("numpy", "auto", replay=replay)
+        for step in range(24):
+            gan.train_step(_real(gan, step, count=12 + 4 * (step % 2)))
+    assert _bits(plain) == _bits(replayed)
+    assert replayed.replay.steps >= 8
+
+
+class OwnNumbers(Module):
+    """What a user might write: array code of its own in the middle of a network."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * Tensor(np.abs(x.data).max() * np.ones((), x.dtype))
+
+
+class OwnControlFlow(Module):
+    """A network that does this or that, by the numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if ops.mean(x).item() > 0 else x * 2.0
+
+
+class Counting(Module):
+    """A network that counts its calls, and depends on their number."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * float(self.calls)
+
+
+class HiddenState(Module):
+    """A network whose state changes from call to call where no recording can see it."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * float(1 + next(self.numbers))
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (OwnNumbers, "no operation has made"),
+        (OwnControlFlow, "reads a number"),
+        (Counting, "change from step to step"),
+        (HiddenState, "does not do the same"),
+    ],
+)
+def test_what_cannot_be_replayed_runs_as_ever(module: type[Module], reason: str) -> None:
+    def network(outputs: int) -> Sequential:
+        rng = np.random.default_rng(0)
+        return Sequential(Dense(2, 8, rng), module(), Dense(8, outputs, rng))
+
+    plain, replayed = (_gan(networks=(network(2), network(1))) for _ in range(2))
+    assert _steps(plain, range(20), replay=False) == _steps(replayed, range(20), replay=True)
+    assert _bits(plain) == _bits(replayed)
+    assert replayed.replay.steps == 0
+    assert reason in (replayed.replay.refused or "")
+
+
+def test_a_penalty_that_draws_for_itself_runs_as_ever() -> None:
+    def penalty(critic: Any, real: Tensor, fake: Tensor, draws: np.random.Generator) -> Tensor:
+        return penalties.r1(critic, real + Tensor(draws.standard_normal(real.shape, dtype=real.dtype.type)))
+
+    plain, replayed = (_gan(penalty=penalty) for _ in range(2))
+    assert _steps(plain, range(6), replay=False) == _steps(replayed, range(6), replay=True)
+    assert "what it draws" in (replayed.replay.refused or "")
+
+
+def test_an_observed_step_is_a_plain_one_that_tells_every_gradient() -> None:
+    gan, seen = GAMES["critic"]("float32"), []
+    for step in range(8):
+        observe = (lambda player, gradients: seen.append((player, len(gradients)))) if step == 5 else None
+        gan.train_step(_real(gan, step), observe)
+    counts = {name: len(getattr(gan, f"{name}_optimizer").parameters) for name in ("discriminator", "generator")}
+    assert seen == [("discriminator", counts["discriminator"])] * 3 + [("generator", counts["generator"])]
+    assert gan.replay.steps == 3
+
+
+class Telling(GAN):
+    """Reports a number that no operation has made."""
+
+    def play(self, inputs: Any, observe: Any = None) -> dict[str, Tensor]:
+        return super().play(inputs, observe) | {"step": Tensor(float(self.step))}
+
+
+def test_a_report_of_what_no_operation_has_made_is_not_replayed() -> None:
+    rng = np.random.default_rng(0)
+    generator, discriminator = Sequential(Dense(2, 2, rng)), Sequential(Dense(2, 1, rng))
+    optimizers = SGD(generator.parameters(), 0.1), SGD(discriminator.parameters(), 0.1)
+    gan = Telling(generator, discriminator, losses.get("hinge"), *optimizers, latent_size=2)
+    assert [gan.train_step(_real(gan, step))["step"].item() for step in range(12)] == list(range(12))
+    assert "no operation has made" in (gan.replay.refused or "")
+
+
+def test_the_environment_switches_replay_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIGAN_REPLAY", "0")
+    mg.use("numpy", "auto")
+    gan = GAMES["plain"]("float32")
+    for step in range(6):
+        gan.train_step(_real(gan, step))
+    assert gan.replay.steps == 0
+    monkeypatch.setenv("MINIGAN_REPLAY", "perhaps")
+    with pytest.raises(mg.errors.UsageError, match="MINIGAN_REPLAY is 'perhaps'"):
+        mg.use("numpy", "auto")
+
+
+def test_reports_of_earlier_steps_stay_as_they_are() -> None:
+    gan = GAMES["plain"]("float32")
+    reports = [gan.train_step(_real(gan, step)) for step in range(8)]
+    values = [[value.item() for value in report.values()] for report in reports]
+    for step in range(8, 12):
+        gan.train_step(_real(gan, step))
+    assert [[value.item() for value in report.values()] for report in reports] == values
+    assert len({tuple(row) for row in values}) == 8

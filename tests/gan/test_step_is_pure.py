@@ -1,0 +1,229 @@
+"""Everything numerical in a training step passes through the forward of a primitive or through a kernel.
+
+It moves nothing between host and device, and waits for nothing: its inputs are drawn, and moved, before it. A step is
+run on the strict device, which tells of every array function it is given; the call stack tells from where.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import pkgutil
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+from support import strict_device
+
+import minigan as mg
+from minigan import autodiff, ops, recipes
+from minigan.autodiff import Tensor
+from minigan.core import backend, random
+from minigan.gan import GAN
+from minigan.nn import (
+    AveragePool2d,
+    BatchNorm,
+    Dense,
+    Flatten,
+    FourierFeatures,
+    Maxout,
+    MaxPool2d,
+    Module,
+    Reshape,
+    Sequential,
+    Upsample2d,
+)
+from minigan.selftest.draw import Draw
+from minigan.selftest.recipes import enlarge, examples, narrowed
+from minigan_kernels import reference
+
+ROOT = Path(__file__).resolve().parents[2]
+STRICT_DEVICE = Path(strict_device.__file__).parent
+
+MOVES = {"minigan/core/backend.py", "minigan/autodiff/engine.py"}
+"""Tensor(...), asarray: uploads are by who calls these."""
+
+SMALL = {"generator_widths": [5, 4], "discriminator_widths": [4, 5]}
+RULES: dict[str, tuple[str, dict[str, Any]]] = {
+    "wgan-gp": ("ring-plain", SMALL | {"loss": "wasserstein", "penalty": "wgan-gp", "n_critic": 3}),
+    "wgan": (
+        "ring-plain",
+        SMALL | {"loss": "wasserstein", "n_critic": 5, "weight_limit": 0.05, "optimizer": "rmsprop"},
+    ),
+    "dragan": (
+        "ring-plain",
+        SMALL | {"penalty": "dragan+r1", "penalty_every": 3, "penalty_anneal": 0.5, "penalty_end": 0.1},
+    ),
+    "zero-centred": ("ring-plain", SMALL | {"penalty": "zero-centred", "packing": 2, "simultaneous": 1}),
+    "unrolled": ("ring-plain", SMALL | {"unroll_steps": 3, "packing": 2}),
+    "smoothed": (
+        "ring-plain",
+        SMALL | {"label_smoothing": 0.1, "instance_noise": 0.2, "rate_schedule": "cosine", "optimizer": "sgd"},
+    ),
+    "clipped": ("ring-plain", SMALL | {"loss": "least-squares", "gradient_limit": 0.1, "average": 0.9, "n_critic": 2}),
+    "minimax": ("ring-plain", SMALL | {"loss": "minimax", "penalty": "r1+r2", "penalty_every": 2, "simultaneous": 1}),
+    "spectral": ("mnist-mlp-sigmoid", SMALL | {"spectral_norm": 1, "loss": "hinge"}),
+    "spectral-conv": ("mnist-dcgan", {"spectral_norm": 1, "loss": "relativistic-average"}),
+    "relativistic-pairing": ("mnist-mlp", {"loss": "relativistic-pairing"}),
+    "dropout-r2": ("mnist-mlp-sigmoid", SMALL | {"penalty": "r2", "unroll_steps": 1}),
+}
+
+
+def _inside() -> frozenset[CodeType]:
+    """The code of every forward of a primitive and of every kernel."""
+    modules = [
+        autodiff,
+        *(importlib.import_module(f"minigan.ops.{m.name}") for m in pkgutil.walk_packages(ops.__path__)),
+    ]
+    found = {kernel.__code__ for kernel in reference.KERNELS}
+    for value in (value for module in modules for value in vars(module).values()):
+        if isinstance(getattr(value, "rule", None), autodiff.Rule):
+            held = dict(zip(value.__code__.co_freevars, value.__closure__, strict=True))
+            found.add(held["forward"].cell_contents.__code__)
+    return frozenset(found)
+
+
+INSIDE = _inside()
+
+
+def _callers() -> Iterator[FrameType]:
+    """The stack from where the device was given work, the innermost first."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if not Path(frame.f_code.co_filename).is_relative_to(STRICT_DEVICE):
+            yield frame
+        frame = frame.f_back
+
+
+def _file(frame: FrameType) -> str | None:
+    """Where the code of this project lies; None for other code."""
+    path = Path(frame.f_code.co_filename)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else None
+
+
+class Escapes:
+    """What the device was given outside of primitives and kernels: how often each "file:line function"."""
+
+    def __init__(self) -> None:
+        self.found: Counter[str] = Counter()
+        self.work = 0
+
+    def __call__(self, name: str) -> None:
+        self.work += 1
+        callers = list(_callers())
+        if not any(frame.f_code in INSIDE for frame in callers):
+            between = MOVES if name == "upload" else set()
+            place, line = next((file, f.f_lineno) for f in callers if (file := _file(f)) and file not in between)
+            self.found[f"{place}:{line} {name}"] += 1
+
+
+@pytest.fixture
+def on_the_device() -> Iterator[None]:
+    mg.use(backend.Backend("strict", strict_device))
+    yield
+    backend.by_type.pop(strict_device.ndarray)
+
+
+def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Tensor]]:
+    """The GAN and the data of two steps, between which all is due: penalties, averaging."""
+    chosen = recipes.get(recipe)
+    gan = chosen.build(**narrowed(chosen) | changes)
+    draw = Draw(1, "escapes", "float32")
+    enlarge(gan, draw)
+    gan.step = 9
+    count = gan.rules.n_critic
+    return gan, [Tensor(np.concatenate([examples(chosen, draw) for _ in range(count)])) for _ in range(2)]
+
+
+def _escapes(gan: GAN, batches: list[Tensor]) -> Escapes:
+    escapes = Escapes()
+    for real in batches:
+        inputs = gan.draw(real)
+        with strict_device.count_synchronisations() as waits, strict_device.observed(escapes):
+            gan.play(inputs)
+        gan.step += 1
+        assert waits.count == 0
+    assert escapes.work > 100
+    return escapes
+
+
+@pytest.mark.parametrize("name", [*recipes.RECIPES, *RULES])
+def test_nothing_numerical_escapes(name: str, on_the_device: None) -> None:
+    assert _escapes(*_gan(*RULES.get(name, (name, {})))).found == {}
+
+
+class Odd(Module):
+    """The layers that no recipe has, in a discriminator of pictures (n, 6, 6, 1)."""
+
+    def __init__(self, rng: np.random.Generator, judge: Module | None = None) -> None:
+        self.pools = Sequential(AveragePool2d(3, stride=1, padding=1), MaxPool2d(2), Flatten())
+        self.features = Sequential(FourierFeatures(9, 3, rng), Dense(15, 8, rng), Maxout(2), BatchNorm(4).eval())
+        self.judge = judge or Dense(4, 1, rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.judge(self.features(self.pools(x)))
+
+
+def _odd_gan(judge: Module | None = None) -> tuple[GAN, list[Tensor]]:
+    rng = np.random.default_rng(7)
+    generator = Sequential(Dense(2, 9, rng), BatchNorm(9), Reshape(3, 3, 1), Upsample2d())
+    discriminator = Odd(rng, judge)
+    optimizers = [mg.optim.SGD(network.parameters(), 0.1) for network in (generator, discriminator)]
+    gan = GAN(generator, discriminator, mg.losses.get("least-squares"), *optimizers, latent_size=2)
+    return gan, [Tensor(rng.standard_normal((4, 6, 6, 1)).astype(np.float32))]
+
+
+def test_nothing_escapes_from_other_layers(on_the_device: None) -> None:
+    assert _escapes(*_odd_gan()).found == {}
+
+
+class Leaky(Dense):
+    """A layer that computes on raw arrays, in its forward."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = Tensor(abs(x.data).max() + 1.0)
+        return super().forward(x / scale)
+
+
+def test_what_escapes_is_told_by_file_and_line(on_the_device: None) -> None:
+    found = list(_escapes(*_odd_gan(Leaky(4, 1, np.random.default_rng(1)))).found)
+    line = inspect.getsourcelines(Leaky.forward)[1] + 1
+    assert found == [f"tests/gan/test_step_is_pure.py:{line} {name}" for name in ("absolute", "max", "add")]
+
+
+def test_raw_arithmetic_in_a_derivative_escapes(on_the_device: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        return Tensor(g.data * y.data)
+
+    monkeypatch.setattr(ops.exp.rule, "vjps", (vjp,))
+    escapes, x = Escapes(), Tensor([1.0, 2.0])
+    y = ops.sum(ops.exp(x))
+    with strict_device.observed(escapes):
+        autodiff.grad(y, [x])
+    line = inspect.getsourcelines(vjp)[1] + 1
+    assert list(escapes.found) == [f"tests/gan/test_step_is_pure.py:{line} multiply"]
+
+
+def test_an_upload_that_is_no_draw_is_told(on_the_device: None) -> None:
+    escapes = Escapes()
+    with strict_device.observed(escapes):
+        ops.exp(np.ones(3))
+    line = inspect.currentframe().f_lineno - 1  # type: ignore[union-attr]
+    assert list(escapes.found) == [f"tests/gan/test_step_is_pure.py:{line} upload"]
+
+
+@pytest.mark.parametrize("step", [0, 7, 2**64 - 1])
+def test_a_stream_is_that_of_its_key_and_counter(step: int) -> None:
+    """As Salmon et al. (2011) define it: of NumPy's Philox, given them directly."""
+    key = np.array([2**64 - 3, zlib.crc32(b"latent/train")], np.uint64)
+    expected = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, step], np.uint64)))
+    found = random.generator(2**64 - 3, "latent/train", step)
+    assert found.standard_normal(9).tobytes() == expected.standard_normal(9).tobytes()
+    assert copy.deepcopy(found).standard_normal(9).tobytes() == expected.standard_normal(9).tobytes()

@@ -1,0 +1,319 @@
+"""Kernels from elsewhere join `minigan info`, `--kernels`, `minigan gradcheck` and the fixtures, by registering."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import needs_numba
+from support import standin_kernels, strict_device
+
+import minigan as mg
+import minigan_kernels
+from minigan import cli, ops
+from minigan.core import backend
+from minigan_kernels import reference
+
+ROOT = Path(__file__).resolve().parents[2]
+FEW = [
+    "--steps", "2", "--set", "generator_widths=4", "--set", "discriminator_widths=4", "--set", "batch_size=4",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder_and_what_joins_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    before = dict(minigan_kernels.IMPLEMENTATIONS)
+    standin_kernels.calls.clear()
+    yield
+    minigan_kernels.IMPLEMENTATIONS.clear()
+    minigan_kernels.IMPLEMENTATIONS.update(before)
+
+
+@pytest.fixture
+def standin() -> None:
+    minigan_kernels.register("standin", standin_kernels)
+
+
+def _join(**attributes: object) -> None:
+    """Register "other" kernels: the stand-in's, but for `attributes`."""
+    facts = {name: getattr(standin_kernels, name) for name in ("ARRAYS", "KERNELS", "unavailable", "describe")}
+    minigan_kernels.register("other", SimpleNamespace(**facts | attributes))
+
+
+def _printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main([*arguments]) == 0
+    return capsys.readouterr().out
+
+
+# The stand-in joins.
+
+
+def test_the_standin_is_small() -> None:
+    assert len(Path(standin_kernels.__file__).read_text().splitlines()) < 40
+
+
+@pytest.mark.usefixtures("standin")
+def test_the_last_to_register_serves_what_it_offers_and_the_reference_the_rest() -> None:
+    assert mg.use("numpy").kernels == "standin"
+    a = mg.Tensor([[1.0, 2.0]])
+    assert (a @ mg.Tensor([[3.0], [4.0]])).item() == 11
+    ops.leaky_relu(a, slope=0.5)
+    assert standin_kernels.calls == {"matmul": 1}
+    assert backend.set_threads(3) == 1
+    mg.use("numpy", "reference")
+    ops.matmul(a, mg.Tensor([[3.0], [4.0]]))
+    assert standin_kernels.calls == {"matmul": 1}
+
+
+def test_a_step_that_was_recorded_before_is_computed_by_what_has_joined() -> None:
+    """No sooner than the next `use`; a replay of the old kernels would go on for ever."""
+    mg.use("numpy")
+    gan = mg.recipes.get("ring-plain").build(generator_widths=[4], discriminator_widths=[4])
+    batches = iter(np.random.default_rng(0).standard_normal((30, 8, 2)).astype(np.float32))
+
+    def adam_calls(steps: int) -> int:
+        before = standin_kernels.calls["adam"]
+        for _ in range(steps):
+            gan.train_step(next(batches))
+        return standin_kernels.calls["adam"] - before
+
+    adam_calls(6)
+    assert gan.replay.steps > 0
+    minigan_kernels.register("standin", standin_kernels)
+    assert adam_calls(4) == 0
+    mg.use("numpy")
+    assert adam_calls(1) == 2
+    replayed = gan.replay.steps
+    assert adam_calls(4) >= 8
+    assert gan.replay.steps > replayed
+
+
+@pytest.mark.usefixtures("standin")
+def test_info_tells_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = json.loads(_printed(capsys, "info", "--json"))
+    assert facts["kernels standin"] == "available"
+    assert "1 number" in (facts["vector width"], facts.get("vector width of standin"))
+    assert facts["versions"]["standin_kernels"] == "0.7"
+    assert facts["kernels"]["matmul"]["standin"] is facts["kernels"]["conv2d"]["reference"] is True
+    assert "standin" not in facts["kernels"]["conv2d"]
+    assert all(sum(row.values()) == 1 for row in facts["kernels"].values())
+    row = next(line for line in _printed(capsys, "info").splitlines() if line.startswith("dense "))
+    assert row.split()[-1] == "standin*"
+
+
+@pytest.mark.usefixtures("standin")
+def test_training_takes_it_by_name_and_computes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    results = {}
+    for name in ("reference", "standin"):
+        results[name] = json.loads(_printed(capsys, "train", *FEW, "--kernels", name, "--out", name, "--json"))
+    same = ("discriminator_loss", "generator_loss", "real_score", "fake_score")
+    assert {k: results["standin"][k] for k in same} == {k: results["reference"][k] for k in same}
+    assert standin_kernels.calls["adam"] == 4
+    assert min(standin_kernels.calls["matmul"], standin_kernels.calls["dense"]) > 2
+    assert json.loads(Path("standin/config.json").read_text())["computed_on"]["kernels"] == "standin"
+
+
+@pytest.mark.usefixtures("standin")
+def test_help_and_slips_know_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--help"])
+    assert ended.value.code == 0
+    assert "reference, numba, standin, or auto" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["train", "--kernels", "standing"]) == 2
+    assert "did you mean 'standin'?" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("standin")
+def test_gradcheck_checks_it_where_it_serves(capsys: pytest.CaptureFixture[str]) -> None:
+    result = json.loads(_printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train", "--json"))
+    rows = [(check["kernels"], check["report"]["verdict"]) for check in result["checks"]]
+    assert rows[0] == ("reference", "PASS")
+    assert rows[-1] == ("standin", "PASS")
+    assert standin_kernels.calls["dense"] > 10
+    result = json.loads(_printed(capsys, "gradcheck", "--quiet", "--only", "primitives/batch_norm/0", "--json"))
+    assert result["left_to_reference"]["standin"] == ["primitives/batch_norm/0"]
+
+
+def test_gradcheck_finds_its_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    def matmul(*arguments: object) -> np.ndarray:
+        return 2 * reference.matmul(np, *arguments)
+
+    _join(KERNELS=(matmul,))
+    assert cli.main(["gradcheck", "--quiet", "--only", "layers/Dense/train"]) == 1
+    assert "layers/Dense/train, kernels other\nFAIL" in capsys.readouterr().out
+
+
+def test_the_fixtures_run_over_it() -> None:
+    code = (
+        "import sys, minigan_kernels, standin_kernels, pytest\n"
+        "minigan_kernels.register('standin', standin_kernels)\n"
+        "sys.exit(pytest.main(sys.argv[1:]) or standin_kernels.calls['matmul'] == 0)"
+    )
+    test = "test_primitives.py::test_values_are_numpys"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-o", "addopts=", "-p", "no:cacheprovider", "-v", "-k", "standin", test],
+        cwd=ROOT / "tests", env=os.environ | {"PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "::test_values_are_numpys[standin-matmul] PASSED" in done.stdout
+
+
+# What cannot be used here.
+
+
+def test_what_is_unavailable_gives_its_reason_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = backend.current().kernels
+    _join(unavailable=lambda: "there is no moon", describe=lambda: 1 // 0)
+    assert mg.use("numpy").kernels == usual
+    assert cli.main(["train", *FEW, "--kernels", "other"]) == 2
+    expected = "the kernels 'other' cannot be used here: there is no moon; choose 'auto' or 'reference'."
+    assert capsys.readouterr().err == f"minigan: {expected}\n"
+    assert "kernels other      there is no moon" in _printed(capsys, "info")
+    out = _printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train")
+    assert "other was not checked: there is no moon.\n" in out
+    with pytest.raises(RuntimeError, match="'other' cannot be used: there is no moon"):
+        minigan_kernels.table("other", np)
+
+
+@pytest.mark.parametrize("command", [["info"], ["train", *FEW], ["gradcheck", "--only", "layers/Dense/train"]])
+def test_a_senseless_environment_is_told(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def unavailable() -> str | None:
+        raise ValueError("MOONS must be a count, not 'many'")
+
+    _join(unavailable=unavailable)
+    assert cli.main(command) == 2
+    assert capsys.readouterr().err == "minigan: MOONS must be a count, not 'many'.\n"
+
+
+@pytest.mark.parametrize("name", ["reference", "numba", "auto"])
+def test_a_name_that_is_taken_is_refused(name: str) -> None:
+    before = dict(minigan_kernels.IMPLEMENTATIONS)
+    with pytest.raises(ValueError, match=f"the name '{name}' is taken"):
+        minigan_kernels.register(name, standin_kernels)
+    assert before == minigan_kernels.IMPLEMENTATIONS
+
+
+@pytest.mark.parametrize("attribute", ["ARRAYS", "unavailable", "describe"])
+def test_what_is_no_implementation_is_refused(attribute: str) -> None:
+    facts = {"ARRAYS": "numpy", "KERNELS": (), "unavailable": lambda: None, "describe": dict}
+    del facts[attribute]
+    with pytest.raises(TypeError, match=f"the kernels 'other' have no {attribute}"):
+        minigan_kernels.register("other", SimpleNamespace(**facts))
+
+
+# Other array libraries.
+
+
+def test_kernels_serve_the_arrays_of_their_library_only() -> None:
+    def matmul(a, b, transpose_a, transpose_b):
+        return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
+
+    _join(ARRAYS="strict_device", KERNELS=(matmul,))
+    with pytest.raises(mg.MiniganError, match="the kernels 'other' do not work on numpy arrays"):
+        mg.use("numpy", "other")
+    on_numpy = [pair for pair in backend.pairs() if pair.backend.name == "numpy"]
+    assert "other" not in {pair.kernels for pair in on_numpy}
+
+    device = backend.Backend("strict", strict_device)
+    mg.use(device)
+    assert device.kernels == "other"
+    assert [pair for pair in backend.pairs() if pair.backend is device] == [
+        (device, "reference", None), (device, "other", None),
+    ]  # fmt: skip
+    minigan_kernels.register("standin", standin_kernels)
+    with pytest.raises(mg.MiniganError, match="the kernels 'standin' do not work on strict arrays"):
+        mg.use(device, "standin")
+
+
+def test_gradcheck_checks_every_library_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    def matmul(a, b, transpose_a, transpose_b):
+        return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
+
+    _join(ARRAYS="strict_device", KERNELS=(matmul,))
+    device = backend.Backend("strict", strict_device)
+    mg.use(device)
+    out = _printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train")
+    rows = [" ".join(line.split()[1:-5]) for line in out.splitlines() if line.startswith("layers/")]
+    assert rows[0] == "reference"
+    assert rows[-2:] == ["strict reference", "strict other"]
+    assert backend.by_type[strict_device.ndarray] is device
+
+
+def test_a_context_puts_back_what_was_in_use() -> None:
+    device = backend.Backend("strict", strict_device)
+    before, kernels = backend.current(), backend.current().kernels
+    with backend.using(device):
+        assert backend.current() is device
+        with backend.using(before, "reference"):
+            assert before.kernels == "reference"
+    assert backend.current() is before
+    assert before.kernels == kernels
+    assert strict_device.ndarray not in backend.by_type
+
+
+# Nothing else knows numba.
+
+
+def _names_numba(path: Path) -> bool:
+    """Whether `path` imports numba or minigan_kernels.numba, or holds the word alone as a text."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import) and any("numba" in alias.name.split(".") for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom):
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            if "numba" in names:
+                return True
+        if isinstance(node, ast.Constant) and node.value == "numba":
+            return True
+    return False
+
+
+def test_only_the_registry_names_numba() -> None:
+    sources = [*(ROOT / "minigan").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
+    naming = {str(path.relative_to(ROOT)) for path in sources if _names_numba(path)}
+    assert {name for name in naming if not name.startswith("kernels/numba/")} == {"kernels/__init__.py"}
+
+
+@needs_numba
+def test_numba_is_imported_when_it_is_asked_for() -> None:
+    code = """
+import sys, minigan, minigan_kernels, minigan_kernels.numba, minigan.core.backend, minigan.cli.parser
+minigan.use("numpy", "reference")
+minigan.Tensor([[1.0]]) @ minigan.Tensor([[2.0]])
+assert "numba" not in sys.modules
+assert minigan_kernels.unavailable("numba") is None
+assert "numba" in sys.modules and "minigan_kernels.numba.kernels" not in sys.modules
+assert minigan_kernels.numba.KERNELS and "minigan_kernels.numba.kernels" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Packing.
+
+
+def test_kernels_in_other_languages_are_packed(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools")
+    wanted = ["cuda/gemm.cu", "cuda/common.cuh", "cuda/include/tile.h"]
+    Path("setup.py").write_text((ROOT / "setup.py").read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ["minigan/__init__.py", "minigan/data/__init__.py", "kernels/cuda/__init__.py", "kernels/__init__.py"]:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    for name in [*wanted, "cuda/notes.txt"]:
+        (tmp_path / "kernels" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "kernels" / name).touch()
+    subprocess.run(
+        [sys.executable, "setup.py", "build_py", "--build-lib", "built"], check=True, capture_output=True, cwd=tmp_path
+    )
+    packed = tmp_path / "built" / "minigan_kernels"
+    others = {str(path.relative_to(packed)) for path in packed.rglob("*.*") if path.suffix != ".py"}
+    assert others == set(wanted)

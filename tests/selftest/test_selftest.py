@@ -1,0 +1,306 @@
+"""The catalog holds everything that has a derivative, its cases pass, and they catch a derivative that is broken."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import needs_numba
+
+import minigan_kernels
+from minigan import nn, ops, recipes, selftest
+from minigan.autodiff import Tensor
+from minigan.core import backend
+from minigan.gan import GAN, Pass, gan, losses, rules
+from minigan.gan.inputs import UpdateInputs
+from minigan.gan.penalties import PENALTIES
+from minigan.gan.rules import Rules
+from minigan.nn import BatchNorm, Dropout, Module
+from minigan.selftest import check, sizes
+from minigan_kernels.geometry import of_convolution
+
+CASES = {case.name: case for case in selftest.all_cases()}
+# The cases of primitives and of what is made of them are the business of test_primitives.py.
+OTHERS = [case for name, case in CASES.items() if not name.startswith(("primitives/", "operations/", "sizes/"))]
+
+
+def modules(group: str) -> list[Module]:
+    """Every module that takes part in the cases of a group."""
+    subjects = [case.make() for name, case in CASES.items() if name.startswith(f"{group}/")]
+    roots = [root for s in subjects for root in ([s.f] if isinstance(s.f, Module) else s.modules)]
+    return [part for root in roots for part in root.modules()]
+
+
+# What it holds.
+
+
+def test_names_are_unique() -> None:
+    assert len(CASES) == len(selftest.all_cases())
+
+
+def test_every_layer_has_a_case_in_training_and_in_use() -> None:
+    kinds = {value for value in vars(nn).values() if isinstance(value, type) and issubclass(value, Module)}
+    found = modules("layers")
+    for training in (True, False):
+        assert {type(part) for part in found if part.training is training} == kinds - {Module, nn.Sequential}
+
+
+def test_every_pass_that_two_layers_share_has_a_case() -> None:
+    fused = {
+        type(layer)
+        for part in modules("fused-layers")
+        if isinstance(part, nn.Sequential)
+        for layer, following in part._passes
+        if following is not None
+    }
+    fusible = {value for value in vars(nn).values() if isinstance(value, type) and hasattr(value, "fuses_with")}
+    assert fused == fusible
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_every_loss_has_a_case(name: str, player: str) -> None:
+    assert {f"losses/{name}/{player}", f"losses/{name}/{player}-closed-form"} <= CASES.keys()
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_has_a_case_with_all_its_parameters(name: str) -> None:
+    built = recipes.get(name).build()
+    for player in ("discriminator", "generator"):
+        subject = CASES[f"recipes/{name}/{player}"].make()
+        assert subject.parameters.keys() == getattr(built, player).parameters().keys()
+
+
+def test_recipes_drop_out_and_normalise_as_in_training() -> None:
+    found = modules("recipes")
+    assert all(part.training for part in found)
+    assert {Dropout, BatchNorm} <= {type(part) for part in found}
+
+
+@needs_numba
+def test_convolutions_are_large_enough_for_every_fast_kernel() -> None:
+    from minigan_kernels.numba import winograd
+
+    served = {}
+    for name, (settings, picture, kernel) in sizes._CONVOLUTIONS.items():
+        settings = {"stride": 1, "padding": 0, **settings}
+        geometry = of_convolution(picture[1:3], kernel[:2], **settings)
+        served[name] = winograd.pays(geometry, picture[0], *kernel[2:])
+    assert [name for name, by_winograd in served.items() if by_winograd] == [
+        "4x4-halving-16-32", "4x4-halving-32-16-odd", "4x4-halving-16-16-fast",
+    ]  # fmt: skip
+
+
+def test_the_numbers_depend_on_the_seed_alone() -> None:
+    name = "recipes/mnist-dcgan/discriminator"
+    first, again, other = (
+        next(case for case in selftest.all_cases(seed) if case.name == name).make() for seed in (0, 0, 1)
+    )
+    for key, parameter in first.parameters.items():
+        assert np.array_equal(parameter.numpy(), again.parameters[key].numpy())
+        assert not np.array_equal(parameter.numpy(), other.parameters[key].numpy())
+    assert np.array_equal(first.inputs[0], again.inputs[0])
+    assert not np.array_equal(first.inputs[0], other.inputs[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_all_is_of_one_type(dtype: str) -> None:
+    for case in selftest.all_cases(dtype=dtype):
+        subject = case.make()
+        assert {str(x.dtype) for x in subject.inputs} == {dtype}, case.name
+        assert {str(p.dtype) for p in subject.parameters.values()} <= {dtype}, case.name
+
+
+# What it finds.
+
+
+def _pairs(*kernels: str) -> list[backend.Pair]:
+    return [backend.Pair(backend.by_type[np.ndarray], name, None) for name in kernels]
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=str)
+def test_layers_losses_penalties_and_recipes(case: selftest.Case, kernels: str) -> None:
+    case.check().raise_for_failure()
+
+
+@needs_numba
+@pytest.mark.parametrize("case", [case for name, case in CASES.items() if name.startswith("sizes/")], ids=str)
+def test_the_sizes_of_fast_kernels(case: selftest.Case) -> None:
+    with check.listening(*_pairs("numba")):
+        case.check().raise_for_failure()
+
+
+BREAKAGES = {
+    "tanh": (
+        ops.tanh,
+        lambda g, y, x: g * y,
+        ["primitives/tanh/0", "layers/Tanh/train", "recipes/mnist-mlp/generator"],
+    ),
+    "softplus": (ops.softplus, lambda g, y, x: g * ops.sigmoid(-x), ["primitives/softplus/0"]),
+    "sqrt": (
+        ops.sqrt,
+        lambda g, y, x: g / y,
+        ["primitives/sqrt/0", "penalties/wgan-gp/dense-smooth", "penalties/wgan-gp/conv-leaky"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_a_broken_derivative_is_caught_by_its_cases(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    operation, wrong, caught_by = BREAKAGES[name]
+    monkeypatch.setattr(operation.rule, "vjps", (wrong,))
+    for case in caught_by:
+        assert not CASES[case].check().ok, case
+
+
+def test_a_broken_fused_derivative_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = CASES["primitives/batch_norm/0"].make().f(*map(Tensor, CASES["primitives/batch_norm/0"].make().inputs)).rule
+    right = rule.joint
+
+    def wrong(g, y, x, gamma, beta, **rest):
+        dx, dgamma, dbeta = right(g, y, x, gamma, beta, **rest)
+        return dx + g * 0.01, dgamma, dbeta  # as if the mean were not quite taken away
+
+    monkeypatch.setattr(rule, "joint", wrong)
+    for name in ("primitives/batch_norm/0", "layers/BatchNorm/train", "fused-layers/BatchNorm+LeakyReLU/train"):
+        assert not CASES[name].check().ok
+    assert CASES["layers/BatchNorm/eval"].check().ok  # which does not use it
+
+
+def test_a_wrong_closed_form_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses.NonSaturating, "generator_logit_grads", losses.Minimax.generator_logit_grads)
+    report = CASES["losses/non-saturating/generator-closed-form"].check()
+    assert not report.ok
+    assert CASES["losses/non-saturating/generator"].check().ok
+
+
+def _with(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass, UpdateInputs], dict[str, Any]]) -> None:
+    """Change what the discriminator's pass of every step says."""
+    right = GAN.discriminator_pass
+
+    def wrong(self: GAN, inputs: UpdateInputs) -> Pass:
+        made = right(self, inputs)
+        return dataclasses.replace(made, **change(made, inputs))
+
+    monkeypatch.setattr(GAN, "discriminator_pass", wrong)
+
+
+@pytest.mark.parametrize("case", ["recipes/ring/discriminator", "recipes/grid/discriminator"])
+def test_a_penalty_that_a_step_subtracts_is_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def subtracted(made: Pass, inputs: UpdateInputs) -> dict[str, Any]:
+        assert made.penalty is not None
+        return {"objective": made.loss - made.penalty * inputs.penalty_weight}
+
+    assert CASES[case].check().ok
+    _with(monkeypatch, subtracted)
+    assert not CASES[case].check().ok
+
+
+@pytest.mark.parametrize("penalty", [*PENALTIES, "now-and-then"])
+def test_a_penalty_that_a_step_leaves_out_is_caught(penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with(monkeypatch, lambda made, inputs: {"objective": made.loss})
+    assert not CASES[f"rules/penalty-{penalty}/discriminator"].check().ok
+
+
+def _examples_apart(examples: Tensor, count: int) -> Tensor:
+    """Packs of the first with the one after half of the batch, and so on, in place of neighbours."""
+    return ops.concatenate([examples[: len(examples) // 2], examples[len(examples) // 2 :]], axis=-1)
+
+
+WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
+    "the penalty's weight is not multiplied": (
+        GAN, "draw_update", lambda gan, real, ahead=0, right=GAN.draw_update: dataclasses.replace(
+            right(gan, real, ahead), penalty_weight=Tensor(np.array(0.5))
+        ), ["rules/penalty-now-and-then/discriminator"],
+    ),
+    "noise is left out": (
+        Rules, "shown", lambda self, examples, noise=None, right=Rules.shown: right(self, examples),
+        ["rules/smoothing-and-noise/discriminator", "rules/smoothing-and-noise/generator"],
+    ),
+    "labels of fakes are smoothed": (
+        losses.Smoothed, "discriminator",
+        lambda self, real, fake: self.loss.discriminator(real, fake) + ops.mean(fake) * self.smoothing,
+        ["rules/smoothing-and-noise/discriminator"],
+    ),
+    "others are packed": (rules, "packed", _examples_apart, ["rules/packing/discriminator", "rules/packing/generator"]),
+    "nothing is unrolled": (
+        gan, "unrolled_logits", lambda critic, loss, real, fake, steps, rate: (critic(real), critic(fake)),
+        ["rules/unrolling/generator"],
+    ),
+    "reals are taken for fakes": (
+        GAN, "judge", lambda gan, real, fake, right=GAN.judge: right(gan, fake, real),
+        ["recipes/ring-plain/discriminator", "rules/relative/discriminator"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", WRONG_RULES)
+def test_a_rule_that_a_step_breaks_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, wrong, caught_by = WRONG_RULES[mistake]
+    monkeypatch.setattr(owner, name, wrong)
+    for case in caught_by:
+        assert not CASES[case].check().ok, case
+
+
+@pytest.mark.parametrize(
+    "case", ["recipes/ring-plain/generator", "recipes/mnist-mlp-sigmoid/generator", "rules/unrolling/generator"]
+)
+def test_fakes_that_a_step_hands_on_detached_are_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator answers for the fakes of the discriminator's pass: its gradient has to flow back through these."""
+    assert CASES[case].check().ok
+    _with(monkeypatch, lambda made, inputs: {"shown": (made.shown[0], Tensor(made.shown[1].data))})
+    assert not CASES[case].check().ok
+
+
+# On several implementations.
+
+
+def test_a_case_without_kernels_is_left_to_the_reference() -> None:
+    pairs = [pair for pair in backend.pairs() if pair.unavailable is None and pair.backend.name == "numpy"]
+    checked = check.check(CASES["primitives/tanh/0"], pairs)
+    assert [outcome.pair.kernels for outcome in checked.outcomes] == ["reference"]
+    assert [*_pairs("reference"), *checked.left_to_reference] == pairs
+
+
+@needs_numba
+def test_a_case_with_kernels_is_checked_on_each() -> None:
+    checked = check.check(CASES["layers/Dense/train"], _pairs("reference", "numba"))
+    assert [outcome.pair.kernels for outcome in checked.outcomes] == ["reference", "numba"]
+    assert checked.left_to_reference == []
+    assert all(outcome.report is not None and not outcome.failed for outcome in checked.outcomes)
+
+
+@needs_numba
+def test_a_broken_kernel_is_caught_where_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = minigan_kernels.table("numba", np)
+    right = table["conv2d_weight_grad"]
+    monkeypatch.setitem(table, "conv2d_weight_grad", lambda x, g, geometry: 2 * right(x, g, geometry))
+    outcomes = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).outcomes
+    assert [outcome.failed for outcome in outcomes] == [False, True]
+    assert outcomes[1].report is not None
+    assert outcomes[1].report.name == "weight"
+
+
+@needs_numba
+def test_what_an_implementation_does_not_do_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*arguments):
+        raise NotImplementedError("no convolutions here")
+
+    monkeypatch.setitem(minigan_kernels.table("numba", np), "conv2d", cannot)
+    outcome = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).outcomes[1]
+    assert outcome.unable
+    assert not outcome.failed
+    assert "no convolutions here" in outcome.problem
+
+
+def test_listening_hears_the_kernels_and_puts_the_backend_back(kernels: str) -> None:
+    before = backend.current()
+    with check.listening(backend.Pair(before, "reference", None)) as heard:
+        assert backend.current() is not before
+        ops.matmul(Tensor(np.ones((2, 3))), Tensor(np.ones((3, 2))))
+    assert heard == {"matmul"}
+    assert backend.current() is before
+    assert before.kernels == kernels
