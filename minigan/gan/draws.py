@@ -11,9 +11,9 @@ from minigan.gan.inputs import StepInputs, UpdateInputs, form, leaves
 from minigan.gan.penalties import drawn
 from minigan.gan.recordable import Recordable
 from minigan.gan.replay.attributes import Attributes
-from minigan.nn import Dropout, Module, masks
-from minigan.nn.module import preserved
-from minigan.optim.schedules import at
+from minigan.nn import Dropout, Module, dropout_masks
+from minigan.nn.module import preserve_state
+from minigan.optim.schedules import value_at
 
 if TYPE_CHECKING:
     from minigan.gan.gan import GAN
@@ -28,7 +28,7 @@ def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
     if gan.penalty is not None and update % gan.penalty_every == 0:
         shape = gan.rules.shown_shape(real.shape)
         draws = drawn(gan.penalty, random.generator(gan.seed, "penalty", update), shape, real.dtype)
-        weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step) * gan.penalty_every))
+        weight = Tensor(real.dtype.type(value_at(gan.penalty_weight, gan.step) * gan.penalty_every))
     return UpdateInputs(
         real=real,
         latent=gan.latent(len(real), "train", update),
@@ -36,7 +36,7 @@ def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
         fake_noise=gan.rules.noise(real, gan.seed, "fake", update),
         penalty_draws=draws,
         penalty_weight=weight,
-        numbers=gan.discriminator_optimizer.numbers(ahead),
+        numbers=gan.discriminator_optimizer.update_scalars(ahead),
     )
 
 
@@ -47,7 +47,7 @@ class Masks:
     """
 
     def __init__(self) -> None:
-        self._known: list[tuple[Any, Attributes, list[masks.Requests]]] = []
+        self._known: list[tuple[Any, Attributes, list[dropout_masks.MaskRequests]]] = []
         self._networks: tuple[Module, ...] = ()
         self._needed = False
 
@@ -69,9 +69,9 @@ class Masks:
             self._needed = any(isinstance(module, Dropout) for network in networks for module in network.modules())
         return self._needed
 
-    def _asked_for(self, gan: GAN, inputs: StepInputs) -> list[masks.Requests]:
+    def _asked_for(self, gan: GAN, inputs: StepInputs) -> list[dropout_masks.MaskRequests]:
         """The masks that the passes of a step ask for."""
-        with preserved(*self._networks), masks.noted() as requests:
+        with preserve_state(*self._networks), dropout_masks.recording_requests() as requests:
             judged = [gan.discriminator_pass(update) for update in inputs.updates]
             gan.generator_pass(inputs.updates[-1], judged[-1])
         return requests

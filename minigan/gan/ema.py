@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.autodiff.flat import FlatParameters, holding
+from minigan.autodiff.flat import FlatParameters, find_flat_parameters
 from minigan.nn import Module
 
 _EVERY = 10  # steps; an average over hundreds does not notice, and large networks take a while to read
@@ -29,7 +29,7 @@ class Average:
         self.decay, self._source = decay, source
         self.network = copy.deepcopy(source)
         for parameter in self.network.parameters().values():
-            parameter.home = None  # no optimiser holds the copies
+            parameter.owner = None  # no optimiser holds the copies
         self._flat = FlatParameters(self.network.parameters())
 
     def share(self, step: int) -> Tensor | None:
@@ -47,9 +47,9 @@ class Average:
 
     def changed(self) -> None:
         """Say that the mean has been changed in place."""
-        self._flat.changed()
+        self._flat.increment_versions()
         for buffer in self.network.buffers().values():
-            buffer.changed()
+            buffer.increment_version()
 
     def memory(self) -> list[Any]:
         """The arrays that an update changes in place."""
@@ -57,7 +57,7 @@ class Average:
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         """The arrays of the mean, and what they approach: all parameters at once where the source's are flat too."""
-        flat = holding(self._source.parameters().values())
+        flat = find_flat_parameters(self._source.parameters().values())
         buffers = self.network.buffers().values(), self._source.buffers().values()
         pairs = [(mean.data, value.data) for mean, value in zip(*buffers, strict=True) if value.dtype.kind == "f"]
         if flat is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import backend, random
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 from minigan.gan import draws, latents
 from minigan.gan.ema import Average
 from minigan.gan.inputs import StepInputs, UpdateInputs
@@ -21,8 +21,8 @@ from minigan.gan.recordable import Recordable
 from minigan.gan.replay import Replay
 from minigan.gan.rules import Rules
 from minigan.gan.unrolling import unrolled_logits
-from minigan.nn import BatchNorm, Module, masks
-from minigan.nn.module import preserved
+from minigan.nn import BatchNorm, Module, dropout_masks
+from minigan.nn.module import preserve_state
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
 from minigan.optim.schedules import Schedule
@@ -114,7 +114,7 @@ class GAN:
         Where the step has been recorded before (see minigan.gan.replay) it is replayed: the same numbers, sooner.
         """
         inputs = self.draw(real)
-        replayed = observe is None and backend.replays()
+        replayed = observe is None and backend.replay_enabled()
         report = self.replay(Recordable(self), inputs) if replayed else self.play(inputs, observe)
         for layer, count in inputs.draws:
             layer.draws.assign(layer.draws.data + count)
@@ -127,7 +127,7 @@ class GAN:
         It draws nothing, and reads nothing back from the device.
         """
         *earlier, last = inputs.updates  # the discriminator's: k of them in Algorithm 1
-        with masks.supplied(inputs.masks):
+        with dropout_masks.using_masks(inputs.masks):
             for update in earlier:
                 gradients = self._gradients("discriminator", self.discriminator_pass(update), observe)
                 self.discriminator_optimizer.step(gradients, update.numbers)
@@ -204,7 +204,7 @@ class GAN:
         batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
         inputs = StepInputs(
             tuple(self.draw_update(batch, ahead) for ahead, batch in enumerate(batches)),
-            self.generator_optimizer.numbers(),
+            self.generator_optimizer.update_scalars(),
             self.average.share(self.step + 1) if self.average else None,
         )
         return self._masks.add(self, inputs)
@@ -213,12 +213,12 @@ class GAN:
         """What the discriminator's update that comes `ahead` of its next one is computed from, given its batch."""
         return draws.of_update(self, real, ahead)
 
-    def first_bad_gradient(self) -> tuple[int, str] | None:
+    def first_nonfinite_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
         found = []
         for name, updates in (("discriminator", self.rules.n_critic), ("generator", 1)):  # in the order of a step
             optimizer: Optimizer = getattr(self, f"{name}_optimizer")
-            if bad := optimizer.first_bad_gradient():
+            if bad := optimizer.first_nonfinite_gradient():
                 found.append((-(-bad[0] // updates), f"{name}.{bad[1]}"))
         return min(found, key=lambda bad: bad[0]) if found else None
 
@@ -235,7 +235,7 @@ class GAN:
     def sample(self, latent: Any) -> Tensor:
         """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""
         generator = self.average.network if self.average else self.generator
-        with preserved(generator), no_grad():
+        with preserve_state(generator), no_grad():
             return generator.eval()(latent)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -247,7 +247,7 @@ class GAN:
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Take what `state` gave; raises ValueError, and changes nothing, unless all of it fits."""
-        require_fit(self.state(), state)
+        require_matching_state(self.state(), state)
         for prefix, part in self._parts().items():
             names = [name for name in state if name.startswith(f"{prefix}.")]
             part.load_state({name.removeprefix(f"{prefix}."): state[name] for name in names})

@@ -13,7 +13,7 @@ from typing import Any
 from minigan.autodiff import Tensor
 from minigan.gan.penalties import Draws
 from minigan.nn import Dropout
-from minigan.nn.masks import Supply
+from minigan.nn.dropout_masks import DrawnMasks
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class UpdateInputs:
 
     real: (batch, ...). latent: (batch, latent_size). real_noise, fake_noise: what is added to both, None for nothing.
     penalty_draws: what the penalty draws. penalty_weight: what it weighs, a scalar; None where it is not computed.
-    numbers: of the discriminator's optimiser, see `Optimizer.numbers`.
+    numbers: of the discriminator's optimiser, see `Optimizer.update_scalars`.
     """
 
     real: Tensor
@@ -45,15 +45,17 @@ class StepInputs:
     updates: tuple[UpdateInputs, ...]
     numbers: Tensor
     share: Tensor | None
-    masks: tuple[Supply, ...] = ()
+    masks: tuple[DrawnMasks, ...] = ()
 
     @property
     def draws(self) -> list[tuple[Dropout, int]]:
         """By how much the count of draws of each dropout layer grows in the step."""
-        return [(supply.layer, supply.counted) for supply in self.masks]
+        return [(supply.layer, supply.draw_count) for supply in self.masks]
 
 
-_PARTS = {kind: tuple(part.name for part in fields(kind)) for kind in (StepInputs, UpdateInputs)} | {Supply: ("masks",)}
+_PARTS = {kind: tuple(part.name for part in fields(kind)) for kind in (StepInputs, UpdateInputs)} | {
+    DrawnMasks: ("masks",)
+}
 
 
 def leaves(inputs: Any) -> list[Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minigan.gan.gan import GAN
 
 _NOT_OF_THE_STEP = frozenset(("step", "penalty_weight", "seed", "replay"))  # attributes of a GAN; those of its draws
-_OF_RATES = frozenset(("steps", "rate"))  # those of an optimiser
+_OF_RATES = frozenset(("steps", "learning_rate"))  # those of an optimiser
 _NONE: frozenset[str] = frozenset()
 
 
@@ -32,7 +32,7 @@ class Recordable:
 
     def memory(self) -> list[Any]:
         """The arrays that a step reads and changes in place."""
-        found = [array for optimizer in self._optimizers for array in optimizer.memory()]
+        found = [array for optimizer in self._optimizers for array in optimizer.update_arrays()]
         found += [variable.data for variable in self.variables()]
         return found + (self._gan.average.memory() if self._gan.average else [])
 
@@ -57,8 +57,8 @@ class Recordable:
 
     def played(self, inputs: StepInputs) -> None:
         """Count the updates of a step that has been replayed."""
-        self._gan.discriminator_optimizer.advance(len(inputs.updates))
-        self._gan.generator_optimizer.advance(1)
+        self._gan.discriminator_optimizer.count_updates(len(inputs.updates))
+        self._gan.generator_optimizer.count_updates(1)
         if self._gan.average is not None and inputs.share is not None:
             self._gan.average.changed()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.ops import reshape, transpose
-from minigan.optim.schedules import Schedule, at
+from minigan.optim.schedules import Schedule, value_at
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Rules:
 
     def noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
         """What is added at `update` to examples of a kind, "real" or "fake", shaped as `like`; None for nothing."""
-        deviation = at(self.instance_noise, update // self.n_critic)
+        deviation = value_at(self.instance_noise, update // self.n_critic)
         if not deviation:
             return None
         rng = random.generator(seed, f"instance noise/{kind}", update)

@@ -57,7 +57,7 @@ class Replay:
         given = leaves(inputs)
         if backend.current().xp is not np:
             return self._plainly(game, inputs, "steps are replayed on NumPy arrays only")
-        recording = self._recording(key := (form(given), backend.generation(), self._attributes_of(game)))
+        recording = self._recording(key := (form(given), backend.configuration(), self._attributes_of(game)))
         if recording is None:
             return self._unrecorded(key, game, inputs)
         if not recording.is_ready():

@@ -122,7 +122,7 @@ class Recording:
             raise
         game.played(inputs)
         for buffer in self._buffers:
-            buffer.changed()
+            buffer.increment_version()
         for memo, snapshot in zip(self._memos, self._after, strict=True):
             memo.restore(snapshot)
         return {name: Tensor(value.copy()) for name, value in self._report.items()}
@@ -158,7 +158,7 @@ class Recording:
 
     def _say_changed(self) -> None:
         for variable in self._variables:
-            variable.changed()
+            variable.increment_version()
 
 
 def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
