@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor, grad
+from minigan.autodiff.formula import formula_of, static_numbers
 from minigan.autodiff.graph import backward_path
 from minigan.autodiff.parameter import Parameter
 from minigan.checking.slope import slope
@@ -32,80 +32,8 @@ from minigan.recipes import PictureRecipe, PointRecipe, Recipe
 from minigan.recipes.game import Settings
 
 PLAYERS = ("discriminator", "generator")
-_GATE = "h = where(z > 0, g, slope * g)"
 _FIRST_STEP = 0.01  # of the length of the weights
 _NESTED = 1  # levels of operations that are written out where the walk does not go
-
-
-@dataclass(frozen=True)
-class Formula:
-    """What an operation sends back: for each of its inputs, by name, a formula; `where` defines what these share.
-
-    g is the cotangent of the result y, z is y before a LeakyReLU that the operation includes. `sum` and `mean` without
-    an axis run over all axes but the last, n is the count of numbers in x, and an input that was broadcast gets the
-    sum over its copies. The last input's formula serves for further ones.
-    """
-
-    back: Mapping[str, str]
-    where: str = ""
-
-
-FORMULAS: dict[str, Formula] = {
-    "add": Formula({"a": "g", "b": "g"}),
-    "subtract": Formula({"a": "g", "b": "-g"}),
-    "multiply": Formula({"a": "g * b", "b": "g * a"}),
-    "divide": Formula({"a": "g / b", "b": "-g * y / b"}),
-    "negative": Formula({"x": "-g"}),
-    "power": Formula({"x": "exponent * g * x**(exponent - 1)"}),
-    "exp": Formula({"x": "g * y"}),
-    "log": Formula({"x": "g / x"}),
-    "sqrt": Formula({"x": "g / (2 * y)"}),
-    "sign": Formula({"x": "0"}),
-    "absolute": Formula({"x": "g * sign(x)"}),
-    "share_of_largest": Formula({"x": "0"}),
-    "share_of_maximum": Formula({"a": "0", "b": "0"}),
-    "maximum": Formula({"a": "g * share_of_maximum(a, b)", "b": "g * share_of_maximum(b, a)"}),
-    "sin": Formula({"x": "g * cos(x)"}),
-    "cos": Formula({"x": "-g * sin(x)"}),
-    "tanh": Formula({"x": "g * (1 - y**2)"}),
-    "sigmoid": Formula({"x": "g * y * (1 - y)"}),
-    "softplus": Formula({"x": "g * sigmoid(x)"}),
-    "slope_gate": Formula({"x": "0", "v": "where(x > 0, g, slope * g)"}),
-    "leaky_relu": Formula({"x": "where(x > 0, g, slope * g)"}),
-    "matmul": Formula({"a": "g @ b.T", "b": "a.T @ g"}),
-    "matmul a.T b": Formula({"a": "b @ g.T", "b": "a @ g"}),
-    "matmul a b.T": Formula({"a": "g @ b", "b": "g.T @ a"}),
-    "matmul a.T b.T": Formula({"a": "b.T @ g.T", "b": "g.T @ a.T"}),
-    "dense": Formula({"x": "h @ w.T", "w": "x.T @ h", "b": "sum(h)"}, _GATE),
-    "batch_norm": Formula(
-        {"x": "gamma / s * (h - mean(h) - u * mean(h * u))", "gamma": "sum(h * u)", "beta": "sum(h)"},
-        f"{_GATE}; u = (x - mean(x)) / s; s = sqrt(mean((x - mean(x))**2) + eps)",
-    ),
-    "softmax": Formula({"x": "y * (g - sum(g * y, axis))"}),
-    "logsumexp": Formula({"x": "repeat(g, x) * softmax(x, axis)"}),
-    "mean_softplus": Formula({"x": "sign * g * sigmoid(sign * x) / n"}),
-    "sum": Formula({"x": "repeat(g, x)"}),
-    "broadcast_to": Formula({"x": "g"}),
-    "reshape": Formula({"x": "reshape(g, x.shape)"}),
-    "transpose": Formula({"x": "transpose(g, inverse(axes))"}),
-    "concatenate": Formula({"part": "own_part(g)"}),
-    "index": Formula({"x": "zeros_but(g, key)"}),
-    "place": Formula({"x": "g[key]"}),
-    "pad": Formula({"x": "without_border(g)"}),
-    "same": Formula({"x": "g"}),
-    "copied": Formula({"x": "g"}),
-    "constant_like": Formula({"x": "0"}),
-    "conv2d": Formula({"x": "conv2d_input_grad(g, w)", "w": "conv2d_weight_grad(x, g)"}),
-    "conv2d + bias": Formula(
-        {"x": "conv2d_input_grad(h, w)", "w": "conv2d_weight_grad(x, h)", "b": "sum(h)"}, _GATE
-    ),
-    "conv_transpose2d": Formula({"x": "conv2d(g, w)", "w": "conv2d_weight_grad(g, x)"}),
-    "conv_transpose2d + bias": Formula({"x": "conv2d(h, w)", "w": "conv2d_weight_grad(h, x)", "b": "sum(h)"}, _GATE),
-    "conv2d_weight_grad": Formula({"x": "conv2d_input_grad(c, g)", "c": "conv2d(x, g)"}),
-    "from_windows": Formula({"x": "to_windows(g)", "chosen": "0"}),
-    "to_windows": Formula({"x": "from_windows(g)", "chosen": "0"}),
-    "largest_tap": Formula({"x": "0"}),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,38 +94,6 @@ class Walk:
     def arrivals(self) -> list[Arrival]:
         """Every weight, in the order in which their gradients are complete."""
         return [arrival for visit in self.visits for arrival in visit.arrivals]
-
-
-def formula_of(y: Any) -> tuple[str, Formula]:
-    """The name of the operation that made y, and its formula; what each input is sent has this use's numbers in it."""
-    operation = _operation(y.rule.name, y.static)
-    formula = FORMULAS[operation]
-    if y.static.get("slope") == 1 and _GATE in formula.where:
-        back = {name: re.sub(r"\bh\b", "g", text) for name, text in formula.back.items()}
-        formula = Formula(back, formula.where.removeprefix(_GATE).removeprefix("; "))
-    return operation, dataclasses.replace(
-        formula, back={name: _filled(text, _numbers(y)) for name, text in formula.back.items()}
-    )
-
-
-def _numbers(y: Any) -> dict[str, float]:
-    return {name: value for name, value in y.static.items() if type(value) in (int, float)}
-
-
-def _filled(text: str, numbers: Mapping[str, float]) -> str:
-    for name, value in numbers.items():
-        text = re.sub(rf"(?<!\.)\b{name}\b", f"{value:g}", text)
-    return re.sub(r"(?<![\w.])1 \* ", "", text.replace("-1 * ", "-"))
-
-
-def _operation(rule: str, static: Mapping[str, Any]) -> str:
-    """The name under which an operation is known outside of the engine."""
-    if rule == "matmul":
-        a, b = ("a.T" if static["transpose_a"] else "a"), ("b.T" if static["transpose_b"] else "b")
-        return rule if (a, b) == ("a", "b") else f"{rule} {a} {b}"
-    if rule == "fused":
-        return f"{'conv_transpose2d' if static['transposed'] else 'conv2d'} + bias"
-    return {"input_grad": "conv_transpose2d", "weight_grad": "conv2d_weight_grad"}.get(rule, rule)
 
 
 def example_batch(recipe: Recipe, settings: Settings, gan: GAN, count: int) -> Tensor:
@@ -343,20 +239,22 @@ def _visit(
     node: Any, leads: Sequence[bool], cotangents: Mapping[Any, Tensor], named: Mapping[Any, str],
     arriving: Sequence[tuple[str, Parameter]],
 ) -> Visit:  # fmt: skip
-    operation, formula = formula_of(node)
-    arguments = list(formula.back)
+    formula = formula_of(node)
+    arguments = list(formula.cotangents)
     arguments += [arguments[-1]] * (len(node.parents) - len(arguments))
     inputs = [
-        Input(argument, _source(x, named), getattr(x, "shape", ()), formula.back[argument] if leading else None)
+        Input(argument, _source(x, named), getattr(x, "shape", ()), formula.cotangents[argument] if leading else None)
         for argument, x, leading in zip(arguments, node.parents, leads, strict=False)
     ]
     arrivals = [Arrival(name, weight.shape, _norm(cotangents[weight])) for name, weight in arriving]
     where = tuple(formula.where.split("; ")) if formula.where else ()
-    settings = [(name, f"{value:g}") for name, value in _numbers(node).items() if name in formula.where]
+    settings = [(name, f"{value:g}") for name, value in static_numbers(node).items() if name in formula.where]
     if "key" in node.static:
         settings.append(("key", _key(node.static["key"])))
     norm = _norm(cotangents[node])
-    return Visit(named[node], operation, node.shape, norm, tuple(inputs), where, tuple(settings), tuple(arrivals))
+    return Visit(
+        named[node], formula.operation, node.shape, norm, tuple(inputs), where, tuple(settings), tuple(arrivals)
+    )
 
 
 def _key(key: Any) -> str:
@@ -376,7 +274,7 @@ def _source(x: Any, named: Mapping[Any, str], depth: int = _NESTED) -> str:
         return named[x]
     if x.rule is None:
         return "constant"
-    operation = _operation(x.rule.name, x.static).partition(" ")[0]
+    operation = formula_of(x).operation.partition(" ")[0]
     inner = ", ".join(_source(part, named, depth - 1) for part in x.parents) if depth else "..."
     return f"{operation}({inner})"
 

@@ -1,4 +1,4 @@
-"""The errors minigan raises on purpose. Each message is a sentence: what was wrong, what was expected, what to do."""
+"""The errors that minigan raises. Each message says what was wrong, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 class MiniganError(Exception):
-    """Something went wrong that a person can mend; the command line prints it and exits with 1."""
+    """The base of all: an error that the user can correct. The command line prints it and exits with 1."""
 
 
 class UsageError(MiniganError):
-    """The request itself cannot be understood or carried out; the command line exits with 2."""
+    """The request is invalid or cannot be carried out here. The command line exits with 2."""
 
 
 class DataError(MiniganError):
-    """A data set is missing, damaged, or not what it claims to be."""
+    """A data set is missing, damaged, or not in the format that it should have."""
 
 
 class CheckpointError(MiniganError):
@@ -23,7 +23,7 @@ class CheckpointError(MiniganError):
 
 
 class FileError(MiniganError):
-    """A file is not an ordinary one, is too large, or cannot be opened."""
+    """A file is not a regular one, is too large, or cannot be opened."""
 
 
 class NonFiniteError(MiniganError):
@@ -31,17 +31,17 @@ class NonFiniteError(MiniganError):
 
 
 class DrawingError(MiniganError):
-    """A picture cannot be drawn."""
+    """A figure cannot be drawn."""
 
 
 def clause(error: Exception) -> str:
-    """What `error` says, in one line without a full stop, to put into a sentence."""
+    """The message of `error` in one line without a full stop, to put into a sentence."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return " ".join(reason.split()).rstrip(".")
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """A clause naming the nearest known word, or all of them when none is near."""
+    """A clause that names the known word most similar to `wrong`, or all known words if none is similar."""
     names = sorted(known)
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
     if near:

@@ -1,6 +1,7 @@
-"""Initial weights, drawn from an explicit generator: `init(rng, shape)` gives a host array of float64.
+"""Initial weights: an initializer is a function `(rng, shape)` that returns a NumPy array of float64.
 
-The fans of a weight (..., in, out) are in and out times the extents before them (the receptive field).
+The fan in and fan out of a weight of shape (..., in, out) are `in` and `out` times the product of the extents before
+them, the receptive field.
 """
 
 from __future__ import annotations

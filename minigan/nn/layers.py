@@ -30,7 +30,7 @@ class Dense(Fusible):
         initializer: init.Initializer = init.glorot_uniform,
         bias: bool = True,
     ) -> None:
-        require_counts("Dense", inputs=inputs, outputs=outputs)
+        require_positive_ints("Dense", inputs=inputs, outputs=outputs)
         self.inputs, self.outputs = inputs, outputs
         self.weight = new_parameter(initializer(rng, (inputs, outputs)))
         self.bias = new_parameter(np.zeros(outputs)) if bias else None
@@ -65,7 +65,7 @@ class BatchNorm(Fusible):
     """
 
     def __init__(self, features: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
-        require_counts("BatchNorm", features=features)
+        require_positive_ints("BatchNorm", features=features)
         if not 0 <= momentum < 1:
             raise ValueError(f"BatchNorm's momentum must lie in [0, 1), got {momentum}")
         self.features, self.momentum, self.eps = features, momentum, eps
@@ -182,7 +182,7 @@ class Reshape(Module):
     """(batch, ...) to (batch, *shape)."""
 
     def __init__(self, *shape: int) -> None:
-        require_counts("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
+        require_positive_ints("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ def new_parameter(values: np.ndarray) -> Parameter:
     return Parameter(values.astype(np.float32))
 
 
-def require_counts(layer: str, **counts: int) -> None:
+def require_positive_ints(layer: str, **counts: int) -> None:
     """Raise ValueError unless every one of `counts` is a whole number of at least 1."""
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:

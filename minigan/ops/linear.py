@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigan.autodiff import Tensor, primitive
+from minigan.autodiff.formula import Formula, with_leaky_relu
 from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, slope_gate
 from minigan.ops.shape import sum as sum_
@@ -22,7 +23,19 @@ def _matmul_vjp_b(g, y, a, b, *, transpose_a, transpose_b):
     return _matmul(a, g, transpose_a=not transpose_a, transpose_b=False)
 
 
-@primitive(_matmul_vjp_a, _matmul_vjp_b)
+_MATMUL_FORMULAS = {  # by (transpose_a, transpose_b)
+    (False, False): Formula({"a": "g @ b.T", "b": "a.T @ g"}),
+    (True, False): Formula({"a": "b @ g.T", "b": "a @ g"}, operation="matmul a.T b"),
+    (False, True): Formula({"a": "g @ b", "b": "g.T @ a"}, operation="matmul a b.T"),
+    (True, True): Formula({"a": "b.T @ g.T", "b": "g.T @ a.T"}, operation="matmul a.T b.T"),
+}
+
+
+@primitive(
+    _matmul_vjp_a,
+    _matmul_vjp_b,
+    formula=lambda transpose_a, transpose_b: _MATMUL_FORMULAS[transpose_a, transpose_b],
+)
 def _matmul(B, a, b, *, transpose_a, transpose_b):
     return B.kernel("matmul")(a, b, transpose_a, transpose_b)
 
@@ -67,7 +80,11 @@ def _dense_vjp(g, y, x, w, b, *, wanted, slope):
     )
 
 
-@primitive(joint=_dense_vjp, composite=_dense_composite)
+@primitive(
+    joint=_dense_vjp,
+    composite=_dense_composite,
+    formula=lambda slope: with_leaky_relu(slope, {"x": "h @ w.T", "w": "x.T @ h", "b": "sum(h)"}),
+)
 def _dense(B, x, w, b, *, slope):
     return B.kernel("dense")(x, w, b, slope)
 

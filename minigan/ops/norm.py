@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minigan.autodiff import Tensor, no_grad, primitive
+from minigan.autodiff.formula import with_leaky_relu
 from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, sigmoid, sqrt
 from minigan.ops.shape import axes_of, index, mean, reshape
@@ -32,7 +33,12 @@ def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
     return Tensor(dx.reshape(x.shape)), Tensor(dgamma), Tensor(dbeta)
 
 
-@primitive(joint=_batch_norm_vjp, composite=_batch_norm_composite)
+def _batch_norm_formula(*, eps, slope):
+    cotangents = {"x": "gamma / s * (h - mean(h) - u * mean(h * u))", "gamma": "sum(h * u)", "beta": "sum(h)"}
+    return with_leaky_relu(slope, cotangents, "u = (x - mean(x)) / s; s = sqrt(mean((x - mean(x))**2) + eps)")
+
+
+@primitive(joint=_batch_norm_vjp, composite=_batch_norm_composite, formula=_batch_norm_formula)
 def _batch_norm(B, x, gamma, beta, *, eps, slope):
     rows = math.prod(x.shape[:-1]), x.shape[-1]
     x = x if x.flags.c_contiguous else B.kernel("contiguous")(x)
@@ -79,7 +85,10 @@ def _along(g: Tensor, x: Any, axis: int) -> Tensor:
     return reshape(g, tuple(1 if i == axis % x.ndim else extent for i, extent in enumerate(x.shape)))
 
 
-@primitive(lambda g, y, x, *, axis: y * (g - sum_(g * y, axis=axis, keepdims=True)))
+@primitive(
+    lambda g, y, x, *, axis: y * (g - sum_(g * y, axis=axis, keepdims=True)),
+    formula={"x": "y * (g - sum(g * y, axis))"},
+)
 def _softmax(B, x, *, axis):
     _, exponentials = _exponentials(B.xp, x, axis)
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
@@ -95,7 +104,7 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     return _softmax(x, axis=axis)
 
 
-@primitive(None)
+@primitive(None, formula={"x": "0"})
 def _share_of_largest(B, x, *, axis):
     largest = (x == x.max(axis=axis, keepdims=True)).astype(x.dtype)
     return largest / largest.sum(axis=axis, keepdims=True)
@@ -110,7 +119,10 @@ def share_of_largest(x: Any, axis: int = -1) -> Tensor:
     return _share_of_largest(x, axis=axis)
 
 
-@primitive(lambda g, y, x, *, axis: _along(g, x, axis) * softmax(x, axis))
+@primitive(
+    lambda g, y, x, *, axis: _along(g, x, axis) * softmax(x, axis),
+    formula={"x": "repeat(g, x) * softmax(x, axis)"},
+)
 def _logsumexp(B, x, *, axis):
     """log(sum) = maximum + log1p(the sum without one maximum's 1): exact also where the others are tiny.
 
@@ -132,7 +144,10 @@ def logsumexp(x: Any, axis: int = -1) -> Tensor:
     return _logsumexp(x, axis=axis)
 
 
-@primitive(lambda g, y, x, *, sign: sigmoid(x * float(sign)) * (g * (sign / x.size)))
+@primitive(
+    lambda g, y, x, *, sign: sigmoid(x * float(sign)) * (g * (sign / x.size)),
+    formula={"x": "sign * g * sigmoid(sign * x) / n"},
+)
 def _mean_softplus(B, x, *, sign):
     terms = B.xp.maximum(x * sign, 0.0) + B.xp.log1p(B.xp.exp(-abs(x)))
     return terms.sum() * (1.0 / x.size)

@@ -14,7 +14,7 @@ def _from_windows_vjp(g, y, x, *chosen, wanted, geometry):
     return _to_windows(g, *chosen, geometry=geometry), *(None for _ in chosen)
 
 
-@primitive(joint=_from_windows_vjp)
+@primitive(joint=_from_windows_vjp, formula={"x": "to_windows(g)", "chosen": "0"})
 def _from_windows(B, x, *chosen, geometry):
     """Of each window the sum of its pixels, or, if it is given, the pixel at the `chosen` tap, by its number."""
     padded = B.xp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
@@ -28,7 +28,7 @@ def _to_windows_vjp(v, y, g, *chosen, wanted, geometry):
     return _from_windows(v, *chosen, geometry=geometry), *(None for _ in chosen)
 
 
-@primitive(joint=_to_windows_vjp)
+@primitive(joint=_to_windows_vjp, formula={"x": "from_windows(g)", "chosen": "0"})
 def _to_windows(B, g, *chosen, geometry):
     """Each number of g added to the pixels of its window, or to the chosen one: the adjoint of `from_windows`."""
     (top, _), (left, _) = geometry.padding
@@ -38,7 +38,7 @@ def _to_windows(B, g, *chosen, geometry):
     return padded[:, top : top + geometry.size[0], left : left + geometry.size[1]]
 
 
-@primitive(None)
+@primitive(None, formula={"x": "0"})
 def _largest_tap(B, x, *, geometry):
     """The number of the tap at which each window has its largest pixel, the first of several; padding has none."""
     pads = ((0, 0), *geometry.padding, (0, 0))

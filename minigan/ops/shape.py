@@ -11,7 +11,7 @@ from minigan.autodiff import Tensor, primitive
 from minigan_kernels.sums import total
 
 
-@primitive(lambda g, y, x, *, axis, keepdims: _spread(g, x.shape, axis, keepdims))
+@primitive(lambda g, y, x, *, axis, keepdims: _spread(g, x.shape, axis, keepdims), formula={"x": "repeat(g, x)"})
 def _sum(B, x, *, axis, keepdims):
     return total(x, axis, keepdims)
 
@@ -47,7 +47,7 @@ def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     return tuple(i % ndim for i in axes)
 
 
-@primitive(lambda g, y, x, *, shape: sum_like(g, x), view=True)
+@primitive(lambda g, y, x, *, shape: sum_like(g, x), view=True, formula={"x": "g"})
 def _broadcast_to(B, x, *, shape):
     return B.xp.broadcast_to(x, shape)
 
@@ -66,7 +66,7 @@ def sum_like(g: Tensor, x: Tensor) -> Tensor:
     return reshape(_sum(g, axis=(*range(extra), *repeated), keepdims=False), x.shape)
 
 
-@primitive(lambda g, y, x, *, shape: _reshape(g, shape=x.shape), view=True)
+@primitive(lambda g, y, x, *, shape: _reshape(g, shape=x.shape), view=True, formula={"x": "reshape(g, x.shape)"})
 def _reshape(B, x, *, shape):
     return x.reshape(shape)
 
@@ -76,7 +76,11 @@ def reshape(x: Any, shape: int | tuple[int, ...]) -> Tensor:
     return _reshape(x, shape=shape)
 
 
-@primitive(lambda g, y, x, *, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))), view=True)
+@primitive(
+    lambda g, y, x, *, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))),
+    view=True,
+    formula={"x": "transpose(g, inverse(axes))"},
+)
 def _transpose(B, x, *, axes):
     return x.transpose(axes)
 
@@ -101,7 +105,7 @@ def _split(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Te
     return pieces
 
 
-@primitive(joint=_split)
+@primitive(joint=_split, formula={"part": "own_part(g)"})
 def _concatenate(B, *parts, axis):
     return B.xp.concatenate(parts, axis=axis)
 
@@ -111,12 +115,12 @@ def concatenate(parts: Any, axis: int = 0) -> Tensor:
     return _concatenate(*parts, axis=axis)
 
 
-@primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape), view=True)
+@primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape), view=True, formula={"x": "zeros_but(g, key)"})
 def _index(B, x, *, key):
     return x[_on_device(B, key)]
 
 
-@primitive(lambda g, y, x, *, key, shape: _index(g, key=key))
+@primitive(lambda g, y, x, *, key, shape: _index(g, key=key), formula={"x": "g[key]"})
 def _place(B, x, *, key, shape):
     """Zeros of `shape` with x added at `key`: the adjoint of indexing."""
     out = B.xp.zeros_like(x, shape=shape, order="C")
@@ -162,7 +166,7 @@ def _unpad(g: Tensor, y: Tensor, x: Tensor, *, widths: Any) -> Tensor:
     return index(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True)))
 
 
-@primitive(_unpad)
+@primitive(_unpad, formula={"x": "without_border(g)"})
 def _pad(B, x, *, widths):
     return B.xp.pad(x, widths)
 

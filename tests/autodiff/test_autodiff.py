@@ -201,7 +201,7 @@ def test_a_parameter_changed_after_the_forward_is_refused() -> None:
     p = Parameter(np.array([1.0, 2.0]))
     loss = ops.sum(p * p)
     p.assign([3.0, 4.0])
-    with pytest.raises(RuntimeError, match="multiply used has changed since"):
+    with pytest.raises(RuntimeError, match="multiply used a Parameter or Buffer that has changed since"):
         grad(loss, [p])
     assert _values(grad(ops.sum(p * p), [p])) == [[6.0, 8.0]]
 
@@ -423,9 +423,9 @@ def test_a_graph_that_is_not_kept_gives_the_same_gradients_and_its_memory_back(k
     assert hidden() is None
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
-    with pytest.raises(RuntimeError, match="took this graph apart"):
+    with pytest.raises(RuntimeError, match="freed this graph"):
         grad(loss, [x])
-    with pytest.raises(RuntimeError, match="took this graph apart"):
+    with pytest.raises(RuntimeError, match="freed this graph"):
         grad(loss * 2.0, [w])
 
 
