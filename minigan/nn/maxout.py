@@ -11,8 +11,8 @@ from minigan.nn.module import Module
 class Maxout(Module):
     """The maximum of `pieces` numbers for each unit: (batch, pieces * units) to (batch, units).
 
-    After Dense(inputs, pieces * units) it is the maxout unit of Goodfellow et al. (2013, equation 1): a convex function,
-    linear in pieces. Piece k of unit u is number k * units + u. Equal maxima share the cotangent equally.
+    After Dense(inputs, pieces * units) it is the maxout unit of Goodfellow et al. (2013, equation 1): a convex function
+    that is linear in pieces. Piece k of unit u is number k * units + u. Equal maxima share the cotangent equally.
     """
 
     def __init__(self, pieces: int) -> None:

@@ -1,6 +1,6 @@
-"""Operations on each element, with NumPy's broadcasting, each beside its derivative.
+"""Elementwise operations with NumPy's broadcasting, each beside its VJPs and their formula.
 
-In every rule g is the cotangent of the result y. Where an input was broadcast, its cotangent is summed back.
+In every VJP g is the cotangent of the result y. The cotangent of an input that was broadcast is summed to its shape.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def sqrt(B, x):
 
 @primitive(None, formula={"x": "0"})
 def sign(B, x):
-    """-1, 0 or 1; flat almost everywhere, so its derivative is zero."""
+    """-1, 0 or 1, the sign of x. It is constant almost everywhere, so its derivative is zero."""
     return B.xp.sign(x)
 
 
@@ -94,7 +94,7 @@ def absolute(B, x):
 
 @primitive(None, None, formula={"a": "0", "b": "0"})
 def share_of_maximum(B, a, b):
-    """1 where a > b, 1/2 where a = b, 0 where a < b; NaN where one of them is NaN, as is the larger of both."""
+    """1 where a > b, 1/2 where a = b, 0 where a < b, NaN where a or b is NaN: the derivative of `maximum` in a."""
     dtype = (a if hasattr(a, "dtype") else b).dtype
     return ((a > b) + (a == b) * 0.5 + B.xp.where((a == a) & (b == b), 0.0, B.xp.nan)).astype(dtype)
 
@@ -105,12 +105,12 @@ def share_of_maximum(B, a, b):
     formula={"a": "g * share_of_maximum(a, b)", "b": "g * share_of_maximum(b, a)"},
 )
 def maximum(B, a, b):
-    """The larger of a and b, NaN if one of them is; where they are equal each gets half of the cotangent."""
+    """The larger of a and b, NaN if one is NaN. Where they are equal, each gets half of the cotangent."""
     return B.xp.maximum(a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of a and b, NaN if one of them is; where they are equal each gets half of the cotangent."""
+    """The smaller of a and b, NaN if one is NaN. Where they are equal, each gets half of the cotangent."""
     return -maximum(-a, -b)
 
 
@@ -134,17 +134,17 @@ def tanh(B, x):
 
 @primitive(lambda g, y, x: g * (y * sigmoid(-x)), formula={"x": "g * y * (1 - y)"})
 def sigmoid(B, x):
-    """1 / (1 + e**-x), to full relative precision for x of any size.
+    """1 / (1 + e**-x), to full relative precision for every x.
 
-    The derivative is sigmoid(x) sigmoid(-x): 1 - sigmoid(x) would lose all its digits for large x.
+    The derivative is computed as sigmoid(x) sigmoid(-x), for 1 - sigmoid(x) loses all digits for large x.
     """
-    decay = B.xp.exp(-abs(x))  # never overflows
-    return B.xp.divide(B.xp.where(x >= 0, 1.0, decay), 1.0 + decay)
+    e = B.xp.exp(-abs(x))  # never overflows
+    return B.xp.divide(B.xp.where(x >= 0, 1.0, e), 1.0 + e)
 
 
 @primitive(lambda g, y, x: g * sigmoid(x), formula={"x": "g * sigmoid(x)"})
 def softplus(B, x):
-    """log(1 + e**x), to full relative precision for x of any size."""
+    """log(1 + e**x), to full relative precision for every x."""
     return B.xp.add(B.xp.maximum(x, 0.0), B.xp.log1p(B.xp.exp(-abs(x))))
 
 
@@ -158,7 +158,7 @@ def _slope_gate(B, x, v, *, slope):
 
 
 def slope_gate(x: Any, v: Any, *, slope: float) -> Tensor:
-    """v where x > 0, slope * v elsewhere. Linear in v, flat in x: its own VJP.
+    """v where x > 0, slope * v elsewhere: the VJP of LeakyReLU. Linear in v, so it is its own VJP; constant in x.
 
     Raises ValueError unless x and v have the same shape.
     """

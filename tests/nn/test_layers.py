@@ -619,9 +619,9 @@ def test_gradients_of_layers(name: str, kernels: str) -> None:
             (2, 5, 0, 3),
             r"MaxPool2d\(\(3, 3\), stride=\(3, 3\), padding=1\) on shape \(2, 5, 0, 3\): .* does not fit",
         ),
-        (AveragePool2d(2, padding=2), (2, 5, 5, 3), r"AveragePool2d\(.*\) on shape .* windows outside of the picture"),
-        (AveragePool2d(), (2, 5), r"AveragePool2d\(.*\) on shape \(2, 5\): average_pool2d takes pictures"),
-        (Upsample2d(), (2, 5), r"upsample2d takes pictures \(N, H, W, C\), got shape \(2, 5\)"),
+        (AveragePool2d(2, padding=2), (2, 5, 5, 3), r"AveragePool2d\(.*\) on shape .* windows outside of the image"),
+        (AveragePool2d(), (2, 5), r"AveragePool2d\(.*\) on shape \(2, 5\): average_pool2d takes images"),
+        (Upsample2d(), (2, 5), r"upsample2d takes images \(N, H, W, C\), got shape \(2, 5\)"),
     ],
     ids=[
         "dense", "dense-image", "batch-norm", "maxout", "reshape", "conv", "conv-flat", "conv-small", "conv-padding",

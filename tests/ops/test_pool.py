@@ -259,27 +259,27 @@ def _ones(*shape: int) -> Tensor:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "upsample-rank": (lambda: ops.upsample2d(_ones(3, 4, 5)), r"upsample2d takes pictures \(N, H, W, C\), got"),
+    "upsample-rank": (lambda: ops.upsample2d(_ones(3, 4, 5)), r"upsample2d takes images \(N, H, W, C\), got"),
     "upsample-factor": (lambda: ops.upsample2d(_ones(1, 2, 2, 1), 0), r"a factor is one or two whole numbers .* not 0"),
-    "average-rank": (lambda: ops.average_pool2d(_ones(3, 4)), r"average_pool2d takes pictures .* got shape \(3, 4\)"),
-    "max-rank": (lambda: ops.max_pool2d(_ones(1, 2, 3, 4, 5)), r"max_pool2d takes pictures"),
+    "average-rank": (lambda: ops.average_pool2d(_ones(3, 4)), r"average_pool2d takes images .* got shape \(3, 4\)"),
+    "max-rank": (lambda: ops.max_pool2d(_ones(1, 2, 3, 4, 5)), r"max_pool2d takes images"),
     "window": (lambda: ops.max_pool2d(_ones(1, 4, 4, 1), (2, 0)), r"a window is one or two whole numbers .* \(2, 0\)"),
     "stride": (lambda: ops.max_pool2d(_ones(1, 4, 4, 1), stride=0), r"a stride is one or two whole numbers .* not 0"),
     "padding": (lambda: ops.average_pool2d(_ones(1, 4, 4, 1), padding="all"), r"padding must be .* not 'all'"),
     "padding-text": (lambda: ops.max_pool2d(_ones(1, 4, 4, 1), padding=("12", "34")), r"must be .* \('12', '34'"),
     "stride-fraction": (lambda: ops.average_pool2d(_ones(1, 4, 4, 1), stride=1.5), r"a stride is .* not 1\.5"),
-    "array-rank": (lambda: ops.max_pool2d(np.ones((4, 4))), r"max_pool2d takes pictures .* got shape \(4, 4\)"),
+    "array-rank": (lambda: ops.max_pool2d(np.ones((4, 4))), r"max_pool2d takes images .* got shape \(4, 4\)"),
     "window-does-not-fit": (
         lambda: ops.average_pool2d(_ones(1, 4, 4, 1), (2, 5)),
         r"a kernel of 2 x 5, .* does not fit a picture of 4 x 4.*\(4 - 5\) // 5 \+ 1 = 0 columns",
     ),
     "max-outside": (
         lambda: ops.max_pool2d(_ones(1, 4, 4, 1), 2, padding=2),
-        r"max_pool2d with a kernel of 2 x 2.* has windows outside of the picture; use less padding",
+        r"max_pool2d with a kernel of 2 x 2.* has windows outside of the image; use less padding",
     ),
     "average-outside": (
         lambda: ops.average_pool2d(_ones(1, 4, 4, 1), (3, 1), padding=((0, 0), (0, 1))),
-        r"average_pool2d with .* has windows outside of the picture",
+        r"average_pool2d with .* has windows outside of the image",
     ),
 }  # fmt: skip
 
