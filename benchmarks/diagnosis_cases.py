@@ -12,7 +12,7 @@ from minigan import recipes
 from minigan.autodiff import Tensor, grad
 from minigan.core import random
 from minigan.data import mixtures, mnist
-from minigan.data.feed import Feed
+from minigan.data.image_batches import ImageBatches
 from minigan.gan import GAN, Observe, losses, penalties
 from minigan.gan.rules import Rules
 from minigan.nn import Dense, LeakyReLU, Sequential
@@ -161,7 +161,8 @@ def digits(recipe: str, seed: int, **settings: Any) -> tuple[GAN, Data]:
     chosen = recipes.get(recipe)
     gan = chosen.build(seed=seed, **settings)
     batch = chosen.resolve(settings)["batch_size"]
-    return gan, Feed(mnist.embedded(), batch, seed, chosen.value_range, "float32", flat=chosen.flat).batch
+    domain = chosen.domain
+    return gan, ImageBatches(mnist.embedded(), batch, seed, domain.value_range, "float32", flat=domain.flat).batch
 
 
 def bytes_for_pixels(seed: int) -> tuple[GAN, Data]:

@@ -21,14 +21,10 @@ from minigan.autodiff.parameter import Parameter
 from minigan.checking.slope import slope
 from minigan.core import random
 from minigan.core.errors import UsageError
-from minigan.data import mnist
-from minigan.data.feed import Feed
 from minigan.gan import GAN, Pass
 from minigan.gan.inputs import UpdateInputs, leaves
 from minigan.nn import SpectralNorm
 from minigan.nn.module import preserved
-from minigan.recipes import PictureRecipe, PointRecipe, Recipe
-from minigan.recipes.game import Settings
 
 PLAYERS = ("discriminator", "generator")
 _GATE = "h = where(z > 0, g, slope * g)"
@@ -197,24 +193,6 @@ def _operation(rule: str, static: Mapping[str, Any]) -> str:
     if rule == "fused":
         return f"{'conv_transpose2d' if static['transposed'] else 'conv2d'} + bias"
     return {"input_grad": "conv_transpose2d", "weight_grad": "conv2d_weight_grad"}.get(rule, rule)
-
-
-def example_batch(recipe: Recipe, settings: Settings, gan: GAN, count: int) -> Tensor:
-    """`count` real examples for `gan`, built by all `settings` of `recipe`.
-
-    Points of its target, digits where it takes pictures of their size, else pictures of noise. Another kind of data
-    needs a case here. Raises UsageError for more digits than there are.
-    """
-    dtype = str(gan.discriminator_optimizer.parameters[0].dtype)
-    if isinstance(recipe, PointRecipe):
-        return recipe.points().batch(count, gan.seed, 0, dtype)
-    assert isinstance(recipe, PictureRecipe)
-    shape = recipe.wanted_shape(settings)
-    if shape == mnist.IMAGE_SHAPE:
-        return Feed(mnist.embedded(), count, gan.seed, recipe.value_range, dtype, flat=recipe.flat).batch(0)
-    draws = random.generator(gan.seed, "example pictures")
-    pixels = draws.uniform(*recipe.value_range, (count, *shape)).astype(dtype)
-    return Tensor(pixels.reshape(count, -1) if recipe.flat else pixels)
 
 
 def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check: bool = False) -> list[Walk]:

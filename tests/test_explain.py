@@ -46,7 +46,7 @@ def taken_apart(
     gan = build()
     if enlarged:
         enlarge(gan, Draw(seed, recipe_name, "float64"))
-    real = explain.example_batch(recipe, recipe.resolve(changes), gan, BATCH * gan.rules.n_critic)
+    real = recipe.domain.example_batch(BATCH * gan.rules.n_critic, recipe.resolve(changes), seed=seed, dtype="float64")
     return explain.walk_step(gan, real, check=check), build(), real
 
 

@@ -6,15 +6,15 @@ import warnings
 from pathlib import Path
 
 from minigan.core.errors import UsageError
+from minigan.core.notice import Notice
 from minigan.data import mnist
 from minigan.data.batches import Batches
 from minigan.data.dataset import Dataset, ImageShape, in_words
-from minigan.data.directory import from_directory
 from minigan.data.folder import from_folder
-from minigan.data.pictures import Notice
+from minigan.data.idx_folder import from_directory
 from minigan.data.resize import resized
 
-__all__ = ["Batches", "Dataset", "ImageShape", "Notice", "in_words", "load", "resized"]
+__all__ = ["Batches", "Dataset", "ImageShape", "in_words", "load", "resized"]
 
 
 def load(

@@ -12,6 +12,7 @@ import numpy as np
 
 from minigan.core.errors import DrawingError
 from minigan.core.files import atomic_path
+from minigan.core.notice import Notice
 from minigan.figures import charts
 
 _MARGIN = 2  # pixels between pictures
@@ -128,9 +129,7 @@ know only differences: these are read from the losses, each before the update of
 """
 
 
-def save_curves(
-    path: Path, rows: Sequence[dict[str, Any]], loss: str, notice: Callable[[str], None] = lambda sentence: None
-) -> None:
+def save_curves(path: Path, rows: Sequence[dict[str, Any]], loss: str, notice: Notice = lambda sentence: None) -> None:
     """Write the curves of the losses, and of what the discriminator says of both kinds, as PNG, atomically.
 
     rows: the metrics, one of each recorded step. Those without the numbers needed are left out, and `notice(sentence)`

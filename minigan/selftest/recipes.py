@@ -17,8 +17,8 @@ from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import substituted
 from minigan.nn.init import he_normal
 from minigan.nn.module import preserved
-from minigan.recipes import RECIPES, PictureRecipe, Recipe
-from minigan.recipes.game import Settings
+from minigan.recipes import RECIPES, Recipe
+from minigan.recipes.settings import Settings
 from minigan.selftest import objectives
 from minigan.selftest.case import Case, Subject
 from minigan.selftest.draw import Draw
@@ -54,7 +54,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 def narrowed(recipe: Recipe) -> dict[str, Any]:
     """The settings of the recipe with few channels: the derivatives are the same formulas at any width."""
-    narrow: dict[str, Any] = {"latent_size": 5} if isinstance(recipe, PictureRecipe) else {}
+    narrow: dict[str, Any] = {"latent_size": min(5, recipe.settings["latent_size"])}
     for key, value in recipe.settings.items():
         if key.endswith("_widths"):
             narrow[key] = [3 + place % 3 for place in range(len(value))]
@@ -133,8 +133,4 @@ def _objective(
 
 def examples(recipe: Recipe, draw: Draw, count: int = _BATCH) -> np.ndarray:
     """`count` examples of what the recipe might learn from."""
-    shape = (count, *recipe.wanted_shape(recipe.settings))
-    if not isinstance(recipe, PictureRecipe):
-        return draw.normal(*shape)
-    pictures = draw.rng.uniform(*recipe.value_range, size=shape).astype(draw.dtype)
-    return pictures.reshape(count, -1) if recipe.flat else pictures
+    return recipe.domain.noise(count, recipe.settings, draw.rng, draw.dtype)

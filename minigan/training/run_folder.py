@@ -23,8 +23,8 @@ class RunFolder:
     """The files of a run in `path`:
 
     config.json, checkpoint.safetensors (the last), checkpoints/step_*.safetensors (earlier ones), metrics.jsonl,
-    samples/step_*.png, samples.gif, losses.png, and of points also contours.png. What a resume went back behind lies
-    in dropped-STEP/, laid out in the same way.
+    samples/step_*.png, samples.gif, losses.png, and the artefacts of the domain, such as contours.png. What a resume
+    went back behind lies in dropped-STEP/, laid out in the same way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,6 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.film = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
-        self.contours = self.path / "contours.png"
         self._lock = self.path / ".lock"
 
     def sample_path(self, step: int) -> Path:

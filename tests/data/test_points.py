@@ -16,13 +16,13 @@ from minigan.core import random
 from minigan.core.errors import UsageError
 from minigan.data import mixtures
 from minigan.data.points import Points
+from minigan.domains import PointDomain
 from minigan.figures import density_map
 from minigan.metrics.density import KernelDensity
 from minigan.metrics.modes import score
-from minigan.recipes import PointRecipe
-from minigan.training.trained import draw_samples, load_run
+from minigan.training.trained_run import draw_samples, load_run
 
-NAMES = [name for name, recipe in recipes.RECIPES.items() if isinstance(recipe, PointRecipe)]
+NAMES = [name for name, recipe in recipes.RECIPES.items() if isinstance(recipe.domain, PointDomain)]
 TINY = ["--set", "generator_widths=8", "--set", "discriminator_widths=8", "--set", "batch_size=16", "--quiet"]
 
 
@@ -101,9 +101,9 @@ def test_a_stopped_run_ends_with_the_same_bits(monkeypatch):
     assert train("grid", *steps, "--out", "halted") == 0
     # as after a crash: the last checkpoint is of step 10, the records go further
     from minigan.training import checkpoint, load_config
-    from minigan.training.trained import build
+    from minigan.training.trained_run import untrained_gan
 
-    gan = build(load_config(Path("halted/config.json")), (2,))
+    gan = untrained_gan(load_config(Path("halted/config.json")), (2,))
     data = Points(mixtures.get("grid"))
     for step in range(10):
         gan.train_step(data.batch(16, 0, step, "float32"))
@@ -150,8 +150,8 @@ def test_batches_are_the_distribution_at_unit_scale_and_a_function_of_seed_and_s
 
 
 def test_the_plain_recipes_see_points_as_they_are():
-    assert recipes.get("grid-plain").points().scale == 1
-    assert recipes.get("grid").points().scale == pytest.approx(np.sqrt(8 + 0.05**2), rel=0.02)
+    assert recipes.get("grid-plain").domain.points.scale == 1
+    assert recipes.get("grid").domain.points.scale == pytest.approx(np.sqrt(8 + 0.05**2), rel=0.02)
 
 
 def test_places_are_uniform_on_a_square_and_the_network_moves_them():

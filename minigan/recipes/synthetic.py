@@ -20,11 +20,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigan.autodiff import Tensor
+from minigan.domains import PointDomain
 from minigan.gan.latents import LOGISTIC_SCALE
 from minigan.nn import BatchNorm, Dense, FourierFeatures, LeakyReLU, Maxout, Module, ReLU, Sequential, init
 from minigan.ops import concatenate, tanh
-from minigan.recipes.game import Settings
-from minigan.recipes.recipe import PointRecipe, packed_shape
+from minigan.recipes.recipe import Recipe, packed_shape
+from minigan.recipes.settings import Settings
 
 _SETTINGS: Settings = {
     "latent_size": 4,
@@ -136,22 +137,21 @@ def _plain_networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generato
     return Sequential(*generator), Sequential(*judge, dense(s["discriminator_widths"][-1], 1))
 
 
-def _recipe(target: str, summary: str) -> PointRecipe:
-    return PointRecipe(
-        name=target, summary=summary, networks=_networks, settings=_SETTINGS, steps=_STEPS, target=target
+def _recipe(target: str, summary: str) -> Recipe:
+    return Recipe(
+        name=target, summary=summary, networks=_networks, settings=_SETTINGS, steps=_STEPS, domain=PointDomain(target)
     )
 
 
-def _plain_recipe(target: str, summary: str) -> PointRecipe:
+def _plain_recipe(target: str, summary: str) -> Recipe:
     name = f"{target}-plain"
-    return PointRecipe(
+    return Recipe(
         name=name,
         summary=summary,
         networks=_plain_networks,
         settings=_PLAIN,
         steps=_PLAIN_STEPS,
-        target=target,
-        scaled=False,
+        domain=PointDomain(target, scaled=False),
     )
 
 

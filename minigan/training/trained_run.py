@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,17 +12,16 @@ from minigan import recipes
 from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.core.errors import CheckpointError, NonFiniteError, clause
+from minigan.domains import Domain
 from minigan.gan import GAN
-from minigan.recipes import PictureRecipe
 from minigan.training import checkpoint, consistent, kept_checkpoints
 from minigan.training.config import RunConfig, load_config, recorded_shape
-from minigan.training.form import Form, form_of
 from minigan.training.run_folder import RunFolder, open_run
 
 _DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
 
 
-def build(config: RunConfig, shape: tuple[int, ...]) -> GAN:
+def untrained_gan(config: RunConfig, shape: tuple[int, ...]) -> GAN:
     """The untrained GAN of `config` for examples of `shape`."""
     recipe = recipes.get(config.recipe)
     with np.errstate(all="ignore"):  # what is not finite is refused with a sentence, here and in training
@@ -54,11 +54,11 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A GAN as a checkpoint of a run holds it, and the form of its examples."""
+    """The GAN in a checkpoint of a run, with its configuration and the domain of its examples, at their shape."""
 
     gan: GAN
     config: RunConfig
-    form: Form
+    domain: Domain[Any]
 
 
 def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
@@ -68,37 +68,34 @@ def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
     """
     folder = open_run(path)
     config = load_config(folder.config)
-    recipe = recipes.get(config.recipe)
-    is_pictures = isinstance(recipe, PictureRecipe)
-    shape = recorded_shape(folder.config) if is_pictures else recipe.wanted_shape(config.settings)
-    gan = build(config, shape)
+    shape = recorded_shape(folder.config, config)
+    gan = untrained_gan(config, shape)
     load_into(gan, config, folder, kept_checkpoints.choose(folder, wanted))
-    return TrainedRun(gan, config, form_of(recipe, shape))
+    return TrainedRun(gan, config, recipes.get(config.recipe).domain.with_shape(shape))
 
 
 def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
-    """`count` examples as people know them, from latent vectors that are a pure function of `seed`.
-
-    Pictures are (N, H, W, C) uint8, points (N, 2) float64. Raises NonFiniteError unless all are finite.
+    """`count` samples of the run as `Domain.present` gives them, (N, *shape), from latent vectors that are a pure
+    function of `seed`. Raises NonFiniteError unless all are finite.
     """
     parts = []
     for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
         rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
         latent = run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))
         try:
-            parts.append(made(run.gan, run.form, latent))
+            parts.append(generate(run.gan, run.domain, latent))
         except NonFiniteError as error:
             raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
     return np.concatenate(parts)
 
 
-def made(gan: GAN, form: Form, latent: Tensor) -> np.ndarray:
+def generate(gan: GAN, domain: Domain[Any], latent: Tensor) -> np.ndarray:
     """What the generator makes of `latent` (N, latent_size), as people know it; raises NonFiniteError unless all of it
     is finite."""
     parts = []
-    for start in range(0, len(latent), form.at_once):
-        values = gan.sample(latent[start : start + form.at_once]).numpy()
+    for start in range(0, len(latent), domain.samples_per_pass):
+        values = gan.sample(latent[start : start + domain.samples_per_pass]).numpy()
         if not np.isfinite(values).all():
             raise NonFiniteError("the samples are not finite")
-        parts.append(form.present(values))
+        parts.append(domain.present(values))
     return np.concatenate(parts)

@@ -8,7 +8,7 @@ from minigan.data.batches import Batches
 from minigan.data.dataset import Dataset
 
 
-class Feed:
+class ImageBatches:
     """What a step takes of a data set's images, `per_step` batches, as a Tensor (examples, H, W, C) in `value_range`.
 
     If `flat`, it is (examples, H * W * C), the same numbers in the same order. The pictures stay bytes, on the device;
