@@ -181,6 +181,10 @@ class Domain(ABC, Generic[D]):
         Raises UsageError for options that make no sense for this kind of data, DataError for data that cannot be read.
         """
 
+    def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
+        """Why data may not match what config.json says of them, `recorded`: " (reason)", or "" if nothing is known."""
+        return ""
+
     @abstractmethod
     def batches(self, data: D, run: RunOptions) -> Callable[[int], Tensor]:
         """A pure function of the step that gives its real examples as the discriminator takes them: n_critic batches

@@ -17,7 +17,7 @@ from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.core.errors import UsageError
 from minigan.core.notice import Notice
-from minigan.data import Dataset, ImageShape, in_words, load, mnist, resized
+from minigan.data import Dataset, ImageShape, load, mnist, resized, shape_in_words
 from minigan.data.dataset import CHANNELS
 from minigan.data.folder import idx_within
 from minigan.data.idx_folder import some_of
@@ -52,7 +52,7 @@ class ImageDomain(Domain[Dataset]):
     }
 
     def in_words(self, settings: Settings) -> str:
-        return f"pictures {in_words(self.wanted_shape(settings))}"
+        return f"pictures {shape_in_words(self.wanted_shape(settings))}"
 
     def check_settings(self, settings: Settings) -> None:
         if settings.get("channels", 0) not in (0, *CHANNELS):
@@ -99,6 +99,9 @@ class ImageDomain(Domain[Dataset]):
             notice=notice,
         )
         return resized(found, fitted_shape(run.settings, found.image_shape))
+
+    def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
+        return "" if "pixels_sha256" in recorded else " (an earlier version of minigan read fewer kinds of pictures)"
 
     def batches(self, data: Dataset, run: RunOptions) -> Callable[[int], Tensor]:
         batch_size, per_step = run.settings["batch_size"], run.settings["n_critic"]

@@ -40,8 +40,8 @@ def require_same_data(data: Data, folder: RunFolder) -> None:
     """Raise CheckpointError unless `data` are what the run in `folder` was trained on; labels do not matter."""
     recorded = recorded_data(folder.config)
     if not data.matches(recorded):
-        earlier = "" if "pixels_sha256" in recorded else " (an earlier version of minigan read fewer kinds of pictures)"
         begun = load_config(folder.config)
+        hint = recipes.get(begun.recipe).domain.mismatch_hint(recorded)
         is_embedded = not begun.data_dir and not begun.download
         remedy = "leave --data-dir out" if is_embedded else "name the folder that holds it with --data-dir"
-        raise CheckpointError(f"the data in {data.source} is not what {folder.path} was trained on{earlier}; {remedy}.")
+        raise CheckpointError(f"the data in {data.source} is not what {folder.path} was trained on{hint}; {remedy}.")
