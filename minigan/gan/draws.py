@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from minigan.autodiff import Tensor
 from minigan.core import random
-from minigan.gan.inputs import StepInputs, UpdateInputs, form, leaves
-from minigan.gan.penalties import drawn
+from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, signature
+from minigan.gan.penalties import draw_for
 from minigan.gan.recordable import Recordable
 from minigan.gan.replay.attributes import Attributes
 from minigan.nn import Dropout, Module, masks
@@ -26,14 +26,14 @@ def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
     update = gan.step * gan.rules.n_critic + ahead
     draws = weight = None
     if gan.penalty is not None and update % gan.penalty_every == 0:
-        shape = gan.rules.shown_shape(real.shape)
-        draws = drawn(gan.penalty, random.generator(gan.seed, "penalty", update), shape, real.dtype)
+        shape = gan.rules.discriminator_input_shape(real.shape)
+        draws = draw_for(gan.penalty, random.generator(gan.seed, "penalty", update), shape, real.dtype)
         weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step) * gan.penalty_every))
     return UpdateInputs(
         real=real,
         latent=gan.latent(len(real), "train", update),
-        real_noise=gan.rules.noise(real, gan.seed, "real", update),
-        fake_noise=gan.rules.noise(real, gan.seed, "fake", update),
+        real_noise=gan.rules.draw_noise(real, gan.seed, "real", update),
+        fake_noise=gan.rules.draw_noise(real, gan.seed, "fake", update),
         penalty_draws=draws,
         penalty_weight=weight,
         numbers=gan.discriminator_optimizer.numbers(ahead),
@@ -55,7 +55,7 @@ class Masks:
         """`inputs` with the masks that the step takes."""
         if not self._are_needed(gan.generator, gan.discriminator):
             return inputs
-        of_inputs = form(leaves(inputs))
+        of_inputs = signature(leaves(inputs))
         known = (asked for of, attributes, asked in self._known if of == of_inputs and attributes.are_unchanged())
         requests = next(known, None)
         if requests is None:

@@ -15,7 +15,7 @@ from minigan.nn import Module
 _EVERY = 10  # steps; an average over hundreds does not notice, and large networks take a while to read
 
 
-class Average:
+class EMA:
     """`network`: a copy whose numbers are mean = decay * mean + (1 - decay) * those of `source`, each step.
 
     The weights of a GAN circle about an equilibrium; their average lies nearer to it (Yazici et al., 2019). Running
@@ -32,17 +32,17 @@ class Average:
             parameter.home = None  # no optimiser holds the copies
         self._flat = FlatParameters(self.network.parameters())
 
-    def share(self, step: int) -> Tensor | None:
+    def weight(self, step: int) -> Tensor | None:
         """What the source after `step` steps weighs in the mean, (1,) of float64; None if it is not taken in there."""
         if step % _EVERY:
             return None
         return Tensor(np.array([1 - min(self.decay**_EVERY, step / (step + 10 * _EVERY))]))
 
-    def update(self, share: Tensor) -> None:
-        """Take in what the source is now, which weighs `share`."""
+    def update(self, weight: Tensor) -> None:
+        """Take in what the source is now, which weighs `weight`."""
         approach = self._flat.backend.kernel("approach")
         for mean, source in self._pairs():
-            approach(mean, source, share.data)
+            approach(mean, source, weight.data)
         self.changed()
 
     def changed(self) -> None:

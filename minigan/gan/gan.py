@@ -13,10 +13,10 @@ from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import backend, random
 from minigan.core.state import require_fit
 from minigan.gan import draws, latents
-from minigan.gan.ema import Average
+from minigan.gan.ema import EMA
 from minigan.gan.inputs import StepInputs, UpdateInputs
-from minigan.gan.losses import Loss, Smoothed
-from minigan.gan.penalties import Penalty, repeatable
+from minigan.gan.losses import LabelSmoothing, Loss
+from minigan.gan.penalties import Penalty, copy_draws
 from minigan.gan.recordable import Recordable
 from minigan.gan.replay import Replay
 from minigan.gan.rules import Rules
@@ -27,7 +27,7 @@ from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
 from minigan.optim.schedules import Schedule
 
-Observe = Callable[[str, list[Tensor]], None]
+GradientObserver = Callable[[str, list[Tensor]], None]
 """Is told of a player, "discriminator" or "generator", and of the gradients that its optimiser is to be given."""
 
 
@@ -42,7 +42,7 @@ class Pass:
 
     real: Tensor
     fake: Tensor
-    shown: tuple[Tensor, Tensor]
+    discriminator_inputs: tuple[Tensor, Tensor]
     real_logits: Tensor | None
     fake_logits: Tensor
     loss: Tensor
@@ -54,7 +54,7 @@ class GAN:
     """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
 
     generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
-    draws of the law `latent_law` (see gan/latents.py), a pure function of (seed, purpose, step). With `average` above 0
+    draws of the distribution `latent_distribution` (see gan/latents.py). With `ema_decay` above 0
     the samples come from the moving average of the generator with that decay a step.
 
     With a `penalty` (see minigan.gan.penalties) the discriminator minimises its loss + penalty_weight * penalty; the
@@ -72,9 +72,9 @@ class GAN:
         discriminator_optimizer: Optimizer,
         *,
         latent_size: int,
-        latent_law: str = "normal",
+        latent_distribution: str = "normal",
         seed: int = 0,
-        average: float = 0.0,
+        ema_decay: float = 0.0,
         penalty: Penalty | None = None,
         penalty_weight: float | Schedule = 10.0,
         penalty_every: int = 1,
@@ -82,12 +82,12 @@ class GAN:
     ) -> None:
         if not isinstance(penalty_every, int) or penalty_every < 1:
             raise ValueError(f"penalty_every is {penalty_every!r}, expected 1 for every step, 2 for every second, ...")
-        latents.require_law(latent_law)
+        latents.require_distribution(latent_distribution)
         self.generator, self.discriminator, self.rules = generator, discriminator, rules
-        self.loss = Smoothed(loss, rules.label_smoothing) if rules.label_smoothing else loss
+        self.loss = LabelSmoothing(loss, rules.label_smoothing) if rules.label_smoothing else loss
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
-        self.latent_size, self.latent_law, self.seed, self.step = latent_size, latent_law, seed, 0
-        self.average = Average(generator, average) if average else None
+        self.latent_size, self.latent_distribution, self.seed, self.step = latent_size, latent_distribution, seed, 0
+        self.ema = EMA(generator, ema_decay) if ema_decay else None
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.replay = Replay()
         self._masks = draws.Masks()
@@ -101,7 +101,7 @@ class GAN:
                 stacklevel=2,
             )
 
-    def train_step(self, real: Any, observe: Observe | None = None) -> dict[str, Tensor]:
+    def train_step(self, real: Any, observe: GradientObserver | None = None) -> dict[str, Tensor]:
         """One step of Algorithm 1: n_critic updates of the discriminator and one of the generator.
 
         real: (n_critic * batch, ...), real data. The generator is judged by the fakes of the discriminator's last
@@ -115,13 +115,13 @@ class GAN:
         """
         inputs = self.draw(real)
         replayed = observe is None and backend.replays()
-        report = self.replay(Recordable(self), inputs) if replayed else self.play(inputs, observe)
-        for layer, count in inputs.draws:
+        report = self.replay(Recordable(self), inputs) if replayed else self.run_step(inputs, observe)
+        for layer, count in inputs.dropout_draws:
             layer.draws.assign(layer.draws.data + count)
         self.step += 1
         return report
 
-    def play(self, inputs: StepInputs, observe: Observe | None = None) -> dict[str, Tensor]:
+    def run_step(self, inputs: StepInputs, observe: GradientObserver | None = None) -> dict[str, Tensor]:
         """What a training step computes from `inputs` and from the memory that it changes in place; see `train_step`.
 
         It draws nothing, and reads nothing back from the device.
@@ -140,11 +140,11 @@ class GAN:
         if self.rules.simultaneous:
             self.discriminator_optimizer.step(gradients, last.numbers)
         self.generator_optimizer.step(generator_gradients, inputs.numbers)
-        if self.average is not None and inputs.share is not None:
-            self.average.update(inputs.share)
+        if self.ema is not None and inputs.ema_weight is not None:
+            self.ema.update(inputs.ema_weight)
         return _report(judged, answered)
 
-    def _gradients(self, player: str, of: Pass, observe: Observe | None) -> list[Tensor]:
+    def _gradients(self, player: str, of: Pass, observe: GradientObserver | None) -> list[Tensor]:
         """Those of what the player minimises; none goes to the other's weights: they are not asked for."""
         gradients = grad(of.objective, getattr(self, f"{player}_optimizer").parameters, keep_graph=False)
         if observe is not None:
@@ -154,11 +154,11 @@ class GAN:
     def discriminator_pass(self, inputs: UpdateInputs) -> Pass:
         """What the discriminator minimises in an update, as a function of `inputs` and of both networks."""
         fake, shown = self._shown(inputs)
-        real_logits, fake_logits = self.judge(*shown)
+        real_logits, fake_logits = self.discriminate(*shown)
         loss = objective = self.loss.discriminator(real_logits, fake_logits)
         penalty = None
         if self.penalty is not None and inputs.penalty_weight is not None:
-            penalty = self.penalty(self.discriminator, *shown, repeatable(inputs.penalty_draws))
+            penalty = self.penalty(self.discriminator, *shown, copy_draws(inputs.penalty_draws))
             objective = loss + penalty * inputs.penalty_weight
         return Pass(inputs.real, fake, shown, real_logits, fake_logits, loss, penalty, objective)
 
@@ -167,7 +167,7 @@ class GAN:
 
         With `judged`, the discriminator's pass on the same inputs, it answers for the fakes made there.
         """
-        fake, shown = self._shown(inputs) if judged is None else (judged.fake, judged.shown)
+        fake, shown = self._shown(inputs) if judged is None else (judged.fake, judged.discriminator_inputs)
         real_logits: Tensor | None
         if self.rules.unroll_steps:
             real_logits, fake_logits = unrolled_logits(
@@ -175,7 +175,7 @@ class GAN:
             )
         else:
             with no_grad():  # the reals do not depend on the generator
-                real_logits = self.discriminator(shown[0]) if self.loss.relative else None
+                real_logits = self.discriminator(shown[0]) if self.loss.relativistic else None
             fake_logits = self.discriminator(shown[1])
         loss = self.loss.generator(fake_logits, real_logits)
         return Pass(inputs.real, fake, shown, real_logits, fake_logits, loss, None, loss)
@@ -183,10 +183,10 @@ class GAN:
     def _shown(self, inputs: UpdateInputs) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """What the generator makes of `inputs`, and what the discriminator sees of real and fake examples."""
         fake = self.generator(inputs.latent)
-        shown = self.rules.shown
+        shown = self.rules.discriminator_input
         return fake, (shown(inputs.real, inputs.real_noise), shown(fake, inputs.fake_noise))
 
-    def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def discriminate(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The logits of both, in one pass of the discriminator where that makes no difference."""
         if not self._judge_together:
             return self.discriminator(real), self.discriminator(fake)
@@ -205,7 +205,7 @@ class GAN:
         inputs = StepInputs(
             tuple(self.draw_update(batch, ahead) for ahead, batch in enumerate(batches)),
             self.generator_optimizer.numbers(),
-            self.average.share(self.step + 1) if self.average else None,
+            self.ema.weight(self.step + 1) if self.ema else None,
         )
         return self._masks.add(self, inputs)
 
@@ -227,14 +227,14 @@ class GAN:
         rng = random.generator(self.seed, f"latent/{purpose}", step)
         return self.latent_from(rng, count, latents.draw_batch if purpose == "train" else latents.draw)
 
-    def latent_from(self, rng: np.random.Generator, count: int, draw: latents.Draw = latents.draw) -> Tensor:
+    def latent_from(self, rng: np.random.Generator, count: int, draw: latents.DrawFunction = latents.draw) -> Tensor:
         """`count` latent vectors (count, latent_size) drawn from `rng`."""
         dtype = self.generator_optimizer.parameters[0].dtype
-        return Tensor(draw(self.latent_law, rng, (count, self.latent_size), dtype.type))
+        return Tensor(draw(self.latent_distribution, rng, (count, self.latent_size), dtype.type))
 
     def sample(self, latent: Any) -> Tensor:
         """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""
-        generator = self.average.network if self.average else self.generator
+        generator = self.ema.network if self.ema else self.generator
         with preserved(generator), no_grad():
             return generator.eval()(latent)
 
@@ -253,14 +253,14 @@ class GAN:
             part.load_state({name.removeprefix(f"{prefix}."): state[name] for name in names})
         self.step = int(state["step"])
 
-    def _parts(self) -> dict[str, Module | Optimizer | Average]:
-        parts: dict[str, Module | Optimizer | Average] = {
+    def _parts(self) -> dict[str, Module | Optimizer | EMA]:
+        parts: dict[str, Module | Optimizer | EMA] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
-        return parts if self.average is None else parts | {"generator_average": self.average}
+        return parts if self.ema is None else parts | {"generator_average": self.ema}
 
 
 def _report(judged: Pass, answered: Pass) -> dict[str, Tensor]:

@@ -38,17 +38,17 @@ class UpdateInputs:
 class StepInputs:
     """Those of a training step: of each update of the discriminator, and of what follows these.
 
-    numbers: of the generator's optimiser. share: of the generator in its moving average, None where it is not taken in.
+    numbers: of the generator's optimiser. ema_weight: of the generator in its moving average, None if not now.
     masks: what each dropout layer needs.
     """
 
     updates: tuple[UpdateInputs, ...]
     numbers: Tensor
-    share: Tensor | None
+    ema_weight: Tensor | None
     masks: tuple[Supply, ...] = ()
 
     @property
-    def draws(self) -> list[tuple[Dropout, int]]:
+    def dropout_draws(self) -> list[tuple[Dropout, int]]:
         """By how much the count of draws of each dropout layer grows in the step."""
         return [(supply.layer, supply.counted) for supply in self.masks]
 
@@ -71,15 +71,15 @@ def leaves(inputs: Any) -> list[Any]:
     return found
 
 
-def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
+def tree_map(inputs: Any, change: Callable[[Any], Any]) -> Any:
     """`inputs` with change(leaf) in place of every leaf but None."""
     if type(inputs) in _PARTS:
-        return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _PARTS[type(inputs)]})
+        return replace(inputs, **{name: tree_map(getattr(inputs, name), change) for name in _PARTS[type(inputs)]})
     if isinstance(inputs, tuple):
-        return tuple(mapped(part, change) for part in inputs)
+        return tuple(tree_map(part, change) for part in inputs)
     return None if inputs is None else change(inputs)
 
 
-def form(of: Sequence[Any]) -> tuple[Any, ...]:
+def signature(of: Sequence[Any]) -> tuple[Any, ...]:
     """What the `leaves` of two inputs have in common for which a step does the same: their shapes and types."""
     return tuple([(x.data.shape, x.data.dtype) if isinstance(x, Tensor) else type(x) for x in of])

@@ -10,8 +10,8 @@ import numpy as np
 
 from minigan.core.errors import did_you_mean
 
-Draw = Callable[[str, np.random.Generator, tuple[int, int], Any], np.ndarray]
-LAWS = ("normal", "uniform", "logistic")
+DrawFunction = Callable[[str, np.random.Generator, tuple[int, int], Any], np.ndarray]
+DISTRIBUTIONS = ("normal", "uniform", "logistic")
 LOGISTIC_SCALE = math.sqrt(3) / math.pi
 """That of the logistic law of variance 1, whose distribution function is F(z) = (1 + tanh(z / (2 scale))) / 2."""
 
@@ -45,10 +45,10 @@ def draw_batch(law: str, rng: np.random.Generator, shape: tuple[int, int], dtype
     return _logistic(rng.permutation(shares)).astype(dtype)
 
 
-def require_law(law: str) -> None:
+def require_distribution(law: str) -> None:
     """Raise ValueError, naming the nearest, unless there is such a law."""
-    if law not in LAWS:
-        raise ValueError(f"there is no latent law '{law}'; {did_you_mean(law, LAWS)}")
+    if law not in DISTRIBUTIONS:
+        raise ValueError(f"there is no latent distribution '{law}'; {did_you_mean(law, DISTRIBUTIONS)}")
 
 
 def _logistic(shares: np.ndarray) -> np.ndarray:

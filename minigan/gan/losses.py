@@ -22,8 +22,8 @@ class Loss:
     """
 
     name: str
-    relative = False
-    labelled = False
+    relativistic = False
+    uses_labels = False
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """What the discriminator minimises, a scalar, from its logits (n, 1) of real examples and of samples."""
@@ -51,7 +51,7 @@ class _Game(Loss):
     V(D, G) = mean log D(x) + mean log(1 - D(G(z)))
     """
 
-    labelled = True
+    uses_labels = True
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """-V = mean softplus(-real) + mean softplus(fake).
@@ -106,7 +106,7 @@ class LeastSquares(Loss):
     """
 
     name = "least-squares"
-    labelled = True
+    uses_labels = True
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """mean (real - 1)^2 / 2 + mean fake^2 / 2. Gradients: d/d real = (real - 1) / n,  d/d fake = fake / n."""
@@ -181,7 +181,7 @@ class Wasserstein(_RaiseTheScore):
 class _Relativistic(Loss):
     """Examples are judged by how much more real they look than those of the other kind; both players play alike."""
 
-    relative = True
+    relativistic = True
 
     def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
         """The loss of the discriminator, its real and fake exchanged."""
@@ -238,7 +238,7 @@ class RelativisticAverage(_Relativistic):
         return (a + mean(b)) * (-1.0 / real_logits.size), (b + mean(a)) * (1.0 / fake_logits.size)
 
 
-class Smoothed(Loss):
+class LabelSmoothing(Loss):
     """Another loss, its label of reals lowered to 1 - smoothing (one-sided: Salimans et al., 2016, section 3.4).
 
     In the games of log D a label 1 - s costs (1 - s) softplus(-real) + s softplus(real) = softplus(-real) + s real; in
@@ -247,12 +247,12 @@ class Smoothed(Loss):
     """
 
     def __init__(self, loss: Loss, smoothing: float) -> None:
-        if not loss.labelled:
+        if not loss.uses_labels:
             raise ValueError(
                 f"the loss '{loss.name}' teaches the discriminator no labels that could be smoothed; leave "
                 "label_smoothing at 0, or take 'non-saturating', 'minimax' or 'least-squares'"
             )
-        self.loss, self.smoothing, self.name, self.labelled = loss, smoothing, loss.name, True
+        self.loss, self.smoothing, self.name, self.uses_labels = loss, smoothing, loss.name, True
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """The loss beneath + smoothing * mean real."""

@@ -29,13 +29,13 @@ Draws = Any  # numpy.random.Generator, Tensor, a tuple with an entry for each pa
 Penalty = Callable[[Critic, Tensor, Tensor, Draws], Tensor]
 
 
-def drawn(penalty: Penalty, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> Draws:
+def draw_for(penalty: Penalty, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> Draws:
     """What `penalty` is to be given as `draws` for real examples of `shape`, drawn from `rng`."""
     draw = getattr(penalty, "draw", None)
     return rng if draw is None else draw(rng, shape, dtype)
 
 
-def repeatable(draws: Draws) -> Draws:
+def copy_draws(draws: Draws) -> Draws:
     """`draws` for one call of a penalty: a generator is copied, so that the next call is given the same numbers."""
     return copy.deepcopy(draws) if isinstance(draws, np.random.Generator) else draws
 
@@ -129,7 +129,7 @@ def get(name: str) -> Penalty:
         raise UsageError(f"there is no penalty '{name}'; {did_you_mean(name, PENALTIES)}")
     parts = [get(part) for part in name.split("+")]
 
-    @_drawing(lambda rng, shape, dtype: tuple(drawn(part, rng, shape, dtype) for part in parts))
+    @_drawing(lambda rng, shape, dtype: tuple(draw_for(part, rng, shape, dtype) for part in parts))
     def total(critic: Critic, real: Tensor, fake: Tensor, draws: Draws = None) -> Tensor:
         each = draws if isinstance(draws, tuple) else (draws,) * len(parts)
         return functools.reduce(add, (part(critic, real, fake, own) for part, own in zip(parts, each, strict=True)))

@@ -26,20 +26,20 @@ class Recordable:
         self._gan = gan
         self._optimizers = gan.generator_optimizer, gan.discriminator_optimizer
 
-    def play(self, inputs: StepInputs) -> dict[str, Tensor]:
-        """What `GAN.play` returns and does."""
-        return self._gan.play(inputs)
+    def run_step(self, inputs: StepInputs) -> dict[str, Tensor]:
+        """What `GAN.run_step` returns and does."""
+        return self._gan.run_step(inputs)
 
     def memory(self) -> list[Any]:
         """The arrays that a step reads and changes in place."""
         found = [array for optimizer in self._optimizers for array in optimizer.memory()]
         found += [variable.data for variable in self.variables()]
-        return found + (self._gan.average.memory() if self._gan.average else [])
+        return found + (self._gan.ema.memory() if self._gan.ema else [])
 
     def variables(self) -> list[Variable]:
         """The Parameters and Buffers of both networks, and of the generator's moving average."""
         networks = [self._gan.generator, self._gan.discriminator]
-        networks += [self._gan.average.network] if self._gan.average else []
+        networks += [self._gan.ema.network] if self._gan.ema else []
         return [v for network in networks for v in (*network.parameters().values(), *network.buffers().values())]
 
     def attributes(self) -> Attributes:
@@ -59,8 +59,8 @@ class Recordable:
         """Count the updates of a step that has been replayed."""
         self._gan.discriminator_optimizer.advance(len(inputs.updates))
         self._gan.generator_optimizer.advance(1)
-        if self._gan.average is not None and inputs.share is not None:
-            self._gan.average.changed()
+        if self._gan.ema is not None and inputs.ema_weight is not None:
+            self._gan.ema.changed()
 
 
 def _watch(container: Any, watched: Watched, modules: list[Module]) -> None:

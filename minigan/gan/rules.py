@@ -59,7 +59,7 @@ class Rules:
         size = len(real) // self.n_critic
         return [real] if self.n_critic == 1 else [real[i : i + size] for i in range(0, len(real), size)]
 
-    def noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
+    def draw_noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
         """What is added at `update` to examples of a kind, "real" or "fake", shaped as `like`; None for nothing."""
         deviation = at(self.instance_noise, update // self.n_critic)
         if not deviation:
@@ -67,16 +67,16 @@ class Rules:
         rng = random.generator(seed, f"instance noise/{kind}", update)
         return Tensor(rng.standard_normal(like.shape, dtype=like.dtype.type) * float(deviation))
 
-    def shown(self, examples: Tensor, noise: Tensor | None = None) -> Tensor:
+    def discriminator_input(self, examples: Tensor, noise: Tensor | None = None) -> Tensor:
         """`examples` as the discriminator sees them: with `noise`, and packed."""
-        return packed(examples if noise is None else examples + noise, self.packing)
+        return pack(examples if noise is None else examples + noise, self.packing)
 
-    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def discriminator_input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of what the discriminator sees of examples of `shape`."""
         return (shape[0] // self.packing, *shape[1:-1], shape[-1] * self.packing)
 
 
-def packed(examples: Tensor, count: int) -> Tensor:
+def pack(examples: Tensor, count: int) -> Tensor:
     """`count` examples side by side in the last axis: (n, ..., channels) to (n / count, ..., count * channels)."""
     if count == 1:
         return examples

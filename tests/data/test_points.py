@@ -279,15 +279,15 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
         ({"optimizer": "adamm"}, "no optimizer 'adamm'; did you mean 'adam'"),
         ({"rate_schedule": "cosin"}, "no rate_schedule 'cosin'; did you mean 'cosine'"),
         ({"penalty": "r3"}, "no penalty 'r3'"),
-        ({"latent": "gauss"}, "no latent law 'gauss'"),
+        ({"latent": "gauss"}, "no latent distribution 'gauss'"),
         ({"packing": 5}, "batch size 192 is no multiple of packing 5"),
         ({"spectral_norm": 2}, "spectral_norm is 2, expected 0 (off) or 1 (on)"),
         ({"label_smoothing": 0.1}, "'relativistic-pairing' teaches the discriminator no labels"),
         ({"penalty_anneal": 2}, "penalty_anneal is 2.0, expected a share of the run"),
         ({"n_critic": 0}, "n_critic is 0, expected a whole number of at least 1"),
         ({"generator_widths": ""}, "must be a list of whole numbers"),
-        ({"latent": "square"}, "there is no latent law 'square'; known: logistic, normal, uniform"),
-        ({"latent": "norml"}, "there is no latent law 'norml'; did you mean 'normal'?"),
+        ({"latent": "square"}, "there is no latent distribution 'square'; known: logistic, normal, uniform"),
+        ({"latent": "norml"}, "there is no latent distribution 'norml'; did you mean 'normal'?"),
     ],
 )
 def test_settings_that_make_no_sense_are_told_in_a_sentence(changes, part):

@@ -7,7 +7,7 @@ import pytest
 
 from minigan import GAN, Parameter
 from minigan.gan import losses
-from minigan.gan.ema import Average
+from minigan.gan.ema import EMA
 from minigan.nn import BatchNorm, Dense, Module, Sequential
 from minigan.optim import Adam
 
@@ -22,7 +22,7 @@ def _network(seed: int = 0) -> Sequential:
 def _gan(average: float) -> GAN:
     generator, discriminator = _network(), Sequential(Dense(2, 1, np.random.default_rng(1))).astype("float64")
     optimizers = Adam(generator.parameters(), 0.01), Adam(discriminator.parameters(), 0.01)
-    return GAN(generator, discriminator, losses.get("non-saturating"), *optimizers, latent_size=2, average=average)
+    return GAN(generator, discriminator, losses.get("non-saturating"), *optimizers, latent_size=2, ema_decay=average)
 
 
 def _play(gan: GAN, steps: int) -> None:
@@ -30,10 +30,10 @@ def _play(gan: GAN, steps: int) -> None:
         gan.train_step(np.random.default_rng([5, gan.step]).standard_normal((8, 2)))
 
 
-def _take_in(average: Average, step: int) -> None:
+def _take_in(average: EMA, step: int) -> None:
     """What a training step does, after `step` steps."""
-    if (share := average.share(step)) is not None:
-        average.update(share)
+    if (weight := average.weight(step)) is not None:
+        average.update(weight)
 
 
 def test_what_is_shared_or_in_a_list_is_averaged_once():
@@ -43,7 +43,7 @@ def test_what_is_shared_or_in_a_list_is_averaged_once():
             self.same = {"gain": self.gains[0]}
 
     source = Shared()
-    average = Average(source, DECAY)
+    average = EMA(source, DECAY)
     source.gains[0].assign([3.0])
     _take_in(average, 10)
     assert average.network.same["gain"].item() == pytest.approx(3 - 2 * min(DECAY**10, 10 / 110), rel=1e-12)
@@ -51,7 +51,7 @@ def test_what_is_shared_or_in_a_list_is_averaged_once():
 
 def test_the_average_is_the_weighted_sum_of_what_it_saw():
     source, rng = _network(), np.random.default_rng(7)
-    average = Average(source, DECAY)
+    average = EMA(source, DECAY)
     expected = source.state()
     for step in range(1, 2001):
         if step % 10 == 0:
@@ -65,7 +65,7 @@ def test_the_average_is_the_weighted_sum_of_what_it_saw():
 
 def test_the_average_of_what_stands_still_is_that():
     source = _network()
-    average = Average(source, DECAY)
+    average = EMA(source, DECAY)
     for step in range(1, 31):
         _take_in(average, step)
     for name, value in average.state().items():
@@ -79,9 +79,9 @@ def test_samples_come_from_the_average_and_training_does_not_touch_it():
     z = plain.latent(4, "test")
     for name, value in plain.state().items():
         np.testing.assert_array_equal(averaged.state()[name], value)  # the game itself is the same
-    assert averaged.average is not None
-    averaged.average.network.eval()
-    np.testing.assert_array_equal(averaged.sample(z).numpy(), averaged.average.network(z).numpy())
+    assert averaged.ema is not None
+    averaged.ema.network.eval()
+    np.testing.assert_array_equal(averaged.sample(z).numpy(), averaged.ema.network(z).numpy())
     assert np.abs(averaged.sample(z).numpy() - plain.sample(z).numpy()).max() > 1e-3
 
 

@@ -20,7 +20,11 @@ LATENT, HIDDEN, DATA, JUDGE, BATCH = 3, 5, 4, 6, 7
 
 
 def _gan(
-    loss: str = "non-saturating", dtype: str = "float64", rich: bool = False, judge_norm: bool = False, **options: Any
+    loss: str = "non-saturating",
+    dtype: str = "float64",
+    rich: bool = False,
+    discriminator_norm: bool = False,
+    **options: Any,
 ) -> GAN:
     """Plain networks, or `rich` ones with batch normalisation in G and dropout in D."""
     rng = np.random.default_rng(11)
@@ -29,7 +33,7 @@ def _gan(
     if rich:
         g_layers.insert(1, BatchNorm(HIDDEN, momentum=0.5))
         d_layers.insert(2, Dropout(0.3, seed=5))
-    if judge_norm:
+    if discriminator_norm:
         d_layers.insert(1, BatchNorm(JUDGE, momentum=0.5))
     generator, discriminator = Sequential(*g_layers).astype(dtype), Sequential(*d_layers).astype(dtype)
     return GAN(
@@ -194,7 +198,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
 
 
 def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = _gan(judge_norm=True)
+    gan = _gan(discriminator_norm=True)
     real = _real(0)
     (norm,) = (m for m in gan.discriminator.modules() if isinstance(m, BatchNorm))
     first = gan.discriminator[0]
@@ -229,10 +233,10 @@ def test_a_report_holds_no_graph_of_the_scores() -> None:
 # Relativistic losses.
 
 
-@pytest.mark.parametrize("judge_norm", [False, True])
-@pytest.mark.parametrize("loss", [name for name, loss in losses.LOSSES.items() if loss.relative])
-def test_a_relativistic_generator_sees_the_reals_as_d_is_after_its_update(loss: str, judge_norm: bool) -> None:
-    gan = _gan(loss, judge_norm=judge_norm)
+@pytest.mark.parametrize("discriminator_norm", [False, True])
+@pytest.mark.parametrize("loss", [name for name, loss in losses.LOSSES.items() if loss.relativistic])
+def test_a_relativistic_generator_sees_the_reals_as_d_is_after_its_update(loss: str, discriminator_norm: bool) -> None:
+    gan = _gan(loss, discriminator_norm=discriminator_norm)
     real, fake = Tensor(_real(0)), gan.generator(gan.latent(BATCH, "train", 0))
     before = gan.loss.generator(gan.discriminator(fake), gan.discriminator(real)).item()
     found = gan.train_step(real)["generator_loss"].item()
@@ -315,10 +319,10 @@ def test_steps_without_the_penalty_are_those_of_a_game_without() -> None:
 
 def test_batch_norm_in_a_penalised_discriminator_is_warned_of_once() -> None:
     with pytest.warns(UserWarning, match="the discriminator has batch norm.*leave batch norm out") as caught:
-        gan = _gan(judge_norm=True, penalty=penalties.wgan_gp)
+        gan = _gan(discriminator_norm=True, penalty=penalties.wgan_gp)
     gan.train_step(_real(0))  # a second warning would be an error
     assert len(caught) == 1
-    _gan(judge_norm=True)
+    _gan(discriminator_norm=True)
     _gan(rich=True, penalty=penalties.wgan_gp)  # in the generator it is welcome
 
 
@@ -533,4 +537,4 @@ def test_a_rate_that_changes_after_the_draw_is_told() -> None:
     inputs = gan.draw(np.ones((4, 2), np.float32))
     gan.discriminator[2].rate = 0.0
     with pytest.raises(RuntimeError, match="left 2 of the masks that were drawn for it; masks are drawn before a step"):
-        gan.play(inputs)
+        gan.run_step(inputs)

@@ -80,14 +80,14 @@ def _logits(rng: np.random.Generator, loss: losses.Loss, size: float) -> tuple[n
 
 def test_the_table_holds_what_these_tests_cover() -> None:
     assert sorted(losses.LOSSES) == NAMES == sorted(DEFINITIONS) == sorted(GRADIENTS)
-    assert [name for name in NAMES if losses.get(name).relative] == RELATIVE
+    assert [name for name in NAMES if losses.get(name).relativistic] == RELATIVE
 
 
 def test_finite_differences(loss: losses.Loss, make_rng: Callable) -> None:
     real, fake = _logits(make_rng(), loss, 2)
     if loss.name == "hinge":  # whose kinks lie at real = 1 and fake = -1
         assert min(abs(real - 1).min(), abs(fake + 1).min()) > 2 * differences.FIRST_STEP
-    of_generator = [fake, real] if loss.relative else [fake]
+    of_generator = [fake, real] if loss.relativistic else [fake]
     for f, inputs in ((loss.discriminator, [real, fake]), (loss.generator, of_generator)):
         differences.check_first_order(f, inputs)
         differences.check_second_order(f, inputs)
@@ -107,7 +107,7 @@ def test_values_are_those_of_the_definition(loss: losses.Loss, make_rng: Callabl
     of_discriminator, of_generator = (f(real, fake) for f in DEFINITIONS[loss.name])
     assert loss.discriminator(Tensor(real), Tensor(fake)).item() == pytest.approx(of_discriminator, rel=1e-13)
     assert loss.generator(Tensor(fake), Tensor(real)).item() == pytest.approx(of_generator, rel=1e-13)
-    if not loss.relative:
+    if not loss.relativistic:
         assert loss.generator(Tensor(fake)).item() == loss.generator(Tensor(fake), Tensor(real)).item()
 
 

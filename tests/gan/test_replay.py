@@ -91,7 +91,7 @@ GAMES: dict[str, Callable[[str], GAN]] = {
         penalty_weight=schedules.Exponential(1.0, 0.01, STEPS),
     ),
     "zero-centred": lambda dtype: _gan(dtype, penalty=penalties.zero_centred, rules=Rules(simultaneous=True)),
-    "average": lambda dtype: _gan(dtype, average=0.9, loss=losses.get("relativistic-average")),
+    "average": lambda dtype: _gan(dtype, ema_decay=0.9, loss=losses.get("relativistic-average")),
     "packed and unrolled": lambda dtype: _gan(
         dtype, networks=(_dense(2), _dense(1, inputs=4)), rules=Rules(packing=2, unroll_steps=2)
     ),
@@ -106,7 +106,7 @@ GAMES: dict[str, Callable[[str], GAN]] = {
     "spectral norm": lambda dtype: _gan(
         dtype, loss=losses.get("hinge"), networks=(_dense(2), spectral_norm(_dense(1), np.random.default_rng(0)))
     ),
-    "pictures": lambda dtype: _gan(dtype, networks=_pictures(), average=0.9),
+    "pictures": lambda dtype: _gan(dtype, networks=_pictures(), ema_decay=0.9),
 }  # fmt: skip
 
 
@@ -139,7 +139,7 @@ def test_replayed_steps_give_the_bits_of_plain_ones(game: str, dtype: str, kerne
     assert _steps(plain, range(STEPS), replay=False) == _steps(replayed, range(STEPS), replay=True)
     assert _bits(plain) == _bits(replayed)
     assert plain.replay.steps == 0
-    assert replayed.replay.refused is None
+    assert replayed.replay.fallback_reason is None
     assert replayed.replay.steps >= STEPS - 3 * 4  # of each form two are plain, one is recorded, and one compared
 
 
@@ -196,7 +196,7 @@ CHANGES: dict[str, Callable[[GAN], Any]] = {
     "slope": _replace_layer,
     "dropout": lambda gan: setattr(gan.discriminator[2], "rate", 0.0),
     "moments": _move_memory,
-    "average": lambda gan: setattr(gan, "average", ema.Average(gan.generator, 0.5)),
+    "average": lambda gan: setattr(gan, "ema", ema.EMA(gan.generator, 0.5)),
     "rules": lambda gan: setattr(gan, "rules", Rules(simultaneous=True)),
 }
 
@@ -277,12 +277,12 @@ def test_samples_between_steps_cost_no_recording() -> None:
         for each, replay in ((gan, True), (plain, False)):
             _steps(each, range(step, step + 1), replay)
             if step % 3 == 0:
-                each.average = None if step == 0 else each.average
+                each.ema = None if step == 0 else each.ema
                 for _ in range(2):
                     each.sample(np.zeros((12, 2), np.float32))
                     each.discriminator(_real(each, step))
     assert _bits(gan) == _bits(plain)
-    assert gan.replay.refused is None
+    assert gan.replay.fallback_reason is None
     assert gan.replay.steps > 20
 
 
@@ -361,7 +361,7 @@ def test_what_cannot_be_replayed_runs_as_ever(module: type[Module], reason: str)
     assert _steps(plain, range(20), replay=False) == _steps(replayed, range(20), replay=True)
     assert _bits(plain) == _bits(replayed)
     assert replayed.replay.steps == 0
-    assert reason in (replayed.replay.refused or "")
+    assert reason in (replayed.replay.fallback_reason or "")
 
 
 def test_a_penalty_that_draws_for_itself_runs_as_ever() -> None:
@@ -370,7 +370,7 @@ def test_a_penalty_that_draws_for_itself_runs_as_ever() -> None:
 
     plain, replayed = (_gan(penalty=penalty) for _ in range(2))
     assert _steps(plain, range(6), replay=False) == _steps(replayed, range(6), replay=True)
-    assert "what it draws" in (replayed.replay.refused or "")
+    assert "what it draws" in (replayed.replay.fallback_reason or "")
 
 
 def test_an_observed_step_is_a_plain_one_that_tells_every_gradient() -> None:
@@ -386,8 +386,8 @@ def test_an_observed_step_is_a_plain_one_that_tells_every_gradient() -> None:
 class Telling(GAN):
     """Reports a number that no operation has made."""
 
-    def play(self, inputs: Any, observe: Any = None) -> dict[str, Tensor]:
-        return super().play(inputs, observe) | {"step": Tensor(float(self.step))}
+    def run_step(self, inputs: Any, observe: Any = None) -> dict[str, Tensor]:
+        return super().run_step(inputs, observe) | {"step": Tensor(float(self.step))}
 
 
 def test_a_report_of_what_no_operation_has_made_is_not_replayed() -> None:
@@ -396,7 +396,7 @@ def test_a_report_of_what_no_operation_has_made_is_not_replayed() -> None:
     optimizers = SGD(generator.parameters(), 0.1), SGD(discriminator.parameters(), 0.1)
     gan = Telling(generator, discriminator, losses.get("hinge"), *optimizers, latent_size=2)
     assert [gan.train_step(_real(gan, step))["step"].item() for step in range(12)] == list(range(12))
-    assert "no operation has made" in (gan.replay.refused or "")
+    assert "no operation has made" in (gan.replay.fallback_reason or "")
 
 
 def test_the_environment_switches_replay_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from minigan import GAN, Parameter, Rules, Tensor, grad, nn, optim
 from minigan.core import random
 from minigan.gan import latents, losses, penalties
-from minigan.gan.rules import packed
+from minigan.gan.rules import pack
 from minigan.ops import reshape
 from minigan.optim import schedules
 
@@ -137,7 +137,7 @@ def dense_gan(*, packing: int = 1, seed: int = 0, **options: Any) -> GAN:
 def test_a_pack_is_its_examples_side_by_side(shape: tuple[int, ...], count: int) -> None:
     x = np.random.default_rng(0).standard_normal(shape)
     expected = [np.concatenate(list(x[i : i + count]), axis=-1) for i in range(0, len(x), count)]
-    np.testing.assert_array_equal(packed(Tensor(x), count).numpy(), np.stack(expected))
+    np.testing.assert_array_equal(pack(Tensor(x), count).numpy(), np.stack(expected))
 
 
 def test_packs_of_reals_are_judged_against_packs_of_fakes() -> None:
@@ -153,18 +153,20 @@ def test_noise_has_its_deviation_and_goes_with_its_schedule() -> None:
     rules = Rules(instance_noise=schedules.Linear(0.5, 0.0, 10))
     x = Tensor(np.ones((20_000, 2)))
     for step, deviation in ((0, 0.5), (4, 0.3), (10, 0.0), (11, 0.0)):
-        noise = rules.shown(x, rules.noise(x, 0, "real", step)).numpy() - 1
+        noise = rules.discriminator_input(x, rules.draw_noise(x, 0, "real", step)).numpy() - 1
         assert noise.mean() == pytest.approx(0, abs=4 * deviation / 200 + 1e-15)
         assert noise.std() == pytest.approx(deviation, rel=0.02)
 
 
 def test_noise_differs_between_reals_and_fakes_and_between_steps_and_not_otherwise() -> None:
     rules, x = Rules(instance_noise=0.1), Tensor(np.zeros((5, 2)))
-    drawn: list[Any] = [rules.noise(x, *of) for of in ((0, "real", 0), (0, "fake", 0), (0, "real", 1), (1, "real", 0))]
+    drawn: list[Any] = [
+        rules.draw_noise(x, *of) for of in ((0, "real", 0), (0, "fake", 0), (0, "real", 1), (1, "real", 0))
+    ]
     assert not any(np.array_equal(drawn[i].numpy(), drawn[j].numpy()) for i in range(4) for j in range(i))
-    again: Any = rules.noise(x, 0, "real", 0)
+    again: Any = rules.draw_noise(x, 0, "real", 0)
     np.testing.assert_array_equal(again.numpy(), drawn[0].numpy())
-    np.testing.assert_array_equal(rules.shown(x, again).numpy(), drawn[0].numpy())
+    np.testing.assert_array_equal(rules.discriminator_input(x, again).numpy(), drawn[0].numpy())
 
 
 # Labels
@@ -183,7 +185,7 @@ def test_smoothed_labels_are_the_mixture_of_both_labels(name: str) -> None:
         return loss.discriminator(certain, logits)
 
     mixture = loss.discriminator(real, nobody) * (1 - s) + costs_as_fake(real) * s + costs_as_fake(fake)
-    smoothed = losses.Smoothed(loss, s)
+    smoothed = losses.LabelSmoothing(loss, s)
     found = grad(smoothed.discriminator(real, fake), [real, fake])
     closed = smoothed.discriminator_logit_grads(real, fake)
     for a, b, c in zip(found, closed, grad(mixture, [real, fake]), strict=True):
@@ -194,7 +196,7 @@ def test_smoothed_labels_are_the_mixture_of_both_labels(name: str) -> None:
 @pytest.mark.parametrize("name", ["non-saturating", "least-squares"])
 def test_the_best_discriminator_of_smoothed_labels(name: str) -> None:
     """(1 - s) p / (p + q), where p : q = 3 : 1: there, three reals and one fake pull equally."""
-    s, smoothed = 0.2, losses.Smoothed(losses.get(name), 0.2)
+    s, smoothed = 0.2, losses.LabelSmoothing(losses.get(name), 0.2)
     best = (1 - s) * 3 / 4
     logit = np.log(best / (1 - best)) if name == "non-saturating" else best
     of_real, of_fake = smoothed.discriminator_logit_grads(*(Tensor(np.array([[logit]])) for _ in range(2)))
@@ -240,7 +242,7 @@ EVERYTHING = {
     "penalty": penalties.get("wgan-gp"),
     "penalty_every": 3,
     "average": 0.9,
-    "latent_law": "uniform",
+    "latent_distribution": "uniform",
 }
 
 
@@ -262,7 +264,7 @@ def test_a_resumed_game_goes_on_as_if_nothing_had_happened() -> None:
 
 
 def test_uniform_latents_have_mean_0_and_variance_1() -> None:
-    z = dense_gan(latent_law="uniform").latent(40_000, "test").numpy()
+    z = dense_gan(latent_distribution="uniform").latent(40_000, "test").numpy()
     assert np.abs(z).max() <= np.sqrt(3) and np.abs(z).max() > 1.73
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(z.var(axis=0), 1, atol=0.02)
@@ -295,7 +297,7 @@ def in_cells(z: np.ndarray) -> np.ndarray:
 
 
 def test_samples_are_independent_even_if_batches_are_stratified() -> None:
-    gan = dense_gan(latent_law="logistic")
+    gan = dense_gan(latent_distribution="logistic")
     assert in_cells(gan.latent(9, "samples").numpy()).max() > 1
     assert in_cells(gan.latent(9, "train").numpy()).max() == 1
 
@@ -306,7 +308,7 @@ def test_batches_that_fill_no_grid_fill_the_next_smaller_one() -> None:
 
 
 @pytest.mark.parametrize("draw", [latents.draw, latents.draw_batch])
-def test_logistic_latents_are_independent_and_of_variance_1(draw: latents.Draw) -> None:
+def test_logistic_latents_are_independent_and_of_variance_1(draw: latents.DrawFunction) -> None:
     z = draw("logistic", random.generator(0, "test"), (40_000, 4), np.float64)
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(z.var(axis=0), 1, atol=0.03)
@@ -353,5 +355,5 @@ def test_a_loss_without_labels_cannot_be_smoothed() -> None:
 
 
 def test_an_unknown_law_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="no latent law 'unifrom'; did you mean 'uniform'"):
-        dense_gan(latent_law="unifrom")
+    with pytest.raises(ValueError, match="no latent distribution 'unifrom'; did you mean 'uniform'"):
+        dense_gan(latent_distribution="unifrom")

@@ -40,8 +40,8 @@ from minigan.nn import (
     Sequential,
     Upsample2d,
 )
-from minigan.selftest.draw import Draw
 from minigan.selftest.recipes import enlarge, examples, narrowed
+from minigan.selftest.sampler import Sampler
 from minigan_kernels import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,7 +135,7 @@ def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Tensor]]:
     """The GAN and the data of two steps, between which all is due: penalties, averaging."""
     chosen = recipes.get(recipe)
     gan = chosen.build(**narrowed(chosen) | changes)
-    draw = Draw(1, "escapes", "float32")
+    draw = Sampler(1, "escapes", "float32")
     enlarge(gan, draw)
     gan.step = 9
     count = gan.rules.n_critic
@@ -147,7 +147,7 @@ def _escapes(gan: GAN, batches: list[Tensor]) -> Escapes:
     for real in batches:
         inputs = gan.draw(real)
         with strict_device.count_synchronisations() as waits, strict_device.observed(escapes):
-            gan.play(inputs)
+            gan.run_step(inputs)
         gan.step += 1
         assert waits.count == 0
     assert escapes.work > 100

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigan.core import backend
-from minigan.gan.inputs import StepInputs, form, leaves
+from minigan.gan.inputs import StepInputs, leaves, signature
 from minigan.gan.replay.arena import Arena
 from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.recording import Game, Recording, Report, record
@@ -40,7 +40,7 @@ class Replay:
     """
 
     def __init__(self) -> None:
-        self.refused: str | None = None
+        self.fallback_reason: str | None = None
         self.steps = 0
         self._recordings: dict[Any, Recording] = {}
         self._plain_runs: dict[Any, int] = {}
@@ -53,16 +53,16 @@ class Replay:
         return Replay()  # a recording holds the memory of one game
 
     def __call__(self, game: Game, inputs: StepInputs) -> Report:
-        """What `game.play(inputs)` returns and does."""
+        """What `game.run_step(inputs)` returns and does."""
         given = leaves(inputs)
         if backend.current().xp is not np:
             return self._plainly(game, inputs, "steps are replayed on NumPy arrays only")
-        recording = self._recording(key := (form(given), backend.generation(), self._attributes_of(game)))
+        recording = self._recording(key := (signature(given), backend.generation(), self._attributes_of(game)))
         if recording is None:
             return self._unrecorded(key, game, inputs)
         if not recording.is_ready():
             return self._plainly(game, inputs, None)
-        self.refused, recording.served = None, self._calls
+        self.fallback_reason, recording.served = None, self._calls
         if recording.proven:
             self.steps += 1
             return recording.run(game, inputs, given)
@@ -73,8 +73,8 @@ class Replay:
         return report
 
     def _plainly(self, game: Game, inputs: StepInputs, reason: str | None) -> Report:
-        self.refused = reason
-        return game.play(inputs)
+        self.fallback_reason = reason
+        return game.run_step(inputs)
 
     def _attributes_of(self, game: Game) -> Attributes:
         """Those of the game as they are now: the same object for as long as they are the same."""
@@ -146,7 +146,7 @@ class Replay:
         return True
 
     def _failed(self, key: Any, reason: str) -> None:
-        self.refused = reason
+        self.fallback_reason = reason
         _counted(self._failures, key[1:], []).append(reason)
 
 

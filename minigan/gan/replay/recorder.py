@@ -18,8 +18,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from minigan.core import backend
-from minigan.gan.replay.expand import expanded
 from minigan.gan.replay.memory import flattened, owner
+from minigan.gan.replay.trace import trace
 from minigan_kernels import launches
 
 
@@ -73,7 +73,7 @@ class Recorder:
 
     def __init__(self, lasting: Iterable[Any]) -> None:
         self.calls: list[NotedCall] = []
-        self.refused: str | None = None
+        self.fallback_reason: str | None = None
         self._blocks: dict[int, tuple[Any, Block]] = {}  # by the identity of the owner, and a reference to it
         for array in lasting:
             memory = owner(array)
@@ -96,7 +96,7 @@ class Recorder:
 
     def _plain_forward(self, call: partial, arrays: Sequence[Any], results: tuple) -> tuple:
         """The results of a forward that calls no kernel, noted."""
-        calls, found = expanded(call, arrays) or ([], ())
+        calls, found = trace(call, arrays) or ([], ())
         if len(found) == len(results) and all(map(_same, found, results)):
             self._known(arrays)
             for noted in calls:
@@ -126,7 +126,7 @@ class Recorder:
 
     def refuse(self, reason: str) -> None:
         """Remember why what is being done cannot be replayed; the first reason stays."""
-        self.refused = self.refused or reason
+        self.fallback_reason = self.fallback_reason or reason
 
     def view(self, array: Any) -> Any:
         """`array` as the noted calls refer to it."""

@@ -11,7 +11,7 @@ import numpy as np
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Parameter, Variable
 from minigan.core import backend
-from minigan.gan.inputs import StepInputs, leaves, mapped
+from minigan.gan.inputs import StepInputs, leaves, tree_map
 from minigan.gan.replay.arena import Arena, trim_heap
 from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.memory import owner
@@ -25,12 +25,12 @@ Report = dict[str, Tensor]
 class Game(Protocol):
     """What is replayed.
 
-    play(inputs): the step, which changes only `memory()`, in place. variables(): the Parameters and Buffers among it.
+    run_step(inputs): a step that changes only `memory()`. variables(): the Parameters and Buffers among it.
     attributes(): all Python attributes that the step may depend on. played(inputs): counts the updates of
     a step that has been replayed.
     """
 
-    def play(self, inputs: StepInputs) -> Report: ...
+    def run_step(self, inputs: StepInputs) -> Report: ...
     def memory(self) -> list[Any]: ...
     def variables(self) -> list[Variable]: ...
     def attributes(self) -> Attributes: ...
@@ -38,17 +38,17 @@ class Game(Protocol):
 
 
 def record(game: Game, inputs: StepInputs, arena: Arena) -> tuple[Report, Recording | str]:
-    """What `game.play(inputs)` returns and does, and its recording, or why there can be none, as a clause."""
-    inputs = mapped(inputs, lambda leaf: Tensor(leaf.data.copy()))  # memory of our own, which replays overwrite
+    """What `game.run_step(inputs)` returns and does, and its recording, or why there can be none, as a clause."""
+    inputs = tree_map(inputs, lambda leaf: Tensor(leaf.data.copy()))  # memory of our own, which replays overwrite
     recording = Recording(game, [leaf.data for leaf in leaves(inputs) if leaf is not None])
     recorder = Recorder([*recording.memory, *recording.kept, *recording.inputs])
     backend.recorder, before = recorder, backend.recorder
     try:
-        report = game.play(inputs)
+        report = game.run_step(inputs)
     finally:
         backend.recorder = before
     views = {name: recorder.known_view(value.data) for name, value in report.items()}
-    reason = recorder.refused or recording.why_not_kept()
+    reason = recorder.fallback_reason or recording.why_not_kept()
     if reason is None:
         try:
             recording.prepare(recorder, views, arena)
@@ -128,7 +128,7 @@ class Recording:
         return {name: Tensor(value.copy()) for name, value in self._report.items()}
 
     def prove(self, game: Game, inputs: StepInputs, arena: Arena) -> Report:
-        """What `game.play(inputs)` returns and does; it becomes `proven` if a replay does the same.
+        """What `game.run_step(inputs)` returns and does; it becomes `proven` if a replay does the same.
 
         At no time there is more memory in use than for a plain run and a copy of what it changes.
         """
@@ -144,7 +144,7 @@ class Recording:
                 memo.overwritten()
         del before
         arena.give_back()
-        report = game.play(inputs)
+        report = game.run_step(inputs)
         plain = [_digest(array) for array in (*self.memory, *(value.data for value in report.values()))]
         self.proven = replayed == plain and list(report) == list(self._report)
         trim_heap()

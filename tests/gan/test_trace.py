@@ -13,9 +13,9 @@ import pytest
 
 from minigan import Tensor, autodiff, grad, ops
 from minigan.core import backend
-from minigan.gan.replay.expand import expanded
 from minigan.gan.replay.memory import flattened
 from minigan.gan.replay.recorder import Recorder
+from minigan.gan.replay.trace import trace
 from minigan.selftest import primitives
 
 # Where these are no views: they copy in ways that are not taken apart, or use arrays of positions.
@@ -46,7 +46,7 @@ class Comparing:
 
     def _compare(self, forward: Callable[..., Any], name: str, given: Sequence[Any]) -> None:
         arrays = [x.copy(order="K") if isinstance(x, np.ndarray) else x for x in given]
-        taken_apart = expanded(forward, arrays)
+        taken_apart = trace(forward, arrays)
         if taken_apart is None:
             self.whole.append(name)
             return
@@ -120,7 +120,7 @@ def test_the_operations_of_losses_and_scores_are_expanded() -> None:
 def test_what_is_not_understood_is_left_whole(forward: Callable[[Any], Any]) -> None:
     x = np.arange(6.0).reshape(2, 3)
     forward(x)
-    assert expanded(forward, [x]) is None
+    assert trace(forward, [x]) is None
 
 
 def test_an_argument_is_not_written() -> None:
@@ -133,15 +133,15 @@ def test_an_argument_is_not_written() -> None:
         return x * 2.0
 
     x = np.zeros(3)
-    assert expanded(adds, [x]) is None
-    assert expanded(assigns, [x]) is None
+    assert trace(adds, [x]) is None
+    assert trace(assigns, [x]) is None
     assert not x.any()
 
 
 def test_numbers_that_a_result_takes_from_constants_are_kept() -> None:
     """Python numbers are weak: they take the type of the array, and make float64 where arrays are truth values."""
     x = np.array([[0.5], [-2.0]], np.float32)
-    found = expanded(lambda x: (x > 0) * 0.1 + np.where(x > 0, 0.1, x), [x])
+    found = trace(lambda x: (x > 0) * 0.1 + np.where(x > 0, 0.1, x), [x])
     assert found is not None
     calls, (result,) = found
     x[...] = [[-0.7], [3.0]]
@@ -157,5 +157,5 @@ def test_a_recorder_asks_no_compiled_function_for_a_signature_that_it_does_not_t
     with pytest.raises(ValueError, match="signature"):
         inspect.signature(max)
     assert recorder.kernel("largest", max)(x, y, key=np.ndim) is x
-    assert recorder.refused is None
+    assert recorder.fallback_reason is None
     assert len(recorder.calls) == 1

@@ -17,7 +17,7 @@ from minigan.gan.replay.memory import flattened, owner
 from minigan_kernels.launches import Call
 
 
-def expanded(forward: Callable[..., Any], arrays: Sequence[Any]) -> tuple[list[Call], tuple[np.ndarray, ...]] | None:
+def trace(forward: Callable[..., Any], arrays: Sequence[Any]) -> tuple[list[Call], tuple[np.ndarray, ...]] | None:
     """The calls that `forward(*arrays)` makes, and its results one after another.
 
     Each call writes an array made for it, the views of which are what later calls and the results look at. None if the
