@@ -36,7 +36,7 @@ def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
         fake_noise=gan.rules.draw_noise(real, gan.seed, "fake", update),
         penalty_draws=draws,
         penalty_weight=weight,
-        numbers=gan.discriminator_optimizer.numbers(ahead),
+        update_scalars=gan.discriminator_optimizer.numbers(ahead),
     )
 
 

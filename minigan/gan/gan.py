@@ -130,16 +130,16 @@ class GAN:
         with masks.supplied(inputs.masks):
             for update in earlier:
                 gradients = self._gradients("discriminator", self.discriminator_pass(update), observe)
-                self.discriminator_optimizer.step(gradients, update.numbers)
+                self.discriminator_optimizer.step(gradients, update.update_scalars)
             judged = self.discriminator_pass(last)
             gradients = self._gradients("discriminator", judged, observe)
             if not self.rules.simultaneous:
-                self.discriminator_optimizer.step(gradients, last.numbers)
+                self.discriminator_optimizer.step(gradients, last.update_scalars)
             answered = self.generator_pass(last, judged)
             generator_gradients = self._gradients("generator", answered, observe)
         if self.rules.simultaneous:
-            self.discriminator_optimizer.step(gradients, last.numbers)
-        self.generator_optimizer.step(generator_gradients, inputs.numbers)
+            self.discriminator_optimizer.step(gradients, last.update_scalars)
+        self.generator_optimizer.step(generator_gradients, inputs.update_scalars)
         if self.ema is not None and inputs.ema_weight is not None:
             self.ema.update(inputs.ema_weight)
         return _report(judged, answered)

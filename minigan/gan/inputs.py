@@ -22,7 +22,7 @@ class UpdateInputs:
 
     real: (batch, ...). latent: (batch, latent_size). real_noise, fake_noise: what is added to both, None for nothing.
     penalty_draws: what the penalty draws. penalty_weight: what it weighs, a scalar; None where it is not computed.
-    numbers: of the discriminator's optimiser, see `Optimizer.numbers`.
+    update_scalars: of the discriminator's optimiser, see `Optimizer.numbers`.
     """
 
     real: Tensor
@@ -31,19 +31,19 @@ class UpdateInputs:
     fake_noise: Tensor | None
     penalty_draws: Draws
     penalty_weight: Tensor | None
-    numbers: Tensor
+    update_scalars: Tensor
 
 
 @dataclass(frozen=True)
 class StepInputs:
     """Those of a training step: of each update of the discriminator, and of what follows these.
 
-    numbers: of the generator's optimiser. ema_weight: of the generator in its moving average, None if not now.
+    update_scalars: of the generator's optimiser. ema_weight: of the generator in its moving average, None if not now.
     masks: what each dropout layer needs.
     """
 
     updates: tuple[UpdateInputs, ...]
-    numbers: Tensor
+    update_scalars: Tensor
     ema_weight: Tensor | None
     masks: tuple[Supply, ...] = ()
 
