@@ -247,7 +247,7 @@ def test_pairs_need_as_many_of_each(fakes: int) -> None:
     real, fake, loss = Tensor(np.zeros((2, 1))), Tensor(np.zeros((fakes, 1))), losses.get("relativistic-pairing")
     for method in (loss.discriminator, loss.discriminator_logit_grads):
         with pytest.raises(
-            ValueError, match=rf"as many real logits as fake ones, got shapes \(2, 1\) and \({fakes}, 1"
+            ValueError, match=rf"as many real logits as fake logits, got shapes \(2, 1\) and \({fakes}, 1"
         ):
             method(real, fake)
 

@@ -350,7 +350,7 @@ def test_reals_that_cannot_be_dealt_out() -> None:
 
 
 def test_a_loss_without_labels_cannot_be_smoothed() -> None:
-    with pytest.raises(ValueError, match="'hinge' teaches the discriminator no labels that could be smoothed"):
+    with pytest.raises(ValueError, match="'hinge' uses no labels that could be smoothed"):
         dense_gan(loss="hinge", rules=Rules(label_smoothing=0.1))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from minigan import Tensor, autodiff, grad, ops
 from minigan.core import backend
-from minigan.gan.replay.memory import flattened
+from minigan.gan.replay.memory import flatten_results
 from minigan.gan.replay.recorder import Recorder
 from minigan.gan.replay.trace import trace
 from minigan.selftest import primitives
@@ -32,7 +32,7 @@ class Comparing:
     def forward(self, forward: Callable[..., Any], room: Any, arrays: Sequence[Any], static: dict[str, Any]) -> Any:
         before = self.kernels
         found = forward(room, *arrays, **static)
-        views = all(np.shares_memory(x, y) for x in flattened(found) for y in arrays if isinstance(y, np.ndarray))
+        views = all(np.shares_memory(x, y) for x in flatten_results(found) for y in arrays if isinstance(y, np.ndarray))
         if self.kernels == before and not views:
             self._compare(partial(forward, room, **static), forward.__name__.lstrip("_"), arrays)
         return found
@@ -59,7 +59,7 @@ class Comparing:
             with np.errstate(all="ignore"):
                 for call in calls:
                     call.function(*call.arguments)
-                expected = [np.asarray(result) for result in flattened(forward(*arrays))]
+                expected = [np.asarray(result) for result in flatten_results(forward(*arrays))]
             assert len(results) == len(expected)
             for result, other in zip(results, expected, strict=True):
                 assert (result.shape, result.strides, result.dtype) == (other.shape, other.strides, other.dtype)
@@ -157,5 +157,5 @@ def test_a_recorder_asks_no_compiled_function_for_a_signature_that_it_does_not_t
     with pytest.raises(ValueError, match="signature"):
         inspect.signature(max)
     assert recorder.kernel("largest", max)(x, y, key=np.ndim) is x
-    assert recorder.fallback_reason is None
+    assert recorder.refusal is None
     assert len(recorder.calls) == 1
