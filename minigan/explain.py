@@ -225,7 +225,7 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
 def _learn(gan: GAN, judged: Pass, inputs: UpdateInputs) -> None:
     """The discriminator's update."""
     optimizer = gan.discriminator_optimizer
-    optimizer.step(grad(judged.objective, optimizer.parameters), inputs.numbers)
+    optimizer.step(grad(judged.objective, optimizer.parameters), inputs.update_scalars)
 
 
 def _walk(gan: GAN, player: str, inputs: UpdateInputs, make: Callable[[], Pass], check: bool) -> Walk:

@@ -16,8 +16,8 @@ from minigan.explain import FORMULAS, PLAYERS
 from minigan.ops import pool
 from minigan.optim.schedules import at
 from minigan.selftest import primitives
-from minigan.selftest.draw import Draw
 from minigan.selftest.recipes import enlarge, narrowed
+from minigan.selftest.sampler import Sampler
 
 CASES = {f"{name}-{i}": case for name, rows in primitives.primitives().items() for i, case in enumerate(rows)}
 RULES: dict[str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ def taken_apart(
 
     gan = build()
     if enlarged:
-        enlarge(gan, Draw(seed, recipe_name, "float64"))
+        enlarge(gan, Sampler(seed, recipe_name, "float64"))
     real = recipe.domain.example_batch(BATCH * gan.rules.n_critic, recipe.resolve(changes), seed=seed, dtype="float64")
     return explain.walk_step(gan, real, check=check), build(), real
 

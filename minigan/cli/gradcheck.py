@@ -22,7 +22,7 @@ from minigan.core import backend
 from minigan.core.backend import FLOATS, Pair
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.selftest import Case, all_cases
-from minigan.selftest.check import Checked, Outcome, check
+from minigan.selftest.check import CaseResult, CheckResult, check
 from minigan_kernels import REFERENCE
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -137,13 +137,13 @@ def _check_catalog(arguments: argparse.Namespace) -> int:
     missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
     checked = _checked(_chosen(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
     seconds = time.perf_counter() - start
-    failed = [outcome for one in checked for outcome in one.outcomes if outcome.failed]
+    failed = [outcome for one in checked for outcome in one.results if outcome.failed]
     if arguments.json:
         options.print_json(_as_json(checked, usable, missing, seconds))
     else:
-        _print_table([outcome for one in checked for outcome in one.outcomes])
+        _print_table([outcome for one in checked for outcome in one.results])
         for outcome in failed:
-            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.account}")
+            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.details}")
         print()
         for sentence in _summary(checked, missing, seconds):
             print(sentence)
@@ -162,7 +162,7 @@ def _chosen(cases: list[Case], only: str | None) -> list[Case]:
     return chosen
 
 
-def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[Checked]:
+def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[CaseResult]:
     checked = []
     with options.bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
@@ -172,7 +172,7 @@ def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace
     return checked
 
 
-def _print_table(outcomes: list[Outcome]) -> None:
+def _print_table(outcomes: list[CheckResult]) -> None:
     rows = [_COLUMNS, *map(_row, outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
@@ -181,10 +181,10 @@ def _print_table(outcomes: list[Outcome]) -> None:
         print("  ".join([*words, *numbers]).rstrip())
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: CheckResult) -> tuple[str, ...]:
     report = outcome.report
     if report is None:
-        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unable else "ERROR", "", "", ""
+        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unsupported else "ERROR", "", "", ""
     numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
     verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
     return outcome.case.name, str(outcome.pair), str(report.order), verdict, *numbers
@@ -194,16 +194,16 @@ def _short(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.1e}"
 
 
-def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) -> list[str]:
-    outcomes = [outcome for one in checked for outcome in one.outcomes]
+def _summary(checked: list[CaseResult], missing: dict[str, str], seconds: float) -> list[str]:
+    outcomes = [outcome for one in checked for outcome in one.results]
     failed = sum(outcome.failed for outcome in outcomes)
-    unable = sum(outcome.unable for outcome in outcomes)
+    unable = sum(outcome.unsupported for outcome in outcomes)
     kinks = sum(
         outcome.report is not None and outcome.report.ok and outcome.report.verdict == "KINK" for outcome in outcomes
     )
     sentences = []
-    for pair in dict.fromkeys(pair for one in checked for pair in one.left_to_reference):
-        left = sum(pair in one.left_to_reference for one in checked)
+    for pair in dict.fromkeys(pair for one in checked for pair in one.skipped_kernels):
+        left = sum(pair in one.skipped_kernels for one in checked)
         sentences.append(f"{left} cases do nothing that {pair} has a kernel for: the reference serves them.")
     sentences += [f"{name} was not checked: {reason}." for name, reason in missing.items()]
     if unable:
@@ -215,32 +215,32 @@ def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) ->
     return sentences
 
 
-def _as_json(checked: list[Checked], pairs: list[Pair], missing: dict[str, str], seconds: float) -> dict[str, Any]:
-    outcomes = [outcome for one in checked for outcome in one.outcomes]
+def _as_json(checked: list[CaseResult], pairs: list[Pair], missing: dict[str, str], seconds: float) -> dict[str, Any]:
+    outcomes = [outcome for one in checked for outcome in one.results]
     failed = sum(outcome.failed for outcome in outcomes)
     return {
         "checks": [_outcome_as_json(outcome) for outcome in outcomes],
         "left_to_reference": {
-            str(pair): [one.outcomes[0].case.name for one in checked if pair in one.left_to_reference]
+            str(pair): [one.results[0].case.name for one in checked if pair in one.skipped_kernels]
             for pair in pairs
             if pair.kernels != REFERENCE
         },
         "unavailable": missing,
         "cases": len(checked),
-        "passed": len(outcomes) - failed - sum(outcome.unable for outcome in outcomes),
+        "passed": len(outcomes) - failed - sum(outcome.unsupported for outcome in outcomes),
         "failed": failed,
         "seconds": round(seconds, 3),
     }
 
 
-def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_as_json(outcome: CheckResult) -> dict[str, Any]:
     report = None if outcome.report is None else json.loads(outcome.report.to_json())
     return {
         "case": outcome.case.name,
         "backend": outcome.pair.backend.name,
         "kernels": outcome.pair.kernels,
         "failed": outcome.failed,
-        "unable": outcome.unable,
+        "unable": outcome.unsupported,
         "problem": outcome.problem,
         "seconds": round(outcome.seconds, 4),
         "report": report,

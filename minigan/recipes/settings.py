@@ -13,7 +13,7 @@ NONE = "none"
 
 _TABLE: dict[str, tuple[Any, str]] = {
     "loss": ("non-saturating", "what the players minimise: " + ", ".join(losses.LOSSES)),
-    "latent": ("normal", "law of the latent vectors: " + ", ".join(latents.LAWS)),
+    "latent": ("normal", "law of the latent vectors: " + ", ".join(latents.DISTRIBUTIONS)),
     "average": (0.0, "samples come from a moving average of the generator with this decay a step; 0: from itself"),
     "optimizer": ("adam", "or sgd (with momentum beta1), rmsprop (with decay beta2)"),
     "beta1": (0.5, "of Adam: decay of the mean gradient"),

@@ -130,7 +130,7 @@ def graphs() -> tuple[Graph, Graph]:
     judged = gan.discriminator_pass(inputs)
     of_discriminator = _graph("D step", gan, inputs, judged)
     learning = gan.discriminator_optimizer
-    learning.step(grad(judged.objective, learning.parameters), inputs.numbers)
+    learning.step(grad(judged.objective, learning.parameters), inputs.update_scalars)
     return of_discriminator, _graph("G step", gan, inputs, gan.generator_pass(inputs, judged))
 
 

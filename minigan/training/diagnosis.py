@@ -15,7 +15,7 @@ import numpy as np
 
 from minigan.autodiff import Tensor
 from minigan.core.state import require_fit
-from minigan.gan import GAN, Observe
+from minigan.gan import GAN, GradientObserver
 from minigan.training.findings import LOOKS, NAMES, by_looks, detached, mistakes, players, without_consequences
 from minigan.training.signs import GIVEN, NUMBERS, Observer, Signs
 
@@ -70,7 +70,7 @@ class Diagnosis:
         self._absent |= dict.fromkeys((finding.name for finding in told), 0)
         return told
 
-    def observer(self) -> Observe | None:
+    def observer(self) -> GradientObserver | None:
         """What is to be told of the next step's gradients; None once both players' were told after a look."""
         return self._observer.observe if self._observer.is_due else None
 

@@ -18,7 +18,7 @@ from minigan.core import random
 from minigan.gan import GAN, Pass
 from minigan.gan.inputs import UpdateInputs
 from minigan.gan.losses import Loss
-from minigan.gan.penalties import drawn, repeatable
+from minigan.gan.penalties import copy_draws, draw_for
 from minigan.nn.module import preserved
 from minigan.ops import reshape
 from minigan.ops import sum as sum_
@@ -267,7 +267,7 @@ def _inputs(gan: GAN, real: Tensor) -> UpdateInputs:
     if gan.penalty is None:
         return inputs
     rng = random.generator(gan.seed, "diagnosis/penalty", gan.step)
-    draws = drawn(gan.penalty, rng, gan.rules.shown_shape(real.shape), real.dtype)
+    draws = draw_for(gan.penalty, rng, gan.rules.discriminator_input_shape(real.shape), real.dtype)
     weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step)))
     return replace(inputs, penalty_draws=draws, penalty_weight=weight)
 
@@ -282,7 +282,10 @@ def _of_the_discriminator(
     expected = [[g.data for g in grad(judged.loss, parameters)]]
     if gan.penalty is not None and judged.penalty is not None:
         weighted = judged.penalty * inputs.penalty_weight
-        idle = gan.penalty(_indifferent, *judged.shown, repeatable(inputs.penalty_draws)) * inputs.penalty_weight
+        idle = (
+            gan.penalty(_indifferent, *judged.discriminator_inputs, copy_draws(inputs.penalty_draws))
+            * inputs.penalty_weight
+        )
         penalty, idle_penalty = weighted.item(), idle.item()
         if gan.step * gan.rules.n_critic % gan.penalty_every == 0:  # the next update computes it
             of_penalty = [g.data * gan.penalty_every for g in grad(weighted, parameters, keep_graph=False)]

@@ -192,7 +192,7 @@ class Trainer:
 
     def _tell_of_replay(self, notice: Notice) -> None:
         """Say once why steps cannot be replayed, which takes them longer."""
-        refused = self.gan.replay.refused
+        refused = self.gan.replay.fallback_reason
         if refused is not None and not self._told_of_replay:
             self._told_of_replay = True
             notice(f"training steps run without replay: {refused}")

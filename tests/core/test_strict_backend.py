@@ -171,11 +171,11 @@ def test_a_bad_gradient_is_found_on_the_device(on_both: Callable) -> None:
     on_both(run)
 
 
-@pytest.mark.parametrize("judge_norm", [False, True])
+@pytest.mark.parametrize("discriminator_norm", [False, True])
 @pytest.mark.parametrize("loss", sorted(losses.LOSSES))
-def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) -> None:
+def test_whole_training_steps(loss: str, discriminator_norm: bool, on_both: Callable) -> None:
     def run() -> list:
-        gan = test_gan._gan(loss, rich=True, judge_norm=judge_norm)
+        gan = test_gan._gan(loss, rich=True, discriminator_norm=discriminator_norm)
         batches = [Tensor(test_gan._real(step)) for step in range(3)]
         reports = []
         with strict_device.count_synchronisations() as waits:

@@ -16,11 +16,11 @@ import minigan as mg
 from minigan import Tensor, autodiff, grad, gradcheck, ops, vjp
 from minigan.ops import conv, elementwise, linear, norm, pool, shape
 from minigan.selftest import primitives
-from minigan.selftest.draw import Draw
+from minigan.selftest.sampler import Sampler
 
 TABLE = primitives.primitives()
 COMPOSED = primitives.composed()
-_draw = Draw(8, "values")
+_draw = Sampler(8, "values")
 
 
 @dataclass(frozen=True)

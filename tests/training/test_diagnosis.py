@@ -258,7 +258,7 @@ def _pictures() -> GAN:
     discriminator = Sequential(
         SpectralNorm(Conv2d(1, 4, 3, rng), rng), LeakyReLU(0.2), Dropout(0.3, seed=1), Flatten(), Dense(64, 1, rng)
     )
-    return _gan(generator, discriminator, "hinge", penalty=penalties.wgan_gp, average=0.9)
+    return _gan(generator, discriminator, "hinge", penalty=penalties.wgan_gp, ema_decay=0.9)
 
 
 def _flat(loss: str = "non-saturating", **options: Any) -> GAN:

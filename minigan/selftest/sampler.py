@@ -10,7 +10,7 @@ import numpy as np
 from minigan.core import random
 
 
-class Draw:
+class Sampler:
     """Arrays of `dtype` that depend on `seed` and `purpose` alone."""
 
     def __init__(self, seed: int, purpose: str, dtype: str = "float64") -> None:
