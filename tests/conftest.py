@@ -29,21 +29,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _restored_backend() -> Iterator[None]:
-    libraries = dict(backend.by_type)
+    libraries = dict(backend.by_array_type)
     yield
-    backend.by_type.clear()
-    backend.by_type.update(libraries)
+    backend.by_array_type.clear()
+    backend.by_array_type.update(libraries)
     mg.use("numpy", "auto")
 
 
-def _parameters(pairs: list[backend.Pair]) -> list:
-    def mark(pair: backend.Pair) -> pytest.MarkDecorator:
+def _parameters(pairs: list[backend.Implementation]) -> list:
+    def mark(pair: backend.Implementation) -> pytest.MarkDecorator:
         return pytest.mark.skipif(pair.unavailable is not None, reason=f"needs {pair}: {pair.unavailable}")
 
     return [pytest.param(pair, id=str(pair), marks=mark(pair)) for pair in pairs]
 
 
-PAIRS = _parameters(backend.pairs())
+PAIRS = _parameters(backend.implementations())
 ON_NUMPY = [parameter for parameter in PAIRS if parameter.values[0].backend.xp is np]
 
 

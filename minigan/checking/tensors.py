@@ -18,7 +18,7 @@ from minigan.checking.report import Report, Verdict
 from minigan.checking.step_limits import first_inside, nudges
 from minigan.core import random
 from minigan.nn import Module
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 
 # A function of all leaves (inputs, parameters, cotangents); whether its own derivatives shall be recorded.
 _Recorded = Callable[[list[Tensor], bool], Tensor]
@@ -116,11 +116,11 @@ class _Leaves:
         """(value, pull_back) on arrays."""
 
         def value(arrays: Arrays) -> np.ndarray:
-            with preserved(*self.modules):
+            with preserve_state(*self.modules):
                 return function(self._made(arrays), False).numpy()
 
         def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
-            with preserved(*self.modules):
+            with preserve_state(*self.modules):
                 leaves = self._made(arrays)
                 return [g.numpy() for g in autodiff.vjp(function(leaves, True), leaves, Tensor(weights))]
 

@@ -19,7 +19,7 @@ from minigan.cli import options
 from minigan.cli.ending import at_once_if_interrupted
 from minigan.cli.options import DONE, FAILED
 from minigan.core import backend
-from minigan.core.backend import FLOATS, Pair
+from minigan.core.backend import FLOATS, Implementation
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.selftest import Case, all_cases
 from minigan.selftest.check import CaseResult, CheckResult, check
@@ -132,7 +132,7 @@ def _check_file(arguments: argparse.Namespace) -> int:
 def _check_catalog(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     with at_once_if_interrupted():  # this may import CuPy
-        pairs = backend.pairs()
+        pairs = backend.implementations()
     usable = [pair for pair in pairs if pair.unavailable is None]
     missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
     checked = _checked(_chosen(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
@@ -162,7 +162,7 @@ def _chosen(cases: list[Case], only: str | None) -> list[Case]:
     return chosen
 
 
-def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[CaseResult]:
+def _checked(cases: list[Case], pairs: list[Implementation], arguments: argparse.Namespace) -> list[CaseResult]:
     checked = []
     with options.bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
@@ -215,7 +215,9 @@ def _summary(checked: list[CaseResult], missing: dict[str, str], seconds: float)
     return sentences
 
 
-def _as_json(checked: list[CaseResult], pairs: list[Pair], missing: dict[str, str], seconds: float) -> dict[str, Any]:
+def _as_json(
+    checked: list[CaseResult], pairs: list[Implementation], missing: dict[str, str], seconds: float
+) -> dict[str, Any]:
     outcomes = [outcome for one in checked for outcome in one.results]
     failed = sum(outcome.failed for outcome in outcomes)
     return {

@@ -15,7 +15,7 @@ from minigan.core.errors import did_you_mean
 from minigan.gan import GAN, losses, penalties
 from minigan.gan.rules import Rules, pack
 from minigan.nn import Module, spectral_norm
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.optim import schedules
 from minigan.recipes.settings import NONE, Settings
 
@@ -64,7 +64,7 @@ def _require_moments(generator: Module, discriminator: Module, s: Settings) -> N
     if s["batch_size"] > s["packing"]:
         return
     dtype = next(iter(generator.parameters().values())).dtype
-    with preserved(generator, discriminator), no_grad():
+    with preserve_state(generator, discriminator), no_grad():
         discriminator(pack(generator(np.zeros((s["batch_size"], s["latent_size"]), dtype)), s["packing"]))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import minigan_kernels
 from minigan.checking import Report
 from minigan.core import backend
-from minigan.core.backend import Backend, Pair
+from minigan.core.backend import Backend, Implementation
 from minigan.selftest.case import Case
 from minigan_kernels import REFERENCE
 
@@ -24,7 +24,7 @@ class CheckResult:
     """
 
     case: Case
-    pair: Pair
+    pair: Implementation
     seconds: float
     report: Report | None = None
     problem: str = ""
@@ -46,10 +46,10 @@ class CaseResult:
     """The outcomes of a case, and the pairs whose kernels serve nothing that it does."""
 
     results: list[CheckResult]
-    skipped_kernels: list[Pair]
+    skipped_kernels: list[Implementation]
 
 
-def check(case: Case, pairs: Iterable[Pair], order: int | None = None, seed: int = 0) -> CaseResult:
+def check(case: Case, pairs: Iterable[Implementation], order: int | None = None, seed: int = 0) -> CaseResult:
     """The case on each of `pairs` that has a kernel for something the case does.
 
     The reference has one for everything. It must come first of the kernels for an array library: what is asked of it
@@ -71,7 +71,7 @@ def check(case: Case, pairs: Iterable[Pair], order: int | None = None, seed: int
 
 
 @contextlib.contextmanager
-def noting_kernels(pair: Pair) -> Iterator[set[str]]:
+def noting_kernels(pair: Implementation) -> Iterator[set[str]]:
     """Serve the arrays of a library from the kernels of `pair`, and note the names of those that are asked for."""
     listener = _Listener(pair.backend.name, pair.backend.xp)
     with backend.using(listener, pair.kernels):
@@ -88,7 +88,7 @@ class _Listener(Backend):
         return super().kernel(operation)
 
 
-def _outcome(case: Case, pair: Pair, order: int | None, seed: int) -> CheckResult:
+def _outcome(case: Case, pair: Implementation, order: int | None, seed: int) -> CheckResult:
     start = time.perf_counter()
     try:
         report = case.check(order, seed)

@@ -16,7 +16,7 @@ from minigan.gan.inputs import UpdateInputs
 from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import substituted
 from minigan.nn.init import he_normal
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.recipes import RECIPES, Recipe
 from minigan.recipes.settings import Settings
 from minigan.selftest import objectives
@@ -94,7 +94,7 @@ def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: in
 
 def _answer(gan: GAN, inputs: UpdateInputs) -> Pass:
     """The generator's pass as a training step makes it, for fakes that the discriminator's pass has made before."""
-    with preserved(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
+    with preserve_state(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
         judged = gan.discriminator_pass(inputs)
     return gan.generator_pass(inputs, judged)
 
@@ -114,7 +114,7 @@ def _objective(
 
     def of_pass(*leaves: Tensor) -> Tensor:
         own = dict(zip(weights, leaves[len(given) :], strict=True))
-        with preserved(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
+        with preserve_state(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
             return made(on(leaves)).objective
 
     def as_in_training(g: Tensor, y: Tensor, *leaves: Tensor, wanted: Any) -> list[Tensor]:
@@ -125,7 +125,7 @@ def _objective(
 
     @primitive(joint=as_in_training, composite=of_pass)
     def objective(B: Any, *arrays: Any) -> Any:
-        with preserved(*networks):
+        with preserve_state(*networks):
             return stated(on(map(Tensor, arrays))).data
 
     return objective

@@ -18,7 +18,7 @@ import numpy as np
 
 from minigan.core import files, strict_json
 from minigan.core.errors import CheckpointError, FileError, clause
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 
 EXTRA = "diagnosis."
 """How the names of arrays begin that are no part of the GAN; which ones there are, and how large, is not fixed."""
@@ -174,7 +174,7 @@ def _require_fit(path: Path, like: Mapping[str, np.ndarray], places: dict[str, _
     try:
         # Arrays of the right shape that take no memory.
         given = {name: np.broadcast_to(np.zeros((), place.dtype), place.shape) for name, place in places.items()}
-        require_fit(like, {name: array for name, array in given.items() if not name.startswith(EXTRA)})
+        require_matching_state(like, {name: array for name, array in given.items() if not name.startswith(EXTRA)})
         if sum(place.size for name, place in places.items() if name.startswith(EXTRA)) > _MOST_EXTRA:
             raise ValueError(f"its arrays '{EXTRA}*' take more than {_MOST_EXTRA:,} bytes")
     except ValueError as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 from minigan.gan import GAN, GradientObserver
 from minigan.training.findings import LOOKS, NAMES, by_looks, detached, mistakes, players, without_consequences
 from minigan.training.signs import GIVEN, NUMBERS, Observer, Signs
@@ -117,7 +117,7 @@ class Diagnosis:
 
 def _parsed(state: Mapping[str, np.ndarray], step: int) -> tuple[list[Signs], list[int], dict[str, int]]:
     """The looks, the updates, and what was told; raises ValueError unless the state is one, of a GAN at `step`."""
-    require_fit(_like(state), state)
+    require_matching_state(_like(state), state)
     steps = state["looks"][:, 0]
     whole = np.isfinite(steps).all() and (steps == np.floor(steps)).all()
     if not (whole and (np.diff(steps, prepend=0) > 0).all() and steps[-1] <= step):

@@ -64,7 +64,7 @@ class RunFolder:
         if self.path.exists() and not numbered:
             self._fill_in_place(fill)
             return self
-        with files.draft_folder(Path(os.path.abspath(self.path))) as draft:  # a name even where the path is "."
+        with files.staging_folder(Path(os.path.abspath(self.path))) as draft:  # a name even where the path is "."
             fill(RunFolder(draft))
             for place in _numbered(self.path) if numbered else [self.path]:
                 if _move(draft, place):

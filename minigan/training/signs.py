@@ -19,10 +19,10 @@ from minigan.gan import GAN, Pass
 from minigan.gan.inputs import UpdateInputs
 from minigan.gan.losses import Loss
 from minigan.gan.penalties import copy_draws, draw_for
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.ops import reshape
 from minigan.ops import sum as sum_
-from minigan.optim.schedules import at
+from minigan.optim.schedules import value_at
 
 _EXAMPLES = 256  # looked at, at most: distances between all pairs of more would take longer than they tell
 _SCORES = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)  # the undecided one is 0 or 1/2 in every known loss
@@ -220,7 +220,7 @@ class Observer:
         """
         packing = self._gan.rules.packing
         count = max(packing, min(len(real), _EXAMPLES) // packing * packing)
-        with np.errstate(all="ignore"), preserved(self._gan.generator, self._gan.discriminator):
+        with np.errstate(all="ignore"), preserve_state(self._gan.generator, self._gan.discriminator):
             return self._measure(real if len(real) == count else real[:count])
 
     def _measure(self, real: Tensor) -> Signs:
@@ -268,7 +268,7 @@ def _inputs(gan: GAN, real: Tensor) -> UpdateInputs:
         return inputs
     rng = random.generator(gan.seed, "diagnosis/penalty", gan.step)
     draws = draw_for(gan.penalty, rng, gan.rules.discriminator_input_shape(real.shape), real.dtype)
-    weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step)))
+    weight = Tensor(real.dtype.type(value_at(gan.penalty_weight, gan.step)))
     return replace(inputs, penalty_draws=draws, penalty_weight=weight)
 
 

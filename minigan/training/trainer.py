@@ -21,7 +21,7 @@ from minigan.core.notice import Notice
 from minigan.domains import Data
 from minigan.figures import gif, plots
 from minigan.gan import GAN
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.training import checkpoint, consistent, kept_checkpoints
 from minigan.training.config import RunConfig, load_config
 from minigan.training.diagnosis import Diagnosis
@@ -231,7 +231,7 @@ class Trainer:
         return metrics
 
     def _refuse_bad_gradient(self) -> None:
-        bad = self.gan.first_bad_gradient()
+        bad = self.gan.first_nonfinite_gradient()
         if bad is None:
             return
         step, name = bad
@@ -264,7 +264,7 @@ class Trainer:
         gan = self.gan
         inputs = gan.draw_update(gan.rules.batches(self._real(gan.step))[0])
         inputs = replace(inputs, latent=gan.latent(len(inputs.real), "samples"), penalty_weight=None)
-        with preserved(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+        with preserve_state(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
             gan.generator.eval()
             gan.discriminator.eval()
             judged = gan.discriminator_pass(inputs)

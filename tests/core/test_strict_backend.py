@@ -52,7 +52,7 @@ def on_both() -> Iterator[Callable]:
             np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
     yield run
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def _host(x: Tensor | np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
                 norms.append(norm)
                 optimizer.step(clipped)
         assert waits.count == 0
-        assert optimizer.first_bad_gradient() is None
+        assert optimizer.first_nonfinite_gradient() is None
         state = optimizer.state()
         optimizer.load_state(state)
         optimizer.step(gradients[0])
@@ -165,7 +165,7 @@ def test_a_bad_gradient_is_found_on_the_device(on_both: Callable) -> None:
         with np.errstate(all="ignore"):
             for value in (1.0, np.inf, np.nan):
                 optimizer.step([Tensor([1.0, 1.0]), Tensor([value])])
-        assert optimizer.first_bad_gradient() == (2, "b")
+        assert optimizer.first_nonfinite_gradient() == (2, "b")
         return []
 
     on_both(run)
@@ -211,7 +211,7 @@ def test_the_counter_counts() -> None:
         ops.sum(Tensor([1.0, 2.0])).item()
     assert waits.count == 1
     assert type(Tensor([1.0]).data) is strict_device.ndarray
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def test_arrays_of_two_libraries_do_not_mix() -> None:
@@ -219,4 +219,4 @@ def test_arrays_of_two_libraries_do_not_mix() -> None:
     mg.use(backend.Backend("strict", strict_device))
     with pytest.raises(TypeError):
         on_host + Tensor([1.0, 2.0])
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)

@@ -264,7 +264,7 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
     before = gan.state()
     for _ in range(3):
         gan.train_step(rng.uniform(-1, 1, (4 * gan.rules.n_critic, *shape)).astype(np.float32))
-    assert gan.first_bad_gradient() is None
+    assert gan.first_nonfinite_gradient() is None
     for key, value in gan.state().items():
         assert np.isfinite(value).all(), key
         if key.startswith(("generator.", "discriminator.")) and key.endswith("weight"):

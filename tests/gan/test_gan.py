@@ -13,7 +13,7 @@ from minigan import GAN, Tensor, grad
 from minigan.core import backend, random
 from minigan.gan import draws, losses, penalties
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Tanh
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.optim import SGD, Adam
 
 LATENT, G_HIDDEN, DATA, D_HIDDEN, BATCH = 3, 5, 4, 6, 7
@@ -298,7 +298,7 @@ def test_a_penalty_without_draw_gets_the_same_random_numbers_at_each_pass() -> N
     inputs = gans[0].draw(_real(0)).updates[0]
     values = []
     for _ in range(2):
-        with preserved(gans[0].discriminator):
+        with preserve_state(gans[0].discriminator):
             values.append(gans[0].discriminator_pass(inputs).objective.item())
     assert values[0] == values[1]
     for step in range(3):

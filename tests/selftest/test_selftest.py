@@ -56,7 +56,7 @@ def test_every_pass_that_two_layers_share_has_a_case() -> None:
         for layer, following in part._passes
         if following is not None
     }
-    fusible = {value for value in vars(nn).values() if isinstance(value, type) and hasattr(value, "fuses_with")}
+    fusible = {value for value in vars(nn).values() if isinstance(value, type) and hasattr(value, "can_fuse")}
     assert fused == fusible
 
 
@@ -117,8 +117,8 @@ def test_all_is_of_one_type(dtype: str) -> None:
 # What it finds.
 
 
-def _pairs(*kernels: str) -> list[backend.Pair]:
-    return [backend.Pair(backend.by_type[np.ndarray], name, None) for name in kernels]
+def _pairs(*kernels: str) -> list[backend.Implementation]:
+    return [backend.Implementation(backend.by_array_type[np.ndarray], name, None) for name in kernels]
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)
@@ -265,7 +265,7 @@ def test_fakes_that_a_step_hands_on_detached_are_caught(case: str, monkeypatch: 
 
 
 def test_a_case_without_kernels_is_left_to_the_reference() -> None:
-    pairs = [pair for pair in backend.pairs() if pair.unavailable is None and pair.backend.name == "numpy"]
+    pairs = [pair for pair in backend.implementations() if pair.unavailable is None and pair.backend.name == "numpy"]
     checked = check.check(CASES["primitives/tanh/0"], pairs)
     assert [outcome.pair.kernels for outcome in checked.results] == ["reference"]
     assert [*_pairs("reference"), *checked.skipped_kernels] == pairs
@@ -304,7 +304,7 @@ def test_what_an_implementation_does_not_do_is_no_failure(monkeypatch: pytest.Mo
 
 def test_listening_hears_the_kernels_and_puts_the_backend_back(kernels: str) -> None:
     before = backend.current()
-    with check.noting_kernels(backend.Pair(before, "reference", None)) as heard:
+    with check.noting_kernels(backend.Implementation(before, "reference", None)) as heard:
         assert backend.current() is not before
         ops.matmul(Tensor(np.ones((2, 3))), Tensor(np.ones((3, 2))))
     assert heard == {"matmul"}

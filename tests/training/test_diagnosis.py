@@ -338,7 +338,7 @@ def test_it_looks_on_a_device() -> None:
         for on_device, on_host in zip(signs(), expected, strict=True):
             assert _numbers(on_device) == pytest.approx(_numbers(on_host), rel=1e-4, nan_ok=True)
     finally:
-        backend.by_type.pop(strict_device.ndarray, None)
+        backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def _numbers(signs: Signs) -> list[float]:

@@ -126,7 +126,7 @@ class Recording:
             raise
         step.count_updates(inputs)
         for buffer in self._buffers:
-            buffer.changed()
+            buffer.increment_version()
         for packed, snapshot in zip(self._packed, self._packed_after, strict=True):
             packed.restore(snapshot)
         return {name: Tensor(value.copy()) for name, value in self._report.items()}
@@ -163,7 +163,7 @@ class Recording:
 
     def _count_versions(self) -> None:
         for variable in self._variables:
-            variable.changed()
+            variable.increment_version()
 
 
 def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -23,54 +23,54 @@ _ADVICE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Supply:
-    """Masks for `layer`, in the order in which it asks for them; its count of draws grows by `counted` after them."""
+class DrawnMasks:
+    """Masks for `layer`, in the order in which it asks for them; `draw_count` is added to its count of draws."""
 
     layer: Dropout
     masks: tuple[Tensor, ...]
-    counted: int
+    draw_count: int
 
 
 @dataclass(eq=False)
-class Requests:
+class MaskRequests:
     """The masks that passes ask `layer` for, in order: each (draws counted since before the passes, shape, dtype).
 
-    counted: how many of these draws the passes count in the end.
+    draw_count: how many of these draws the passes count in the end.
     """
 
     layer: Dropout
     first: int
     masks: list[tuple[int, tuple[int, ...], np.dtype]] = field(default_factory=list)
-    counted: int = 0
+    draw_count: int = 0
 
-    def draw(self) -> Supply:
+    def draw(self) -> DrawnMasks:
         """What the passes ask for if they come next."""
         first = int(self.layer.draws.data)
-        found = [draw(self.layer, first + ahead, shape, dtype) for ahead, shape, dtype in self.masks]
-        return Supply(self.layer, tuple(found), self.counted)
+        found = [draw_mask(self.layer, first + ahead, shape, dtype) for ahead, shape, dtype in self.masks]
+        return DrawnMasks(self.layer, tuple(found), self.draw_count)
 
 
 _source: Callable[[Dropout, Tensor], Tensor] | None = None
 
 
-def draw(layer: Dropout, number: int, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
+def draw_mask(layer: Dropout, number: int, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
     """Mask `number` of `layer`, a pure function of (seed, number): 0, or 1 / (1 - rate) where kept."""
     rng = random.generator(layer.seed, "dropout", number)
     kept = rng.random(shape, dtype=np.float32) >= layer.rate
     return Tensor(kept.astype(dtype) / np.asarray(1 - layer.rate, dtype))
 
 
-def take(layer: Dropout, x: Tensor) -> Tensor:
+def next_mask(layer: Dropout, x: Tensor) -> Tensor:
     """The next mask of `layer` for x: a supplied one, else drawn now, which its count notes."""
     if _source is not None:
         return _source(layer, x)
-    mask = draw(layer, int(layer.draws.data), x.shape, x.dtype)
+    mask = draw_mask(layer, int(layer.draws.data), x.shape, x.dtype)
     layer.draws.assign(layer.draws.data + 1)
     return mask
 
 
 @contextlib.contextmanager
-def supplied(supplies: Sequence[Supply]) -> Iterator[None]:
+def using_masks(supplies: Sequence[DrawnMasks]) -> Iterator[None]:
     """A context in which passes take these masks, and count no draws; without any, as ever.
 
     Raises RuntimeError where a layer asks for another mask than the next of its own, or does not ask for all of them.
@@ -92,25 +92,25 @@ def supplied(supplies: Sequence[Supply]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[list[Requests]]:
+def recording_requests() -> Iterator[list[MaskRequests]]:
     """A context in which masks leave everything as it is; gives what each layer was asked for, complete at its end.
 
     The counts of draws go on.
     """
-    found: dict[Dropout, Requests] = {}
+    found: dict[Dropout, MaskRequests] = {}
 
     def note(layer: Dropout, x: Tensor) -> Tensor:
         number = int(layer.draws.data)
-        asked = found.setdefault(layer, Requests(layer, number))
+        asked = found.setdefault(layer, MaskRequests(layer, number))
         asked.masks.append((number - asked.first, x.shape, x.dtype))
         layer.draws.assign(number + 1)
         return Tensor(np.ones(x.shape, x.dtype))
 
-    requests: list[Requests] = []
+    requests: list[MaskRequests] = []
     with _from(note):
         yield requests
     for asked in found.values():
-        asked.counted = int(asked.layer.draws.data) - asked.first
+        asked.draw_count = int(asked.layer.draws.data) - asked.first
         requests.append(asked)
 
 

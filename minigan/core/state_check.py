@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def require_fit(mine: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> None:
+def require_matching_state(mine: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError, naming the first difference, unless `given` has the names, shapes and types of `mine`."""
     for name in sorted(mine.keys() | given.keys()):
         if name not in given or name not in mine:
