@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import needs_numba
 from support import standin_kernels, strict_device
+from support.environment import needs_numba
 
 import minigan as mg
 import minigan_kernels
