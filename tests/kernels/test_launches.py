@@ -19,6 +19,7 @@ from minigan_kernels.geometry import Geometry
 from minigan_kernels.memo import Memo
 
 FLOATS = ["float32", "float64"]
+FLIPS = list(itertools.product([False, True], repeat=2))
 IMPLEMENTATIONS = ["reference", pytest.param("numba", marks=needs_numba)]
 pytestmark = pytest.mark.usefixtures("winograd_however_small")
 
@@ -48,9 +49,7 @@ class Case(NamedTuple):
 
 def _product_cases() -> Iterator[Case]:
     few = [(1, 5, 7), (2, 300, 65), (300, 3, 65), (65, 300, 1), (129, 100, 4), (4, 4, 4), (7, 0, 9)]
-    for (m, k, n), (ta, tb) in itertools.product(
-        [*few, (33, 70, 65), (80, 65, 130)], itertools.product([False, True], repeat=2)
-    ):
+    for (m, k, n), (ta, tb) in itertools.product([*few, (33, 70, 65), (80, 65, 130)], FLIPS):
         yield Case("matmul", ((k, m) if ta else (m, k), (n, k) if tb else (k, n)), (ta, tb))
     for (m, k, n), slope in itertools.product([*few, (33, 70, 65), (300, 65, 130)], (0.0, 0.2, 1.0)):
         yield Case("dense", ((m, k), (k, n), (n,)), (slope,))

@@ -14,6 +14,7 @@ from support.primitive_cases import CASES, COMPOSED_CASES, Case
 
 import minigan as mg
 from minigan import Tensor, autodiff, grad, gradcheck, ops, vjp
+from minigan.autodiff import engine
 from minigan.ops import conv, elementwise, linear, norm, pool, shape
 from minigan.selftest.draw import Draw
 
@@ -21,7 +22,7 @@ _draw = Draw(8, "values")
 
 
 def _primitives() -> Iterator[tuple[str, Any]]:
-    modules = [autodiff, ops] + [
+    modules = [engine, ops] + [
         importlib.import_module(f"minigan.ops.{found.name}") for found in pkgutil.walk_packages(ops.__path__)
     ]
     for module in modules:
