@@ -108,7 +108,7 @@ def test_a_link_has_the_content_and_keeps_it(tmp_path, monkeypatch):
 HOLD = """
 import sys, time
 from pathlib import Path
-from minigan import files
+from minigan.core import files
 with files.atomic_path(Path(sys.argv[1])) as file, files.staging_folder(Path(sys.argv[2])) as folder:
     file.write_text("half")
     (folder / "inside").write_text("half")
