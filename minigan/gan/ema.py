@@ -40,7 +40,7 @@ class Average:
 
     def update(self, share: Tensor) -> None:
         """Take in what the source is now, which weighs `share`."""
-        approach = self._flat.backend.kernel("approach")
+        approach = self._flat.backend.kernel("lerp")
         for mean, source in self._pairs():
             approach(mean, source, share.data)
         self.changed()

@@ -176,7 +176,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("dense", (m, JUDGE), (JUDGE, 1), (1,)),
         ("matmul", (m, 1), (JUDGE, 1), False, True),  # D backward: to its hidden layer
         ("matmul", (m, JUDGE), (m, 1), True, False),  # and its weights; no gradient of the data, none in G
-        ("gate_and_sum", (m, JUDGE), (m, JUDGE)),
+        ("bias_act_grad", (m, JUDGE), (m, JUDGE)),
         ("matmul", (m, DATA), (m, JUDGE), True, False),
     ]
     assert g_phase == [
@@ -187,7 +187,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("matmul", (n, JUDGE), (DATA, JUDGE), False, True),
         ("matmul", (n, DATA), (HIDDEN, DATA), False, True),  # G backward
         ("matmul", (n, HIDDEN), (n, DATA), True, False),
-        ("gate_and_sum", (n, HIDDEN), (n, HIDDEN)),
+        ("bias_act_grad", (n, HIDDEN), (n, HIDDEN)),
         ("matmul", (n, LATENT), (n, HIDDEN), True, False),  # no gradient of the latent vectors
     ]
     assert rest == []
@@ -202,7 +202,7 @@ def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypa
     hidden_real, hidden_fake = first(Tensor(real)).numpy(), first(fake).numpy()
     d_phase, _, _ = _kernel_calls(gan, real, monkeypatch)
     assert [call[1] for call in d_phase if call[0] == "batch_norm"] == [(BATCH, JUDGE)] * 2
-    assert not {"slope_gate", "gate_and_sum"} & {call[0] for call in d_phase}  # LeakyReLU is part of them
+    assert not {"slope_gate", "bias_act_grad"} & {call[0] for call in d_phase}  # LeakyReLU is part of them
     # momentum 0.5, three passes: reals, fakes, and the generator's step through the updated weights
     third = gan.discriminator[0](fake).numpy().mean(axis=0)
     expected = 0.5 * (0.5 * (0.5 * hidden_real.mean(axis=0)) + 0.5 * hidden_fake.mean(axis=0)) + 0.5 * third

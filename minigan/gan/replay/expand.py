@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigan.gan.replay.memory import flattened, owner
-from minigan_kernels.launches import Call
+from minigan_kernels.recorded_calls import Call
 
 
 def expanded(forward: Callable[..., Any], arrays: Sequence[Any]) -> tuple[list[Call], tuple[np.ndarray, ...]] | None:

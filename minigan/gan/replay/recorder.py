@@ -20,7 +20,7 @@ from numpy.lib.array_utils import byte_bounds
 from minigan.core import backend
 from minigan.gan.replay.expand import expanded
 from minigan.gan.replay.memory import flattened, owner
-from minigan_kernels import launches
+from minigan_kernels import recorded_calls
 
 
 @dataclass(eq=False)
@@ -110,7 +110,7 @@ class Recorder:
 
         def noted(*arguments: Any, **options: Any) -> Any:
             self._known(arguments)
-            with launches.noting() as calls:
+            with recorded_calls.record() as calls:
                 found = function(*arguments, **options)
             for call in calls:
                 self._launched(call)
@@ -148,7 +148,7 @@ class Recorder:
         call.views = [x for x in (*call.arguments, *call.results) if isinstance(x, View)]
         self.calls.append(call)
 
-    def _launched(self, call: launches.Call) -> None:
+    def _launched(self, call: recorded_calls.Call) -> None:
         arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))
         self._append(NotedCall(call.function, arguments))
 

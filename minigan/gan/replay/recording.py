@@ -17,7 +17,7 @@ from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.memory import owner
 from minigan.gan.replay.plan import Plan
 from minigan.gan.replay.recorder import Recorder, View
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 Report = dict[str, Tensor]
 
@@ -69,7 +69,7 @@ class Recording:
         self.inputs = inputs
         self._variables = game.variables()
         self._places = [(variable, variable.data) for variable in self._variables]
-        self._memos = [variable.memo for variable in self._variables if isinstance(variable, Parameter)]
+        self._memos = [variable.packed_weights for variable in self._variables if isinstance(variable, Parameter)]
         self._before = _snapshots(self._memos)
         self.memory = _owners(game.memory())
         self.kept = _owners([array for memo in self._before for array, *_ in memo.values() if array is not None])
@@ -141,7 +141,7 @@ class Recording:
             for array, values in zip(self.memory, before, strict=True):
                 array[...] = values
             for memo in self._memos:
-                memo.overwritten()
+                memo.mark_stale()
         del before
         arena.give_back()
         report = game.play(inputs)
@@ -166,7 +166,7 @@ def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return list({id(memory): memory for memory in map(owner, arrays)}.values())
 
 
-def _snapshots(memos: Sequence[Memo]) -> list[dict[Any, tuple]]:
+def _snapshots(memos: Sequence[PackedWeights]) -> list[dict[Any, tuple]]:
     return [memo.snapshot() for memo in memos]
 
 
