@@ -41,7 +41,7 @@ class Geometry(NamedTuple):
 
 
 def of_convolution(size: Pair, kernel: Pair, stride: Any, padding: Padding, precision: str = "exact") -> Geometry:
-    """The geometry in which a picture of `size` has an output; see `padding_widths` for `padding`. Raises ValueError."""
+    """The geometry in which a picture of `size` has an output; `padding` as in `padding_widths`. Raises ValueError."""
     if precision not in ("exact", "fast"):
         raise ValueError(f"the precision must be 'exact' or 'fast', not {precision!r}")
     step, kernel = pair(stride, "stride"), pair(kernel, "kernel")
