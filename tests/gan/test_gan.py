@@ -7,52 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.small_gan import BATCH, DATA, HIDDEN, JUDGE, LATENT, make_gan, real_batch
 
 import minigan as mg
 from minigan import GAN, Tensor, grad
 from minigan.core import backend, random
 from minigan.gan import draws, losses, penalties
-from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Tanh
+from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Sequential
 from minigan.nn.module import preserved
 from minigan.optim import SGD, Adam
-
-LATENT, HIDDEN, DATA, JUDGE, BATCH = 3, 5, 4, 6, 7
-
-
-def _gan(
-    loss: str = "non-saturating", dtype: str = "float64", rich: bool = False, judge_norm: bool = False, **options: Any
-) -> GAN:
-    """Plain networks, or `rich` ones with batch normalisation in G and dropout in D."""
-    rng = np.random.default_rng(11)
-    g_layers: list[Module] = [Dense(LATENT, HIDDEN, rng), LeakyReLU(0.2), Dense(HIDDEN, DATA, rng), Tanh()]
-    d_layers: list[Module] = [Dense(DATA, JUDGE, rng), LeakyReLU(0.2), Dense(JUDGE, 1, rng)]
-    if rich:
-        g_layers.insert(1, BatchNorm(HIDDEN, momentum=0.5))
-        d_layers.insert(2, Dropout(0.3, seed=5))
-    if judge_norm:
-        d_layers.insert(1, BatchNorm(JUDGE, momentum=0.5))
-    generator, discriminator = Sequential(*g_layers).astype(dtype), Sequential(*d_layers).astype(dtype)
-    return GAN(
-        generator,
-        discriminator,
-        losses.get(loss),
-        Adam(generator.parameters(), 0.01, beta1=0.5),
-        Adam(discriminator.parameters(), 0.02, beta1=0.5),
-        latent_size=LATENT,
-        seed=3,
-        **options,
-    )
-
-
-def _real(step: int, dtype: str = "float64") -> np.ndarray:
-    return np.random.default_rng([5, step]).uniform(-1, 1, (BATCH, DATA)).astype(dtype)
-
 
 # Algorithm 1 of Goodfellow et al., 2014, by hand.
 
 
 class ByHand:
-    """The plain networks of `_gan` in NumPy, every gradient written out."""
+    """The plain networks of `make_gan` in NumPy, every gradient written out."""
 
     def __init__(self, gan: GAN, loss: str) -> None:
         self.loss = loss
@@ -122,10 +91,10 @@ class ByHand:
 
 @pytest.mark.parametrize("loss", ["minimax", "non-saturating"])
 def test_train_steps_equal_algorithm_1_by_hand(loss: str, kernels: str) -> None:
-    gan = _gan(loss)
+    gan = make_gan(loss)
     by_hand = ByHand(gan, loss)
     for step in range(3):
-        real, z = _real(step), gan.latent(BATCH, "train", step).numpy()
+        real, z = real_batch(step), gan.latent(BATCH, "train", step).numpy()
         expected = by_hand.step(z, real)
         report = gan.train_step(real)
         assert report.keys() == expected.keys()
@@ -167,7 +136,7 @@ def _kernel_calls(gan: GAN, real: np.ndarray, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    d_phase, g_phase, rest = _kernel_calls(_gan(), _real(0), monkeypatch)
+    d_phase, g_phase, rest = _kernel_calls(make_gan(), real_batch(0), monkeypatch)
     n, m = BATCH, 2 * BATCH
     assert d_phase == [
         ("dense", (n, LATENT), (LATENT, HIDDEN), (HIDDEN,)),  # G forward, once
@@ -194,8 +163,8 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
 
 
 def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = _gan(judge_norm=True)
-    real = _real(0)
+    gan = make_gan(judge_norm=True)
+    real = real_batch(0)
     (norm,) = (m for m in gan.discriminator.modules() if isinstance(m, BatchNorm))
     first = gan.discriminator[0]
     fake = gan.generator(gan.latent(BATCH, "train", 0))
@@ -210,17 +179,17 @@ def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypa
 
 
 def test_both_ways_of_judging_are_the_same_without_batch_norm() -> None:
-    together, apart = _gan(), _gan()
+    together, apart = make_gan(), make_gan()
     assert together._judge_together
     apart._judge_together = False
     for step in range(2):
-        one, two = together.train_step(_real(step)), apart.train_step(_real(step))
+        one, two = together.train_step(real_batch(step)), apart.train_step(real_batch(step))
         for name in one:
             assert one[name].item() == pytest.approx(two[name].item(), rel=1e-12)
 
 
 def test_a_report_holds_no_graph_of_the_scores() -> None:
-    report = _gan().train_step(_real(0))
+    report = make_gan().train_step(real_batch(0))
     assert report["real_score"].parents == ()
     assert report["fake_score"].parents == ()
     assert 0 < report["real_score"].item() < 1
@@ -232,8 +201,8 @@ def test_a_report_holds_no_graph_of_the_scores() -> None:
 @pytest.mark.parametrize("judge_norm", [False, True])
 @pytest.mark.parametrize("loss", [name for name, loss in losses.LOSSES.items() if loss.relative])
 def test_a_relativistic_generator_sees_the_reals_as_d_is_after_its_update(loss: str, judge_norm: bool) -> None:
-    gan = _gan(loss, judge_norm=judge_norm)
-    real, fake = Tensor(_real(0)), gan.generator(gan.latent(BATCH, "train", 0))
+    gan = make_gan(loss, judge_norm=judge_norm)
+    real, fake = Tensor(real_batch(0)), gan.generator(gan.latent(BATCH, "train", 0))
     before = gan.loss.generator(gan.discriminator(fake), gan.discriminator(real)).item()
     found = gan.train_step(real)["generator_loss"].item()
     after = gan.loss.generator(gan.discriminator(fake), gan.discriminator(real)).item()
@@ -242,7 +211,7 @@ def test_a_relativistic_generator_sees_the_reals_as_d_is_after_its_update(loss: 
 
 
 def test_a_relativistic_step_gives_d_no_gradient_from_g(monkeypatch: pytest.MonkeyPatch) -> None:
-    d_phase, g_phase, _ = _kernel_calls(_gan("relativistic-pairing"), _real(0), monkeypatch)
+    d_phase, g_phase, _ = _kernel_calls(make_gan("relativistic-pairing"), real_batch(0), monkeypatch)
     n, m = BATCH, 2 * BATCH  # D judges both kinds at once, and for G the reals without a graph, then the fakes
     of_weights = [("matmul", (m, JUDGE), (m, 1), True, False), ("matmul", (m, DATA), (m, JUDGE), True, False)]
     assert all(call in d_phase and call not in g_phase for call in of_weights)
@@ -258,10 +227,10 @@ def test_a_relativistic_step_gives_d_no_gradient_from_g(monkeypatch: pytest.Monk
 def test_the_discriminator_descends_its_loss_and_the_penalty(name: str, kernels: str) -> None:
     """Against the sum of both by hand; with every k-th step k times as much, and nothing of it at the others."""
     penalty, rate, weight, every = penalties.get(name), 0.02, 3.0, 2
-    gan = _gan("least-squares", penalty=penalty, penalty_weight=weight, penalty_every=every)
+    gan = make_gan("least-squares", penalty=penalty, penalty_weight=weight, penalty_every=every)
     gan.discriminator_optimizer = SGD(gan.discriminator.parameters(), rate)
     for step in range(3):
-        real, fake = Tensor(_real(step)), gan.generator(gan.latent(BATCH, "train", step))
+        real, fake = Tensor(real_batch(step)), gan.generator(gan.latent(BATCH, "train", step))
         steepness = penalty(gan.discriminator, real, fake, random.generator(gan.seed, "penalty", step))
         loss = gan.loss.discriminator(gan.discriminator(real), gan.discriminator(fake))
         total = loss + steepness * (weight * every) if step % every == 0 else loss
@@ -286,46 +255,46 @@ def test_a_penalty_that_draws_for_itself_gets_the_same_numbers_at_each_pass() ->
     def own(*arguments: Any) -> Tensor:
         return penalties.wgan_gp(*arguments)
 
-    games = [_gan(rich=True, penalty=penalty) for penalty in (own, penalties.wgan_gp)]
-    inputs = games[0].draw(_real(0)).updates[0]
+    games = [make_gan(rich=True, penalty=penalty) for penalty in (own, penalties.wgan_gp)]
+    inputs = games[0].draw(real_batch(0)).updates[0]
     values = []
     for _ in range(2):
         with preserved(games[0].discriminator):
             values.append(games[0].discriminator_pass(inputs).objective.item())
     assert values[0] == values[1]
     for step in range(3):
-        reports = [game.train_step(_real(step)) for game in games]
+        reports = [game.train_step(real_batch(step)) for game in games]
         for name, value in reports[0].items():
             assert value.item() == reports[1][name].item()
 
 
 def test_steps_without_the_penalty_are_those_of_a_game_without() -> None:
-    lazy, plain = _gan(penalty=penalties.r1, penalty_every=4), _gan()
-    lazy.train_step(_real(0))
+    lazy, plain = make_gan(penalty=penalties.r1, penalty_every=4), make_gan()
+    lazy.train_step(real_batch(0))
     plain.load_state(lazy.state())
     for step in (1, 2, 3):
-        lazy.train_step(_real(step))
-        plain.train_step(_real(step))
+        lazy.train_step(real_batch(step))
+        plain.train_step(real_batch(step))
     for name, value in plain.state().items():
         assert lazy.state()[name].tobytes() == value.tobytes(), name
-    lazy.train_step(_real(4))
-    plain.train_step(_real(4))
+    lazy.train_step(real_batch(4))
+    plain.train_step(real_batch(4))
     assert any((lazy.state()[name] != value).any() for name, value in plain.state().items())
 
 
 def test_batch_norm_in_a_penalised_discriminator_is_warned_of_once() -> None:
     with pytest.warns(UserWarning, match="the discriminator has batch norm.*leave batch norm out") as caught:
-        gan = _gan(judge_norm=True, penalty=penalties.wgan_gp)
-    gan.train_step(_real(0))  # a second warning would be an error
+        gan = make_gan(judge_norm=True, penalty=penalties.wgan_gp)
+    gan.train_step(real_batch(0))  # a second warning would be an error
     assert len(caught) == 1
-    _gan(judge_norm=True)
-    _gan(rich=True, penalty=penalties.wgan_gp)  # in the generator it is welcome
+    make_gan(judge_norm=True)
+    make_gan(rich=True, penalty=penalties.wgan_gp)  # in the generator it is welcome
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5])
 def test_a_penalty_comes_at_every_kth_step(every: float) -> None:
     with pytest.raises(ValueError, match=rf"penalty_every is {every}, expected 1"):
-        _gan(penalty=penalties.r1, penalty_every=every)
+        make_gan(penalty=penalties.r1, penalty_every=every)
 
 
 # Resuming.
@@ -335,14 +304,14 @@ def test_a_penalty_comes_at_every_kth_step(every: float) -> None:
 @pytest.mark.parametrize("loss", ["wasserstein", "relativistic-average"])
 def test_a_resumed_game_with_a_penalty_goes_on_to_the_same_bits(loss: str, name: str) -> None:
     def game() -> GAN:
-        return _gan(loss, "float32", rich=True, penalty=penalties.get(name), penalty_every=2)
+        return make_gan(loss, "float32", rich=True, penalty=penalties.get(name), penalty_every=2)
 
     straight, resumed = game(), game()
     for step in range(3):
-        straight.train_step(_real(step, "float32"))
+        straight.train_step(real_batch(step, "float32"))
     resumed.load_state(straight.state())
     for step in range(3, 6):
-        one, two = (gan.train_step(_real(step, "float32")) for gan in (straight, resumed))
+        one, two = (gan.train_step(real_batch(step, "float32")) for gan in (straight, resumed))
         assert {key: value.item() for key, value in one.items()} == {key: value.item() for key, value in two.items()}
     for key, value in straight.state().items():
         assert resumed.state()[key].tobytes() == value.tobytes(), key
@@ -350,16 +319,16 @@ def test_a_resumed_game_with_a_penalty_goes_on_to_the_same_bits(loss: str, name:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_resumed_game_goes_on_to_the_same_bits(kernels: str, dtype: str) -> None:
-    straight = _gan(dtype=dtype, rich=True)
+    straight = make_gan(dtype=dtype, rich=True)
     for step in range(3):
-        straight.train_step(_real(step, dtype))
+        straight.train_step(real_batch(step, dtype))
     state = straight.state()
     assert all(type(value) is np.ndarray for value in state.values())
-    resumed = _gan(dtype=dtype, rich=True)
+    resumed = make_gan(dtype=dtype, rich=True)
     resumed.load_state(state)
     for step in range(3, 6):
-        straight.train_step(_real(step, dtype))
-        resumed.train_step(_real(step, dtype))
+        straight.train_step(real_batch(step, dtype))
+        resumed.train_step(real_batch(step, dtype))
     assert resumed.step == 6
     again = resumed.state()
     for name, value in straight.state().items():
@@ -369,10 +338,10 @@ def test_a_resumed_game_goes_on_to_the_same_bits(kernels: str, dtype: str) -> No
 
 @pytest.mark.parametrize("kind", ["missing", "unknown", "shape", "dtype"])
 def test_a_state_that_does_not_fit_changes_nothing(kind: str) -> None:
-    gan = _gan()
+    gan = make_gan()
     before = gan.state()
-    other = _gan(dtype="float64")
-    other.train_step(_real(0))
+    other = make_gan(dtype="float64")
+    other.train_step(real_batch(0))
     state = other.state()
     name = "discriminator_optimizer.v"
     if kind == "missing":
@@ -394,8 +363,8 @@ def test_a_state_that_does_not_fit_changes_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_sampling_leaves_no_trace(training: bool) -> None:
-    gan = _gan(rich=True)
-    gan.train_step(_real(0))
+    gan = make_gan(rich=True)
+    gan.train_step(real_batch(0))
     gan.generator.train(training)
     modes = [m.training for m in gan.generator.modules()]
     before = gan.state()
@@ -407,26 +376,26 @@ def test_sampling_leaves_no_trace(training: bool) -> None:
 
 
 def test_samples_use_the_running_statistics() -> None:
-    gan = _gan(rich=True)
+    gan = make_gan(rich=True)
     for step in range(3):
-        gan.train_step(_real(step))
+        gan.train_step(real_batch(step))
     z = gan.latent(6, "look")
     np.testing.assert_allclose(gan.sample(z).numpy()[:1], gan.sample(z[:1]).numpy(), rtol=1e-12)
     np.testing.assert_array_equal(gan.sample(z).numpy(), gan.generator.eval()(z).numpy())
 
 
 def test_sampling_restores_the_mode_after_an_error() -> None:
-    gan = _gan(rich=True)
+    gan = make_gan(rich=True)
     with pytest.raises(ValueError, match="Dense"):
         gan.sample(np.ones((2, LATENT + 1)))
     assert all(m.training for m in gan.generator.modules())
 
 
 def test_latents_are_a_pure_function_of_seed_purpose_and_step() -> None:
-    gan = _gan()
+    gan = make_gan()
     drawn = gan.latent(5, "train", 2).numpy()
     np.random.seed(1)  # must not matter
-    gan.train_step(_real(0))
+    gan.train_step(real_batch(0))
     np.testing.assert_array_equal(gan.latent(5, "train", 2).numpy(), drawn)
     others = [gan.latent(5, "train", 3), gan.latent(5, "look", 2)]
     gan.seed += 1
@@ -435,7 +404,7 @@ def test_latents_are_a_pure_function_of_seed_purpose_and_step() -> None:
 
 
 def test_latents_are_standard_normal() -> None:
-    gan = _gan(dtype="float32")
+    gan = make_gan(dtype="float32")
     drawn = np.concatenate([gan.latent(2000, "train", step).numpy() for step in range(5)])
     assert drawn.dtype == np.float32
     assert drawn.shape == (10_000, LATENT)

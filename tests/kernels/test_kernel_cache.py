@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 
 grp, pwd = pytest.importorskip("grp"), pytest.importorskip("pwd")  # Unix only
 pytestmark = [needs_numba, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import needs_numba
 from support import standin_kernels, strict_device
+from support.environment import needs_numba
 
 import minigan as mg
 import minigan_kernels
@@ -154,7 +154,8 @@ def test_gradcheck_finds_its_faults(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_fixtures_run_over_it() -> None:
     code = (
-        "import sys, minigan_kernels, pytest\nfrom support import standin_kernels\n"
+        "import sys, minigan_kernels, pytest\n"
+        "from support import standin_kernels\n"
         "minigan_kernels.register('standin', standin_kernels)\n"
         "sys.exit(pytest.main(sys.argv[1:]) or standin_kernels.calls['matmul'] == 0)"
     )

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import test_conv
-import test_kernels
-from conftest import needs_numba
+from support import convolutions, updates
+from support.environment import needs_numba
 
 import minigan_kernels
 from minigan_kernels import recorded_calls
@@ -20,15 +19,9 @@ from minigan_kernels.geometry import Geometry
 from minigan_kernels.packed_weights import PackedWeights
 
 FLOATS = ["float32", "float64"]
+FLIPS = list(itertools.product([False, True], repeat=2))
 IMPLEMENTATIONS = ["reference", pytest.param("numba", marks=needs_numba)]
-
-
-@pytest.fixture(autouse=True)
-def winograd_however_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Winograd's algorithm serves small pictures too, where it would not pay."""
-    if minigan_kernels.unavailable("numba") is None:
-        winograd = importlib.import_module("minigan_kernels.numba.winograd")
-        monkeypatch.setattr(winograd, "FEWEST_PIXELS", {"exact": 1, "fast": 1})
+pytestmark = pytest.mark.usefixtures("winograd_however_small")
 
 
 # The cases: every kernel on shapes that reach all of its compiled functions.
@@ -56,7 +49,7 @@ class Case(NamedTuple):
 
 def _product_cases() -> Iterator[Case]:
     few = [(1, 5, 7), (2, 300, 65), (300, 3, 65), (65, 300, 1), (129, 100, 4), (4, 4, 4), (7, 0, 9)]
-    for (m, k, n), (ta, tb) in itertools.product([*few, (33, 70, 65), (80, 65, 130)], test_kernels.FLIPS):
+    for (m, k, n), (ta, tb) in itertools.product([*few, (33, 70, 65), (80, 65, 130)], FLIPS):
         yield Case("matmul", ((k, m) if ta else (m, k), (n, k) if tb else (k, n)), (ta, tb))
     for (m, k, n), slope in itertools.product([*few, (33, 70, 65), (300, 65, 130)], (0.0, 0.2, 1.0)):
         yield Case("dense", ((m, k), (k, n), (n,)), (slope,))
@@ -73,18 +66,18 @@ def _elementwise_cases() -> Iterator[Case]:
 
 
 def _convolution_cases() -> Iterator[Case]:
-    few = [test_conv.LARGE[name] for name in ("few-in", "few-out", "direct", "whole", "one-by-one")]
-    for case in (*test_conv.HAND_PICKED, *few):
+    few = [convolutions.LARGE[name] for name in ("few-in", "few-out", "direct", "whole", "one-by-one")]
+    for case in (*convolutions.HAND_PICKED, *few):
         precisions = ("exact", "fast") if case.geometry.kernel == (4, 4) else ("exact",)
         for precision, slope in itertools.product(precisions, (0.2, 1.0)):
             yield from _cases_of(case, case.geometry._replace(precision=precision), slope)
-    nothing = test_conv.HAND_PICKED[21]
+    nothing = convolutions.HAND_PICKED[21]
     for emptied in ({"batch": 0}, {"inputs": 0}, {"outputs": 0}):
-        case = test_conv.Case(**(vars(nothing) | emptied))
+        case = convolutions.Case(**(vars(nothing) | emptied))
         yield from _cases_of(case, case.geometry, 0.2)
 
 
-def _cases_of(case: test_conv.Case, geometry: Geometry, slope: float) -> Iterator[Case]:
+def _cases_of(case: convolutions.Case, geometry: Geometry, slope: float) -> Iterator[Case]:
     x, w, y = case.picture, case.weight, case.result
     yield Case("conv2d", (x, w, w[3:]), (slope, geometry))
     yield Case("conv2d", (x, w), (None, slope, geometry, PackedWeights))
@@ -220,19 +213,19 @@ class InPlace(NamedTuple):
 
 
 def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
-    flat = test_kernels._Flat([70_001, 3, 65], dtype, 2, seed=step)
+    flat = updates.FlatArrays([70_001, 3, 65], dtype, 2, seed=step)
     flat.slots = [np.abs(flat.rng.standard_normal(flat.p.size)).astype(dtype) for _ in flat.slots]
     gradients = flat.gradients()
     gradients[1][0] = np.nan if step == 2 else 0
-    numbers = test_kernels.numbers_of("adam", step, 0.01 / step, 0.5, 0.999)
+    numbers = updates.numbers_of("adam", step, 0.01 / step, 0.5, 0.999)
     arrays = [flat.p, flat.in_place(gradients), flat.bounds, *flat.slots, flat.first_bad, numbers]
     yield InPlace("adam", arrays, (0.5, 0.999, 1e-8))
     for operation in ("sgd", "rmsprop"):
-        flat = test_kernels._Flat([70_001, 3, 65], dtype, 0, seed=step)
-        numbers = test_kernels.numbers_of(operation, step, 0.01 / step)
+        flat = updates.FlatArrays([70_001, 3, 65], dtype, 0, seed=step)
+        numbers = updates.numbers_of(operation, step, 0.01 / step)
         moments = np.abs(flat.rng.standard_normal(flat.p.size)).astype(dtype)
         arrays = [flat.p, flat.in_place(gradients), flat.bounds, moments, flat.first_bad, numbers]
-        yield InPlace(operation, arrays, test_kernels.SETTINGS[operation][1:])
+        yield InPlace(operation, arrays, updates.SETTINGS[operation][1:])
     for shape in ((17,), (3, 5), (70_001,)):
         one, two = (flat.rng.standard_normal(shape).astype(dtype) for _ in range(2))
         yield InPlace("update_running_statistics", [one, two], (0.9,))
@@ -308,7 +301,7 @@ def test_nothing_is_noted_unless_asked_for() -> None:
 @needs_numba
 def test_filling_a_memo_is_noted_when_it_is_done() -> None:
     rng = np.random.default_rng(2)
-    for case in (test_conv.HAND_PICKED[0], test_conv.HAND_PICKED[2], test_conv.HAND_PICKED[21]):
+    for case in (convolutions.HAND_PICKED[0], convolutions.HAND_PICKED[2], convolutions.HAND_PICKED[21]):
         x, w, g = case.draw(rng.standard_normal, "float32")
         for operation, picture in (("conv2d", x), ("conv2d_input_grad", g)):
             packed, kernel = PackedWeights(), _kernel(operation)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 from support.runs import write_photos
 
 import minigan as mg

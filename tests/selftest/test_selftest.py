@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 
 import minigan_kernels
 from minigan import nn, ops, recipes, selftest

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import EXHAUSTIVE
+from support.environment import EXHAUSTIVE
 from support.runs import COLOUR, SMALL, minigan, start_minigan, train_small
 
 from minigan import cli, data, recipes
