@@ -40,9 +40,9 @@ class EMA:
 
     def update(self, weight: Tensor) -> None:
         """mean = (1 - weight) * mean + weight * source, with the source as it is now."""
-        approach = self._flat.backend.kernel("approach")
+        lerp = self._flat.backend.kernel("lerp")
         for mean, source in self._pairs():
-            approach(mean, source, weight.data)
+            lerp(mean, source, weight.data)
         self.changed()
 
     def changed(self) -> None:

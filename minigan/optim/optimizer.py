@@ -64,7 +64,7 @@ class Optimizer:
         first_bad = self._first_bad
         if self.gradient_limit is not None:
             # A gradient that is not finite makes all of them so when they are clipped: note those at fault before.
-            self._kernel("note_bad")(self._gradients, self.flat.bounds, first_bad, numbers.data)
+            self._kernel("record_nonfinite")(self._gradients, self.flat.bounds, first_bad, numbers.data)
             with no_grad():
                 self.flat.gather(clip_by_global_norm(gradients, self.gradient_limit)[0])
             first_bad = self._unnoted

@@ -147,7 +147,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("dense", (m, D_HIDDEN), (D_HIDDEN, 1), (1,)),
         ("matmul", (m, 1), (D_HIDDEN, 1), False, True),  # D backward: to its hidden layer
         ("matmul", (m, D_HIDDEN), (m, 1), True, False),  # and its weights; no gradient of the data, none in G
-        ("gate_and_sum", (m, D_HIDDEN), (m, D_HIDDEN)),
+        ("bias_act_grad", (m, D_HIDDEN), (m, D_HIDDEN)),
         ("matmul", (m, DATA), (m, D_HIDDEN), True, False),
     ]
     assert g_phase == [
@@ -158,7 +158,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("matmul", (n, D_HIDDEN), (DATA, D_HIDDEN), False, True),
         ("matmul", (n, DATA), (G_HIDDEN, DATA), False, True),  # G backward
         ("matmul", (n, G_HIDDEN), (n, DATA), True, False),
-        ("gate_and_sum", (n, G_HIDDEN), (n, G_HIDDEN)),
+        ("bias_act_grad", (n, G_HIDDEN), (n, G_HIDDEN)),
         ("matmul", (n, LATENT), (n, G_HIDDEN), True, False),  # no gradient of the latent vectors
     ]
     assert rest == []
@@ -173,7 +173,7 @@ def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypa
     hidden_real, hidden_fake = first(Tensor(real)).numpy(), first(fake).numpy()
     d_phase, _, _ = _kernel_calls(gan, real, monkeypatch)
     assert [call[1] for call in d_phase if call[0] == "batch_norm"] == [(BATCH, D_HIDDEN)] * 2
-    assert not {"slope_gate", "gate_and_sum"} & {call[0] for call in d_phase}  # LeakyReLU is part of them
+    assert not {"slope_gate", "bias_act_grad"} & {call[0] for call in d_phase}  # LeakyReLU is part of them
     # momentum 0.5, three passes: reals, fakes, and the generator's step through the updated weights
     third = gan.discriminator[0](fake).numpy().mean(axis=0)
     expected = 0.5 * (0.5 * (0.5 * hidden_real.mean(axis=0)) + 0.5 * hidden_fake.mean(axis=0)) + 0.5 * third

@@ -13,11 +13,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.crew import share
-from minigan_kernels.numba.direct import panels_of
+from minigan_kernels.numba.implicit_gemm import panels_of
 from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 from minigan_kernels.numba.memory import repeated, scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
+from minigan_kernels.numba.parallel_for import parallel_for
 
 _PRODUCTS = 1 << 17  # numbers: 512 KiB of float32
 CHANNELS = 8  # up to so many this pays
@@ -93,7 +93,9 @@ def _spread_share(t, threads, g, panels, size, kernel, stride, start, shift, slo
 
 @njit
 def _spread(g, panels, size, kernel, stride, start, shift, slope, out, products, lines, band, threads):
-    share(threads, _spread_share, (g, panels, size, kernel, stride, start, shift, slope, out, products, lines, band))
+    parallel_for(
+        threads, _spread_share, (g, panels, size, kernel, stride, start, shift, slope, out, products, lines, band)
+    )
 
 
 _PAIR = types.UniTuple(types.int64, 2)
@@ -108,10 +110,10 @@ def _signature(number):
 SPREAD = Compiled("convolution to few channels", _spread, _signature, "out products lines")
 
 
-def input_grad(g, w, bias, slope, geometry, memo, out):
+def input_grad(g, w, bias, slope, geometry, packed, out):
     """out = leaky(conv2d_input_grad(g, w) + bias) for few input channels."""
     pixels = geometry.out[0] * geometry.out[1]
-    panels = panels_of(w.reshape(-1, w.shape[3]).T, memo, "spread panels")
+    panels = panels_of(w.reshape(-1, w.shape[3]).T, packed, "spread panels")
     threads = threads_for(g.size * panels.shape[0])
     # A band of output rows needs the products of at most so many rows of g.
     meets = geometry.kernel[0] // geometry.stride[0] + 1

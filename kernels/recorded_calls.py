@@ -1,11 +1,11 @@
-"""Launches: the calls by which a kernel changes numbers, noted so that they can be made again.
+"""Launches: the calls by which a kernel changes numbers, recorded so that they can be made again.
 
 A fast kernel is a Python function that brings its operands into the form that compiled code takes, finds memory, and
 starts the code. Nearly all of this is the same at every call with the same arrays. The numbers change in calls of
 compiled functions and in copies of arrays: a kernel makes all of these through `call` or `Compiled.launch`, which keep
-them, with their arguments, while calls are noted:
+them, with their arguments, while calls are recorded:
 
-    with noting() as calls:
+    with record() as calls:
         y = dense(x, w, b, 0.2)
     x[...] = other
     for made in calls:
@@ -15,7 +15,7 @@ So outside of these calls a kernel reads and writes no number of any array. The 
 them, on memory that it has just taken for a call to fill, on scratch memory and on constants. Where an argument does
 not lie as compiled code wants it, the copy is a call, too.
 
-Calls are noted for the whole process: note in one thread, while no other runs kernels.
+Calls are recorded for the whole process: note in one thread, while no other runs kernels.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ class Call(NamedTuple):
     writes: tuple[int, ...]
 
 
-noted: list[Call] | None = None
-"""Where calls are noted; None: nowhere."""
+recorded: list[Call] | None = None
+"""Where calls are recorded; None: nowhere."""
 
 
 @contextmanager
-def noting() -> Iterator[list[Call]]:
-    """Note the calls made meanwhile, in order, in the list that this gives; within another `noting`, only in this."""
-    global noted
-    before, noted = noted, []
+def record() -> Iterator[list[Call]]:
+    """Note the calls made meanwhile, in order, in the list that this gives; within another `record`, only in this."""
+    global recorded
+    before, recorded = recorded, []
     try:
-        yield noted
+        yield recorded
     finally:
-        noted = before
+        recorded = before
 
 
 def call(function: Callable[..., Any], *arguments: Any, writes: tuple[int, ...] = (0,)) -> None:
     """Make the call `function(*arguments)`, and note it."""
     function(*arguments)
-    if noted is not None:
-        noted.append(Call(function, arguments, writes))
+    if recorded is not None:
+        recorded.append(Call(function, arguments, writes))

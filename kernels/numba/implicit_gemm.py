@@ -23,13 +23,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels import launches
+from minigan_kernels import recorded_calls
 from minigan_kernels.aligned import aligned_zeros
-from minigan_kernels.memo import derived
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, gated, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
+from minigan_kernels.numba.parallel_for import parallel_for
+from minigan_kernels.packed_weights import get_packed
 
 _BLOCK = 32 * ROWS  # pixels for which a panel of weights is read once
 _GRADIENT_BLOCK = 1024  # pixels of the cotangent that stay in the second-level cache
@@ -92,7 +92,9 @@ def _correlate_share(t, threads, source, start, step, taps, panels, bias, slope,
 
 @njit
 def _correlate(source, start, step, taps, panels, bias, slope, out, out_start, out_step, count, threads):
-    share(threads, _correlate_share, (source, start, step, taps, panels, bias, slope, out, out_start, out_step, count))
+    parallel_for(
+        threads, _correlate_share, (source, start, step, taps, panels, bias, slope, out, out_start, out_step, count)
+    )
 
 
 @inner
@@ -162,7 +164,7 @@ def _gradient_share(t, threads, source, step, taps, g, out, packed, sums, count)
 
 @njit
 def _weight_grad(source, step, taps, g, out, packed, sums, count, threads):
-    share(threads, _gradient_share, (source, step, taps, g, out, packed, sums, count))
+    parallel_for(threads, _gradient_share, (source, step, taps, g, out, packed, sums, count))
 
 
 _PAIR = types.UniTuple(types.int64, 2)
@@ -183,14 +185,14 @@ CORRELATE = Compiled("convolution", _correlate, _correlate_signature, "out")
 WEIGHT_GRAD = Compiled("convolution's weight gradient", _weight_grad, _weight_grad_signature, "out packed sums")
 
 
-def conv2d(x, w, bias, slope, geometry, memo, out):
+def conv2d(x, w, bias, slope, geometry, packed, out):
     """out = leaky(conv2d(x, w) + bias)."""
     (source,) = _surrounded(x, geometry.padding)
-    panels = panels_of(w, memo, "panels")
+    panels = panels_of(w, packed, "panels")
     _run(source, (0, 0), geometry.stride, geometry.kernel, panels, bias, slope, out, (0, 0), (1, 1), geometry.out)
 
 
-def input_grad(g, w, bias, slope, geometry, memo, out):
+def input_grad(g, w, bias, slope, geometry, packed, out):
     """out = leaky(conv2d_input_grad(g, w) + bias), one class of pixels after another."""
     axes = [
         _classes(size, kernel, stride, before) for size, kernel, stride, (before, _) in zip(*geometry[:4], strict=True)
@@ -201,7 +203,7 @@ def input_grad(g, w, bias, slope, geometry, memo, out):
     for pair in itertools.product(*axes):
         part = w[tuple(slice(c.remainder, None, stride) for c, stride in zip(pair, geometry.stride, strict=True))]
         turned = part[::-1, ::-1].swapaxes(2, 3)
-        panels = panels_of(turned, memo, ("turned panels", geometry.stride, *(c.remainder for c in pair)))
+        panels = panels_of(turned, packed, ("turned panels", geometry.stride, *(c.remainder for c in pair)))
         start = tuple(a - (c.taps - 1) + c.first for a, c in zip(left, pair, strict=True))
         taps, count = (pair[0].taps, pair[1].taps), (pair[0].count, pair[1].count)
         place = pair[0].place, pair[1].place
@@ -264,12 +266,12 @@ def _surrounded(x, padding, *more, always=False):
     inside = source[:, top : top + height]
     for border in (source[:, :top], source[:, top + height :], inside[:, :, :left], inside[:, :, left + width :]):
         if border.size:
-            launches.call(np.ndarray.fill, border, 0)
-    launches.call(np.copyto, inside[:, :, left : left + width], x)
+            recorded_calls.call(np.ndarray.fill, border, 0)
+    recorded_calls.call(np.copyto, inside[:, :, left : left + width], x)
     return [source, *others]
 
 
-def panels_of(weights, memo, form):
+def panels_of(weights, packed, form):
     """`weights` (..., columns), a matrix whose rows have several axes, as (panels, rows, PANEL)."""
     width = PANEL_BYTES // weights.itemsize
     *rows, columns = weights.shape
@@ -277,10 +279,10 @@ def panels_of(weights, memo, form):
     def fill(panels):
         for panel, left in zip(panels, range(0, columns, width), strict=True):
             part = weights[..., left : left + width]
-            launches.call(np.copyto, panel.reshape(*rows, width)[..., : part.shape[-1]], part)
+            recorded_calls.call(np.copyto, panel.reshape(*rows, width)[..., : part.shape[-1]], part)
 
-    return derived(
-        memo, form, lambda: aligned_zeros((-(-columns // width), math.prod(rows), width), weights.dtype), fill
+    return get_packed(
+        packed, form, lambda: aligned_zeros((-(-columns // width), math.prod(rows), width), weights.dtype), fill
     )
 
 

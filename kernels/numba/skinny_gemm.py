@@ -20,9 +20,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 from minigan_kernels.numba.memory import zeros
+from minigan_kernels.numba.parallel_for import parallel_for
 
 LIMIT = 4  # extents up to this are tiny
 
@@ -125,7 +125,7 @@ def _combine(a, a_transposed, b, b_transposed, bias, slope, out, threads):
         target = padded[k]
         for j in range(target.size):
             target[j] = _term(b, not b_transposed, j, k)
-    share(threads, _combine_share, (a, a_transposed, padded, bias, slope, out))
+    parallel_for(threads, _combine_share, (a, a_transposed, padded, bias, slope, out))
 
 
 @inner

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.parallel_for import parallel_for
 
 _BLOCK = 16
 
@@ -38,13 +38,13 @@ def _swap_share(t, threads, matrices, out):
 
 @njit
 def _swap(matrices, out, threads):
-    share(threads, _swap_share, (matrices, out))
+    parallel_for(threads, _swap_share, (matrices, out))
 
 
 SWAP = Compiled("swap", _swap, lambda number: (types.Array(number, 3, "C"),) * 2 + (types.int64,), "out")
 
 
-def swap_last(array: np.ndarray) -> np.ndarray:
+def transpose_last_axes(array: np.ndarray) -> np.ndarray:
     """`array` (..., rows, columns) as (..., columns, rows), row-major."""
     *stack, rows, columns = array.shape
     out = np.empty((*stack, columns, rows), array.dtype)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from numba import njit, types
 
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
 from minigan_kernels.numba.memory import flat, plain
+from minigan_kernels.numba.parallel_for import parallel_for
 
 
 @inner
@@ -26,7 +26,7 @@ def _follow_share(t, threads, running_all, value_all, momentum, rest):
 
 @njit
 def _follow(running, value, momentum, rest, threads):
-    share(threads, _follow_share, (running, value, momentum, rest))
+    parallel_for(threads, _follow_share, (running, value, momentum, rest))
 
 
 @inner
@@ -39,7 +39,7 @@ def _approach_share(t, threads, mean_all, value_all, numbers):
 
 @njit
 def _approach(mean, value, numbers, threads):
-    share(threads, _approach_share, (mean, value, numbers))
+    parallel_for(threads, _approach_share, (mean, value, numbers))
 
 
 def _follow_signature(number):
@@ -52,17 +52,17 @@ def _approach_signature(number):
     return (vector, vector, types.Array(types.float64, 1, "C"), types.int64)
 
 
-FOLLOW = Compiled("follow", _follow, _follow_signature, "running")
-APPROACH = Compiled("approach", _approach, _approach_signature, "mean")
+FOLLOW = Compiled("update_running_statistics", _follow, _follow_signature, "running")
+APPROACH = Compiled("lerp", _approach, _approach_signature, "mean")
 
 
-def follow(running, value, momentum):
-    """Move `running` towards `value`, in place; see `reference.follow`."""
+def update_running_statistics(running, value, momentum):
+    """Move `running` towards `value`, in place; see `reference.update_running_statistics`."""
     number = running.dtype.type
     rates = number(momentum), number(1 - momentum)
     FOLLOW.launch(running.dtype, flat(running), plain(value).reshape(-1), *rates, threads_for(running.size))
 
 
-def approach(mean, value, numbers):
-    """Move `mean` towards `value`, in place; see `reference.approach`."""
+def lerp(mean, value, numbers):
+    """Move `mean` towards `value`, in place; see `reference.lerp`."""
     APPROACH.launch(mean.dtype, flat(mean), plain(value).reshape(-1), numbers, threads_for(mean.size))

@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
 from minigan_kernels.numba.memory import plain
+from minigan_kernels.numba.parallel_for import parallel_for
 
 _WORK = 5  # numbers are read and written for each parameter
 
@@ -60,7 +60,7 @@ def _share(t, threads, p, g, bounds, v, first_bad, numbers, normalised, decay, r
 
 @njit
 def _update(p, g, bounds, v, first_bad, numbers, normalised, decay, rest, eps, threads):
-    share(threads, _share, (p, g, bounds, v, first_bad, numbers, normalised, decay, rest, eps))
+    parallel_for(threads, _share, (p, g, bounds, v, first_bad, numbers, normalised, decay, rest, eps))
 
 
 def _signature(number):

@@ -42,7 +42,7 @@ def _run(body, arguments, threads):
 
 
 @lru_cache
-def assemble() -> None:
+def load_thread_loop() -> None:
     """Compile `_run`, or load it, and make it known to the functions that call it by name; before those are loaded."""
     compile_or_load(_run, _RUN_ARGUMENTS, "'threads'")
     compiled = _run.overloads[_RUN_ARGUMENTS]
@@ -50,7 +50,7 @@ def assemble() -> None:
 
 
 @intrinsic
-def share(typingctx, threads, work, arguments):
+def parallel_for(typingctx, threads, work, arguments):
     """Run work(t, threads, *arguments) for t = 0 .. threads - 1, each on a thread of its own; returns when all have."""
     wanted = (types.int64, types.int64, *arguments.types)
     called = typingctx.resolve_function_type(work, wanted, {})

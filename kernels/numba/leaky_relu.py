@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit, types
 
 from minigan_kernels.aligned import result
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 from minigan_kernels.numba.memory import plain
+from minigan_kernels.numba.parallel_for import parallel_for
 from minigan_kernels.numba.sums import add_rows
 
 _ROWS = 16  # rows summed together by one thread
@@ -31,7 +31,7 @@ def _gate_share(t, threads, x_all, v_all, slope, out_all):
 
 @njit
 def _gate(x, v, slope, out, threads):
-    share(threads, _gate_share, (x, v, slope, out))
+    parallel_for(threads, _gate_share, (x, v, slope, out))
 
 
 @inner
@@ -55,7 +55,7 @@ def _gate_and_sum_share(t, threads, x, v, slope, out, partial):
 
 @njit
 def _gate_and_sum(x, v, slope, out, partial, sums, threads):
-    share(threads, _gate_and_sum_share, (x, v, slope, out, partial))
+    parallel_for(threads, _gate_and_sum_share, (x, v, slope, out, partial))
     add_rows(partial, sums)
 
 
@@ -69,8 +69,8 @@ def _gate_and_sum_signature(number):
     return (matrix, matrix, number, matrix, matrix, vector, types.int64)
 
 
-GATE = Compiled("slope_gate", _gate, _gate_signature, "out")
-GATE_AND_SUM = Compiled("gate_and_sum", _gate_and_sum, _gate_and_sum_signature, "out partial sums")
+SLOPE_GATE = Compiled("slope_gate", _gate, _gate_signature, "out")
+BIAS_ACT_GRAD = Compiled("bias_act_grad", _gate_and_sum, _gate_and_sum_signature, "out partial sums")
 
 
 def slope_gate(x, v, slope, out=None):
@@ -78,15 +78,15 @@ def slope_gate(x, v, slope, out=None):
     x, v = plain(x), plain(v)
     out = result(x.shape, x.dtype, out)
     number = x.dtype.type
-    GATE.launch(x.dtype, x.reshape(-1), v.reshape(-1), number(slope), out.reshape(-1), threads_for(x.size))
+    SLOPE_GATE.launch(x.dtype, x.reshape(-1), v.reshape(-1), number(slope), out.reshape(-1), threads_for(x.size))
     return out
 
 
-def gate_and_sum(x, v, slope, out=None):
-    """(out, sums); see `reference.gate_and_sum`."""
+def bias_act_grad(x, v, slope, out=None):
+    """(out, sums); see `reference.bias_act_grad`."""
     x, v = plain(x), plain(v)
     out, sums = out or (None, None)
     out, sums = result(x.shape, x.dtype, out), result(x.shape[1:], x.dtype, sums)
     partial = np.empty((-(-x.shape[0] // _ROWS), x.shape[1]), x.dtype)
-    GATE_AND_SUM.launch(x.dtype, x, v, x.dtype.type(slope), out, partial, sums, threads_for(x.size))
+    BIAS_ACT_GRAD.launch(x.dtype, x, v, x.dtype.type(slope), out, partial, sums, threads_for(x.size))
     return out, sums

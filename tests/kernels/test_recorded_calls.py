@@ -14,9 +14,9 @@ from support import convolutions, updates
 from support.environment import needs_numba
 
 import minigan_kernels
-from minigan_kernels import launches
+from minigan_kernels import recorded_calls
 from minigan_kernels.geometry import Geometry
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 FLOATS = ["float32", "float64"]
 FLIPS = list(itertools.product([False, True], repeat=2))
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("winograd_however_small")
 
 
 class Case(NamedTuple):
-    """A kernel, the shapes of its arrays, and what follows them; `Memo` stands for a new memo."""
+    """A kernel, the shapes of its arrays, and what follows them; `PackedWeights` stands for a new packed."""
 
     operation: str
     shapes: tuple[tuple[int, ...], ...]
@@ -44,7 +44,7 @@ class Case(NamedTuple):
         return arrays
 
     def rest(self) -> list[Any]:
-        return [Memo() if setting is Memo else setting for setting in self.settings]
+        return [PackedWeights() if setting is PackedWeights else setting for setting in self.settings]
 
 
 def _product_cases() -> Iterator[Case]:
@@ -58,7 +58,7 @@ def _product_cases() -> Iterator[Case]:
 def _elementwise_cases() -> Iterator[Case]:
     for shape in ((17, 5), (300, 130)):
         yield Case("slope_gate", (shape, shape), (0.2,))
-        yield Case("gate_and_sum", (shape, shape), (0.2,))
+        yield Case("bias_act_grad", (shape, shape), (0.2,))
         yield Case("batch_norm", (shape, shape[1:], shape[1:]), (1e-3, 0.2))
         vectors = (shape[1:],) * 3
         yield Case("batch_norm_grad", (shape, shape, *vectors, shape[1:]), (1e-3, 0.2))
@@ -80,8 +80,8 @@ def _convolution_cases() -> Iterator[Case]:
 def _cases_of(case: convolutions.Case, geometry: Geometry, slope: float) -> Iterator[Case]:
     x, w, y = case.picture, case.weight, case.result
     yield Case("conv2d", (x, w, w[3:]), (slope, geometry))
-    yield Case("conv2d", (x, w), (None, slope, geometry, Memo))
-    yield Case("conv2d_input_grad", (y, w, w[2:3]), (slope, geometry, Memo))
+    yield Case("conv2d", (x, w), (None, slope, geometry, PackedWeights))
+    yield Case("conv2d_input_grad", (y, w, w[2:3]), (slope, geometry, PackedWeights))
     yield Case("conv2d_input_grad", (y, w), (None, slope, geometry))
     yield Case("conv2d_weight_grad", (x, y), (geometry,))
 
@@ -135,7 +135,7 @@ def _arrays(result: Any) -> list[np.ndarray]:
     return list(result) if isinstance(result, tuple | list) else [result]
 
 
-def _make_again(calls: list[launches.Call]) -> None:
+def _make_again(calls: list[recorded_calls.Call]) -> None:
     """Make the calls; each must change no argument but those that it says it writes into."""
     for made in calls:
         read = [a for i, a in enumerate(made.arguments) if i not in made.writes and isinstance(a, np.ndarray)]
@@ -155,7 +155,7 @@ def _check(case: Case, layout: str, dtype: str) -> None:
     """Note the kernel's calls on some numbers, make them on others, compare with the kernel's own result for these."""
     kernel, rng = _kernel(case.operation), np.random.default_rng(1)
     laid = [LAYOUTS[layout](values) for values in case.draw(rng, dtype)]
-    with launches.noting() as calls:
+    with recorded_calls.record() as calls:
         found = _arrays(kernel(*(argument for argument, _ in laid), *case.rest()))
     others = case.draw(rng, dtype)
     for (_, memory), values in zip(laid, others, strict=True):
@@ -193,10 +193,10 @@ def test_a_copy_made_beside_the_calls_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 @needs_numba
 def test_an_array_written_but_not_named_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = importlib.import_module("minigan_kernels.numba.gate")
-    case = Case("gate_and_sum", ((9, 6), (9, 6)), (0.2,))
+    gate = importlib.import_module("minigan_kernels.numba.leaky_relu")
+    case = Case("bias_act_grad", ((9, 6), (9, 6)), (0.2,))
     _check(case, "row-major", "float32")
-    monkeypatch.setattr(gate.GATE_AND_SUM, "_writes", gate.GATE_AND_SUM._writes[:1])
+    monkeypatch.setattr(gate.BIAS_ACT_GRAD, "_writes", gate.BIAS_ACT_GRAD._writes[:1])
     with pytest.raises(AssertionError, match="writes into what it only reads"):
         _check(case, "row-major", "float32")
 
@@ -228,8 +228,8 @@ def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
         yield InPlace(operation, arrays, updates.SETTINGS[operation][1:])
     for shape in ((17,), (3, 5), (70_001,)):
         one, two = (flat.rng.standard_normal(shape).astype(dtype) for _ in range(2))
-        yield InPlace("follow", [one, two], (0.9,))
-        yield InPlace("approach", [one.copy(), two.copy(), np.array([0.1 * step])], ())
+        yield InPlace("update_running_statistics", [one, two], (0.9,))
+        yield InPlace("lerp", [one.copy(), two.copy(), np.array([0.1 * step])], ())
 
 
 @needs_numba
@@ -237,7 +237,7 @@ def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
 def test_noted_calls_change_in_place_what_the_kernel_changes(dtype: str) -> None:
     for first, second in zip(_in_place(dtype, 1), _in_place(dtype, 2), strict=True):
         kernel = _kernel(first.operation)
-        with launches.noting() as calls:
+        with recorded_calls.record() as calls:
             assert kernel(*first.arrays, *first.settings) is None
         for memory, values in zip(first.arrays, second.arrays, strict=True):
             memory[...] = values
@@ -265,7 +265,7 @@ def _compiled() -> dict[str, Any]:
 
 @needs_numba
 def test_the_cases_reach_every_kernel_and_every_compiled_function() -> None:
-    with launches.noting() as calls:
+    with recorded_calls.record() as calls:
         for case in CASES:
             _kernel(case.operation)(*case.draw(np.random.default_rng(1), "float32"), *case.rest())
         for changed in _in_place("float32", 1):
@@ -284,18 +284,18 @@ def test_the_cases_reach_every_kernel_and_every_compiled_function() -> None:
 def test_nothing_is_noted_unless_asked_for() -> None:
     x = np.ones((5, 6), np.float32)
     gate = _kernel("slope_gate")
-    assert launches.noted is None
-    with launches.noting() as outer:
+    assert recorded_calls.recorded is None
+    with recorded_calls.record() as outer:
         gate(x, x, 0.5)
-        with launches.noting() as inner:
+        with recorded_calls.record() as inner:
             gate(x.T, x.T, 0.5)
         gate(x, x, 0.5)
     gate(x, x, 0.5)
     assert (len(outer), len(inner)) == (2, 3)  # the inner ones: two copies, and the kernel
-    assert launches.noted is None
-    with pytest.raises(ZeroDivisionError), launches.noting() as failed:
-        launches.call(lambda: 1 // 0)
-    assert (failed, launches.noted) == ([], None)
+    assert recorded_calls.recorded is None
+    with pytest.raises(ZeroDivisionError), recorded_calls.record() as failed:
+        recorded_calls.call(lambda: 1 // 0)
+    assert (failed, recorded_calls.recorded) == ([], None)
 
 
 @needs_numba
@@ -304,13 +304,13 @@ def test_filling_a_memo_is_noted_when_it_is_done() -> None:
     for case in (convolutions.HAND_PICKED[0], convolutions.HAND_PICKED[2], convolutions.HAND_PICKED[21]):
         x, w, g = case.draw(rng.standard_normal, "float32")
         for operation, picture in (("conv2d", x), ("conv2d_input_grad", g)):
-            memo, kernel = Memo(), _kernel(operation)
+            packed, kernel = PackedWeights(), _kernel(operation)
             counts = []
             for change in (False, False, False, True, False):
                 if change:
-                    memo.forget()
-                with launches.noting() as calls:
-                    kernel(picture, w, None, 1.0, case.geometry, memo)
+                    packed.invalidate()
+                with recorded_calls.record() as calls:
+                    kernel(picture, w, None, 1.0, case.geometry, packed)
                 counts.append(len(calls))
             whole, filled = counts[0], counts[2]
             assert counts == [whole, whole, filled, whole, filled], str(case)
@@ -318,20 +318,20 @@ def test_filling_a_memo_is_noted_when_it_is_done() -> None:
 
 
 def test_a_memo_takes_back_the_state_it_gave() -> None:
-    memo, fills = Memo(), []
+    packed, fills = PackedWeights(), []
 
     def get(name: str) -> np.ndarray:
-        return memo.get(name, lambda: np.zeros(2), lambda array: fills.append(name))
+        return packed.get(name, lambda: np.zeros(2), lambda array: fills.append(name))
 
     get("once")
     kept = get("often"), get("often")
-    state = memo.snapshot()
+    state = packed.snapshot()
     assert state["often"][0] is kept[1]
     assert [state[name][1:] for name in ("once", "often")] == [(False, False, 1), (True, False, 2)]
-    memo.forget()
+    packed.invalidate()
     get("other")
-    memo.restore(state)
-    assert memo.snapshot().keys() == {"once", "often"}
+    packed.restore(state)
+    assert packed.snapshot().keys() == {"once", "often"}
     del fills[:]
     assert get("often") is kept[1]
     assert not fills
