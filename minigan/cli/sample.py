@@ -12,7 +12,7 @@ from minigan.cli import options
 from minigan.cli.sample_limits import require_memory, require_one_picture
 from minigan.core import files
 from minigan.core.errors import UsageError, did_you_mean
-from minigan.figures import plots
+from minigan.figures.image_grid import save_png
 from minigan.training.trained import draw_samples, load_run
 
 _FORMATS = (".png", ".npz")
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         require_one_picture(trained.form, arguments.n)
     samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
-        plots.save_png(out, trained.form.picture(samples))
+        save_png(out, trained.form.picture(samples))
     else:
         with files.atomic_path(out) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **_named(samples))

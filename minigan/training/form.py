@@ -14,7 +14,8 @@ from minigan.autodiff import Tensor
 from minigan.data import Dataset
 from minigan.data.feed import Feed
 from minigan.data.points import Points
-from minigan.figures import density_map, plots
+from minigan.figures import density_map
+from minigan.figures.image_grid import image_grid, to_bytes
 from minigan.metrics import modes
 from minigan.recipes import PictureRecipe, PointRecipe, Recipe
 from minigan.training.config import RunConfig
@@ -75,10 +76,10 @@ class PictureForm:
         ).batch
 
     def present(self, values: np.ndarray) -> np.ndarray:
-        return plots.to_bytes(values.reshape(-1, *self.shape), self.value_range)
+        return to_bytes(values.reshape(-1, *self.shape), self.value_range)
 
     def picture(self, examples: np.ndarray) -> np.ndarray:
-        return plots.image_grid(examples)
+        return image_grid(examples)
 
     def measure(self, examples: np.ndarray) -> dict[str, float]:
         return {}
@@ -122,7 +123,7 @@ class PointForm:
 
     @functools.cached_property
     def _map(self) -> density_map.DensityMap:
-        return density_map.DensityMap(self.data.target)
+        return density_map.DensityMap(self.data.target.box, self.data.target.log_density)
 
 
 def form_of(recipe: Recipe, shape: tuple[int, ...]) -> Form:

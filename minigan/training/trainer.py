@@ -17,8 +17,10 @@ from minigan import recipes
 from minigan.autodiff import Tensor, no_grad
 from minigan.core import backend
 from minigan.core.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
-from minigan.figures import density_map, gif, plots
+from minigan.figures import density_map, gif, loss_curves
+from minigan.figures.image_grid import save_png
 from minigan.gan import GAN
+from minigan.metrics import density
 from minigan.nn.module import preserved
 from minigan.training import checkpoint, consistent, kept_checkpoints
 from minigan.training.config import RunConfig, load_config
@@ -282,7 +284,7 @@ class Trainer:
             measured = self._measured(samples)
         except NonFiniteError as error:
             raise self._not_finite(str(error), self.gan.step) from None
-        plots.save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
+        save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
         return measured
 
     def _measured(self, samples: np.ndarray) -> dict[str, float]:
@@ -305,13 +307,19 @@ class Trainer:
         folder, samples = self.folder, self.folder.sample_paths()
         if rows:
             with _told(folder.curves, notice):
-                plots.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
+                loss_curves.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
         if samples:
             with _told(folder.film, notice):
                 gif.save(folder.film, samples, notice)
         if isinstance(self.form, PointForm):
             with _told(folder.contours, notice):
-                density_map.save_contours(folder.contours, self.form.data.target, self._samples())
+                target = self.form.data.target
+                of_data, of_samples = density.comparable_estimates(target, self._samples())
+                panels = [
+                    density_map.Contours(f"the data: '{target.name}'", of_data.samples, of_data.on_grid),
+                    density_map.Contours("the generator", of_samples.samples, of_samples.on_grid),
+                ]
+                density_map.save_contours(folder.contours, target.box, panels)
 
 
 @contextmanager

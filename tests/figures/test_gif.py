@@ -10,7 +10,8 @@ from PIL import Image, ImageSequence
 
 from minigan.core.errors import DrawingError
 from minigan.data import mixtures
-from minigan.figures import density_map, gif, plots
+from minigan.figures import density_map, gif
+from minigan.figures.image_grid import image_grid, save_png
 
 
 def random_images(count: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -19,7 +20,7 @@ def random_images(count: int, *shape: int, seed: int = 0) -> np.ndarray:
 
 def files_of(folder: Path, pictures: list[np.ndarray]) -> list[Path]:
     for i, picture in enumerate(pictures):
-        plots.save_png(folder / f"{i}.png", picture)
+        save_png(folder / f"{i}.png", picture)
     return [folder / f"{i}.png" for i in range(len(pictures))]
 
 
@@ -65,8 +66,9 @@ def test_a_film_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["ring", "grid", "two-gaussians"])
 def test_a_map_of_points_is_exact(tmp_path: Path, target: str) -> None:
     """Its shades are at most 256, and close to each other."""
-    chart = density_map.DensityMap(mixtures.get(target))
-    picture = chart.with_points(mixtures.get(target).sample(500, np.random.default_rng(0)))
+    drawn = mixtures.get(target)
+    chart = density_map.DensityMap(drawn.box, drawn.log_density)
+    picture = chart.with_points(drawn.sample(500, np.random.default_rng(0)))
     gif.save(tmp_path / "a.gif", files_of(tmp_path, [picture]))
     (frame,) = read(tmp_path / "a.gif")
     np.testing.assert_array_equal(frame, picture)
@@ -98,7 +100,7 @@ def test_a_large_picture_is_shrunk_by_a_whole_factor(
 
 
 def test_a_grid_of_64_digits_is_shown_as_it_is(tmp_path: Path) -> None:
-    grid = plots.image_grid(random_images(64, 28, 28, 1))
+    grid = image_grid(random_images(64, 28, 28, 1))
     assert len(grid) == 484
     gif.save(tmp_path / "a.gif", files_of(tmp_path, [grid]))
     np.testing.assert_array_equal(read(tmp_path / "a.gif")[0][..., :1], grid)
@@ -115,7 +117,7 @@ def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
     files[0].write_bytes(b"")
     files[2].write_bytes(files[2].read_bytes()[:40])
     files[3].write_text("no picture")
-    plots.save_png(files[4], greys(1, 9, 9)[0])
+    save_png(files[4], greys(1, 9, 9)[0])
     files[6].unlink()
     told: list[str] = []
     gif.save(tmp_path / "a.gif", files, told.append)

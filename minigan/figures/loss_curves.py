@@ -1,4 +1,4 @@
-"""Pictures of a run: grids of samples, and the curves of the losses."""
+"""The curves of a run's losses, and of what its discriminator says of real and generated examples."""
 
 from __future__ import annotations
 
@@ -11,59 +11,9 @@ from typing import Any
 import numpy as np
 
 from minigan.core.errors import DrawingError
-from minigan.core.files import atomic_path
 from minigan.figures import charts
 
-_MARGIN = 2  # pixels between pictures
-_MIN_HEIGHT = 480  # a small grid is enlarged by a whole factor to at least this
-_OF_CURVES = ("step", "discriminator_loss", "generator_loss", "real_score", "fake_score")
-
-
-def image_grid(images: np.ndarray) -> np.ndarray:
-    """`images` (N, H, W, C) uint8 as one picture (height, width, C), row by row in a near-square grid on white.
-
-    Raises TypeError for other numbers than uint8, ValueError for another shape or no image.
-    """
-    _require_bytes(images)
-    if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(f"the images have shape {images.shape}, expected (N, H, W, C) with none of them 0")
-    count, height, width, channels = images.shape
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    cell_height, cell_width = height + _MARGIN, width + _MARGIN
-    grid = np.full((rows * cell_height + _MARGIN, columns * cell_width + _MARGIN, channels), 255, np.uint8)
-    for i, image in enumerate(images):
-        top, left = _MARGIN + i // columns * cell_height, _MARGIN + i % columns * cell_width
-        grid[top : top + height, left : left + width] = image
-    factor = max(1, -(-_MIN_HEIGHT // grid.shape[0]))
-    return grid.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def to_bytes(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
-    """Pixels in `value_range` as uint8, clipped."""
-    low, high = value_range
-    return np.clip(np.rint((values - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
-
-
-def save_png(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W, C) uint8, grey (C = 1) or RGB (C = 3), as PNG, atomically.
-
-    Raises TypeError for other numbers than uint8.
-    """
-    from PIL import Image  # comes with matplotlib; imported late because it takes a moment
-
-    _require_bytes(picture)
-    with atomic_path(path) as temporary:
-        Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(temporary, format="PNG")
-
-
-def _require_bytes(pixels: np.ndarray) -> None:
-    if pixels.dtype != np.uint8:
-        raise TypeError(
-            f"the pixels are {pixels.dtype}, expected uint8 from 0 to 255; make them with "
-            "minigan.figures.plots.to_bytes(pixels, value_range), such as (-1, 1) after tanh"
-        )
-
+_DRAWN_METRICS = ("step", "discriminator_loss", "generator_loss", "real_score", "fake_score")
 
 Columns = Mapping[str, np.ndarray]  # the metrics by name, (rows,) each
 
@@ -137,12 +87,12 @@ def save_curves(
     is told of it. loss: its name, which says what is drawn of the scores (see SCORES; D and G(z) for another name).
     Raises DrawingError if no row is left, or Matplotlib cannot be imported.
     """
-    whole = [row for row in rows if all(_is_number(row.get(name)) for name in _OF_CURVES)]
+    whole = [row for row in rows if all(_is_number(row.get(name)) for name in _DRAWN_METRICS)]
     if not whole:
         raise DrawingError("no row of the metrics has all the numbers that are drawn")
     if missing := len(rows) - len(whole):
         notice(f"{path} goes without {missing} of {len(rows)} rows of the metrics, which lack numbers")
-    metrics = {name: np.array([row[name] for row in whole], np.float64) for name in _OF_CURVES}
+    metrics = {name: np.array([row[name] for row in whole], np.float64) for name in _DRAWN_METRICS}
     scores = SCORES.get(loss, _PROBABILITIES)
     with charts.chart(path, (9, 6), dpi=110) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
