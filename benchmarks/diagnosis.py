@@ -31,9 +31,9 @@ def follow(run: Any, seed: int) -> list[Any]:
     diagnosis, found = Diagnosis(gan), []
     with np.errstate(all="ignore"):
         for step in range(1, run.steps + 1):
-            gan.train_step(data(gan.step), diagnosis.observer())
+            gan.train_step(data(gan.step), diagnosis.gradient_observer())
             if step % EVERY == 0:
-                found += diagnosis.look(data(_AHEAD + step))
+                found += diagnosis.check(data(_AHEAD + step))
     return found
 
 

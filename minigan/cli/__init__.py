@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from minigan.cli.exit_codes import INTERRUPTED
+
 TYPE_CHECKING = False  # that of `typing`, without the time that its import takes
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,4 +26,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return program.run(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:
         print("minigan: interrupted.", file=sys.stderr)
-        return 130
+        return INTERRUPTED

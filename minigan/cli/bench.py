@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.training import benchmark
 
 
@@ -33,4 +34,4 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{name:8} {result['median_ms']:8.3f} ms a step "
                 f"(quartiles {result['q1_ms']:.3f} to {result['q3_ms']:.3f}, {result['steps']:,} steps)"
             )
-    return 0
+    return SUCCESS

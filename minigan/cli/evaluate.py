@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory
 from minigan.core import backend, random
 from minigan.core.errors import UsageError, escaped
 from minigan.data import Dataset
 from minigan.data.folder import idx_within
-from minigan.metrics import Classifier, Scores, classifier_cache, modes
-from minigan.metrics.samples import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
+from minigan.metrics import Classifier, ClassifierScores, classifier_cache, modes
+from minigan.metrics.two_sample import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
 from minigan.training import RunConfig, RunFolder
 from minigan.training.config import versions
 from minigan.training.form import PointForm
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure the samples of the run, and print what is found."""
-    options.check_counts(arguments)
+    options.require_valid_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path, arguments.checkpoint)
     if isinstance(trained.form, PointForm):
@@ -64,9 +65,8 @@ def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.N
     lines = [escaped(f"samples of {arguments.path}, step {trained.gan.step:,}")]
     if len(target.modes):
         strict = arguments.n * 10 if arguments.n else modes.STRICT_SAMPLES
-        report = modes.ModeReport(
-            *(modes.score(draw_samples(trained, count, seed + i), target) for i, count in enumerate((n, strict)))
-        )
+        drawn = (draw_samples(trained, count, seed + i) for i, count in enumerate((n, strict)))
+        report = modes.ModeReport(*(modes.score_samples(points, target) for points in drawn))
         found |= {"pacgan": _figures(report.pacgan), "strict": _figures(report.strict)}
         lines.append(str(report))
     distance, floor = wasserstein2(real, few), wasserstein2(real, other)
@@ -79,7 +79,7 @@ def _evaluate_points(trained: TrainedRun, form: PointForm, arguments: argparse.N
         options.print_json(found)
     else:
         print("\n".join(lines))
-    return 0
+    return SUCCESS
 
 
 def _figures(scores: modes.ModeScores) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _evaluate_pictures(trained: TrainedRun, arguments: argparse.Namespace) -> in
         )
     else:
         _print(arguments.path, trained.gan.step, scores)
-    return 0
+    return SUCCESS
 
 
 def _labelled_data(config: RunConfig, arguments: argparse.Namespace) -> Dataset:
@@ -134,21 +134,21 @@ def _trained_classifier(data: Dataset, quiet: bool) -> Classifier:
     """From the cache, if it has been trained here before."""
     classifier = Classifier(data)
     made_by = {**versions(), "backend": backend.current().name, "kernels": backend.current().kernels}
-    if classifier_cache.restore(classifier, made_by):
+    if classifier_cache.load(classifier, made_by):
         return classifier
-    with options.bar(quiet, desc="training a classifier", unit="step") as bar:
+    with options.progress_bar(quiet, desc="training a classifier", unit="step") as bar:
 
         def progress(done: int, of: int) -> None:
             bar.total = of
             bar.update(done - bar.n)
 
         classifier.train(progress)
-    classifier_cache.keep(classifier, made_by)
+    classifier_cache.save(classifier, made_by)
     return classifier
 
 
-def _print(path: Path, step: int, scores: Scores) -> None:
-    options.say(f"{scores.pictures:,} samples of {path}, step {step:,}")
+def _print(path: Path, step: int, scores: ClassifierScores) -> None:
+    options.print_line(f"{scores.pictures:,} samples of {path}, step {step:,}")
     print(f"classifier's accuracy on held-out real pictures  {scores.held_out_accuracy:7.1%}")
     print(f"its mean confidence on the samples               {scores.mean_confidence:7.1%}")
     print(f"its mean confidence on held-out real pictures    {scores.real_confidence:7.1%}")

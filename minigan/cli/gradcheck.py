@@ -16,8 +16,8 @@ from typing import Any
 
 from minigan.checking import from_file
 from minigan.cli import options
-from minigan.cli.ending import at_once_if_interrupted
-from minigan.cli.options import DONE, FAILED
+from minigan.cli.exit_codes import FAILURE, SUCCESS
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core import backend
 from minigan.core.backend import FLOATS, Pair
 from minigan.core.errors import UsageError, did_you_mean
@@ -105,7 +105,7 @@ def _require_sense(arguments: argparse.Namespace) -> None:
     if arguments.picture is not None and arguments.picture.suffix not in _PICTURES:
         raise UsageError(f"--picture takes a name that ends in {', '.join(_PICTURES)}, not '{arguments.picture}'.")
     if arguments.picture is not None:
-        options.require_place(arguments.picture, "--picture")
+        options.require_output_file(arguments.picture, "--picture")
 
 
 # A function of one's own.
@@ -120,10 +120,10 @@ def _check_file(arguments: argparse.Namespace) -> int:
     print(report.to_json() if arguments.json else report)
     if arguments.picture is not None:
         if report.error_map is None:
-            options.notice(arguments.quiet)(f"no entry was found wrong, so {arguments.picture} was not drawn")
+            options.notice_printer(arguments.quiet)(f"no entry was found wrong, so {arguments.picture} was not drawn")
         else:
             report.save_picture(arguments.picture)
-    return DONE if report.ok else FAILED
+    return SUCCESS if report.ok else FAILURE
 
 
 # Everything in minigan.
@@ -131,7 +131,7 @@ def _check_file(arguments: argparse.Namespace) -> int:
 
 def _check_catalog(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
-    with at_once_if_interrupted():  # this may import CuPy
+    with exit_on_interrupt():  # this may import CuPy
         pairs = backend.pairs()
     usable = [pair for pair in pairs if pair.unavailable is None]
     missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
@@ -147,7 +147,7 @@ def _check_catalog(arguments: argparse.Namespace) -> int:
         print()
         for sentence in _summary(checked, missing, seconds):
             print(sentence)
-    return FAILED if failed else DONE
+    return FAILURE if failed else SUCCESS
 
 
 def _chosen(cases: list[Case], only: str | None) -> list[Case]:
@@ -164,7 +164,7 @@ def _chosen(cases: list[Case], only: str | None) -> list[Case]:
 
 def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[Checked]:
     checked = []
-    with options.bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
+    with options.progress_bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
             bar.set_postfix_str(case.name, refresh=False)
             checked.append(check(case, pairs, arguments.order, arguments.seed))

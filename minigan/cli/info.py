@@ -7,7 +7,8 @@ from typing import Any
 
 import minigan_kernels
 from minigan.cli import options
-from minigan.cli.ending import at_once_if_interrupted
+from minigan.cli.exit_codes import SUCCESS
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core import backend
 from minigan.training.config import versions
 from minigan_kernels import REFERENCE
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     facts = _facts()
     if arguments.json:
         options.print_json(facts)
-        return 0
+        return SUCCESS
     table = facts.pop("kernels")
     facts["versions"] = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     options.print_table(facts.items())
@@ -33,11 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
         (operation, "  ".join(f"{name}{'*' if used else ''}" for name, used in row.items()))
         for operation, row in table.items()
     )
-    return 0
+    return SUCCESS
 
 
 def _facts() -> dict[str, Any]:
-    with at_once_if_interrupted():
+    with exit_on_interrupt():
         current = backend.use("auto")
         threads = backend.set_threads(None)
         pairs = backend.pairs()  # imports the packages whose versions are then known

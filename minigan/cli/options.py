@@ -17,11 +17,9 @@ from typing import Any
 from tqdm import tqdm
 
 import minigan_kernels
-from minigan.cli.ending import DONE, FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core import backend, files
 from minigan.core.errors import UsageError, escaped, one_line
-
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USE"]
 
 
 def whole_number(text: str) -> int:
@@ -67,7 +65,7 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
     )
 
 
-def settings(arguments: argparse.Namespace) -> dict[str, str]:
+def parsed_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """What the options --set name; raises UsageError unless each is key=value."""
     pairs = [text.partition("=") for text in arguments.set]
     for key, equals, _ in pairs:
@@ -80,7 +78,7 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
     """Use what the options name; raises UsageError if it cannot be had."""
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
-    with at_once_if_interrupted():  # these import CuPy and what compiles the kernels
+    with exit_on_interrupt():  # these import CuPy and what compiles the kernels
         backend.use(backend_name or "auto", kernels or "auto")
         backend.set_threads(threads)
     # Through tqdm, so that a sentence does not land in the middle of a progress bar.
@@ -95,7 +93,7 @@ def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, defa
     parser.add_argument("--seed", type=whole_number, default=1, help="of their latent vectors (default: 1)")
 
 
-def check_counts(arguments: argparse.Namespace) -> None:
+def require_valid_counts(arguments: argparse.Namespace) -> None:
     """Raise UsageError unless --n and --seed make sense."""
     for name, least in (("n", 1), ("seed", 0)):
         value = getattr(arguments, name)
@@ -103,7 +101,7 @@ def check_counts(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{name} must be a whole number of at least {least} and below 2**63, not {value}.")
 
 
-def require_place(out: Path, option: str) -> None:
+def require_output_file(out: Path, option: str) -> None:
     """Raise UsageError, naming the option, unless a file can be written as `out`; before the work, not after it."""
     try:
         kind = os.stat(out).st_mode
@@ -118,22 +116,22 @@ def require_place(out: Path, option: str) -> None:
     files.require_writable(out.parent)
 
 
-def notice(quiet: bool) -> Callable[[str], None]:
+def notice_printer(quiet: bool) -> Callable[[str], None]:
     """Says a sentence on standard error, unless `quiet`."""
     # Through tqdm, so that it does not land in the middle of a progress bar.
     return lambda sentence: None if quiet else tqdm.write(f"minigan: {one_line(sentence)}.", file=sys.stderr)
 
 
 @contextmanager
-def warnings_told(quiet: bool) -> Iterator[None]:
+def warnings_as_notices(quiet: bool) -> Iterator[None]:
     """A context in which the library's warnings are sentences like any other notice."""
-    tell = notice(quiet)
+    tell = notice_printer(quiet)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: tell(str(message))
         yield
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line, which may hold the name of a file, on standard output."""
     print(escaped(line))
 
@@ -143,7 +141,7 @@ def print_json(content: Any) -> None:
     print(json.dumps(content, indent=2))
 
 
-def bar(quiet: bool, **settings: Any) -> tqdm:
+def progress_bar(quiet: bool, **settings: Any) -> tqdm:
     """A progress bar on standard error, which is not drawn if `quiet`."""
     return tqdm(disable=quiet, file=sys.stderr, dynamic_ncols=True, **settings)
 
@@ -153,4 +151,4 @@ def print_table(rows: Iterable[tuple[str, Any]]) -> None:
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        say(f"{name:<{width}}  {value}")
+        print_line(f"{name:<{width}}  {value}")

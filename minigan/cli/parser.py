@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from minigan import __version__
 from minigan.cli import bench, evaluate, explain, gradcheck, info, list_recipes, sample, study, train
-from minigan.cli.ending import WRONG_USE
+from minigan.cli.exit_codes import USAGE_ERROR
 from minigan.core.errors import UsageError, did_you_mean
 
 COMMANDS = {
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
     parser = make_parser()
     if not arguments:
         parser.print_help()
-        return WRONG_USE
+        return USAGE_ERROR
     for argument in arguments:
         if "\0" in argument:
             raise UsageError(f"'{argument}' holds a zero byte, which no name and no number has; leave it out.")

@@ -7,7 +7,8 @@ import os
 import sys
 import traceback
 
-from minigan.cli.ending import FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
+from minigan.cli.exit_codes import FAILURE, INTERRUPTED, USAGE_ERROR
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.cli.streams import OutputError, usable_streams
 from minigan.core.errors import MiniganError, UsageError, one_line
 
@@ -22,25 +23,25 @@ def _code_of(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except UsageError as error:
-        return _say(error, WRONG_USE)
+        return _say(error, USAGE_ERROR)
     except (MiniganError, OutputError) as error:
-        return _say(error, FAILED)
+        return _say(error, FAILURE)
     except BrokenPipeError:  # whoever read our output has gone (`minigan recipes | head -1`)
-        return FAILED
+        return FAILURE
     except OSError as error:
-        return _say(_explain(error), FAILED)
+        return _say(_explain(error), FAILURE)
     except MemoryError:
-        return _say("there is not enough memory; choose a smaller batch or network.", FAILED)
+        return _say("there is not enough memory; choose a smaller batch or network.", FAILURE)
     except KeyboardInterrupt:
         return _say("interrupted.", INTERRUPTED)
     except Exception as error:
         if os.environ.get("MINIGAN_DEBUG"):
             raise
-        return _say(_unforeseen(error), FAILED)
+        return _say(_unforeseen(error), FAILURE)
 
 
 def _run(arguments: list[str]) -> int:
-    with at_once_if_interrupted():
+    with exit_on_interrupt():
         from minigan.cli import parser
     try:
         return parser.run(arguments)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory, require_one_picture
 from minigan.core import files
 from minigan.core.errors import UsageError, did_you_mean
@@ -38,12 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or arguments.path / f"samples-{arguments.seed}.png"
     if out.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")
-    options.check_counts(arguments)
+    options.require_valid_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path, arguments.checkpoint)
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
-    options.require_place(out, "--out")
+    options.require_output_file(out, "--out")
     require_memory(trained.form, arguments.n)
     if out.suffix.lower() == ".png":
         require_one_picture(trained.form, arguments.n)
@@ -56,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
     else:
-        options.say(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
-    return 0
+        options.print_line(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
+    return SUCCESS
 
 
 def _named(samples: np.ndarray) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """How good is what a generator makes?"""
 
-from minigan.metrics.classifier import Classifier, Scores
+from minigan.metrics.classifier import Classifier, ClassifierScores
 
-__all__ = ["Classifier", "Scores"]
+__all__ = ["Classifier", "ClassifierScores"]

@@ -44,7 +44,7 @@ _TRAINING = _Training()
 
 
 @dataclass(frozen=True)
-class Scores:
+class ClassifierScores:
     """What the classifier finds among generated pictures; shares and confidences lie in [0, 1].
 
     held_out_accuracy: of the classifier on real pictures it was not trained on. classes: the labels. shares: of each
@@ -135,12 +135,12 @@ class Classifier:
                 parts.append(ops.softmax(logits).numpy())
         return np.concatenate(parts)
 
-    def score(self, images: np.ndarray) -> Scores:
+    def score(self, images: np.ndarray) -> ClassifierScores:
         """What the classifier finds among `images` (N, H, W, C) uint8."""
         held_out = self.probabilities(self._images[self._held_out])
         found = self.probabilities(images)
         counts = np.bincount(found.argmax(axis=1), minlength=len(self.classes))
-        return Scores(
+        return ClassifierScores(
             held_out_accuracy=float((held_out.argmax(axis=1) == self._targets[self._held_out]).mean()),
             classes=self.classes,
             shares=[float(count) for count in counts / len(images)],

@@ -18,7 +18,7 @@ from minigan_kernels.cache import cache_directory
 _KEY = "minigan"
 
 
-def restore(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
+def load(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
     """Give `classifier` what it learned before; False, and nothing is changed, if that is not there or damaged."""
     from safetensors import SafetensorError, safe_open
 
@@ -37,12 +37,12 @@ def restore(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
     return True
 
 
-def keep(classifier: Classifier, made_by: Mapping[str, str]) -> None:
+def save(classifier: Classifier, made_by: Mapping[str, str]) -> None:
     """Write what `classifier` has learned, atomically; where that cannot be done it is learned anew next time."""
-    from safetensors.numpy import save
+    from safetensors.numpy import save as serialise
 
     state = {name: np.asarray(value, order="C") for name, value in classifier.network.state().items()}
-    content = save(state, metadata={_KEY: json.dumps(_note(classifier, made_by, state), sort_keys=True)})
+    content = serialise(state, metadata={_KEY: json.dumps(_note(classifier, made_by, state), sort_keys=True)})
     with suppress(OSError), files.atomic_path(_path(classifier, made_by)) as temporary:
         temporary.write_bytes(content)
 

@@ -115,10 +115,10 @@ class ModeReport:
 
 def evaluate(sample: Callable[[int], Any], target: Target) -> ModeReport:
     """Score a generator: `sample(count)` gives that many of its points, (count, 2)."""
-    return ModeReport(*(score(_drawn(sample, count), target) for count in (SAMPLES, STRICT_SAMPLES)))
+    return ModeReport(*(score_samples(_drawn(sample, count), target) for count in (SAMPLES, STRICT_SAMPLES)))
 
 
-def score(samples: Any, target: Target) -> ModeScores:
+def score_samples(samples: Any, target: Target) -> ModeScores:
     """How `samples` (n, 2) fall on the modes of `target`.
 
     Raises UsageError if they are not finite points, or `target` has no modes.

@@ -132,8 +132,8 @@ def _graph(title: str, gan: GAN, inputs: UpdateInputs, made: Pass) -> Graph:
         name = named.get(tensor, f"{operation} {sum(node.title == operation for node in nodes.values()) + 1}")
         shown = " = ".join(part for part in (named.get(tensor, ""), operation) if part)
         gradient = gradients[tensor].numpy() if tensor in gradients else None
-        inputs = tuple(nodes[parent].name for parent in tensor.parents if isinstance(parent, Tensor))
-        nodes[tensor] = GraphNode(name, shown, tensor.numpy(), gradient, inputs, isinstance(tensor, Parameter))
+        operands = tuple(nodes[parent].name for parent in tensor.parents if isinstance(parent, Tensor))
+        nodes[tensor] = GraphNode(name, shown, tensor.numpy(), gradient, operands, isinstance(tensor, Parameter))
     return Graph(title, tuple(nodes.values()))
 
 

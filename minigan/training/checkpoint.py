@@ -20,7 +20,7 @@ from minigan.core import files, strict_json
 from minigan.core.errors import CheckpointError, FileError, clause
 from minigan.core.state import require_fit
 
-EXTRA = "diagnosis."
+DIAGNOSIS_PREFIX = "diagnosis."
 """How the names of arrays begin that are no part of the GAN; which ones there are, and how large, is not fixed."""
 
 _KEY = "minigan"  # one key only: safetensors writes several in no fixed order, and equal states give equal bytes
@@ -32,7 +32,7 @@ _MOST_AXES = 32
 
 
 @dataclass(frozen=True)
-class Note:
+class Metadata:
     """What a checkpoint says of itself: its recipe, its step, and how good its samples are, the larger the better, if
     that was measured."""
 
@@ -42,19 +42,19 @@ class Note:
 
 
 def save(path: Path, state: Mapping[str, np.ndarray], recipe: str, score: float | None = None) -> None:
-    """Write `state` and a Note of it, atomically: a crash leaves the checkpoint that was there."""
+    """Write `state` and its Metadata, atomically: a crash leaves the checkpoint that was there."""
     from safetensors.numpy import save as serialise
 
     # safetensors stores the memory as it lies: row-major order is asked for here.
     arrays = {name: np.asarray(value, order="C") for name, value in state.items()}
-    note = {"format": _FORMAT, **asdict(Note(recipe, int(state["step"]), score))}
+    note = {"format": _FORMAT, **asdict(Metadata(recipe, int(state["step"]), score))}
     note["sha256"] = _digest(note, arrays)
     with files.atomic_path(path) as temporary:
         temporary.write_bytes(serialise(arrays, metadata={_KEY: json.dumps(note, sort_keys=True)}))
 
 
 def load(path: Path, recipe: str, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays in `path`: those of `like` by name, shape and type, and any whose names begin with `EXTRA`.
+    """The arrays in `path`: those of `like` by name, shape and type, and any whose names begin with `DIAGNOSIS_PREFIX`.
 
     Raises CheckpointError if it is missing, damaged, of another recipe, or does not fit; memory is taken only for
     what fits.
@@ -73,17 +73,17 @@ def load(path: Path, recipe: str, like: Mapping[str, np.ndarray]) -> dict[str, n
     return arrays
 
 
-def read_note(path: Path) -> Note:
+def read_metadata(path: Path) -> Metadata:
     """What the checkpoint in `path` says of itself; raises CheckpointError if it is missing or damaged."""
     with _opened(path) as file:
         note, places = _read_header(file, path)
         if note["format"] == _FORMAT:
-            return Note(note["recipe"], note["step"], note["score"])
+            return Metadata(note["recipe"], note["step"], note["score"])
         step = places.get("step")
         if step is None or step.shape != () or step.dtype != np.int64:
             raise _damaged(path, "it does not say of which step it is")
         try:
-            return Note(note["recipe"], int(_read_array(file, step)))
+            return Metadata(note["recipe"], int(_read_array(file, step)))
         except (OSError, ValueError) as error:
             raise _damaged(path, error) from None
 
@@ -174,9 +174,9 @@ def _require_fit(path: Path, like: Mapping[str, np.ndarray], places: dict[str, _
     try:
         # Arrays of the right shape that take no memory.
         given = {name: np.broadcast_to(np.zeros((), place.dtype), place.shape) for name, place in places.items()}
-        require_fit(like, {name: array for name, array in given.items() if not name.startswith(EXTRA)})
-        if sum(place.size for name, place in places.items() if name.startswith(EXTRA)) > _MOST_EXTRA:
-            raise ValueError(f"its arrays '{EXTRA}*' take more than {_MOST_EXTRA:,} bytes")
+        require_fit(like, {name: array for name, array in given.items() if not name.startswith(DIAGNOSIS_PREFIX)})
+        if sum(place.size for name, place in places.items() if name.startswith(DIAGNOSIS_PREFIX)) > _MOST_EXTRA:
+            raise ValueError(f"its arrays '{DIAGNOSIS_PREFIX}*' take more than {_MOST_EXTRA:,} bytes")
     except ValueError as error:
         raise CheckpointError(
             f"the checkpoint {path} does not fit its configuration: {error}; restore both from the same run."

@@ -1,7 +1,7 @@
 """What goes wrong in the training of a GAN, told from what can be measured between its steps, with the likely remedy.
 
-What is measured: see minigan.training.signs; what it means: minigan.training.findings. Here it is remembered, for what
-several looks have to agree on, and so that nothing is told twice.
+What is measured: see minigan.training.statistics; what it means: minigan.training.findings. Here it is remembered, for
+what several looks have to agree on, and so that nothing is told twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minigan.autodiff import Tensor
 from minigan.core.state import require_fit
 from minigan.gan import GAN, Observe
 from minigan.training.findings import LOOKS, NAMES, by_looks, detached, mistakes, players, without_consequences
-from minigan.training.signs import GIVEN, NUMBERS, Observer, Signs
+from minigan.training.statistics import GIVEN, NUMBERS, Observer, Signs
 
 _TOLD = "told."
 
@@ -34,8 +34,8 @@ class Finding:
 class Diagnosis:
     """Looks at a GAN between its steps, every hundred or so, and says what goes wrong, once until it has gone away.
 
-    It changes nothing that training depends on: a run with it has the same bits as one without. Every step is to be
-    told of its `observer()`: `gan.train_step(real, diagnosis.observer())`. With its `state` in the checkpoint, a run
+    It changes nothing that training depends on: a run with it has the same bits as one without. Every step
+    takes its observer: `gan.train_step(real, diagnosis.gradient_observer())`. With its `state` in the checkpoint, a run
     that is resumed is told the same as one that never stopped.
     """
 
@@ -45,7 +45,7 @@ class Diagnosis:
         self._absent: dict[str, int] = {}  # what was told, and for how many looks it has not been seen
         self._updates = [0 for _ in players(gan)]  # that each had made at the last look
 
-    def look(self, real: Any) -> list[Finding]:
+    def check(self, real: Any) -> list[Finding]:
         """What is found at this step, with a batch of real data (n, ...) as `train_step` takes it; mostly nothing.
 
         Causes come first, and what follows from another finding is left out. Waits for the device. A second look at
@@ -70,7 +70,7 @@ class Diagnosis:
         self._absent |= dict.fromkeys((finding.name for finding in told), 0)
         return told
 
-    def observer(self) -> Observe | None:
+    def gradient_observer(self) -> Observe | None:
         """What is to be told of the next step's gradients; None once both players' were told after a look."""
         return self._observer.observe if self._observer.is_due else None
 

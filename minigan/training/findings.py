@@ -15,7 +15,7 @@ from minigan.autodiff import Tensor
 from minigan.gan import GAN
 from minigan.nn import LeakyReLU, Module, Sequential, Sigmoid, Tanh
 from minigan.optim import Optimizer
-from minigan.training.signs import Signs, Undecided
+from minigan.training.statistics import Signs, Undecided
 
 LOOKS = 3
 """As many in a row have to agree, where one could mislead: two can be one swing of a game that circles."""

@@ -111,7 +111,7 @@ class PointForm:
         """How they fall on the modes, where there are any; else how likely the distribution makes them on average."""
         if not len(self.data.target.modes):
             return {"log_density": float(self.data.target.log_density(examples).mean())}
-        scores = modes.score(examples, self.data.target)
+        scores = modes.score_samples(examples, self.data.target)
         return {
             "modes": scores.covered,
             "high_quality": scores.high_quality,

@@ -26,7 +26,7 @@ def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, 
     step, scores = int(state["step"]), _scores(folder)
     kept = _due(scores | {step: score}, step, config)
     with suppress(CheckpointError):  # removed or damaged while the run went on: then there is nothing to keep of it
-        last = checkpoint.read_note(folder.checkpoint).step
+        last = checkpoint.read_metadata(folder.checkpoint).step
         if last in kept:
             files.link(folder.checkpoint, folder.earlier_path(last))
     checkpoint.save(folder.checkpoint, state, config.recipe, score)
@@ -35,7 +35,7 @@ def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, 
 
 def remove_superfluous(folder: RunFolder, config: RunConfig) -> None:
     """Remove what a `save` that was cut short left, or what the configuration no longer asks for."""
-    last = checkpoint.read_note(folder.checkpoint).step
+    last = checkpoint.read_metadata(folder.checkpoint).step
     _remove_all_but(_due(_scores(folder), last, config), folder)
 
 
@@ -68,7 +68,7 @@ def earlier_in_words(folder: RunFolder) -> str:
 
 def _path_of(folder: RunFolder, step: int) -> Path:
     with suppress(CheckpointError):
-        if checkpoint.read_note(folder.checkpoint).step == step:
+        if checkpoint.read_metadata(folder.checkpoint).step == step:
             return folder.checkpoint
     return folder.earlier_path(step)
 
@@ -82,7 +82,7 @@ def _scores(folder: RunFolder) -> dict[int, float | None]:
     scores = {}
     for path in [*folder.earlier_paths().values(), folder.checkpoint]:
         with suppress(CheckpointError):
-            note = checkpoint.read_note(path)
+            note = checkpoint.read_metadata(path)
             if path in (folder.checkpoint, folder.earlier_path(note.step)):
                 scores[note.step] = note.score
     return scores

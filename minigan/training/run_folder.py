@@ -34,7 +34,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.samples = self.path / "samples"
-        self.film = self.path / "samples.gif"
+        self.animation = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
         self.contours = self.path / "contours.png"
         self._lock = self.path / ".lock"
@@ -100,7 +100,7 @@ class RunFolder:
         """Whether it was left by a process that was killed while it filled the folder."""
         if path == self.checkpoint and not os.path.lexists(self.config):
             with suppress(CheckpointError):
-                return checkpoint.read_note(path).step == 0  # written before the configuration, and untrained
+                return checkpoint.read_metadata(path).step == 0  # written before the configuration, and untrained
         return path == self._lock or files.is_temporary(path)
 
     def _taken(self) -> UsageError:
@@ -122,7 +122,7 @@ class RunFolder:
                 raise UsageError(f"another process is training into {self.path}; wait for it, or stop it.")
             yield
 
-    def require_ordinary(self) -> None:
+    def require_regular_files(self) -> None:
         """Raise CheckpointError for what a run would write into and that is a link, a pipe or anything else that a run
         does not make."""
         written = [self.config, self.checkpoint, self.metrics, self._lock, *self.sample_paths()]
@@ -141,7 +141,7 @@ class RunFolder:
         """The metrics recorded so far; raises CheckpointError if the file holds anything else."""
         return metrics_file.read(self.metrics)
 
-    def go_back(self, step: int, source: Path) -> Path | None:
+    def rewind(self, step: int, source: Path) -> Path | None:
         """Go back to `step`, of which the checkpoint `source` is: what was recorded later moves into dropped-STEP.
 
         Returns that folder, None if nothing was recorded later. If it is cut short, the run can be resumed as before,
@@ -177,7 +177,7 @@ class RunFolder:
                 return RunFolder(place)
         raise AssertionError  # the numbers do not end
 
-    def forget_repeated(self) -> None:
+    def remove_repeated(self) -> None:
         """Remove from the folders dropped-STEP what the run has meanwhile recorded again, bit for bit.
 
         Steps are pure functions of what came before them, so that after a crash this is all of it.
@@ -214,7 +214,7 @@ def open_run(path: Path) -> RunFolder:
     return folder
 
 
-def next_free(path: Path) -> Path:
+def first_free_path(path: Path) -> Path:
     """`path`, or `path-2` and so on where that is taken."""
     return next(place for place in _numbered(path) if not os.path.lexists(place))
 

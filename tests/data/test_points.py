@@ -18,7 +18,7 @@ from minigan.data import mixtures
 from minigan.data.points import Points
 from minigan.figures import density_map
 from minigan.metrics.density import KernelDensity, comparable_estimates
-from minigan.metrics.modes import score
+from minigan.metrics.modes import score_samples
 from minigan.recipes import PointRecipe
 from minigan.training.trained import draw_samples, load_run
 
@@ -64,7 +64,8 @@ def test_a_run_leaves_its_pictures_and_figures(name, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["wasserstein2"] > found["wasserstein2_floor"] > 0
     if name != "swiss-roll":
-        scores = score(draw_samples(load_run(Path("run")), 100, seed=1), mixtures.get(name.removesuffix("-plain")))
+        drawn = draw_samples(load_run(Path("run")), 100, seed=1)
+        scores = score_samples(drawn, mixtures.get(name.removesuffix("-plain")))
         assert (found["pacgan"]["covered"], found["pacgan"]["samples"]) == (scores.covered, 100)
         assert found["strict"]["samples"] == 1000
 
@@ -144,7 +145,7 @@ def test_batches_are_the_distribution_at_unit_scale_and_a_function_of_seed_and_s
     data = Points(mixtures.get("grid"))
     batch = data.batch(50_000, 3, 7, "float64").numpy()
     assert np.sqrt((batch**2).mean()) == pytest.approx(1, rel=0.01)
-    assert score(batch * data.scale, data.target).high_quality == pytest.approx(0.9889, abs=0.002)
+    assert score_samples(batch * data.scale, data.target).high_quality == pytest.approx(0.9889, abs=0.002)
     np.testing.assert_array_equal(batch, data.batch(50_000, 3, 7, "float64").numpy())
     assert not np.array_equal(batch, data.batch(50_000, 3, 8, "float64").numpy())
 
@@ -233,7 +234,7 @@ def test_the_densities_of_data_and_samples_are_estimated_alike():
     of_data, of_samples = comparable_estimates(ring, samples)
     assert len(of_data.samples) == len(of_samples.samples) == 400
     assert of_data.bandwidth == of_samples.bandwidth
-    assert score(of_data.samples, ring).covered == 8
+    assert score_samples(of_data.samples, ring).covered == 8
     np.testing.assert_array_equal(of_samples.samples, samples)
 
 

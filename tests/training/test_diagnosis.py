@@ -33,7 +33,7 @@ from minigan.nn import (
 from minigan.optim import SGD, Adam
 from minigan.training.diagnosis import Diagnosis
 from minigan.training.findings import LOOKS
-from minigan.training.signs import Comparison, Given, Observer, Signs, Undecided
+from minigan.training.statistics import Comparison, Given, Observer, Signs, Undecided
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -211,13 +211,13 @@ def test_a_step_tells_of_the_gradients_before_each_update(rules: Rules) -> None:
 def test_after_a_look_one_step_is_observed() -> None:
     gan = _straight("hinge", rules=Rules(n_critic=2))
     diagnosis = Diagnosis(gan)
-    assert diagnosis.observer() is None
+    assert diagnosis.gradient_observer() is None
     for _ in range(2):
-        gan.train_step(_reals(), diagnosis.observer())
-        diagnosis.look(_reals())
-        assert diagnosis.observer() is not None
-        gan.train_step(_reals(), diagnosis.observer())
-        assert diagnosis.observer() is None
+        gan.train_step(_reals(), diagnosis.gradient_observer())
+        diagnosis.check(_reals())
+        assert diagnosis.gradient_observer() is not None
+        gan.train_step(_reals(), diagnosis.gradient_observer())
+        assert diagnosis.gradient_observer() is None
 
 
 def _measured_after_a_step(observer: Observer, gan: GAN) -> Signs:
@@ -282,9 +282,9 @@ def _trained(gan: GAN, examples: list[np.ndarray], looks: int) -> list[dict[str,
     """The state and the metrics at the end, with a look every so many steps (0: none)."""
     diagnosis = Diagnosis(gan)
     for step, real in enumerate(examples, 1):
-        metrics = gan.train_step(real, diagnosis.observer())
+        metrics = gan.train_step(real, diagnosis.gradient_observer())
         if looks and step % looks == 0:
-            diagnosis.look(examples[-1])
+            diagnosis.check(examples[-1])
     return [gan.state(), {name: value.numpy() for name, value in metrics.items()}]
 
 
@@ -363,7 +363,7 @@ def _told(monkeypatch: pytest.MonkeyPatch, *changes: dict[str, Any]) -> list[str
     diagnosis, names = Diagnosis(gan), []
     for _ in changes:
         gan.train_step(_reals())
-        names.append(", ".join(finding.name for finding in diagnosis.look(_reals())))
+        names.append(", ".join(finding.name for finding in diagnosis.check(_reals())))
     return names
 
 
@@ -478,7 +478,7 @@ def test_a_generator_that_gives_the_one_example_there_is_has_nothing_wrong(loss:
     diagnosis = Diagnosis(gan)
     for gan.step in range(1, LOOKS + 2):
         gan.generator_optimizer.steps, gan.discriminator_optimizer.steps = gan.step, gan.step
-        assert diagnosis.look(real) == []
+        assert diagnosis.check(real) == []
 
 
 def test_of_one_example_the_true_finding_is_told() -> None:
@@ -488,7 +488,7 @@ def test_of_one_example_the_true_finding_is_told() -> None:
     for _ in range(4):
         for _ in range(20):
             gan.train_step(real)
-        names += [finding.name for finding in diagnosis.look(real)]
+        names += [finding.name for finding in diagnosis.check(real)]
     assert names == ["saturated-discriminator"]
 
 
@@ -497,7 +497,7 @@ def test_a_sample_that_is_not_finite_is_told_also_of_one_example() -> None:
     gan.generator[0].bias.assign([math.nan, 0.0])
     gan.step = 1
     gan.generator_optimizer.steps = gan.discriminator_optimizer.steps = 1
-    (finding,) = Diagnosis(gan).look(np.ones((BATCH, 2)))
+    (finding,) = Diagnosis(gan).check(np.ones((BATCH, 2)))
     assert finding.name == "exploding-gradient" and "not finite" in finding.sentence
     assert "minigan train --resume RUN --checkpoint STEP" in finding.sentence
 
@@ -513,12 +513,12 @@ def test_an_optimiser_without_updates_is_told() -> None:
     gan = _straight("hinge")
     gan.__class__ = Forgetful
     diagnosis = Diagnosis(gan)
-    assert diagnosis.look(_reals()) == []  # no step was taken
+    assert diagnosis.check(_reals()) == []  # no step was taken
     gan.train_step(_reals())
-    (finding,) = diagnosis.look(_reals())
+    (finding,) = diagnosis.check(_reals())
     assert (finding.name, finding.step) == ("detached-generator", 1)
     assert "no update in 1 steps" in finding.sentence
-    assert diagnosis.look(_reals()) == []
+    assert diagnosis.check(_reals()) == []
 
 
 # Whole runs; benchmarks/diagnosis.py has all of them.

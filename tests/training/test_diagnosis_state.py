@@ -23,7 +23,7 @@ from minigan.nn import BatchNorm, Dense, LeakyReLU, Module, Sequential
 from minigan.optim import Adam
 from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, load_config
 from minigan.training.diagnosis import Diagnosis
-from minigan.training.signs import NUMBERS, Given, Signs
+from minigan.training.statistics import NUMBERS, Given, Signs
 
 EVERY, STEPS, BATCH = 4, 22, 16
 
@@ -53,9 +53,9 @@ def real(step: int) -> np.ndarray:
 def follow(gan: GAN, diagnosis: Diagnosis, until: int) -> list[Any]:
     found = []
     while gan.step < until:
-        gan.train_step(real(gan.step), diagnosis.observer())
+        gan.train_step(real(gan.step), diagnosis.gradient_observer())
         if gan.step % EVERY == 0:
-            found += diagnosis.look(real(gan.step))
+            found += diagnosis.check(real(gan.step))
     return found
 
 
@@ -91,7 +91,7 @@ def test_before_the_first_look_there_is_nothing_to_remember() -> None:
     follow(gan, diagnosis, EVERY)
     diagnosis.load_state({}, real)  # as from a checkpoint of earlier versions
     assert diagnosis.state() == {}
-    assert diagnosis.look(real(EVERY)) == [] and diagnosis.state()
+    assert diagnosis.check(real(EVERY)) == [] and diagnosis.state()
 
 
 def test_signs_are_numbers_and_back() -> None:

@@ -78,7 +78,7 @@ def assign(costs: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TwoSampleResult:
     """A figure from two samples, and what it is worth.
 
     value: the figure. floor: what two samples of one distribution exceed once in 20 times. p_value: how often they
@@ -103,7 +103,7 @@ class Comparison:
 
 def maximum_mean_discrepancy(
     real: Any, fake: Any, bandwidth: float | None = None, *, relabellings: int = 200, seed: int = 0
-) -> Comparison:
+) -> TwoSampleResult:
     """The squared maximum mean discrepancy of samples (n, d), (m, d) (Gretton et al., 2012, equation 3), unbiased.
 
     The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), by default with the median distance of all points. Its mean is 0
@@ -131,7 +131,7 @@ def maximum_mean_discrepancy(
     found = _discrepancy(kernel, is_real)
     by_chance = np.array([_discrepancy(kernel, rng.permutation(is_real)) for _ in range(relabellings)])
     p_value = (1 + int((by_chance >= found).sum())) / (1 + relabellings)
-    return Comparison("MMD^2", found, float(np.quantile(by_chance, _CHANCE, method="higher")), p_value)
+    return TwoSampleResult("MMD^2", found, float(np.quantile(by_chance, _CHANCE, method="higher")), p_value)
 
 
 def _discrepancy(kernel: np.ndarray, is_real: np.ndarray) -> float:
@@ -143,7 +143,7 @@ def _discrepancy(kernel: np.ndarray, is_real: np.ndarray) -> float:
     return float(within - 2 * to_fake[is_real].sum() / (n * m))
 
 
-def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: int = 0) -> Comparison:
+def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: int = 0) -> TwoSampleResult:
     """The accuracy with which a small network tells fresh real points from fakes (Lopez-Paz and Oquab, 2017).
 
     It learns from half of both samples (n, d) and is asked about the other half: 1/2 if they are the same to it. The
@@ -166,7 +166,7 @@ def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: 
     accuracy = float((says_real == (np.arange(len(ask)) < len(ask) // 2)).mean())
     error = 0.5 / math.sqrt(len(ask))
     p_value = math.erfc((accuracy - 0.5) / error / math.sqrt(2)) / 2
-    return Comparison("accuracy of a classifier", accuracy, 0.5 + 1.645 * error, p_value)
+    return TwoSampleResult("accuracy of a classifier", accuracy, 0.5 + 1.645 * error, p_value)
 
 
 def _learned(points: np.ndarray, real: int, steps: int, rng: np.random.Generator) -> Sequential:

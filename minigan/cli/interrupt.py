@@ -1,4 +1,4 @@
-"""The exit codes of `minigan`, and how Ctrl-C ends it while it is still starting."""
+"""How Ctrl-C ends `minigan` while it is still importing packages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+from minigan.cli.exit_codes import INTERRUPTED
 
 
 @contextmanager
-def at_once_if_interrupted() -> Iterator[None]:
+def exit_on_interrupt() -> Iterator[None]:
     """Inside, Ctrl-C ends the process with a sentence. For imports of large packages, before any work.
 
     As an exception it could be lost there: callbacks of the import system print what is raised in them and go on, and
