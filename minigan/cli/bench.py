@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print milliseconds per step: median and quartiles."""
+    """Print the median and the quartiles of the milliseconds per step."""
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     names = arguments.networks or list(benchmark.NETWORKS)
     results = benchmark.measure(names, seconds=arguments.seconds)

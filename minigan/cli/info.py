@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is here."""
+    """Print what this machine offers."""
     facts = _facts()
     if arguments.json:
         options.print_json(facts)
@@ -56,12 +56,14 @@ def _facts() -> dict[str, Any]:
             facts[f"{fact} of {name}" if fact in facts else fact] = value
     facts["cupy"] = backend.why_no_cupy() or "available"
     usable = [pair for pair in pairs if pair.unavailable is None]
-    facts["kernels"] = {operation: _offers(operation, usable, current) for operation in minigan_kernels.OPERATIONS}
+    facts["kernels"] = {
+        operation: _implementations(operation, usable, current) for operation in minigan_kernels.OPERATIONS
+    }
     return facts
 
 
-def _offers(operation: str, pairs: list[backend.Pair], current: backend.Backend) -> dict[str, bool]:
-    """Which of `pairs` offer `operation`, and whether each is the one in use."""
+def _implementations(operation: str, pairs: list[backend.Pair], current: backend.Backend) -> dict[str, bool]:
+    """The `pairs` of backend and kernels that implement `operation`, and whether each is the one in use."""
     serving = current.kernels if operation in minigan_kernels.table(current.kernels, current.xp) else REFERENCE
     return {
         str(pair): pair.backend is current and pair.kernels == serving

@@ -14,23 +14,23 @@ from minigan.cli.exit_codes import INTERRUPTED
 
 @contextmanager
 def exit_on_interrupt() -> Iterator[None]:
-    """Inside, Ctrl-C ends the process with a sentence. For imports of large packages, before any work.
+    """A context in which Ctrl-C ends the process at once, with a sentence: for imports of large packages.
 
-    As an exception it could be lost there: callbacks of the import system print what is raised in them and go on, and
-    packages catch whatever is raised by an import that they can do without.
+    A KeyboardInterrupt could be lost during an import: callbacks of the import system print exceptions and go on, and
+    packages catch any exception of an import that they can do without.
     """
-    own_handler = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    if own_handler or threading.current_thread() is not threading.main_thread():
+    custom_handler = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    if custom_handler or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGINT, _exit_process)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _end(number: int, frame: Any) -> None:
+def _exit_process(number: int, frame: Any) -> None:
     try:
         os.write(2, b"minigan: interrupted.\n")
     finally:

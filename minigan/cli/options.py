@@ -1,4 +1,4 @@
-"""Options that several subcommands share, and the ways they print."""
+"""Options that several subcommands share, and how the subcommands print."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def whole_number(text: str) -> int:
     """An integer written as people write it: 10000, 10_000 or 10,000."""
     if not _WHOLE_NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
-    if len(text) > _MOST_DIGITS:
+    if len(text) > _MAX_DIGITS:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number below 2**63")
     return int(text.replace(",", ""))
 
 
-_MOST_DIGITS = 100  # Python refuses to read numbers of thousands; what is smaller is compared with its own limit
+_MAX_DIGITS = 100  # Python refuses to parse thousands of digits; shorter numbers are compared with their own limits
 _WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 
 
@@ -66,7 +66,7 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
 
 
 def parsed_settings(arguments: argparse.Namespace) -> dict[str, str]:
-    """What the options --set name; raises UsageError unless each is key=value."""
+    """The settings that the options --set name; raises UsageError unless each is key=value."""
     pairs = [text.partition("=") for text in arguments.set]
     for key, equals, _ in pairs:
         if not key or not equals:
@@ -75,18 +75,18 @@ def parsed_settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def choose_device(backend_name: str | None, kernels: str | None, threads: int | None, quiet: bool = False) -> None:
-    """Use what the options name; raises UsageError if it cannot be had."""
+    """Use the backend, kernels and threads that the options name; raises UsageError if one is unavailable."""
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
     with exit_on_interrupt():  # these import CuPy and what compiles the kernels
         backend.use(backend_name or "auto", kernels or "auto")
         backend.set_threads(threads)
-    # Through tqdm, so that a sentence does not land in the middle of a progress bar.
+    # Through tqdm, so that the sentence does not break a progress bar.
     minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
 
 
 def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, default: str = "") -> None:
-    """--n and --seed, of samples; `default` says what happens without --n where that is no single number."""
+    """--n and --seed for samples; `default` describes the number of samples without --n if that is not `count`."""
     parser.add_argument(
         "--n", type=whole_number, default=count, help=f"how many samples (default: {default or f'{count:,}'})"
     )
@@ -94,7 +94,7 @@ def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, defa
 
 
 def require_valid_counts(arguments: argparse.Namespace) -> None:
-    """Raise UsageError unless --n and --seed make sense."""
+    """Raise UsageError unless --n and --seed are in range."""
     for name, least in (("n", 1), ("seed", 0)):
         value = getattr(arguments, name)
         if value is not None and not least <= value < 2**63:
@@ -102,7 +102,7 @@ def require_valid_counts(arguments: argparse.Namespace) -> None:
 
 
 def require_output_file(out: Path, option: str) -> None:
-    """Raise UsageError, naming the option, unless a file can be written as `out`; before the work, not after it."""
+    """Raise UsageError, naming the option, unless a file can be written to `out`; to be called before the work."""
     try:
         kind = os.stat(out).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -117,32 +117,32 @@ def require_output_file(out: Path, option: str) -> None:
 
 
 def notice_printer(quiet: bool) -> Callable[[str], None]:
-    """Says a sentence on standard error, unless `quiet`."""
-    # Through tqdm, so that it does not land in the middle of a progress bar.
+    """A function that prints a sentence on standard error, or nothing if `quiet`."""
+    # Through tqdm, so that the sentence does not break a progress bar.
     return lambda sentence: None if quiet else tqdm.write(f"minigan: {one_line(sentence)}.", file=sys.stderr)
 
 
 @contextmanager
 def warnings_as_notices(quiet: bool) -> Iterator[None]:
-    """A context in which the library's warnings are sentences like any other notice."""
-    tell = notice_printer(quiet)
+    """A context in which warnings are printed as notices."""
+    notice = notice_printer(quiet)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: tell(str(message))
+        warnings.showwarning = lambda message, *_, **__: notice(str(message))
         yield
 
 
 def print_line(line: str) -> None:
-    """Print a line, which may hold the name of a file, on standard output."""
+    """Print a line on standard output; control characters, as a file name may have, are escaped."""
     print(escaped(line))
 
 
 def print_json(content: Any) -> None:
-    """Print `content` for a program to read."""
+    """Print `content` as JSON on standard output."""
     print(json.dumps(content, indent=2))
 
 
 def progress_bar(quiet: bool, **settings: Any) -> tqdm:
-    """A progress bar on standard error, which is not drawn if `quiet`."""
+    """A progress bar on standard error; none is drawn if `quiet`."""
     return tqdm(disable=quiet, file=sys.stderr, dynamic_ncols=True, **settings)
 
 

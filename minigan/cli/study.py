@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compute every section, and write the page."""
+    """Compute every section and write the page."""
     out: Path = arguments.out
     options.require_output_file(out, "--out")
     if not out.parent.is_dir():

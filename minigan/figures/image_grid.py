@@ -13,7 +13,7 @@ _MIN_HEIGHT = 480  # a small grid is enlarged by a whole factor to at least this
 
 
 def image_grid(images: np.ndarray) -> np.ndarray:
-    """`images` (N, H, W, C) uint8 as one picture (height, width, C), row by row in a near-square grid on white.
+    """`images` (N, H, W, C) uint8 as one image (height, width, C): row by row in a nearly square grid on white.
 
     Raises TypeError for other numbers than uint8, ValueError for another shape or no image.
     """
@@ -33,21 +33,21 @@ def image_grid(images: np.ndarray) -> np.ndarray:
 
 
 def to_bytes(values: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
-    """Pixels in `value_range` as uint8, clipped."""
+    """Pixels from `value_range` (low, high) mapped to 0 to 255, uint8; values outside of the range are clipped."""
     low, high = value_range
     return np.clip(np.rint((values - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
 
 
-def save_png(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W, C) uint8, grey (C = 1) or RGB (C = 3), as PNG, atomically.
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Write an image (H, W, C) uint8, grey (C = 1) or RGB (C = 3), as PNG, atomically.
 
     Raises TypeError for other numbers than uint8.
     """
     from PIL import Image  # comes with matplotlib; imported late because it takes a moment
 
-    _require_bytes(picture)
+    _require_bytes(image)
     with atomic_path(path) as temporary:
-        Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(temporary, format="PNG")
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(temporary, format="PNG")
 
 
 def _require_bytes(pixels: np.ndarray) -> None:

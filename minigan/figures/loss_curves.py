@@ -15,84 +15,87 @@ from minigan.figures import charts
 
 _DRAWN_METRICS = ("step", "discriminator_loss", "generator_loss", "real_score", "fake_score")
 
-Columns = Mapping[str, np.ndarray]  # the metrics by name, (rows,) each
+MetricColumns = Mapping[str, np.ndarray]  # the metrics by name, (rows,) each
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How to draw what a discriminator says of reals and samples.
+class ScoreCurves:
+    """How to draw the discriminator's output for real and generated examples.
 
-    curves: each from the metrics, by its label. undecided: where they are if it says the same of all examples. bounds:
-    between which they lie, if between any.
+    label: of the axis. curves: by label, the function that computes a curve from the metrics. constant_value: the value
+    of all curves for the best discriminator that gives every example the same output. bounds: limits of the axis, None
+    if the curves have no limits.
     """
 
     label: str
-    curves: Mapping[str, Callable[[Columns], np.ndarray]]
-    undecided: float
+    curves: Mapping[str, Callable[[MetricColumns], np.ndarray]]
+    constant_value: float
     bounds: tuple[float, float] | None = (0.0, 1.0)
 
 
-def _scores(label: str, name: str, undecided: float = 0.5) -> Scores:
-    curves: dict[str, Callable[[Columns], np.ndarray]] = {
+def _mean_scores(label: str, name: str, constant_value: float = 0.5) -> ScoreCurves:
+    """The mean scores of both kinds of examples, where `name` is a template for D(x)."""
+    curves: dict[str, Callable[[MetricColumns], np.ndarray]] = {
         f"{name.format('x')}, real": lambda metrics: metrics["real_score"],
         f"{name.format('G(z)')}, generated": lambda metrics: metrics["fake_score"],
     }
-    return Scores(label, curves, undecided)
+    return ScoreCurves(label, curves, constant_value)
 
 
-def _comparisons(terms: int, of_real: str, of_fake: str) -> Scores:
-    """Of a loss that sums `terms` means of -log sigmoid(a difference): exp(-loss / terms) is a geometric mean."""
-    curves: dict[str, Callable[[Columns], np.ndarray]] = {
+def _relativistic(terms: int, of_real: str, of_fake: str) -> ScoreCurves:
+    """For losses that sum `terms` means of -log sigmoid(logit difference): exp(-loss / terms) is a geometric mean."""
+    curves: dict[str, Callable[[MetricColumns], np.ndarray]] = {
         of_real: lambda metrics: np.exp(-metrics["discriminator_loss"] / terms),
         of_fake: lambda metrics: np.exp(-metrics["generator_loss"] / terms),
     }
-    return Scores("geometric mean of $\\sigma$", curves, 0.5)
+    return ScoreCurves("geometric mean of $\\sigma$", curves, 0.5)
 
 
-_PROBABILITIES = _scores("mean score", "D({})")
-SCORES: dict[str, Scores] = {
+_PROBABILITIES = _mean_scores("mean score", "D({})")
+SCORES: dict[str, ScoreCurves] = {
     "minimax": _PROBABILITIES,
     "non-saturating": _PROBABILITIES,
-    "least-squares": _scores("mean of $\\sigma$(score)", "$\\sigma$(D({}))", 1 / (1 + math.exp(-0.5))),
-    "hinge": _scores("mean of $\\sigma$(score)", "$\\sigma$(D({}))"),
-    "wasserstein": Scores(
+    "least-squares": _mean_scores("mean of $\\sigma$(score)", "$\\sigma$(D({}))", 1 / (1 + math.exp(-0.5))),
+    "hinge": _mean_scores("mean of $\\sigma$(score)", "$\\sigma$(D({}))"),
+    "wasserstein": ScoreCurves(
         "difference of mean scores",
         {"mean D(x) $-$ mean D(G(z))": lambda metrics: -metrics["discriminator_loss"]},
-        undecided=0.0,
+        constant_value=0.0,
         bounds=None,
     ),
-    "relativistic-pairing": _comparisons(
+    "relativistic-pairing": _relativistic(
         1, "$\\sigma$(D(x) $-$ D(G(z))), for the discriminator", "$\\sigma$(D(G(z)) $-$ D(x)), for the generator"
     ),
-    "relativistic-average": _comparisons(
+    "relativistic-average": _relativistic(
         2,
         "$\\sigma$(D(x) $-$ mean D(G(z))), $\\sigma$(mean D(x) $-$ D(G(z))), for the discriminator",
         "$\\sigma$(D(G(z)) $-$ mean D(x)), $\\sigma$(mean D(G(z)) $-$ D(x)), for the generator",
     ),
 }
-"""By the name of the loss.
+"""How to draw the scores, by the name of the loss.
 
-Only the games of 2014 know a probability D = sigmoid(score). Hinge and least squares know a score, which the metrics
-hold as the mean of its sigmoid; undecided is the score 0, and 1/2. The others are the same if all scores rise, and so
-know only differences: these are read from the losses, each before the update of the player that it is for.
+Only with the losses of 2014 (minimax, non-saturating) is D = sigmoid(logit) a probability. Hinge and least squares have
+a score, of which the metrics hold the mean sigmoid; the best constant score is 0 for hinge and 1/2 for least squares.
+The other losses do not change if all scores rise by the same amount, so that only differences mean anything: those are
+computed from the losses, each as it was before its player's update.
 """
 
 
 def save_curves(
     path: Path, rows: Sequence[dict[str, Any]], loss: str, notice: Callable[[str], None] = lambda sentence: None
 ) -> None:
-    """Write the curves of the losses, and of what the discriminator says of both kinds, as PNG, atomically.
+    """Write the curves of both losses and of the discriminator's scores as PNG, atomically.
 
-    rows: the metrics, one of each recorded step. Those without the numbers needed are left out, and `notice(sentence)`
-    is told of it. loss: its name, which says what is drawn of the scores (see SCORES; D and G(z) for another name).
-    Raises DrawingError if no row is left, or Matplotlib cannot be imported.
+    rows: the metrics of each recorded step. Rows that lack a number are left out, and `notice(sentence)` says how many.
+    loss: its name, which chooses the curves of the scores (SCORES; those of a probability for an unknown name). Raises
+    DrawingError if no row is left, or Matplotlib cannot be imported.
     """
-    whole = [row for row in rows if all(_is_number(row.get(name)) for name in _DRAWN_METRICS)]
-    if not whole:
+    complete = [row for row in rows if all(_is_number(row.get(name)) for name in _DRAWN_METRICS)]
+    if not complete:
         raise DrawingError("no row of the metrics has all the numbers that are drawn")
-    if missing := len(rows) - len(whole):
+    if missing := len(rows) - len(complete):
         notice(f"{path} goes without {missing} of {len(rows)} rows of the metrics, which lack numbers")
-    metrics = {name: np.array([row[name] for row in whole], np.float64) for name in _DRAWN_METRICS}
+    metrics = {name: np.array([row[name] for row in complete], np.float64) for name in _DRAWN_METRICS}
     scores = SCORES.get(loss, _PROBABILITIES)
     with charts.chart(path, (9, 6), dpi=110) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
@@ -101,7 +104,7 @@ def save_curves(
         upper.set_ylabel(f"loss ({loss})")
         for label, curve in scores.curves.items():
             _draw_smoothed(lower, metrics["step"], curve(metrics), label)
-        lower.axhline(scores.undecided, color="grey", linewidth=0.8, linestyle=":")
+        lower.axhline(scores.constant_value, color="grey", linewidth=0.8, linestyle=":")
         lower.set(ylabel=scores.label, xlabel="step", ylim=scores.bounds)
         for axes in (upper, lower):
             axes.grid(alpha=0.3)
@@ -113,7 +116,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _draw_smoothed(axes: Any, steps: np.ndarray, values: np.ndarray, label: str) -> None:
-    """The values, faint, and their running mean over a fiftieth of the run."""
+    """Draw the values, pale, and their running mean over a fiftieth of the run."""
     window = max(1, len(values) // 50)
     (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.6)
     smooth = np.convolve(values, np.ones(window) / window, mode="valid")

@@ -1,4 +1,4 @@
-"""How good is what a generator makes?"""
+"""Metrics of generated samples: mode coverage, divergences, two-sample tests, a classifier of images."""
 
 from minigan.metrics.classifier import Classifier, ClassifierScores
 

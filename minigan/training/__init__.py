@@ -1,4 +1,4 @@
-"""Runs: their configuration, folder, checkpoints, and the loop that trains them."""
+"""Runs: their configuration, folder, checkpoints and diagnosis, and the loop that trains them."""
 
 from minigan.training.config import RunConfig, load_config
 from minigan.training.run_folder import RunFolder, first_free_path, open_run

@@ -1,4 +1,4 @@
-"""The film of a run: that it shows its pictures, how long and large it may become, and what it does without."""
+"""The animation of a run: that it shows its images, its length and size limits, and which images are left out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def greys(count: int, height: int = 12, width: int = 16) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_film_of_few_colours_is_exact(tmp_path: Path, count: int, channels: int) -> None:
+def test_an_animation_of_few_colours_is_exact(tmp_path: Path, count: int, channels: int) -> None:
     pictures = [random_images(1, 12, 16, channels, seed=i)[0] // 64 * 85 for i in range(count)]  # of 4 or 64 colours
     gif.save(tmp_path / "a.gif", files_of(tmp_path, pictures))
     frames = read(tmp_path / "a.gif")
@@ -52,7 +52,7 @@ def test_a_film_of_few_colours_is_exact(tmp_path: Path, count: int, channels: in
         assert opened.info["loop"] == 0  # for ever
 
 
-def test_a_film_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
+def test_an_animation_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
     """Dithering: pixels may be off, but not the mean of a small patch, in any frame and any channel."""
     y, x = np.mgrid[0:128, 0:128] / 128
     slopes = [np.stack([x, y, (x + t + y) % 1], -1) for t in (0, 0.3, 0.6)]
@@ -83,7 +83,7 @@ def test_a_picture_may_be_narrow(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_of_many_pictures_some_are_shown_evenly_from_the_first_to_the_last(tmp_path: Path) -> None:
     gif.save(tmp_path / "a.gif", files_of(tmp_path, greys(250)))
     shown = [int(frame[0, 0, 0]) for frame in read(tmp_path / "a.gif")]
-    assert len(shown) == gif.FRAMES
+    assert len(shown) == gif.MAX_FRAMES
     assert (shown[0], shown[-1]) == (0, 249)
     assert set(np.diff(shown)) == {5, 6}
     assert durations(tmp_path / "a.gif") == [150] * 43 + [2000]
@@ -108,8 +108,8 @@ def test_a_grid_of_64_digits_is_shown_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_file_is_bounded_even_of_noise(tmp_path: Path, channels: int) -> None:
-    gif.save(tmp_path / "a.gif", files_of(tmp_path, list(random_images(1, gif.SIDE, gif.SIDE, channels))))
-    assert (tmp_path / "a.gif").stat().st_size * gif.FRAMES < 20e6
+    gif.save(tmp_path / "a.gif", files_of(tmp_path, list(random_images(1, gif.MAX_SIDE, gif.MAX_SIDE, channels))))
+    assert (tmp_path / "a.gif").stat().st_size * gif.MAX_FRAMES < 20e6
 
 
 def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
     assert "another size" in told[3]
 
 
-def test_without_a_readable_picture_the_old_film_stays(tmp_path: Path) -> None:
+def test_without_a_readable_image_the_old_animation_stays(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(b"old")
     (tmp_path / "0.png").write_bytes(b"new")
     with pytest.raises(DrawingError, match="none of the pictures"):

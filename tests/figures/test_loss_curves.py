@@ -60,14 +60,14 @@ def test_the_curves_show_what_the_loss_knows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)
-def test_the_line_is_where_an_undecided_discriminator_is(name: str) -> None:
+def test_the_line_is_where_a_constant_discriminator_is(name: str) -> None:
     """One that gives all examples the same score, the best one; of what knows only differences, any."""
     score = 0.5 if name == "least-squares" else 0.0
     anything = 7.0 if name in ("wasserstein", "relativistic-pairing", "relativistic-average") else score
     for same in (score, anything):
         logits = np.full((4, 1), same)
         for curve in curves(name, [row(10, losses.get(name), logits, logits)]):
-            assert curve.item() == pytest.approx(loss_curves.SCORES[name].undecided, rel=1e-9)
+            assert curve.item() == pytest.approx(loss_curves.SCORES[name].constant_value, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", [*losses.LOSSES, "somebody's own"])
