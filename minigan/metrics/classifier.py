@@ -82,8 +82,8 @@ class Classifier:
         labels, self._targets = np.unique(dataset.labels, return_inverse=True)
         if len(labels) < 2 or len(dataset) < _MIN_IMAGES:
             raise UsageError(
-                f"{dataset.source} has {len(dataset):,} pictures of {len(labels)} classes, expected at least {_MIN_IMAGES} "
-                "of 2 classes for a classifier to learn from."
+                f"{dataset.source} has {len(dataset):,} pictures of {len(labels)} classes, expected at least "
+                f"{_MIN_IMAGES} of 2 classes for a classifier to learn from."
             )
         self.classes = [int(label) for label in labels]
         self._images, self._data_sha256 = dataset.images, dataset.sha256
