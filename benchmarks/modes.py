@@ -79,7 +79,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def report(facts: dict[str, Any]) -> str:
-    """As a Markdown table: a line for each seed, and one for the mean."""
+    """The result as a Markdown table: a line for each seed, and one for the mean."""
     lines = [
         *machine.headline(facts["machine"], facts["versions"]),
         "",

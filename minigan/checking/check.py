@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minigan.checking import diagnosis, directions, jumps, locate, picture, step_limits
+from minigan.checking import diagnosis, directions, jumps, locate, step_limits
 from minigan.checking.claim import Claim, Claimant, Unfit
 from minigan.checking.diagnosis import Suspect
+from minigan.checking.error_map import measure_error_map
 from minigan.checking.probe import Finding, Prober
 from minigan.checking.problem import Counted, Problem, Values, flattened
 from minigan.checking.report import Report, Verdict, entry_name
@@ -208,7 +209,7 @@ class _Check:
         step, _ = locate.best_step(prober, finding)
         return Report(
             Verdict.FAIL, False, cause.name, cause.explanation, taylor_order=order, shape=shape,
-            error_map=lambda: picture.error_map(prober, shape, start, step), **at,
+            error_map=lambda: measure_error_map(prober, shape, start, step), **at,
         )  # fmt: skip
 
     def _is_alone(self, prober: Prober, direction: np.ndarray, whole: Finding, single: Finding, place: int) -> bool:

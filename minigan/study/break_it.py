@@ -60,7 +60,7 @@ class Outcome:
     @property
     def scores(self) -> modes.ModeScores:
         """How the samples fall on the modes."""
-        return modes.score(self.samples, TARGET)
+        return modes.score_samples(self.samples, TARGET)
 
     @property
     def accuracy(self) -> float:

@@ -1,7 +1,7 @@
-"""How far apart are two samples? Exactly, or with what chance alone would give.
+"""Distances and tests between two samples.
 
-What is estimated from finite samples is never 0, not even between two samples of one distribution: each such figure
-comes with the value that chance alone gives.
+An estimate from finite samples is never 0, not even for two samples of one distribution: so each test comes with the
+value that chance alone reaches.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from minigan.data.mixtures import as_points, squared_distances
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
 
-_MOST_ASSIGNED = 2_000
-_MOST_COMPARED = 10_000
-_CHANCE = 0.95
+_MAX_ASSIGNED = 2_000
+_MAX_COMPARED = 10_000
+_CHANCE = 0.95  # quantile under the hypothesis of one distribution
 
 
 def wasserstein2(x: Any, y: Any) -> float:
     """The Wasserstein-2 distance of two samples (n, d): root mean squared distance under the best pairing.
 
-    Exact, by assignment, in O(n^3): some seconds for n = 1,000. As an estimate for the distributions it is too large
-    at finite n, so compare it with the distance of two samples of real data.
+    Exact for the samples, by assignment, in O(n^3): some seconds for n = 1,000. As an estimate for the distributions it
+    is too large at finite n, so compare it with the distance of two samples of real data.
     """
     x, y = as_points(x, "the first sample"), as_points(y, "the second sample")
-    if x.shape != y.shape or len(x) > _MOST_ASSIGNED:
+    if x.shape != y.shape or len(x) > _MAX_ASSIGNED:
         raise UsageError(
             f"samples of shapes {x.shape} and {y.shape} cannot be paired, expected two of the same, at most "
-            f"{_MOST_ASSIGNED} points; draw fewer"
+            f"{_MAX_ASSIGNED} points; draw fewer"
         )
     costs = squared_distances(x, y)
     return math.sqrt(costs[np.arange(len(x)), assign(costs)].mean())
@@ -78,11 +78,11 @@ def assign(costs: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A figure from two samples, and what it is worth.
+class TwoSampleResult:
+    """A statistic of two samples, and its significance.
 
-    value: the figure. floor: what two samples of one distribution exceed once in 20 times. p_value: how often they
-    reach `value`. name: of the figure.
+    name, value: of the statistic. floor: the critical value, which two samples of one distribution exceed once in 20
+    times. p_value: how often such samples reach `value`.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Comparison:
 
 def maximum_mean_discrepancy(
     real: Any, fake: Any, bandwidth: float | None = None, *, relabellings: int = 200, seed: int = 0
-) -> Comparison:
+) -> TwoSampleResult:
     """The squared maximum mean discrepancy of samples (n, d), (m, d) (Gretton et al., 2012, equation 3), unbiased.
 
     The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), by default with the median distance of all points. Its mean is 0
@@ -111,10 +111,10 @@ def maximum_mean_discrepancy(
     all points as real and fake, which is exact for any distribution.
     """
     x, y = as_points(real, "the real sample"), as_points(fake, "the fake sample")
-    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2 or len(x) + len(y) > _MOST_COMPARED:
+    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2 or len(x) + len(y) > _MAX_COMPARED:
         raise UsageError(
             f"samples of shapes {x.shape} and {y.shape} cannot be compared, expected two or more points of one "
-            f"dimension in each and {_MOST_COMPARED} in all; draw others"
+            f"dimension in each and {_MAX_COMPARED} in all; draw others"
         )
     if relabellings < 20:
         raise UsageError(f"relabellings is {relabellings}, expected at least 20 for a floor once in 20 times; raise it")
@@ -131,7 +131,7 @@ def maximum_mean_discrepancy(
     found = _discrepancy(kernel, is_real)
     by_chance = np.array([_discrepancy(kernel, rng.permutation(is_real)) for _ in range(relabellings)])
     p_value = (1 + int((by_chance >= found).sum())) / (1 + relabellings)
-    return Comparison("MMD^2", found, float(np.quantile(by_chance, _CHANCE, method="higher")), p_value)
+    return TwoSampleResult("MMD^2", found, float(np.quantile(by_chance, _CHANCE, method="higher")), p_value)
 
 
 def _discrepancy(kernel: np.ndarray, is_real: np.ndarray) -> float:
@@ -143,11 +143,11 @@ def _discrepancy(kernel: np.ndarray, is_real: np.ndarray) -> float:
     return float(within - 2 * to_fake[is_real].sum() / (n * m))
 
 
-def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: int = 0) -> Comparison:
+def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: int = 0) -> TwoSampleResult:
     """The accuracy with which a small network tells fresh real points from fakes (Lopez-Paz and Oquab, 2017).
 
-    It learns from half of both samples (n, d) and is asked about the other half: 1/2 if they are the same to it. The
-    floor and the p-value are those of a coin thrown as often, in the normal approximation.
+    It is trained on half of both samples (n, d) and tested on the other half; the accuracy is 1/2 if it cannot tell
+    them apart. Floor and p-value are those of as many tosses of a coin, in the normal approximation.
     """
     x, y = as_points(real, "the real sample"), as_points(fake, "the fake sample")
     if x.shape != y.shape or len(x) < 20:
@@ -158,27 +158,27 @@ def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: 
     rng = random.generator(seed, "two-sample test")
     half = len(x) // 2
     x, y = rng.permutation(x), rng.permutation(y)
-    learn, ask = np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]])
-    centre, scale = learn.mean(axis=0), learn.std(axis=0) + 1e-12
-    logits = _learned((learn - centre) / scale, half, steps, rng)
+    training, test = np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]])
+    centre, scale = training.mean(axis=0), training.std(axis=0) + 1e-12
+    logits = _trained((training - centre) / scale, half, steps, rng)
     with no_grad():
-        says_real = logits(Tensor(((ask - centre) / scale).astype(np.float32))).numpy()[:, 0] > 0
-    accuracy = float((says_real == (np.arange(len(ask)) < len(ask) // 2)).mean())
-    error = 0.5 / math.sqrt(len(ask))
+        says_real = logits(Tensor(((test - centre) / scale).astype(np.float32))).numpy()[:, 0] > 0
+    accuracy = float((says_real == (np.arange(len(test)) < len(test) // 2)).mean())
+    error = 0.5 / math.sqrt(len(test))
     p_value = math.erfc((accuracy - 0.5) / error / math.sqrt(2)) / 2
-    return Comparison("accuracy of a classifier", accuracy, 0.5 + 1.645 * error, p_value)
+    return TwoSampleResult("accuracy of a classifier", accuracy, 0.5 + 1.645 * error, p_value)
 
 
-def _learned(points: np.ndarray, real: int, steps: int, rng: np.random.Generator) -> Sequential:
+def _trained(points: np.ndarray, real: int, steps: int, rng: np.random.Generator) -> Sequential:
     """A network whose logits tell the first `real` points from the rest."""
     network = Sequential(
         Dense(points.shape[1], 64, rng), LeakyReLU(0.2), Dense(64, 64, rng), LeakyReLU(0.2), Dense(64, 1, rng)
     )
     optimizer = Adam(network.parameters(), 2e-3, beta1=0.9)
-    sides = np.where(np.arange(len(points)) < real, -1.0, 1.0)[:, None].astype(np.float32)
+    signs = np.where(np.arange(len(points)) < real, -1.0, 1.0)[:, None].astype(np.float32)
     points = points.astype(np.float32)
     for _ in range(steps):
         chosen = rng.integers(len(points), size=min(256, len(points)))
-        loss = ops.mean(ops.softplus(network(Tensor(points[chosen])) * Tensor(sides[chosen])))
+        loss = ops.mean(ops.softplus(network(Tensor(points[chosen])) * Tensor(signs[chosen])))
         optimizer.step(grad(loss, optimizer.parameters))
     return network

@@ -1,18 +1,15 @@
-"""A heat map of a derivative's error over an array, measured entry by entry, or block by block where it is large."""
+"""The errors of a derivative over an array, measured entry by entry, or block by block where it is large."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
 from minigan.checking.probe import Prober
-from minigan.figures import charts
 
 _CELLS = 32  # each way, at most: two evaluations for each
 
 
-def error_map(prober: Prober, shape: tuple[int, ...], start: int, step: float) -> np.ndarray:
+def measure_error_map(prober: Prober, shape: tuple[int, ...], start: int, step: float) -> np.ndarray:
     """|claimed - measured| of each entry of the array whose numbers begin at `start`; (rows, columns).
 
     The last axis becomes the columns and all others the rows. In an array of more than 32 x 32 entries a cell is a
@@ -34,25 +31,3 @@ def error_map(prober: Prober, shape: tuple[int, ...], start: int, step: float) -
             error = abs(prober.difference(direction, step) - prober.claimed(direction))
             errors[i, j] = error / (np.linalg.norm(block) or 1.0)  # numbers that are held have no error
     return errors
-
-
-def save(path: str | Path, errors: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
-    """Write the map as a picture, in the format that the path's ending says (.png, .svg, .pdf).
-
-    Raises DrawingError if Matplotlib cannot be imported.
-    """
-    columns = shape[-1] if shape else 1
-    rows = int(np.prod(shape)) // columns
-    with charts.chart(Path(path), (6, 5), dpi=100) as figure:
-        from matplotlib.ticker import MaxNLocator
-
-        axes = figure.add_subplot()
-        image = axes.imshow(
-            errors, aspect="auto", extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), interpolation="nearest"
-        )
-        axes.set_title(f"|analytic - numeric| of {name}, shape {shape}")
-        axes.set_xlabel("last axis")
-        axes.set_ylabel("all other axes" if len(shape) > 2 else "first axis")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(integer=True))
-        figure.colorbar(image)
