@@ -99,7 +99,7 @@ class WeightedSum:
         return lambda t: float(np.real(self.at(self._split(self._flat + t * direction))))
 
     def complex_step(self, direction: np.ndarray) -> float:
-        """phi'(0) by a complex step (Squire and Trapp, 1998), without cancellation; NaN if f takes real numbers only."""
+        """phi'(0) by a complex step (Squire and Trapp, 1998), without cancellation; NaN if f is only real."""
         if not self._problem.tries_complex:
             return math.nan
         displaced = self._split(self._flat + 1j * (tuning.COMPLEX_STEP * direction))
