@@ -19,7 +19,7 @@ import numpy as np
 from minigan.autodiff import Tensor, grad
 from minigan.autodiff.graph import backward_path
 from minigan.autodiff.parameter import Parameter
-from minigan.checking.slope import slope
+from minigan.checking.finite_differences import differentiate
 from minigan.core import random
 from minigan.core.errors import UsageError
 from minigan.gan import GAN, Pass
@@ -291,15 +291,15 @@ def slope_error(value: Callable[[], float], weight: Parameter, gradient: np.ndar
     middle = along(0.0)
     told = math.sqrt(eps) * abs(middle) / size  # a slope that values of this size can just tell from 0
     try:
-        found = slope(
+        found = differentiate(
             along, middle, _FIRST_STEP * size, eps * abs(middle),
-            fair=lambda limit: limit.bar <= math.sqrt(eps) * abs(limit.value) + told,
+            is_acceptable=lambda e: e.error_bar <= math.sqrt(eps) * abs(e.value) + told,
         )  # fmt: skip
     finally:
         weight.assign(start)
     if found.has_kink:
         return None
-    return abs(claimed - found.mean.value) / max(abs(claimed), abs(found.mean.value), told)
+    return abs(claimed - found.central.value) / max(abs(claimed), abs(found.central.value), told)
 
 
 def walk_back(player: str, loss: Tensor, weights: Mapping[str, Parameter], names: Mapping[Tensor, str]) -> Walk:

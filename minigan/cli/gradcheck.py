@@ -114,7 +114,7 @@ def _require_valid_options(arguments: argparse.Namespace) -> None:
 
 
 def _check_file(arguments: argparse.Namespace) -> int:
-    own = from_file.find(
+    own = from_file.load(
         arguments.target, gradient=arguments.gradient, vjp=arguments.vjp, shapes=arguments.shape or (),
         seed=arguments.seed, dtype=arguments.dtype,
     )  # fmt: skip

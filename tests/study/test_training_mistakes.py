@@ -11,10 +11,10 @@ import pytest
 from minigan import Tensor, grad, ops
 from minigan.checking import Verdict
 from minigan.gan import losses
-from minigan.study import break_it
-from minigan.study.break_it import GAMES, MISTAKES, SHRUNK, TARGET, play
+from minigan.study import training_mistakes
+from minigan.study.training_mistakes import GAMES, MISTAKES, SHRUNK, TARGET, play
 
-SECTION = break_it.section()
+SECTION = training_mistakes.section()
 FIGURES = SECTION.figures
 RNG = np.random.default_rng(5)
 
@@ -66,8 +66,8 @@ def output(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
 
 def cosines(seed: int) -> dict[str, float]:
     """The cosine of every game, with derivatives by hand in float64."""
-    of_g, of_d = ([w.numpy().astype(np.float64) for w in n.parameters().values()] for n in break_it.networks(seed))
-    x, z = (p.numpy().astype(np.float64) for p in (break_it.reals(128, "train"), break_it.latents(128, "train")))
+    of_g, of_d = ([w.numpy().astype(np.float64) for w in n.parameters().values()] for n in training_mistakes.networks(seed))
+    x, z = (p.numpy().astype(np.float64) for p in (training_mistakes.reals(128, "train"), training_mistakes.latents(128, "train")))
     fake = output(of_g, z)
     blend = 0.7 * x + 0.3 * fake
 
@@ -96,8 +96,8 @@ def cosines(seed: int) -> dict[str, float]:
 def expected() -> dict[str, float]:
     """Every figure of the section, from the outcomes' raw points and logits, or from theory."""
     found = {"2 log 2": math.log(4), "uncleared: best D at equilibrium": 2 / 3}
-    others = cosines(break_it.OTHER_SEED)
-    for name, cosine in cosines(break_it.SEED).items():
+    others = cosines(training_mistakes.OTHER_SEED)
+    for name, cosine in cosines(training_mistakes.SEED).items():
         outcome = play(name)
         modes, near = nearest(outcome.samples)
         right = np.concatenate([outcome.real_logits > 0, outcome.fake_logits < 0])
@@ -177,7 +177,7 @@ def test_uncleared_gradients_move_the_equilibrium_to_two_thirds() -> None:
 
 def test_the_blend_of_two_gaussians_is_the_one_named() -> None:
     points = RNG.normal(scale=2, size=(50, 2))
-    to_blend, to_data = break_it.best_answers(points)
+    to_blend, to_data = training_mistakes.best_answers(points)
 
     def density(centre: float, variance: float) -> np.ndarray:
         away = (points[:, 0] - centre) ** 2 + points[:, 1] ** 2
@@ -193,7 +193,7 @@ def test_the_blend_of_two_gaussians_is_the_one_named() -> None:
 
 
 def test_the_discriminator_learns_the_best_answer_to_the_blend() -> None:
-    answer = break_it.blended_answer()
+    answer = training_mistakes.blended_answer()
     assert (
         FIGURES["blend: mean error against the blend"],
         FIGURES["blend: mean error against the data"],
@@ -235,10 +235,10 @@ def test_fakes_with_both_labels_leave_the_data_out(monkeypatch: pytest.MonkeyPat
     assert FIGURES["fakes: loss of D"] == pytest.approx(2 * math.log(2), abs=0.1)
     # Where the samples end is chance: over ten roundings of the weights 0% to 26% of them came near a mode. What holds
     # for any of them: other data leave the same bits, and not so under the right line.
-    monkeypatch.setattr(break_it, "STEPS", 20)
+    monkeypatch.setattr(training_mistakes, "STEPS", 20)
     before = {name: play.__wrapped__(name).samples for name in ("fakes", "right")}
-    reals = break_it.reals
-    monkeypatch.setattr(break_it, "reals", lambda *arguments: reals(*arguments) + 5.0)
+    reals = training_mistakes.reals
+    monkeypatch.setattr(training_mistakes, "reals", lambda *arguments: reals(*arguments) + 5.0)
     np.testing.assert_array_equal(play.__wrapped__("fakes").samples, before["fakes"])
     assert not np.array_equal(play.__wrapped__("right").samples, before["right"])
 
@@ -253,7 +253,7 @@ def test_the_cosine_says_more_of_the_draw_than_of_the_mistake() -> None:
 
 
 def test_the_checker_finds_each_mistake_and_passes_the_right_gradient() -> None:
-    reports = break_it.checks()
+    reports = training_mistakes.checks()
     assert reports.keys() == {mistake.name for mistake in MISTAKES}
     assert all(report.verdict is Verdict.FAIL for report in reports.values())
     causes = {"sign": "sign", "uncleared minimax": "detached", "minus": "sign", "fakes": "detached", "blend": ""}
