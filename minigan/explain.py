@@ -19,17 +19,13 @@ from minigan.autodiff import Tensor, grad
 from minigan.autodiff.formula import formula_of, static_numbers
 from minigan.autodiff.graph import backward_path
 from minigan.autodiff.parameter import Parameter
-from minigan.checking.slope import slope
+from minigan.checking.finite_differences import differentiate
 from minigan.core import random
 from minigan.core.errors import UsageError
-from minigan.data import mnist
-from minigan.data.feed import Feed
 from minigan.gan import GAN, Pass
 from minigan.gan.inputs import UpdateInputs, leaves
 from minigan.nn import SpectralNorm
 from minigan.nn.module import preserve_state
-from minigan.recipes import PictureRecipe, PointRecipe, Recipe
-from minigan.recipes.game import Settings
 
 PLAYERS = ("discriminator", "generator")
 _FIRST_STEP = 0.01  # of the length of the weights
@@ -96,22 +92,6 @@ class Walk:
         return [arrival for visit in self.visits for arrival in visit.arrivals]
 
 
-def example_batch(recipe: Recipe, settings: Settings, gan: GAN, count: int) -> Tensor:
-    """`count` real examples for `gan`, built by all `settings` of `recipe`.
-
-    Points of its target, digits where it takes pictures of their size, else pictures of noise. Another kind of data
-    needs a case here. Raises UsageError for more digits than there are.
-    """
-    dtype = str(gan.discriminator_optimizer.parameters[0].dtype)
-    if isinstance(recipe, PointRecipe):
-        return recipe.points().batch(count, gan.seed, 0, dtype)
-    assert isinstance(recipe, PictureRecipe)
-    shape = recipe.wanted_shape(settings)
-    if shape == mnist.IMAGE_SHAPE:
-        return Feed(mnist.embedded(), count, gan.seed, recipe.value_range, dtype, flat=recipe.flat).batch(0)
-    draws = random.generator(gan.seed, "example pictures")
-    pixels = draws.uniform(*recipe.value_range, (count, *shape)).astype(dtype)
-    return Tensor(pixels.reshape(count, -1) if recipe.flat else pixels)
 
 
 def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check: bool = False) -> list[Walk]:
@@ -144,7 +124,7 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
 def _learn(gan: GAN, judged: Pass, inputs: UpdateInputs) -> None:
     """The discriminator's update."""
     optimizer = gan.discriminator_optimizer
-    optimizer.step(grad(judged.objective, optimizer.parameters), inputs.numbers)
+    optimizer.step(grad(judged.objective, optimizer.parameters), inputs.update_scalars)
 
 
 def _walk(gan: GAN, player: str, inputs: UpdateInputs, make: Callable[[], Pass], check: bool) -> Walk:
@@ -209,15 +189,15 @@ def slope_error(value: Callable[[], float], weight: Parameter, gradient: np.ndar
     middle = along(0.0)
     told = math.sqrt(eps) * abs(middle) / size  # a slope that values of this size can just tell from 0
     try:
-        found = slope(
+        found = differentiate(
             along, middle, _FIRST_STEP * size, eps * abs(middle),
-            fair=lambda limit: limit.bar <= math.sqrt(eps) * abs(limit.value) + told,
+            is_acceptable=lambda e: e.error_bar <= math.sqrt(eps) * abs(e.value) + told,
         )  # fmt: skip
     finally:
         weight.assign(start)
     if found.has_kink:
         return None
-    return abs(claimed - found.mean.value) / max(abs(claimed), abs(found.mean.value), told)
+    return abs(claimed - found.central.value) / max(abs(claimed), abs(found.central.value), told)
 
 
 def walk_back(player: str, loss: Tensor, weights: Mapping[str, Parameter], names: Mapping[Tensor, str]) -> Walk:

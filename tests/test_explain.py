@@ -13,8 +13,8 @@ from minigan import Tensor, autodiff, cli, explain, grad, ops, recipes
 from minigan.core.errors import UsageError
 from minigan.explain import PLAYERS
 from minigan.optim.schedules import value_at
-from minigan.selftest.draw import Draw
 from minigan.selftest.recipes import enlarge, narrowed
+from minigan.selftest.sampler import Sampler
 
 RULES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -41,8 +41,8 @@ def taken_apart(
 
     gan = build()
     if enlarged:
-        enlarge(gan, Draw(seed, recipe_name, "float64"))
-    real = explain.example_batch(recipe, recipe.resolve(changes), gan, BATCH * gan.rules.n_critic)
+        enlarge(gan, Sampler(seed, recipe_name, "float64"))
+    real = recipe.domain.example_batch(BATCH * gan.rules.n_critic, recipe.resolve(changes), seed=seed, dtype="float64")
     return explain.walk_step(gan, real, check=check), build(), real
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigan.autodiff.engine import Tensor, copied, no_grad
 from minigan.core import backend
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 
 class Variable(Tensor):
@@ -47,22 +47,22 @@ class Variable(Tensor):
 
 
 class Parameter(Variable):
-    """A Variable that learning changes. `memo` holds what kernels made of the present numbers."""
+    """A Variable that learning changes. `packed_weights` holds what kernels made of the present numbers."""
 
-    __slots__ = ("memo", "owner")
+    __slots__ = ("owner", "packed_weights")
 
     def __init__(self, values: Any) -> None:
         super().__init__(values)
-        self.memo = Memo()
+        self.packed_weights = PackedWeights()
         self.owner: Callable[[], Any] | None = None  # a weak reference to the flat memory that holds the numbers
 
     def increment_version(self) -> None:
         super().increment_version()
-        self.memo.forget()
+        self.packed_weights.invalidate()
 
     def convert(self, dtype: str) -> None:
         super().convert(dtype)
-        self.memo = Memo()  # arrays of the other type would not do
+        self.packed_weights = PackedWeights()  # arrays of the other type would not do
 
 
 class Buffer(Variable):

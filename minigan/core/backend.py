@@ -68,7 +68,7 @@ class Backend:
             raise UsageError(f"there are no kernels '{kernels}'; {did_you_mean(kernels, known)}")
         if reason := unavailable(kernels):
             raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
-        if kernels not in minigan_kernels.serving(self.xp):
+        if kernels not in minigan_kernels.implementations_for(self.xp):
             raise UsageError(
                 f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'."
             )
@@ -224,7 +224,7 @@ def implementations() -> list[Implementation]:
     return [
         Implementation(library, kernels, unavailable(kernels))
         for library in libraries.values()
-        for kernels in minigan_kernels.serving(library.xp)
+        for kernels in minigan_kernels.implementations_for(library.xp)
     ]
 
 

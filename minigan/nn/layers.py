@@ -96,7 +96,7 @@ class BatchNorm(Fusible):
 
     def _follow(self, *moments: Any) -> None:
         for running, moment in zip((self.running_mean, self.running_variance), moments, strict=True):
-            backend.of(moment).kernel("follow")(running.data, moment, self.momentum)
+            backend.of(moment).kernel("update_running_statistics")(running.data, moment, self.momentum)
             running.increment_version()
 
     def __repr__(self) -> str:

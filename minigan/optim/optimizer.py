@@ -67,7 +67,7 @@ class Optimizer:
         first_nonfinite = self._first_nonfinite
         if self.gradient_limit is not None:
             # One gradient that is not finite makes all of them so when they are clipped, so it is recorded before.
-            self._kernel("note_bad")(self._gradients, self.flat.bounds, first_nonfinite, scalars.data)
+            self._kernel("record_nonfinite")(self._gradients, self.flat.bounds, first_nonfinite, scalars.data)
             with no_grad():
                 self.flat.gather(clip_by_global_norm(gradients, self.gradient_limit)[0])
             first_nonfinite = self._ignored

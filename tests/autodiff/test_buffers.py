@@ -12,7 +12,7 @@ from support import strict_device
 import minigan as mg
 from minigan import Buffer, Parameter, Tensor, grad, ops
 from minigan.core import backend
-from minigan.gan.ema import Average
+from minigan.gan.ema import EMA
 from minigan.gan.unrolling import unrolled_logits
 from minigan.nn import BatchNorm, Dense, Dropout, FourierFeatures, Module, Sequential, SpectralNorm, dropout_masks
 from minigan.nn.module import preserve_state
@@ -97,7 +97,7 @@ def test_passes_change_them_in_place_and_say_so(kernels: str, make_rng: Callable
 
 def test_a_copy_has_buffers_of_its_own(make_rng: Callable) -> None:
     network = _changing(make_rng())
-    twin, average = copy.deepcopy(network), Average(network, 0.9).network
+    twin, average = copy.deepcopy(network), EMA(network, 0.9).network
     before = _bits(network)
     network(_x(6, 3))
     assert _bits(twin) == _bits(average) == before

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-import test_gan
-import test_primitives
-from support import strict_device
+from support import primitive_cases, strict_device
+from support.small_gan import make_gan, real_batch
 
 import minigan as mg
 from minigan import Parameter, Tensor, ops, vjp
@@ -59,8 +58,8 @@ def _host(x: Tensor | np.ndarray) -> np.ndarray:
     return x.numpy() if isinstance(x, Tensor) else x
 
 
-@pytest.mark.parametrize("case", test_primitives.CASES, ids=str)
-def test_primitives(case: test_primitives.Case, on_both: Callable) -> None:
+@pytest.mark.parametrize("case", primitive_cases.CASES, ids=str)
+def test_primitives(case: primitive_cases.Case, on_both: Callable) -> None:
     def run() -> list[Tensor]:
         tensors = [Tensor(x) for x in case.inputs]
         with strict_device.count_synchronisations() as waits:
@@ -171,12 +170,12 @@ def test_a_bad_gradient_is_found_on_the_device(on_both: Callable) -> None:
     on_both(run)
 
 
-@pytest.mark.parametrize("judge_norm", [False, True])
+@pytest.mark.parametrize("discriminator_norm", [False, True])
 @pytest.mark.parametrize("loss", sorted(losses.LOSSES))
-def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) -> None:
+def test_whole_training_steps(loss: str, discriminator_norm: bool, on_both: Callable) -> None:
     def run() -> list:
-        gan = test_gan._gan(loss, rich=True, judge_norm=judge_norm)
-        batches = [Tensor(test_gan._real(step)) for step in range(3)]
+        gan = make_gan(loss, rich=True, discriminator_norm=discriminator_norm)
+        batches = [Tensor(real_batch(step)) for step in range(3)]
         reports = []
         with strict_device.count_synchronisations() as waits:
             for real in batches:
@@ -193,11 +192,11 @@ def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) ->
 @pytest.mark.parametrize("name", sorted(penalties.PENALTIES))
 def test_training_steps_with_a_penalty(name: str, on_both: Callable) -> None:
     def run() -> list:
-        gan = test_gan._gan("hinge", rich=True, penalty=penalties.get(name), penalty_every=2)
+        gan = make_gan("hinge", rich=True, penalty=penalties.get(name), penalty_every=2)
         reports = []
         with strict_device.count_synchronisations() as waits:
             for step in range(3):
-                reports += list(gan.train_step(Tensor(test_gan._real(step))).values())
+                reports += list(gan.train_step(Tensor(real_batch(step))).values())
         assert waits.count == 0
         return [*reports, *gan.state().values()]
 

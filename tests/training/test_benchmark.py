@@ -307,14 +307,14 @@ def test_kernels_that_differ_are_not_timed(load):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_peak_memory_counts_what_was_freed_again(load):
     memory = load("memory")
-    if not memory.forget_peak():
+    if not memory.reset_peak():
         pytest.skip("this system does not let go of the high-water mark")
     before = memory.resident("VmHWM")
     with mmap.mmap(-1, 64 << 20) as pages:  # from the system itself: what NumPy frees, the C library may keep
         for _ in range(64):
             pages.write(bytes(1 << 20))
     assert memory.resident("VmHWM") - before > 60 << 20
-    assert memory.forget_peak()
+    assert memory.reset_peak()
     assert memory.resident("VmHWM") - before < 30 << 20
 
 
