@@ -49,7 +49,7 @@ def taken_apart(
 # The walk.
 
 
-def test_it_visits_what_the_backward_pass_visits_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_walk_has_the_order_of_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     w, v, x = (Tensor(rng.standard_normal(shape)) for shape in ((3, 4), (4, 1), (5, 3)))
     hidden = ops.leaky_relu(x @ w)
@@ -72,7 +72,7 @@ def test_it_visits_what_the_backward_pass_visits_in_its_order(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_no_thread_is_lost(name: str) -> None:
+def test_every_result_with_a_cotangent_is_visited(name: str) -> None:
     """From the loss, each result that is sent something is visited later on, or is a weight, which arrives last."""
     walks, gan, _ = taken_apart(name)
     assert [found.player for found in walks] == list(PLAYERS)
@@ -90,12 +90,12 @@ def test_no_thread_is_lost(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_gradients_are_those_that_training_takes(name: str) -> None:
+def test_gradients_are_those_of_training(name: str) -> None:
     _assert_as_in_training(*taken_apart(name))
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
-def test_gradients_are_those_that_training_takes_under_any_rules(rules: dict[str, Any]) -> None:
+def test_gradients_are_those_of_training_under_any_rules(rules: dict[str, Any]) -> None:
     _assert_as_in_training(*taken_apart("mnist-mlp", **rules))
 
 
@@ -112,7 +112,7 @@ def _assert_as_in_training(walks: Any, gan: Any, real: Tensor) -> None:
         assert found.loss == pytest.approx(loss, rel=1e-12)
 
 
-def test_what_was_drawn_has_its_name() -> None:
+def test_drawn_inputs_have_names() -> None:
     changes = {"penalty": "r1", "instance_noise": 0.1}
     sources = {
         part.source for found in taken_apart("mnist-mlp", **changes)[0] for v in found.visits for part in v.inputs
@@ -120,7 +120,7 @@ def test_what_was_drawn_has_its_name() -> None:
     assert {"penalty_weight", "fake_noise", "latent", "fake", "D(real)", "D(fake)", "penalty"} <= sources
 
 
-def test_what_flows_to_the_logits_is_the_closed_form() -> None:
+def test_the_cotangents_of_the_logits_equal_the_closed_form() -> None:
     walks, gan, real = taken_apart("mnist-mlp")
     fake = gan.generator(gan.latent(BATCH, "train", 0))
     of_real, of_fake = gan.loss.discriminator_logit_grads(gan.discriminator(real), gan.discriminator(fake))
@@ -129,7 +129,7 @@ def test_what_flows_to_the_logits_is_the_closed_form() -> None:
     assert norms["D(fake)"] == pytest.approx(np.linalg.norm(of_fake.numpy()))
 
 
-def test_no_weight_of_the_other_player_is_sent_anything() -> None:
+def test_no_weight_of_the_other_player_gets_a_cotangent() -> None:
     for found in taken_apart("mnist-mlp", penalty="r1")[0]:
         sent = {part.source for visit in found.visits for part in visit.inputs if part.back is not None}
         assert {name[0] for name in sent if "." in name} == {found.player[0].upper()}
@@ -155,7 +155,7 @@ def _assert_right(walks: Any) -> None:
     assert sum(arrival.at_kink for arrival in arrivals) <= 3
 
 
-def test_a_kink_is_told_from_a_mistake() -> None:
+def test_a_kink_is_distinguished_from_an_error() -> None:
     w = mg.Parameter(np.zeros(3))
 
     def loss() -> Tensor:
@@ -164,7 +164,7 @@ def test_a_kink_is_told_from_a_mistake() -> None:
     assert explain.slope_error(lambda: loss().item(), w, grad(loss(), [w])[0].numpy()) is None
 
 
-def test_finite_differences_see_a_wrong_gradient() -> None:
+def test_finite_differences_find_a_wrong_gradient() -> None:
     _, gan, real = taken_apart("mnist-mlp")
     weight = gan.discriminator.parameters()["0.weight"]
 
@@ -227,6 +227,6 @@ def test_one_player_alone(capsys: pytest.CaptureFixture[str]) -> None:
         (["--batch", "3", "--set", "packing=2"], "packing"),
     ],
 )
-def test_wrong_use_is_told(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_reported(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", *arguments]) == 2
     assert sentence in capsys.readouterr().err
