@@ -49,22 +49,23 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     return "known: " + ", ".join(names) + "." if names else "none is known here."
 
 
-_LONGEST_WORD, _LONGEST_LINE = 200, 2000  # characters
+_MAX_WORD, _MAX_LINE = 200, 2000  # characters
 
 
-def escaped(text: str, kept: str = "") -> str:
-    """`text` with escapes such as \\x1b for line breaks, control characters, what changes the direction of writing and
-    whatever else cannot be seen, but for the characters `kept`."""
+def escaped(text: str, allowed: str = "") -> str:
+    """`text` with escapes such as \\x1b for all characters that are not printable, except for those in `allowed`.
+
+    Among these are line breaks, control characters, and marks that change the direction of writing.
+    """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if c.isprintable() or c in allowed else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def one_line(text: str) -> str:
-    """`text`, which may hold anything that was read or given, as one line of a terminal: escaped, and of words and
-    texts without end the middle is left out."""
-    return _shortened(" ".join(_shortened(word, _LONGEST_WORD) for word in escaped(text).split(" ")), _LONGEST_LINE)
+    """`text` from any source as one line for a terminal: escaped, and long words and lines without their middle."""
+    return _shortened(" ".join(_shortened(word, _MAX_WORD) for word in escaped(text).split(" ")), _MAX_LINE)
 
 
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"

@@ -25,8 +25,8 @@ class Maxout(Module):
         x = ops.reshape(x, (x.shape[0], self.pieces, x.shape[1] // self.pieces))
         # The choice of the largest piece is constant around almost every x, so derivatives of any order skip it.
         with no_grad():
-            share = ops.share_of_largest(x, axis=1)
-        return ops.sum(x * share, axis=1)
+            weights = ops.share_of_largest(x, axis=1)
+        return ops.sum(x * weights, axis=1)
 
     def __repr__(self) -> str:
         return f"Maxout({self.pieces})"
