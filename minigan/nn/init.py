@@ -32,9 +32,10 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def normal(std: float) -> Initializer:
-    """N(0, std^2)."""
+    """The initializer that draws from N(0, std^2)."""
     return lambda rng, shape: rng.normal(0.0, std, shape)
 
 
-dcgan_normal = normal(0.02)
-"""N(0, 0.02^2): Radford et al., 2016, section 4."""
+def dcgan_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 0.02^2): Radford et al., 2016, section 4."""
+    return rng.normal(0.0, 0.02, shape)

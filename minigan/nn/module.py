@@ -36,6 +36,7 @@ class Module:
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """The output for the input x; a subclass defines it."""
         raise NotImplementedError
 
     def __call__(self, x: Any) -> Tensor:
