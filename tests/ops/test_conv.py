@@ -96,7 +96,7 @@ def test_integers_are_exact(table: dict, case: Case, dtype: str) -> None:
         table["conv2d"](x, w, b_out, slope, case.geometry),
         table["conv2d_input_grad"](g, w, b_in, slope, case.geometry),
     ]
-    expected = [y, dx, dw, naive.bent(y, inputs[3], slope), naive.bent(dx, inputs[4], slope)]
+    expected = [y, dx, dw, naive.bias_act(y, inputs[3], slope), naive.bent(dx, inputs[4], slope)]
     # Compared only now, to find a result whose memory the next call reuses.
     for one, two in zip(found, expected, strict=True):
         assert one.dtype == dtype
@@ -114,9 +114,9 @@ def test_bias_and_slope_of_every_path(table: dict, slope: float, with_bias: bool
         x, w, g, *biases = (a.astype(dtype) for a in inputs)
         b_out, b_in = biases if with_bias else (None, None)
         found = table["conv2d"](x, w, b_out, slope, case.geometry)
-        np.testing.assert_array_equal(found, naive.bent(y, b_out, slope), err_msg=str(case))
+        np.testing.assert_array_equal(found, naive.bias_act(y, b_out, slope), err_msg=str(case))
         found = table["conv2d_input_grad"](g, w, b_in, slope, case.geometry)
-        np.testing.assert_array_equal(found, naive.bent(dx, b_in, slope), err_msg=str(case))
+        np.testing.assert_array_equal(found, naive.bias_act(dx, b_in, slope), err_msg=str(case))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -132,7 +132,7 @@ def test_fast_precision_is_right_up_to_rounding(table: dict, case: Case, dtype: 
         np.testing.assert_allclose(one, two, rtol=0, atol=300 * float(np.finfo(dtype).eps) * size.max())
     activated, size = table["conv2d"](x, w, b_out, 0.25, geometry), np.abs(inputs[3]).max() + np.abs(expected[0]).max()
     np.testing.assert_allclose(
-        activated, naive.bent(found[0], b_out, 0.25), rtol=0, atol=300 * float(np.finfo(dtype).eps) * size
+        activated, naive.bias_act(found[0], b_out, 0.25), rtol=0, atol=300 * float(np.finfo(dtype).eps) * size
     )
 
 
@@ -170,7 +170,7 @@ def test_any_layout(table: dict, layout: str, dtype: str) -> None:
             np.testing.assert_array_equal(one, two, err_msg=str(case))
         b = np.repeat(inputs[3].astype(dtype), 2)[::2]
         b.flags.writeable = False
-        activated = naive.bent(expected[0], inputs[3], 0.25)
+        activated = naive.bias_act(expected[0], inputs[3], 0.25)
         np.testing.assert_array_equal(table["conv2d"](x, w, b, 0.25, case.geometry), activated, err_msg=str(case))
 
 
