@@ -6,5 +6,10 @@ text.
 """
 
 from minigan.autodiff.engine import Rule, Tensor, constant_like, copied, grad, no_grad, primitive, recording, vjp
+from minigan.autodiff.formula import Formula, formula_of
+from minigan.autodiff.graph import ancestors, backward_path
 
-__all__ = ["Rule", "Tensor", "constant_like", "copied", "grad", "no_grad", "primitive", "recording", "vjp"]
+__all__ = [
+    "Formula", "Rule", "Tensor", "ancestors", "backward_path", "constant_like", "copied", "formula_of", "grad",
+    "no_grad", "primitive", "recording", "vjp",
+]  # fmt: skip

@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "CheckpointError", "DataError", "DrawingError", "FileError", "MiniganError", "NonFiniteError", "UsageError",
+]  # fmt: skip
+
 
 class MiniganError(Exception):
     """The base of all: an error that the user can correct. The command line prints it and exits with 1."""

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 from minigan.core.errors import UsageError, did_you_mean
 
+__all__ = ["SCHEDULES", "Constant", "Cosine", "Exponential", "Linear", "Schedule", "get", "value_at"]
+
 Schedule = Callable[[int], float]
+"""The type of a schedule: a function of the step."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Exponential(_Ramp):
 SCHEDULES: dict[str, Callable[[float, float, int], Schedule]] = {
     "linear": Linear, "cosine": Cosine, "exponential": Exponential,
 }  # fmt: skip
+"""The classes of schedules that recipes know, by name."""
 
 
 def get(name: str) -> Callable[[float, float, int], Schedule]:
