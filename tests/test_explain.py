@@ -26,13 +26,13 @@ RULES: dict[str, dict[str, Any]] = {
     "packed, noisy": {"packing": 2, "instance_noise": 0.1},
     "smoothed": {"label_smoothing": 0.1},
 }
-BATCH = 4  # of two, batch norm makes 1 and -1 whatever they are, and passes hardly any gradient
+BATCH = 4  # batch norm maps a batch of two to 1 and -1 whatever it is, with hardly any gradient
 
 
-def taken_apart(
+def explained_step(
     recipe_name: str = "mnist-mlp-sigmoid", check: bool = False, seed: int = 0, enlarged: bool = False, **changes: Any
 ) -> Any:
-    """(walks, GAN before the step, real examples) of a narrow network."""
+    """(walks, the GAN before the step, real examples) for a narrow network."""
     recipe = recipes.get(recipe_name)
     changes = {**narrowed(recipe), "batch_size": BATCH, **changes}
 
@@ -55,26 +55,28 @@ def test_the_walk_has_the_order_of_the_backward_pass(monkeypatch: pytest.MonkeyP
     hidden = ops.leaky_relu(x @ w)
     (slope,) = grad(ops.sum(hidden @ v), [hidden], create_graph=True)
     loss = ops.mean(ops.softplus(hidden @ v)) + ops.mean(slope * slope) + ops.mean(ops.maximum(w, 0.0))
-    loss = loss + ops.sum(ops.slope_gate(w * 3.0, w, slope=0.5))  # flat in the product: nothing flows there
-    ways: list[Any] = []
+    loss = loss + ops.sum(
+        ops.slope_gate(w * 3.0, w, slope=0.5)
+    )  # no derivative in the product: no cotangent flows there
+    steps: list[Any] = []
     real = autodiff.Rule.pull_back
 
-    def noted(rule: Any, g: Tensor, y: Any, wanted: Any) -> Any:
-        ways.append((rule.name, np.linalg.norm(g.numpy())))
+    def recording_pull_back(rule: Any, g: Tensor, y: Any, wanted: Any) -> Any:
+        steps.append((rule.name, np.linalg.norm(g.numpy())))
         return real(rule, g, y, wanted)
 
-    monkeypatch.setattr(autodiff.Rule, "pull_back", noted)
+    monkeypatch.setattr(autodiff.Rule, "pull_back", recording_pull_back)
     grad(loss, [w, v])
     monkeypatch.undo()
     found = explain.walk_back("", loss, {"w": w, "v": v}, {w: "w", v: "v"})  # type: ignore[dict-item]
-    assert [visit.operation.partition(" ")[0] for visit in found.visits] == [name for name, _ in ways]
-    assert [visit.norm for visit in found.visits] == pytest.approx([norm for _, norm in ways], rel=1e-12)
+    assert [visit.operation.partition(" ")[0] for visit in found.visits] == [name for name, _ in steps]
+    assert [visit.norm for visit in found.visits] == pytest.approx([norm for _, norm in steps], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_every_result_with_a_cotangent_is_visited(name: str) -> None:
-    """From the loss, each result that is sent something is visited later on, or is a weight, which arrives last."""
-    walks, gan, _ = taken_apart(name)
+    """Each result that gets a cotangent is visited later, or is a weight whose gradient is complete later."""
+    walks, gan, _ = explained_step(name)
     assert [found.player for found in walks] == list(PLAYERS)
     for found in walks:
         waiting = {"loss"}
@@ -91,17 +93,17 @@ def test_every_result_with_a_cotangent_is_visited(name: str) -> None:
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_gradients_are_those_of_training(name: str) -> None:
-    _assert_as_in_training(*taken_apart(name))
+    _assert_as_in_training(*explained_step(name))
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
 def test_gradients_are_those_of_training_under_any_rules(rules: dict[str, Any]) -> None:
-    _assert_as_in_training(*taken_apart("mnist-mlp", **rules))
+    _assert_as_in_training(*explained_step("mnist-mlp", **rules))
 
 
 def _assert_as_in_training(walks: Any, gan: Any, real: Tensor) -> None:
     taken: dict[str, list[Tensor]] = {}
-    metrics = gan.train_step(real, taken.__setitem__)  # of several updates the last stays
+    metrics = gan.train_step(real, taken.__setitem__)  # of several updates in a step, the last one remains
     for found in walks:
         names = [f"{found.player[0].upper()}.{name}" for name in getattr(gan, f"{found.player}_optimizer").names]
         expected = dict(zip(names, (np.linalg.norm(g.numpy()) for g in taken[found.player]), strict=True))
@@ -115,13 +117,13 @@ def _assert_as_in_training(walks: Any, gan: Any, real: Tensor) -> None:
 def test_drawn_inputs_have_names() -> None:
     changes = {"penalty": "r1", "instance_noise": 0.1}
     sources = {
-        part.source for found in taken_apart("mnist-mlp", **changes)[0] for v in found.visits for part in v.inputs
+        part.source for found in explained_step("mnist-mlp", **changes)[0] for v in found.visits for part in v.inputs
     }
     assert {"penalty_weight", "fake_noise", "latent", "fake", "D(real)", "D(fake)", "penalty"} <= sources
 
 
 def test_the_cotangents_of_the_logits_equal_the_closed_form() -> None:
-    walks, gan, real = taken_apart("mnist-mlp")
+    walks, gan, real = explained_step("mnist-mlp")
     fake = gan.generator(gan.latent(BATCH, "train", 0))
     of_real, of_fake = gan.loss.discriminator_logit_grads(gan.discriminator(real), gan.discriminator(fake))
     norms = {visit.result: visit.norm for visit in walks[0].visits}
@@ -130,7 +132,7 @@ def test_the_cotangents_of_the_logits_equal_the_closed_form() -> None:
 
 
 def test_no_weight_of_the_other_player_gets_a_cotangent() -> None:
-    for found in taken_apart("mnist-mlp", penalty="r1")[0]:
+    for found in explained_step("mnist-mlp", penalty="r1")[0]:
         sent = {part.source for visit in found.visits for part in visit.inputs if part.back is not None}
         assert {name[0] for name in sent if "." in name} == {found.player[0].upper()}
 
@@ -140,15 +142,15 @@ def test_no_weight_of_the_other_player_gets_a_cotangent() -> None:
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_finite_differences_agree(name: str) -> None:
-    _assert_right(taken_apart(name, check=True, enlarged=True)[0])
+    _assert_right(explained_step(name, check=True, enlarged=True)[0])
 
 
 def test_finite_differences_agree_where_dropout_draws_and_the_critic_is_penalised() -> None:
-    _assert_right(taken_apart("mnist-mlp-sigmoid", check=True, penalty="wgan-gp", dropout=0.5)[0])
+    _assert_right(explained_step("mnist-mlp-sigmoid", check=True, penalty="wgan-gp", dropout=0.5)[0])
 
 
 def _assert_right(walks: Any) -> None:
-    """Some gradients are 1e-10 of the loss, whose rounding then shows; narrow layers die, and leave biases at kinks."""
+    """Some gradients are 1e-10 of the loss, so its rounding shows; dead units of narrow layers leave biases at kinks."""
     arrivals = [arrival for found in walks for arrival in found.arrivals]
     assert all(arrival.error < 1e-4 for arrival in arrivals if not arrival.at_kink)
     assert all(arrival.weight.endswith("bias") for arrival in arrivals if arrival.at_kink)
@@ -165,7 +167,7 @@ def test_a_kink_is_distinguished_from_an_error() -> None:
 
 
 def test_finite_differences_find_a_wrong_gradient() -> None:
-    _, gan, real = taken_apart("mnist-mlp")
+    _, gan, real = explained_step("mnist-mlp")
     weight = gan.discriminator.parameters()["0.weight"]
 
     def loss() -> Tensor:
@@ -178,14 +180,14 @@ def test_finite_differences_find_a_wrong_gradient() -> None:
 
 
 def test_a_check_changes_nothing() -> None:
-    plain, checked = (taken_apart("mnist-mlp-sigmoid", check=check)[0] for check in (False, True))
+    plain, checked = (explained_step("mnist-mlp-sigmoid", check=check)[0] for check in (False, True))
     for before, after in zip(plain, checked, strict=True):
         assert [a.norm for a in before.arrivals] == [a.norm for a in after.arrivals]
 
 
 def test_spectral_norm_cannot_be_checked() -> None:
     with pytest.raises(UsageError, match="spectral norm"):
-        taken_apart("mnist-mlp", check=True, spectral_norm=1)
+        explained_step("mnist-mlp", check=True, spectral_norm=1)
 
 
 # The command.

@@ -171,14 +171,14 @@ def test_a_resumed_run_gives_the_same_bits(name: str, dtype: str, kernels: str, 
 def test_the_ema_of_a_network_is_normalised_too(name: str, make_rng: Callable) -> None:
     """The mean of unit vectors is shorter than 1; the effective weight must not grow because of that."""
     layer, x = _converged(name, make_rng)
-    ema = EMA(layer, 0.9)
+    average = EMA(layer, 0.9)
     layer.layer.weight.assign(make_rng(8).standard_normal(layer.layer.weight.shape))
     for _ in range(40):
         layer(x)
-    weight = ema.weight(100)
+    weight = average.weight(100)
     assert weight is not None
-    ema.update(weight)  # between two quite different networks
-    mean = ema.network
+    average.update(weight)  # between two quite different networks
+    mean = average.network
     assert isinstance(mean, SpectralNorm)
     w, u, v = _matrix(name, mean.layer.weight), mean.u.numpy(), mean.v.numpy()
     assert np.linalg.norm(u) < 0.999
