@@ -150,7 +150,7 @@ def test_finite_differences_agree_where_dropout_draws_and_the_critic_is_penalise
 
 
 def _assert_right(walks: Any) -> None:
-    """Some gradients are 1e-10 of the loss, so its rounding shows; dead units of narrow layers leave biases at kinks."""
+    """Some gradients are 1e-10 of the loss, so rounding shows; dead units of narrow layers have biases at kinks."""
     arrivals = [arrival for found in walks for arrival in found.arrivals]
     assert all(arrival.error < 1e-4 for arrival in arrivals if not arrival.at_kink)
     assert all(arrival.weight.endswith("bias") for arrival in arrivals if arrival.at_kink)
