@@ -19,7 +19,7 @@ def _sum(B, x, *, axis, keepdims):
 
 
 def sum(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` (all axes if None), with a rounding error that does not grow with the number of elements."""
+    """The sum over `axis` (all axes if None), with a rounding error that hardly grows with their number."""
     return _sum(x, axis=axis, keepdims=keepdims)
 
 
