@@ -1,4 +1,4 @@
-"""Every primitive, and the operations made of them: functions and inputs for each, small and of odd shapes."""
+"""Cases of every primitive and of the operations composed of them: functions and inputs, small and of odd shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DCGAN: dict[str, Any] = {"stride": 2, "padding": 1}
 _ODD: dict[str, Any] = {"stride": (1, 2), "padding": ((0, 2), (1, 0))}
 _SAME: dict[str, Any] = {"stride": 2, "padding": "same"}
 _POOLED = Geometry((5, 4), (3, 2), (1, 2), ((1, 0), (0, 1)))
-_CHOSEN = np.array([0, 3, 5, 1, 2, 4, 5, 0, 3, 3, 1, 0, 4, 2, 2, 1]).reshape(1, 4, 2, 2)  # which tap of each window
+_CHOSEN = np.array([0, 3, 5, 1, 2, 4, 5, 0, 3, 3, 1, 0, 4, 2, 2, 1]).reshape(1, 4, 2, 2)  # which element of each window
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
@@ -33,7 +33,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 
 def primitives(seed: int = 0, dtype: str = "float64") -> Table:
-    """(function, inputs) by the name of the primitive with which the function ends."""
+    """(function, inputs), by the name of the primitive that computes the function's result."""
     d = Sampler(seed, "primitives", dtype)
     return {
         "add": [
@@ -79,11 +79,11 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         "sign": [(ops.sign, (d.signed(3, 5),))],
         "absolute": [(ops.absolute, (d.signed(3, 5),)), (abs, (d.signed(4),))],
         "share_of_maximum": [
-            (ops.share_of_maximum, d.apart(3, 5)),
+            (ops.share_of_maximum, d.pair_apart(3, 5)),
             (lambda x: ops.share_of_maximum(x, 0.0), (d.signed(3),)),
         ],
         "maximum": [
-            (ops.maximum, d.apart(3, 5)),
+            (ops.maximum, d.pair_apart(3, 5)),
             (ops.maximum, (d.signed(4, 3), d.array(0.1, -0.1, 3.0))),
             (ops.maximum, (d.array([0.1], [-0.1]), d.signed(3))),
             (lambda x: ops.maximum(x, 0.0), (d.signed(5),)),
@@ -292,11 +292,11 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
 
 
 def composed(seed: int = 0, dtype: str = "float64") -> Table:
-    """What is made of primitives: the derivatives are theirs, but the formulas are their own."""
+    """(function, inputs), by the name of an operation that is composed of primitives."""
     d = Sampler(seed, "composed operations", dtype)
     return {
         "minimum": [
-            (ops.minimum, d.apart(3, 5)),
+            (ops.minimum, d.pair_apart(3, 5)),
             (lambda x: ops.minimum(x, 0.0), (d.signed(3),)),
         ],
         "mean": [
