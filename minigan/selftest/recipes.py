@@ -77,8 +77,8 @@ def _function(name: str, recipe: Recipe, changes: Settings, player: str, seed: i
     gan = recipe.build(seed=seed, dtype=dtype, **changes)
     enlarge(gan, sampler)
     inputs = gan.draw(examples(recipe, sampler, _BATCH * gan.rules.n_critic)).updates[0]
-    fields: tuple[str, ...] = ("real", "latent") if player == "discriminator" else ("latent",)
     is_d = player == "discriminator"
+    fields: tuple[str, ...] = ("real", "latent") if is_d else ("latent",)
     expected = objectives.discriminator_objective if is_d else objectives.generator_objective
     forward = gan.discriminator_pass if is_d else functools.partial(_generator_pass, gan)
     weights = getattr(gan, player).parameters()
