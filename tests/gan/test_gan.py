@@ -149,8 +149,8 @@ def test_train_steps_equal_algorithm_1_by_hand(loss: str, kernels: str) -> None:
 def _kernel_calls(gan: GAN, real: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[list[tuple]]:
     """The kernel calls of one training step, by name and shapes, cut at each optimiser's step."""
     phases: list[list[tuple]] = [[]]
-    room = backend.current()
-    kernel = room.kernel
+    library = backend.current()
+    kernel = library.kernel
 
     def spy(name: str) -> Callable:
         def run(*args: Any) -> Any:
@@ -167,7 +167,7 @@ def _kernel_calls(gan: GAN, real: np.ndarray, monkeypatch: pytest.MonkeyPatch) -
         return run
 
     with monkeypatch.context() as patched:
-        patched.setattr(room, "kernel", spy)
+        patched.setattr(library, "kernel", spy)
         gan.train_step(real)
     return phases
 
