@@ -112,7 +112,7 @@ class Recorder:
         return results
 
     def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The kernel `function`, wrapped so that its calls of compiled code are recorded, or itself if it has none."""
+        """`function`, wrapped so that its calls of compiled code are recorded, or, if it makes none, its own call."""
 
         def recording(*arguments: Any, **options: Any) -> Any:
             self._require_known(arguments)
