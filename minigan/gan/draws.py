@@ -11,9 +11,9 @@ from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, signature
 from minigan.gan.penalties import draw_for
 from minigan.gan.recordable import RecordableStep
 from minigan.gan.replay.attributes import Attributes
-from minigan.nn import Dropout, Module, masks
-from minigan.nn.module import preserved
-from minigan.optim.schedules import at
+from minigan.nn import Dropout, Module, dropout_masks
+from minigan.nn.module import preserve_state
+from minigan.optim.schedules import value_at
 
 if TYPE_CHECKING:
     from minigan.gan.gan import GAN
@@ -28,7 +28,7 @@ def update_inputs(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
     if gan.penalty is not None and update % gan.penalty_every == 0:
         shape = gan.rules.discriminator_input_shape(real.shape)
         draws = draw_for(gan.penalty, random.generator(gan.seed, "penalty", update), shape, real.dtype)
-        weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step) * gan.penalty_every))
+        weight = Tensor(real.dtype.type(value_at(gan.penalty_weight, gan.step) * gan.penalty_every))
     return UpdateInputs(
         real=real,
         latent=gan.latent(len(real), "train", update),
@@ -36,7 +36,7 @@ def update_inputs(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
         fake_noise=gan.rules.draw_noise(real, gan.seed, "fake", update),
         penalty_draws=draws,
         penalty_weight=weight,
-        update_scalars=gan.discriminator_optimizer.numbers(ahead),
+        update_scalars=gan.discriminator_optimizer.update_scalars(ahead),
     )
 
 
@@ -48,7 +48,7 @@ class DropoutMasks:
     """
 
     def __init__(self) -> None:
-        self._known: list[tuple[Any, Attributes, list[masks.Requests]]] = []
+        self._known: list[tuple[Any, Attributes, list[dropout_masks.MaskRequests]]] = []
         self._networks: tuple[Module, ...] = ()
         self._has_dropout = False
 
@@ -71,9 +71,9 @@ class DropoutMasks:
             self._has_dropout = any(isinstance(module, Dropout) for network in networks for module in network.modules())
         return self._has_dropout
 
-    def _requests(self, gan: GAN, inputs: StepInputs) -> list[masks.Requests]:
+    def _requests(self, gan: GAN, inputs: StepInputs) -> list[dropout_masks.MaskRequests]:
         """The masks that the forward passes of a step ask for."""
-        with preserved(*self._networks), masks.noted() as requests:
+        with preserve_state(*self._networks), dropout_masks.recording_requests() as requests:
             passes = [gan.discriminator_pass(update) for update in inputs.updates]
             gan.generator_pass(inputs.updates[-1], passes[-1])
         return requests

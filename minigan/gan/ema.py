@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.autodiff.flat import FlatParameters, holding
+from minigan.autodiff.flat import FlatParameters, find_flat_parameters
 from minigan.nn import Module
 
 _UPDATE_EVERY = 10  # steps; averages run over hundreds of steps, and each update reads the whole network
@@ -29,7 +29,7 @@ class EMA:
         self.decay, self._source = decay, source
         self.network = copy.deepcopy(source)
         for parameter in self.network.parameters().values():
-            parameter.home = None  # no optimiser owns the copies
+            parameter.owner = None  # no optimiser owns the copies
         self._flat = FlatParameters(self.network.parameters())
 
     def weight(self, step: int) -> Tensor | None:
@@ -40,16 +40,16 @@ class EMA:
 
     def update(self, weight: Tensor) -> None:
         """mean = (1 - weight) * mean + weight * source, with the source as it is now."""
-        approach = self._flat.backend.kernel("approach")
+        lerp = self._flat.backend.kernel("lerp")
         for mean, source in self._pairs():
-            approach(mean, source, weight.data)
+            lerp(mean, source, weight.data)
         self.changed()
 
     def changed(self) -> None:
         """Count a new version of the mean's parameters and buffers, whose numbers have changed in place."""
-        self._flat.changed()
+        self._flat.increment_versions()
         for buffer in self.network.buffers().values():
-            buffer.changed()
+            buffer.increment_version()
 
     def memory(self) -> list[Any]:
         """The arrays that an update changes in place."""
@@ -57,7 +57,7 @@ class EMA:
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         """(array of the mean, array of the source); all parameters are one pair if the source's are flat, too."""
-        flat = holding(self._source.parameters().values())
+        flat = find_flat_parameters(self._source.parameters().values())
         buffers = self.network.buffers().values(), self._source.buffers().values()
         pairs = [(mean.data, value.data) for mean, value in zip(*buffers, strict=True) if value.dtype.kind == "f"]
         if flat is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import backend, random
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 from minigan.gan import draws, latents
 from minigan.gan.ema import EMA
 from minigan.gan.inputs import StepInputs, UpdateInputs
@@ -21,8 +21,8 @@ from minigan.gan.recordable import RecordableStep
 from minigan.gan.replay import Replay
 from minigan.gan.rules import Rules
 from minigan.gan.unrolling import unrolled_logits
-from minigan.nn import BatchNorm, Module, masks
-from minigan.nn.module import preserved
+from minigan.nn import BatchNorm, Module, dropout_masks
+from minigan.nn.module import preserve_state
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
 from minigan.optim.schedules import Schedule
@@ -116,7 +116,7 @@ class GAN:
         that has been recorded (see minigan.gan.replay) is replayed: the same numbers in less time.
         """
         inputs = self.draw(real)
-        replayed = observe is None and backend.replays()
+        replayed = observe is None and backend.replay_enabled()
         report = self.replay(RecordableStep(self), inputs) if replayed else self.run_step(inputs, observe)
         for layer, count in inputs.dropout_draws:
             layer.draws.assign(layer.draws.data + count)
@@ -126,7 +126,7 @@ class GAN:
     def run_step(self, inputs: StepInputs, observe: GradientObserver | None = None) -> dict[str, Tensor]:
         """The computation of `train_step`: it draws no random numbers and reads nothing back from the device."""
         *earlier, last = inputs.updates  # k updates of the discriminator in Algorithm 1
-        with masks.supplied(inputs.masks):
+        with dropout_masks.using_masks(inputs.masks):
             for update in earlier:
                 self.update_discriminator(update, observe)
             d_pass = self.discriminator_pass(last)
@@ -205,7 +205,7 @@ class GAN:
         batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
         inputs = StepInputs(
             tuple(self.draw_update(batch, ahead) for ahead, batch in enumerate(batches)),
-            self.generator_optimizer.numbers(),
+            self.generator_optimizer.update_scalars(),
             self.ema.weight(self.step + 1) if self.ema else None,
         )
         return self._masks.add(self, inputs)
@@ -214,12 +214,12 @@ class GAN:
         """The inputs of the discriminator's update that comes `ahead` updates after its next one, on batch `real`."""
         return draws.update_inputs(self, real, ahead)
 
-    def first_bad_gradient(self) -> tuple[int, str] | None:
+    def first_nonfinite_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
         found = []
         for name, updates in (("discriminator", self.rules.n_critic), ("generator", 1)):  # in the order of a step
             optimizer: Optimizer = getattr(self, f"{name}_optimizer")
-            if bad := optimizer.first_bad_gradient():
+            if bad := optimizer.first_nonfinite_gradient():
                 found.append((-(-bad[0] // updates), f"{name}.{bad[1]}"))
         return min(found, key=lambda bad: bad[0]) if found else None
 
@@ -236,7 +236,7 @@ class GAN:
     def sample(self, latent: Any) -> Tensor:
         """Samples of the generator, or of its EMA, at `latent` (count, latent_size), in eval mode."""
         generator = self.ema.network if self.ema else self.generator
-        with preserved(generator), no_grad():
+        with preserve_state(generator), no_grad():
             return generator.eval()(latent)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -248,7 +248,7 @@ class GAN:
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Restore what `state()` returned; raises ValueError, and changes nothing, unless all of it matches."""
-        require_fit(self.state(), state)
+        require_matching_state(self.state(), state)
         for prefix, part in self._parts().items():
             names = [name for name in state if name.startswith(f"{prefix}.")]
             part.load_state({name.removeprefix(f"{prefix}."): state[name] for name in names})

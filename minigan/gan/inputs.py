@@ -13,7 +13,7 @@ from typing import Any
 from minigan.autodiff import Tensor
 from minigan.gan.penalties import Draws
 from minigan.nn import Dropout
-from minigan.nn.masks import Supply
+from minigan.nn.dropout_masks import DrawnMasks
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class StepInputs:
     updates: tuple[UpdateInputs, ...]
     update_scalars: Tensor
     ema_weight: Tensor | None
-    masks: tuple[Supply, ...] = ()
+    masks: tuple[DrawnMasks, ...] = ()
 
     @property
     def dropout_draws(self) -> list[tuple[Dropout, int]]:
         """Each dropout layer, and the number of draws to add to its count after the step."""
-        return [(supply.layer, supply.counted) for supply in self.masks]
+        return [(supply.layer, supply.draw_count) for supply in self.masks]
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind)) for kind in (StepInputs, UpdateInputs)
 }
-_FIELDS[Supply] = ("masks",)
+_FIELDS[DrawnMasks] = ("masks",)
 
 # Functions of trees: of these dataclasses and of tuples, nested to any depth.
 

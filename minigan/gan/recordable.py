@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from minigan.gan.gan import GAN
 
 _GAN_INPUT_ATTRIBUTES = frozenset(("step", "penalty_weight", "seed", "replay"))  # they reach a step by its inputs only
-_OPTIMIZER_INPUT_ATTRIBUTES = frozenset(("steps", "rate"))
+_OPTIMIZER_INPUT_ATTRIBUTES = frozenset(("steps", "learning_rate"))
 _NONE: frozenset[str] = frozenset()
 
 
@@ -32,7 +32,7 @@ class RecordableStep:
 
     def memory(self) -> list[Any]:
         """The arrays that a step reads and changes in place."""
-        found = [array for optimizer in self._optimizers for array in optimizer.memory()]
+        found = [array for optimizer in self._optimizers for array in optimizer.update_arrays()]
         found += [variable.data for variable in self.variables()]
         return found + (self._gan.ema.memory() if self._gan.ema else [])
 
@@ -57,8 +57,8 @@ class RecordableStep:
 
     def count_updates(self, inputs: StepInputs) -> None:
         """Do what a replay of the computation leaves out: count the updates of the optimisers and of the average."""
-        self._gan.discriminator_optimizer.advance(len(inputs.updates))
-        self._gan.generator_optimizer.advance(1)
+        self._gan.discriminator_optimizer.count_updates(len(inputs.updates))
+        self._gan.generator_optimizer.count_updates(1)
         if self._gan.ema is not None and inputs.ema_weight is not None:
             self._gan.ema.changed()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.ops import reshape, transpose
-from minigan.optim.schedules import Schedule, at
+from minigan.optim.schedules import Schedule, value_at
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Rules:
 
         update: the number of the discriminator's update, from 0.
         """
-        deviation = at(self.instance_noise, update // self.n_critic)
+        deviation = value_at(self.instance_noise, update // self.n_critic)
         if not deviation:
             return None
         rng = random.generator(seed, f"instance noise/{kind}", update)

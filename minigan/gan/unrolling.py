@@ -9,7 +9,7 @@ from minigan.autodiff import Tensor, grad
 from minigan.autodiff.parameter import Parameter, Variable
 from minigan.gan.losses import Loss
 from minigan.nn import Module
-from minigan.nn.module import exchanged, preserved
+from minigan.nn.module import preserve_state, tree_map
 
 
 def unrolled_logits(
@@ -30,7 +30,7 @@ def unrolled_logits(
         raise ValueError(f"the rate of unrolled steps must be above 0, got {rate}")
     parameters = list(dict.fromkeys(discriminator.parameters().values()))
     theta: list[Tensor] = [*parameters]
-    with preserved(discriminator):
+    with preserve_state(discriminator):
         for _ in range(steps):
             with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
                 value = loss.discriminator(discriminator(real), discriminator(fake))
@@ -51,7 +51,7 @@ def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator
         (part, name, value, new)
         for part in module.modules()
         for name, value in vars(part).items()
-        if (new := exchanged(value, exchange)) is not value
+        if (new := tree_map(value, exchange)) is not value
     ]
     try:
         for part, name, _, new in changes:

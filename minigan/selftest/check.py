@@ -11,7 +11,7 @@ from typing import Any
 import minigan_kernels
 from minigan.checking import Report
 from minigan.core import backend
-from minigan.core.backend import Backend, Pair
+from minigan.core.backend import Backend, Implementation
 from minigan.selftest.case import Case
 from minigan_kernels import REFERENCE
 
@@ -25,7 +25,7 @@ class CheckResult:
     """
 
     case: Case
-    pair: Pair
+    pair: Implementation
     seconds: float
     report: Report | None = None
     problem: str = ""
@@ -47,10 +47,10 @@ class CaseResult:
     """The results of one case; `skipped_kernels`: implementations without a kernel for anything that the case does."""
 
     results: list[CheckResult]
-    skipped_kernels: list[Pair]
+    skipped_kernels: list[Implementation]
 
 
-def check(case: Case, pairs: Iterable[Pair], order: int | None = None, seed: int = 0) -> CaseResult:
+def check(case: Case, pairs: Iterable[Implementation], order: int | None = None, seed: int = 0) -> CaseResult:
     """Check the case on each of `pairs` that has a kernel for one of the case's operations.
 
     The reference has a kernel for every operation. It must be the first of the implementations for an array library,
@@ -72,7 +72,7 @@ def check(case: Case, pairs: Iterable[Pair], order: int | None = None, seed: int
 
 
 @contextlib.contextmanager
-def noting_kernels(pair: Pair) -> Iterator[set[str]]:
+def noting_kernels(pair: Implementation) -> Iterator[set[str]]:
     """A context that uses the kernels of `pair`; gives the set of the names of all kernels used in it."""
     noting = _NotingBackend(pair.backend.name, pair.backend.xp)
     with backend.using(noting, pair.kernels):
@@ -89,7 +89,7 @@ class _NotingBackend(Backend):
         return super().kernel(operation)
 
 
-def _check_on(pair: Pair, case: Case, order: int | None, seed: int) -> CheckResult:
+def _check_on(pair: Implementation, case: Case, order: int | None, seed: int) -> CheckResult:
     start = time.perf_counter()
     try:
         report = case.check(order, seed)

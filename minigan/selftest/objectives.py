@@ -13,7 +13,7 @@ from minigan.gan import GAN, losses, penalties
 from minigan.gan.inputs import UpdateInputs
 from minigan.nn import Dropout
 from minigan.ops import concatenate, mean
-from minigan.recipes.game import NONE, Settings
+from minigan.recipes.settings import NONE, Settings
 
 
 def discriminator_objective(gan: GAN, settings: Settings, inputs: UpdateInputs) -> Tensor:

@@ -16,9 +16,9 @@ from minigan.gan.inputs import UpdateInputs
 from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import substituted
 from minigan.nn.init import he_normal
-from minigan.nn.module import preserved
-from minigan.recipes import RECIPES, PictureRecipe, Recipe
-from minigan.recipes.game import Settings
+from minigan.nn.module import preserve_state
+from minigan.recipes import RECIPES, Recipe
+from minigan.recipes.settings import Settings
 from minigan.selftest import objectives
 from minigan.selftest.case import Case, CheckedFunction
 from minigan.selftest.sampler import Sampler
@@ -54,7 +54,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 def narrowed(recipe: Recipe) -> dict[str, Any]:
     """Settings of the recipe with few channels; the formulas of the derivatives are the same at any width."""
-    narrow: dict[str, Any] = {"latent_size": 5} if isinstance(recipe, PictureRecipe) else {}
+    narrow: dict[str, Any] = {"latent_size": min(5, recipe.settings["latent_size"])}
     for key, value in recipe.settings.items():
         if key.endswith("_widths"):
             narrow[key] = [3 + place % 3 for place in range(len(value))]
@@ -95,7 +95,7 @@ def _function(name: str, recipe: Recipe, changes: Settings, player: str, seed: i
 
 def _generator_pass(gan: GAN, inputs: UpdateInputs) -> Pass:
     """The generator's pass as in a training step, with the samples of a discriminator's pass."""
-    with preserved(gan.discriminator):  # so that its dropout draws the same masks in both passes
+    with preserve_state(gan.discriminator):  # so that its dropout draws the same masks in both passes
         d_pass = gan.discriminator_pass(inputs)
     return gan.generator_pass(inputs, d_pass)
 
@@ -116,7 +116,7 @@ def _objective(
 
     def training_objective(*tensors: Tensor) -> Tensor:
         new = dict(zip(weights, tensors[len(fields) :], strict=True))
-        with preserved(*networks), substituted(gan.generator, new), substituted(gan.discriminator, new):
+        with preserve_state(*networks), substituted(gan.generator, new), substituted(gan.discriminator, new):
             return forward(with_fields(tensors)).objective
 
     def training_gradients(g: Tensor, y: Tensor, *tensors: Tensor, wanted: Any) -> list[Tensor]:
@@ -127,7 +127,7 @@ def _objective(
 
     @primitive(joint=training_gradients, composite=training_objective)
     def objective(B: Any, *arrays: Any) -> Any:
-        with preserved(*networks):
+        with preserve_state(*networks):
             return expected(with_fields(map(Tensor, arrays))).data
 
     return objective
@@ -135,8 +135,4 @@ def _objective(
 
 def examples(recipe: Recipe, sampler: Sampler, count: int = _BATCH) -> np.ndarray:
     """`count` random examples of the shape and value range of the recipe's data."""
-    shape = (count, *recipe.wanted_shape(recipe.settings))
-    if not isinstance(recipe, PictureRecipe):
-        return sampler.normal(*shape)
-    pictures = sampler.rng.uniform(*recipe.value_range, size=shape).astype(sampler.dtype)
-    return pictures.reshape(count, -1) if recipe.flat else pictures
+    return recipe.domain.noise(count, recipe.settings, sampler.rng, sampler.dtype)

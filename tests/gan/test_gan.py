@@ -7,56 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.small_gan import BATCH, D_HIDDEN, DATA, G_HIDDEN, LATENT, make_gan, real_batch
 
 import minigan as mg
 from minigan import GAN, Tensor, grad
 from minigan.core import backend, random
 from minigan.gan import draws, losses, penalties
-from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Tanh
-from minigan.nn.module import preserved
+from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Sequential
+from minigan.nn.module import preserve_state
 from minigan.optim import SGD, Adam
-
-LATENT, G_HIDDEN, DATA, D_HIDDEN, BATCH = 3, 5, 4, 6, 7
-
-
-def _gan(
-    loss: str = "non-saturating",
-    dtype: str = "float64",
-    rich: bool = False,
-    discriminator_norm: bool = False,
-    **options: Any,
-) -> GAN:
-    """Plain networks, or `rich` ones with batch normalisation in G and dropout in D."""
-    rng = np.random.default_rng(11)
-    g_layers: list[Module] = [Dense(LATENT, G_HIDDEN, rng), LeakyReLU(0.2), Dense(G_HIDDEN, DATA, rng), Tanh()]
-    d_layers: list[Module] = [Dense(DATA, D_HIDDEN, rng), LeakyReLU(0.2), Dense(D_HIDDEN, 1, rng)]
-    if rich:
-        g_layers.insert(1, BatchNorm(G_HIDDEN, momentum=0.5))
-        d_layers.insert(2, Dropout(0.3, seed=5))
-    if discriminator_norm:
-        d_layers.insert(1, BatchNorm(D_HIDDEN, momentum=0.5))
-    generator, discriminator = Sequential(*g_layers).astype(dtype), Sequential(*d_layers).astype(dtype)
-    return GAN(
-        generator,
-        discriminator,
-        losses.get(loss),
-        Adam(generator.parameters(), 0.01, beta1=0.5),
-        Adam(discriminator.parameters(), 0.02, beta1=0.5),
-        latent_size=LATENT,
-        seed=3,
-        **options,
-    )
-
-
-def _real(step: int, dtype: str = "float64") -> np.ndarray:
-    return np.random.default_rng([5, step]).uniform(-1, 1, (BATCH, DATA)).astype(dtype)
-
 
 # Algorithm 1 of Goodfellow et al., 2014, by hand.
 
 
 class ByHand:
-    """The plain networks of `_gan` in NumPy, every gradient written out."""
+    """The plain networks of `make_gan` in NumPy, every gradient written out."""
 
     def __init__(self, gan: GAN, loss: str) -> None:
         self.loss = loss
@@ -128,10 +93,10 @@ class ByHand:
 
 @pytest.mark.parametrize("loss", ["minimax", "non-saturating"])
 def test_train_steps_equal_algorithm_1_by_hand(loss: str, kernels: str) -> None:
-    gan = _gan(loss)
+    gan = make_gan(loss)
     by_hand = ByHand(gan, loss)
     for step in range(3):
-        real, z = _real(step), gan.latent(BATCH, "train", step).numpy()
+        real, z = real_batch(step), gan.latent(BATCH, "train", step).numpy()
         expected = by_hand.step(z, real)
         report = gan.train_step(real)
         assert report.keys() == expected.keys()
@@ -173,7 +138,7 @@ def _kernel_calls(gan: GAN, real: np.ndarray, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    d_phase, g_phase, rest = _kernel_calls(_gan(), _real(0), monkeypatch)
+    d_phase, g_phase, rest = _kernel_calls(make_gan(), real_batch(0), monkeypatch)
     n, m = BATCH, 2 * BATCH
     assert d_phase == [
         ("dense", (n, LATENT), (LATENT, G_HIDDEN), (G_HIDDEN,)),  # G forward, once
@@ -182,7 +147,7 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("dense", (m, D_HIDDEN), (D_HIDDEN, 1), (1,)),
         ("matmul", (m, 1), (D_HIDDEN, 1), False, True),  # D backward: to its hidden layer
         ("matmul", (m, D_HIDDEN), (m, 1), True, False),  # and its weights; no gradient of the data, none in G
-        ("gate_and_sum", (m, D_HIDDEN), (m, D_HIDDEN)),
+        ("bias_act_grad", (m, D_HIDDEN), (m, D_HIDDEN)),
         ("matmul", (m, DATA), (m, D_HIDDEN), True, False),
     ]
     assert g_phase == [
@@ -193,22 +158,22 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("matmul", (n, D_HIDDEN), (DATA, D_HIDDEN), False, True),
         ("matmul", (n, DATA), (G_HIDDEN, DATA), False, True),  # G backward
         ("matmul", (n, G_HIDDEN), (n, DATA), True, False),
-        ("gate_and_sum", (n, G_HIDDEN), (n, G_HIDDEN)),
+        ("bias_act_grad", (n, G_HIDDEN), (n, G_HIDDEN)),
         ("matmul", (n, LATENT), (n, G_HIDDEN), True, False),  # no gradient of the latent vectors
     ]
     assert rest == []
 
 
 def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = _gan(discriminator_norm=True)
-    real = _real(0)
+    gan = make_gan(discriminator_norm=True)
+    real = real_batch(0)
     (norm,) = (m for m in gan.discriminator.modules() if isinstance(m, BatchNorm))
     first = gan.discriminator[0]
     fake = gan.generator(gan.latent(BATCH, "train", 0))
     hidden_real, hidden_fake = first(Tensor(real)).numpy(), first(fake).numpy()
     d_phase, _, _ = _kernel_calls(gan, real, monkeypatch)
     assert [call[1] for call in d_phase if call[0] == "batch_norm"] == [(BATCH, D_HIDDEN)] * 2
-    assert not {"slope_gate", "gate_and_sum"} & {call[0] for call in d_phase}  # LeakyReLU is part of them
+    assert not {"slope_gate", "bias_act_grad"} & {call[0] for call in d_phase}  # LeakyReLU is part of them
     # momentum 0.5, three passes: reals, fakes, and the generator's step through the updated weights
     third = gan.discriminator[0](fake).numpy().mean(axis=0)
     expected = 0.5 * (0.5 * (0.5 * hidden_real.mean(axis=0)) + 0.5 * hidden_fake.mean(axis=0)) + 0.5 * third
@@ -216,17 +181,17 @@ def test_batch_norm_in_the_discriminator_takes_two_passes(kernels: str, monkeypa
 
 
 def test_one_pass_of_the_discriminator_equals_two_without_batch_norm() -> None:
-    together, apart = _gan(), _gan()
+    together, apart = make_gan(), make_gan()
     assert together._single_pass
     apart._single_pass = False
     for step in range(2):
-        one, two = together.train_step(_real(step)), apart.train_step(_real(step))
+        one, two = together.train_step(real_batch(step)), apart.train_step(real_batch(step))
         for name in one:
             assert one[name].item() == pytest.approx(two[name].item(), rel=1e-12)
 
 
 def test_a_report_holds_no_graph_of_the_scores() -> None:
-    report = _gan().train_step(_real(0))
+    report = make_gan().train_step(real_batch(0))
     assert report["real_score"].parents == ()
     assert report["fake_score"].parents == ()
     assert 0 < report["real_score"].item() < 1
@@ -240,8 +205,8 @@ def test_a_report_holds_no_graph_of_the_scores() -> None:
 def test_a_relativistic_generator_uses_the_real_logits_of_the_updated_discriminator(
     loss: str, discriminator_norm: bool
 ) -> None:
-    gan = _gan(loss, discriminator_norm=discriminator_norm)
-    real, fake = Tensor(_real(0)), gan.generator(gan.latent(BATCH, "train", 0))
+    gan = make_gan(loss, discriminator_norm=discriminator_norm)
+    real, fake = Tensor(real_batch(0)), gan.generator(gan.latent(BATCH, "train", 0))
     before = gan.loss.generator(gan.discriminator(fake), gan.discriminator(real)).item()
     found = gan.train_step(real)["generator_loss"].item()
     after = gan.loss.generator(gan.discriminator(fake), gan.discriminator(real)).item()
@@ -250,7 +215,7 @@ def test_a_relativistic_generator_uses_the_real_logits_of_the_updated_discrimina
 
 
 def test_a_relativistic_step_gives_d_no_gradient_from_g(monkeypatch: pytest.MonkeyPatch) -> None:
-    d_phase, g_phase, _ = _kernel_calls(_gan("relativistic-pairing"), _real(0), monkeypatch)
+    d_phase, g_phase, _ = _kernel_calls(make_gan("relativistic-pairing"), real_batch(0), monkeypatch)
     n, m = BATCH, 2 * BATCH  # D takes both in one pass; for G it takes the reals without a graph, then the fakes
     of_weights = [("matmul", (m, D_HIDDEN), (m, 1), True, False), ("matmul", (m, DATA), (m, D_HIDDEN), True, False)]
     assert all(call in d_phase and call not in g_phase for call in of_weights)
@@ -266,10 +231,10 @@ def test_a_relativistic_step_gives_d_no_gradient_from_g(monkeypatch: pytest.Monk
 def test_the_discriminator_minimises_its_loss_plus_the_penalty(name: str, kernels: str) -> None:
     """Against their sum by hand: k times the penalty at every k-th step, and no penalty at the others."""
     penalty, rate, weight, every = penalties.get(name), 0.02, 3.0, 2
-    gan = _gan("least-squares", penalty=penalty, penalty_weight=weight, penalty_every=every)
+    gan = make_gan("least-squares", penalty=penalty, penalty_weight=weight, penalty_every=every)
     gan.discriminator_optimizer = SGD(gan.discriminator.parameters(), rate)
     for step in range(3):
-        real, fake = Tensor(_real(step)), gan.generator(gan.latent(BATCH, "train", step))
+        real, fake = Tensor(real_batch(step)), gan.generator(gan.latent(BATCH, "train", step))
         value = penalty(gan.discriminator, real, fake, random.generator(gan.seed, "penalty", step))
         loss = gan.loss.discriminator(gan.discriminator(real), gan.discriminator(fake))
         total = loss + value * (weight * every) if step % every == 0 else loss
@@ -294,46 +259,46 @@ def test_a_penalty_without_draw_gets_the_same_random_numbers_at_each_pass() -> N
     def own(*arguments: Any) -> Tensor:
         return penalties.wgan_gp(*arguments)
 
-    gans = [_gan(rich=True, penalty=penalty) for penalty in (own, penalties.wgan_gp)]
-    inputs = gans[0].draw(_real(0)).updates[0]
+    gans = [make_gan(rich=True, penalty=penalty) for penalty in (own, penalties.wgan_gp)]
+    inputs = gans[0].draw(real_batch(0)).updates[0]
     values = []
     for _ in range(2):
-        with preserved(gans[0].discriminator):
+        with preserve_state(gans[0].discriminator):
             values.append(gans[0].discriminator_pass(inputs).objective.item())
     assert values[0] == values[1]
     for step in range(3):
-        reports = [gan.train_step(_real(step)) for gan in gans]
+        reports = [gan.train_step(real_batch(step)) for gan in gans]
         for name, value in reports[0].items():
             assert value.item() == reports[1][name].item()
 
 
 def test_steps_that_skip_the_penalty_equal_steps_of_a_gan_without_one() -> None:
-    lazy, plain = _gan(penalty=penalties.r1, penalty_every=4), _gan()
-    lazy.train_step(_real(0))
+    lazy, plain = make_gan(penalty=penalties.r1, penalty_every=4), make_gan()
+    lazy.train_step(real_batch(0))
     plain.load_state(lazy.state())
     for step in (1, 2, 3):
-        lazy.train_step(_real(step))
-        plain.train_step(_real(step))
+        lazy.train_step(real_batch(step))
+        plain.train_step(real_batch(step))
     for name, value in plain.state().items():
         assert lazy.state()[name].tobytes() == value.tobytes(), name
-    lazy.train_step(_real(4))
-    plain.train_step(_real(4))
+    lazy.train_step(real_batch(4))
+    plain.train_step(real_batch(4))
     assert any((lazy.state()[name] != value).any() for name, value in plain.state().items())
 
 
 def test_batch_norm_in_a_discriminator_with_penalty_warns_once() -> None:
     with pytest.warns(UserWarning, match="the discriminator has batch norm.*leave batch norm out") as caught:
-        gan = _gan(discriminator_norm=True, penalty=penalties.wgan_gp)
-    gan.train_step(_real(0))  # a second warning would be an error
+        gan = make_gan(discriminator_norm=True, penalty=penalties.wgan_gp)
+    gan.train_step(real_batch(0))  # a second warning would be an error
     assert len(caught) == 1
-    _gan(discriminator_norm=True)
-    _gan(rich=True, penalty=penalties.wgan_gp)  # batch norm in the generator is no problem
+    make_gan(discriminator_norm=True)
+    make_gan(rich=True, penalty=penalties.wgan_gp)  # batch norm in the generator is no problem
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5])
 def test_penalty_every_must_be_a_positive_whole_number(every: float) -> None:
     with pytest.raises(ValueError, match=rf"penalty_every is {every}, expected 1"):
-        _gan(penalty=penalties.r1, penalty_every=every)
+        make_gan(penalty=penalties.r1, penalty_every=every)
 
 
 # Resuming.
@@ -343,14 +308,14 @@ def test_penalty_every_must_be_a_positive_whole_number(every: float) -> None:
 @pytest.mark.parametrize("loss", ["wasserstein", "relativistic-average"])
 def test_resuming_with_a_penalty_gives_the_same_bits(loss: str, name: str) -> None:
     def make() -> GAN:
-        return _gan(loss, "float32", rich=True, penalty=penalties.get(name), penalty_every=2)
+        return make_gan(loss, "float32", rich=True, penalty=penalties.get(name), penalty_every=2)
 
     straight, resumed = make(), make()
     for step in range(3):
-        straight.train_step(_real(step, "float32"))
+        straight.train_step(real_batch(step, "float32"))
     resumed.load_state(straight.state())
     for step in range(3, 6):
-        one, two = (gan.train_step(_real(step, "float32")) for gan in (straight, resumed))
+        one, two = (gan.train_step(real_batch(step, "float32")) for gan in (straight, resumed))
         assert {key: value.item() for key, value in one.items()} == {key: value.item() for key, value in two.items()}
     for key, value in straight.state().items():
         assert resumed.state()[key].tobytes() == value.tobytes(), key
@@ -358,16 +323,16 @@ def test_resuming_with_a_penalty_gives_the_same_bits(loss: str, name: str) -> No
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_resuming_gives_the_same_bits(kernels: str, dtype: str) -> None:
-    straight = _gan(dtype=dtype, rich=True)
+    straight = make_gan(dtype=dtype, rich=True)
     for step in range(3):
-        straight.train_step(_real(step, dtype))
+        straight.train_step(real_batch(step, dtype))
     state = straight.state()
     assert all(type(value) is np.ndarray for value in state.values())
-    resumed = _gan(dtype=dtype, rich=True)
+    resumed = make_gan(dtype=dtype, rich=True)
     resumed.load_state(state)
     for step in range(3, 6):
-        straight.train_step(_real(step, dtype))
-        resumed.train_step(_real(step, dtype))
+        straight.train_step(real_batch(step, dtype))
+        resumed.train_step(real_batch(step, dtype))
     assert resumed.step == 6
     again = resumed.state()
     for name, value in straight.state().items():
@@ -377,10 +342,10 @@ def test_resuming_gives_the_same_bits(kernels: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "unknown", "shape", "dtype"])
 def test_a_state_that_does_not_fit_changes_nothing(kind: str) -> None:
-    gan = _gan()
+    gan = make_gan()
     before = gan.state()
-    other = _gan(dtype="float64")
-    other.train_step(_real(0))
+    other = make_gan(dtype="float64")
+    other.train_step(real_batch(0))
     state = other.state()
     name = "discriminator_optimizer.v"
     if kind == "missing":
@@ -402,8 +367,8 @@ def test_a_state_that_does_not_fit_changes_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_sampling_changes_nothing(training: bool) -> None:
-    gan = _gan(rich=True)
-    gan.train_step(_real(0))
+    gan = make_gan(rich=True)
+    gan.train_step(real_batch(0))
     gan.generator.train(training)
     modes = [m.training for m in gan.generator.modules()]
     before = gan.state()
@@ -415,26 +380,26 @@ def test_sampling_changes_nothing(training: bool) -> None:
 
 
 def test_samples_use_the_running_statistics() -> None:
-    gan = _gan(rich=True)
+    gan = make_gan(rich=True)
     for step in range(3):
-        gan.train_step(_real(step))
+        gan.train_step(real_batch(step))
     z = gan.latent(6, "look")
     np.testing.assert_allclose(gan.sample(z).numpy()[:1], gan.sample(z[:1]).numpy(), rtol=1e-12)
     np.testing.assert_array_equal(gan.sample(z).numpy(), gan.generator.eval()(z).numpy())
 
 
 def test_sampling_restores_the_mode_after_an_error() -> None:
-    gan = _gan(rich=True)
+    gan = make_gan(rich=True)
     with pytest.raises(ValueError, match="Dense"):
         gan.sample(np.ones((2, LATENT + 1)))
     assert all(m.training for m in gan.generator.modules())
 
 
 def test_latents_are_a_pure_function_of_seed_purpose_and_step() -> None:
-    gan = _gan()
+    gan = make_gan()
     expected = gan.latent(5, "train", 2).numpy()
     np.random.seed(1)  # must not matter
-    gan.train_step(_real(0))
+    gan.train_step(real_batch(0))
     np.testing.assert_array_equal(gan.latent(5, "train", 2).numpy(), expected)
     others = [gan.latent(5, "train", 3), gan.latent(5, "look", 2)]
     gan.seed += 1
@@ -443,7 +408,7 @@ def test_latents_are_a_pure_function_of_seed_purpose_and_step() -> None:
 
 
 def test_latents_are_standard_normal() -> None:
-    gan = _gan(dtype="float32")
+    gan = make_gan(dtype="float32")
     drawn = np.concatenate([gan.latent(2000, "train", step).numpy() for step in range(5)])
     assert drawn.dtype == np.float32
     assert drawn.shape == (10_000, LATENT)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from support import differences
+from support.critics import smooth_critic
 
 import minigan as mg
 from minigan import MiniganError, Tensor, grad
 from minigan.gan import losses
-from minigan.nn import Conv2d, Dense, Flatten, Module, Sequential, Tanh
 
 RELATIVISTIC = ["relativistic-average", "relativistic-pairing"]
 NAMES = ["hinge", "least-squares", "minimax", "non-saturating", *RELATIVISTIC, "wasserstein"]
@@ -265,20 +265,10 @@ def test_only_the_minimax_generator_saturates() -> None:
 # Through a critic, to every weight.
 
 
-def _critic(kind: str) -> tuple[Module, tuple[int, ...]]:
-    """A smooth critic of a few weights, and the shape of an example."""
-    rng = np.random.default_rng(7)
-    if kind == "mlp":
-        network = Sequential(Dense(3, 5, rng), Tanh(), Dense(5, 4, rng), Tanh(), Dense(4, 1, rng))
-        return network.astype("float64"), (3,)
-    layers = [Conv2d(2, 3, 4, rng, stride=2, padding=1), Tanh(), Conv2d(3, 2, 3, rng, padding="same"), Tanh()]
-    return Sequential(*layers, Flatten(), Dense(8, 1, rng)).astype("float64"), (4, 4, 2)
-
-
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_derivatives_through_a_critic(loss: losses.Loss, kind: str, kernels: str, make_rng: Callable) -> None:
     """First and second order, for all weights and both batches."""
-    network, shape = _critic(kind)
+    network, shape = smooth_critic(kind)
     real, fake = (make_rng(seed).standard_normal((3, *shape)) for seed in (4, 5))
     players = (
         lambda r, f: loss.discriminator(network(r), network(f)),

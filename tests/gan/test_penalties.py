@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from test_losses import _critic
+from support.critics import smooth_critic
 
 import minigan as mg
 from minigan import MiniganError, Parameter, Tensor, grad, ops
@@ -47,7 +47,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 )
 def test_a_sum_of_penalties(names: str, fakes: int, make_rng: Callable) -> None:
     """The sum of values and of derivatives for every weight; one generator serves the penalties in turn."""
-    critic, shape = _critic("mlp")
+    critic, shape = smooth_critic("mlp")
     real, fake = (Tensor(make_rng(seed).standard_normal((n, *shape))) for seed, n in ((1, 5), (2, fakes)))
     together = penalties.get(names)(critic, real, fake, _draws())
     draws, separate = _draws(), Tensor(0.0)
@@ -179,7 +179,7 @@ def _require_right(f: Callable, inputs: list[np.ndarray], network: mg.nn.Module,
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_derivatives_through_a_critic(name: str, kind: str, kernels: str, make_rng: Callable) -> None:
     """First and second order, for all weights, both batches and the draws."""
-    network, shape = _critic(kind)
+    network, shape = smooth_critic(kind)
     real, fake = (x.numpy() for x in _batches(make_rng, 3, *shape))
     draws = (
         make_rng(3).standard_normal(real.shape) if name == "dragan" else make_rng(3).random((3, *(1 for _ in shape)))
@@ -192,7 +192,7 @@ def test_derivatives_through_a_critic(name: str, kind: str, kernels: str, make_r
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_derivatives_of_sums_with_losses(name: str, loss: str, kind: str, make_rng: Callable) -> None:
     """A discriminator's objective, first and second order, for all weights."""
-    network, shape = _critic(kind)
+    network, shape = smooth_critic(kind)
     batches = [x.numpy() for x in _batches(make_rng, 3, *shape)]
 
     def total(real: Tensor, fake: Tensor) -> Tensor:

@@ -155,7 +155,7 @@ def test_changes_between_steps_take_effect() -> None:
         next(iter(gan.discriminator.parameters().values())).assign(saved["discriminator.0.weight"] * 0.5)
         found += _steps(gan, range(8, 10), replay)
         gan.load_state(saved)
-        gan.generator_optimizer.rate = 0.1
+        gan.generator_optimizer.learning_rate = 0.1
         found += _steps(gan, range(6, 8), replay)
         other.load_state(gan.state())
         return [

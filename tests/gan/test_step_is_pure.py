@@ -128,7 +128,7 @@ class Escapes:
 def on_the_device() -> Iterator[None]:
     mg.use(backend.Backend("strict", strict_device))
     yield
-    backend.by_type.pop(strict_device.ndarray)
+    backend.by_array_type.pop(strict_device.ndarray)
 
 
 def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Tensor]]:

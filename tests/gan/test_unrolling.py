@@ -61,7 +61,7 @@ def _trained_logits(
     """The logits of a copy that an optimiser trains, without substitution and without a graph of gradients."""
     twin = copy.deepcopy(discriminator)
     for parameter in twin.parameters().values():
-        parameter.home = None
+        parameter.owner = None
     optimizer = SGD(twin.parameters(), RATE)
     for _ in range(steps):
         optimizer.step(grad(loss.discriminator(twin(real), twin(fake)), optimizer.parameters))
@@ -260,7 +260,7 @@ def test_unrolling_never_synchronises_with_the_device(kind: str, make_rng: Calla
     try:
         found = run().numpy()
     finally:
-        backend.by_type.pop(strict_device.ndarray)
+        backend.by_array_type.pop(strict_device.ndarray)
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
 
 

@@ -299,6 +299,6 @@ def test_it_never_waits_for_the_device(name: str, make_rng: Callable) -> None:
     try:
         found = [value.numpy() for value in run()]
     finally:
-        backend.by_type.pop(strict_device.ndarray)
+        backend.by_array_type.pop(strict_device.ndarray)
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two.numpy(), rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 
 import minigan_kernels
 from minigan import nn, ops, recipes, selftest
@@ -56,7 +56,7 @@ def test_every_fusion_of_two_layers_has_a_case() -> None:
         for layer, following in part._passes
         if following is not None
     }
-    fusible = {value for value in vars(nn).values() if isinstance(value, type) and hasattr(value, "fuses_with")}
+    fusible = {value for value in vars(nn).values() if isinstance(value, type) and hasattr(value, "can_fuse")}
     assert fused == fusible
 
 
@@ -117,8 +117,8 @@ def test_all_numbers_have_the_dtype(dtype: str) -> None:
 # Right and wrong derivatives.
 
 
-def _pairs(*kernels: str) -> list[backend.Pair]:
-    return [backend.Pair(backend.by_type[np.ndarray], name, None) for name in kernels]
+def _pairs(*kernels: str) -> list[backend.Implementation]:
+    return [backend.Implementation(backend.by_array_type[np.ndarray], name, None) for name in kernels]
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)
@@ -267,7 +267,7 @@ def test_a_step_that_detaches_the_fakes_fails(case: str, monkeypatch: pytest.Mon
 
 
 def test_a_case_without_fast_kernels_is_checked_on_the_reference_only() -> None:
-    pairs = [pair for pair in backend.pairs() if pair.unavailable is None and pair.backend.name == "numpy"]
+    pairs = [pair for pair in backend.implementations() if pair.unavailable is None and pair.backend.name == "numpy"]
     checked = check.check(CASES["primitives/tanh/0"], pairs)
     assert [result.pair.kernels for result in checked.results] == ["reference"]
     assert [*_pairs("reference"), *checked.skipped_kernels] == pairs
@@ -306,7 +306,7 @@ def test_an_unsupported_computation_is_no_failure(monkeypatch: pytest.MonkeyPatc
 
 def test_noting_kernels_gives_their_names_and_restores_the_backend(kernels: str) -> None:
     before = backend.current()
-    with check.noting_kernels(backend.Pair(before, "reference", None)) as names:
+    with check.noting_kernels(backend.Implementation(before, "reference", None)) as names:
         assert backend.current() is not before
         ops.matmul(Tensor(np.ones((2, 3))), Tensor(np.ones((3, 2))))
     assert names == {"matmul"}

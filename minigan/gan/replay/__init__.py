@@ -57,7 +57,7 @@ class Replay:
         input_leaves = leaves(inputs)
         if backend.current().xp is not np:
             return self._run_plainly(step, inputs, "steps are replayed on NumPy arrays only")
-        key = signature(input_leaves), backend.generation(), self._current_attributes(step)
+        key = signature(input_leaves), backend.configuration(), self._current_attributes(step)
         recording = self._find_recording(key)
         if recording is None:
             return self._run_without_recording(key, step, inputs)

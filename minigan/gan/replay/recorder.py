@@ -20,7 +20,7 @@ from numpy.lib.array_utils import byte_bounds
 from minigan.core import backend
 from minigan.gan.replay.memory import flatten_results, owner
 from minigan.gan.replay.trace import trace
-from minigan_kernels import launches
+from minigan_kernels import recorded_calls
 
 
 @dataclass(eq=False)
@@ -116,7 +116,7 @@ class Recorder:
 
         def recording(*arguments: Any, **options: Any) -> Any:
             self._require_known(arguments)
-            with launches.noting() as calls:
+            with recorded_calls.record() as calls:
                 returned = function(*arguments, **options)
             for call in calls:
                 self._record_launch(call)
@@ -156,7 +156,7 @@ class Recorder:
         call.views = [x for x in (*call.arguments, *call.results) if isinstance(x, View)]
         self.calls.append(call)
 
-    def _record_launch(self, call: launches.Call) -> None:
+    def _record_launch(self, call: recorded_calls.Call) -> None:
         arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))
         self._append(RecordedCall(call.function, arguments))
 

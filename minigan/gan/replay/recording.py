@@ -17,7 +17,7 @@ from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.memory import owner
 from minigan.gan.replay.plan import Plan
 from minigan.gan.replay.recorder import Recorder, View
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 Report = dict[str, Tensor]
 
@@ -69,7 +69,7 @@ class Recording:
         self.inputs = inputs
         self._variables = step.variables()
         self._data = [(variable, variable.data) for variable in self._variables]
-        self._packed = [variable.memo for variable in self._variables if isinstance(variable, Parameter)]
+        self._packed = [variable.packed_weights for variable in self._variables if isinstance(variable, Parameter)]
         self._packed_before = _snapshots(self._packed)
         self.memory = _owners(step.memory())
         self.packed = _owners(
@@ -126,7 +126,7 @@ class Recording:
             raise
         step.count_updates(inputs)
         for buffer in self._buffers:
-            buffer.changed()
+            buffer.increment_version()
         for packed, snapshot in zip(self._packed, self._packed_after, strict=True):
             packed.restore(snapshot)
         return {name: Tensor(value.copy()) for name, value in self._report.items()}
@@ -145,7 +145,7 @@ class Recording:
             for array, values in zip(self.memory, before, strict=True):
                 array[...] = values
             for packed in self._packed:
-                packed.overwritten()
+                packed.mark_stale()
         del before
         arena.release()
         report = step.run(inputs)
@@ -163,7 +163,7 @@ class Recording:
 
     def _count_versions(self) -> None:
         for variable in self._variables:
-            variable.changed()
+            variable.increment_version()
 
 
 def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -171,7 +171,7 @@ def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return list({id(memory): memory for memory in map(owner, arrays)}.values())
 
 
-def _snapshots(packed: Sequence[Memo]) -> list[dict[Any, tuple]]:
+def _snapshots(packed: Sequence[PackedWeights]) -> list[dict[Any, tuple]]:
     return [memo.snapshot() for memo in packed]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigan.gan.replay.memory import flatten_results, owner
-from minigan_kernels.launches import Call
+from minigan_kernels.recorded_calls import Call
 
 
 def trace(forward: Callable[..., Any], arrays: Sequence[Any]) -> tuple[list[Call], tuple[np.ndarray, ...]] | None:
