@@ -25,7 +25,7 @@ class CheckResult:
     """
 
     case: Case
-    pair: Implementation
+    implementation: Implementation
     seconds: float
     report: Report | None = None
     problem: str = ""
@@ -50,8 +50,8 @@ class CaseResult:
     skipped_kernels: list[Implementation]
 
 
-def check(case: Case, pairs: Iterable[Implementation], order: int | None = None, seed: int = 0) -> CaseResult:
-    """Check the case on each of `pairs` that has a kernel for one of the case's operations.
+def check(case: Case, implementations: Iterable[Implementation], order: int | None = None, seed: int = 0) -> CaseResult:
+    """Check the case on each of `implementations` that has a kernel for one of the case's operations.
 
     The reference has a kernel for every operation. It must be the first of the implementations for an array library,
     because the kernels that the case uses on it decide which other implementations are checked.
@@ -59,27 +59,27 @@ def check(case: Case, pairs: Iterable[Implementation], order: int | None = None,
     results: list[CheckResult] = []
     skipped = []
     used: set[str] | None = None  # None if the case failed on the reference: it may still pass on other kernels
-    for pair in pairs:
-        available = minigan_kernels.table(pair.kernels, pair.backend.xp).keys()
-        if pair.kernels != REFERENCE and used is not None and not used & available:
-            skipped.append(pair)
+    for implementation in implementations:
+        available = minigan_kernels.table(implementation.kernels, implementation.backend.xp).keys()
+        if implementation.kernels != REFERENCE and used is not None and not used & available:
+            skipped.append(implementation)
             continue
-        with noting_kernels(pair) as names:
-            results.append(_check_on(pair, case, order, seed))
-        if pair.kernels == REFERENCE:
+        with recording_kernel_names(implementation) as names:
+            results.append(_check_on(implementation, case, order, seed))
+        if implementation.kernels == REFERENCE:
             used = None if results[-1].report is None else names
     return CaseResult(results, skipped)
 
 
 @contextlib.contextmanager
-def noting_kernels(pair: Implementation) -> Iterator[set[str]]:
-    """A context that uses the kernels of `pair`; gives the set of the names of all kernels used in it."""
-    noting = _NotingBackend(pair.backend.name, pair.backend.xp)
-    with backend.using(noting, pair.kernels):
-        yield noting.kernel_names
+def recording_kernel_names(implementation: Implementation) -> Iterator[set[str]]:
+    """A context that uses the kernels of `implementation`; gives the set of the names of all kernels used in it."""
+    recording = _RecordingBackend(implementation.backend.name, implementation.backend.xp)
+    with backend.using(recording, implementation.kernels):
+        yield recording.kernel_names
 
 
-class _NotingBackend(Backend):
+class _RecordingBackend(Backend):
     def __init__(self, name: str, xp: Any) -> None:
         super().__init__(name, xp)
         self.kernel_names: set[str] = set()
@@ -89,15 +89,17 @@ class _NotingBackend(Backend):
         return super().kernel(operation)
 
 
-def _check_on(pair: Implementation, case: Case, order: int | None, seed: int) -> CheckResult:
+def _check_on(implementation: Implementation, case: Case, order: int | None, seed: int) -> CheckResult:
     start = time.perf_counter()
     try:
         report = case.check(order, seed)
     except NotImplementedError as error:
-        return CheckResult(case, pair, time.perf_counter() - start, problem=_describe(error), unsupported=True)
+        return CheckResult(
+            case, implementation, time.perf_counter() - start, problem=_describe(error), unsupported=True
+        )
     except Exception as error:  # a wrong derivative may raise any error: that is a finding, too
-        return CheckResult(case, pair, time.perf_counter() - start, problem=_describe(error))
-    return CheckResult(case, pair, time.perf_counter() - start, report)
+        return CheckResult(case, implementation, time.perf_counter() - start, problem=_describe(error))
+    return CheckResult(case, implementation, time.perf_counter() - start, report)
 
 
 def _describe(error: Exception) -> str:

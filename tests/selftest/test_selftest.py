@@ -117,7 +117,7 @@ def test_all_numbers_have_the_dtype(dtype: str) -> None:
 # Right and wrong derivatives.
 
 
-def _pairs(*kernels: str) -> list[backend.Implementation]:
+def _implementations(*kernels: str) -> list[backend.Implementation]:
     return [backend.Implementation(backend.by_array_type[np.ndarray], name, None) for name in kernels]
 
 
@@ -129,7 +129,7 @@ def test_layers_losses_penalties_and_recipes(case: selftest.Case, kernels: str) 
 @needs_numba
 @pytest.mark.parametrize("case", [case for name, case in CASES.items() if name.startswith("sizes/")], ids=str)
 def test_the_sizes_of_fast_kernels(case: selftest.Case) -> None:
-    with check.noting_kernels(*_pairs("numba")):
+    with check.recording_kernel_names(*_implementations("numba")):
         case.check().raise_for_failure()
 
 
@@ -267,16 +267,16 @@ def test_a_step_that_detaches_the_fakes_fails(case: str, monkeypatch: pytest.Mon
 
 
 def test_a_case_without_fast_kernels_is_checked_on_the_reference_only() -> None:
-    pairs = [pair for pair in backend.implementations() if pair.unavailable is None and pair.backend.name == "numpy"]
-    checked = check.check(CASES["primitives/tanh/0"], pairs)
-    assert [result.pair.kernels for result in checked.results] == ["reference"]
-    assert [*_pairs("reference"), *checked.skipped_kernels] == pairs
+    available = [i for i in backend.implementations() if i.unavailable is None and i.backend.name == "numpy"]
+    checked = check.check(CASES["primitives/tanh/0"], available)
+    assert [result.implementation.kernels for result in checked.results] == ["reference"]
+    assert [*_implementations("reference"), *checked.skipped_kernels] == available
 
 
 @needs_numba
 def test_a_case_with_fast_kernels_is_checked_on_each() -> None:
-    checked = check.check(CASES["layers/Dense/train"], _pairs("reference", "numba"))
-    assert [result.pair.kernels for result in checked.results] == ["reference", "numba"]
+    checked = check.check(CASES["layers/Dense/train"], _implementations("reference", "numba"))
+    assert [result.implementation.kernels for result in checked.results] == ["reference", "numba"]
     assert checked.skipped_kernels == []
     assert all(result.report is not None and not result.failed for result in checked.results)
 
@@ -286,7 +286,7 @@ def test_a_broken_kernel_fails_on_its_implementation_only(monkeypatch: pytest.Mo
     table = minigan_kernels.table("numba", np)
     right = table["conv2d_weight_grad"]
     monkeypatch.setitem(table, "conv2d_weight_grad", lambda x, g, geometry: 2 * right(x, g, geometry))
-    results = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).results
+    results = check.check(CASES["layers/Conv2d/train"], _implementations("reference", "numba")).results
     assert [result.failed for result in results] == [False, True]
     assert results[1].report is not None
     assert results[1].report.name == "weight"
@@ -298,15 +298,15 @@ def test_an_unsupported_computation_is_no_failure(monkeypatch: pytest.MonkeyPatc
         raise NotImplementedError("no convolutions here")
 
     monkeypatch.setitem(minigan_kernels.table("numba", np), "conv2d", cannot)
-    result = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).results[1]
+    result = check.check(CASES["layers/Conv2d/train"], _implementations("reference", "numba")).results[1]
     assert result.unsupported
     assert not result.failed
     assert "no convolutions here" in result.problem
 
 
-def test_noting_kernels_gives_their_names_and_restores_the_backend(kernels: str) -> None:
+def test_recording_kernel_names_restores_the_backend(kernels: str) -> None:
     before = backend.current()
-    with check.noting_kernels(backend.Implementation(before, "reference", None)) as names:
+    with check.recording_kernel_names(backend.Implementation(before, "reference", None)) as names:
         assert backend.current() is not before
         ops.matmul(Tensor(np.ones((2, 3))), Tensor(np.ones((3, 2))))
     assert names == {"matmul"}
