@@ -14,7 +14,7 @@ class Sampler:
     """Draws arrays of `dtype`; the numbers depend on `seed` and `purpose` alone."""
 
     def __init__(self, seed: int, purpose: str, dtype: str = "float64") -> None:
-        self.rng = random.generator(seed, f"catalog/{purpose}")
+        self.rng = random.generator(seed, f"catalog/{purpose}")  # the key stays "catalog": it determines the numbers
         self.dtype = dtype
 
     def array(self, *values: Any) -> np.ndarray:
