@@ -121,11 +121,9 @@ def _kernel_calls(gan: GAN, real: np.ndarray, monkeypatch: pytest.MonkeyPatch) -
         def run(*args: Any) -> Any:
             if name == "adam":
                 phases.append([])
-            elif name == "assign":
-                pass  # of a gradient to its place
             elif name == "matmul":
                 phases[-1].append((name, args[0].shape, args[1].shape, *args[2:]))
-            elif name != "assign":  # which copies each gradient to its place in the optimiser's memory
+            elif name != "assign":  # which copies each gradient to flat memory
                 phases[-1].append((name, *(a.shape for a in args if hasattr(a, "shape"))))
             return kernel(name)(*args)
 
