@@ -19,8 +19,8 @@ from minigan.core.errors import UsageError
 from minigan.core.notice import Notice
 from minigan.data import Dataset, ImageShape, load, mnist, resized, shape_in_words
 from minigan.data.dataset import CHANNELS
-from minigan.data.folder import idx_within
-from minigan.data.idx_folder import some_of
+from minigan.data.folder import idx_names_in
+from minigan.data.idx_folder import abbreviated
 from minigan.data.image_batches import ImageBatches
 from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOptions, Settings
 from minigan.figures import plots
@@ -80,10 +80,10 @@ class ImageDomain(Domain[Dataset]):
         return settings | {name: 0 for name in self.setting_meanings if name in settings}
 
     def check_strict(self, data_dir: str | None) -> None:
-        if data_dir and (idx := idx_within(Path(data_dir))):
+        if data_dir and (idx := idx_names_in(Path(data_dir))):
             raise UsageError(
                 f"--strict is about a folder of pictures, some of which cannot be read, and {data_dir} holds IDX files "
-                f"({some_of(idx)}); leave it out, or name such a folder with --data-dir."
+                f"({abbreviated(idx)}); leave it out, or name such a folder with --data-dir."
             )
         super().check_strict(data_dir)
 
@@ -172,7 +172,7 @@ def _recorded_image_shape(recorded: Mapping[str, Any]) -> ImageShape | None:
 def _labelled_data(request: EvaluationRequest) -> Dataset:
     """What the run was trained on; raises UsageError if it has no labels."""
     where = request.data_dir
-    if not where or not os.path.isdir(where) or idx_within(Path(where)):  # else it holds pictures, which have none
+    if not where or not os.path.isdir(where) or idx_names_in(Path(where)):  # else it holds pictures, which have none
         data: Dataset = request.load()
         if data.labels is not None:
             return data

@@ -29,7 +29,7 @@ from minigan.core import backend
 from minigan.core.errors import DataError, UsageError
 from minigan.data import Batches, Dataset, load, mnist
 from minigan.data.idx import read_idx, read_shape
-from minigan.data.idx_folder import from_directory
+from minigan.data.idx_folder import from_idx_folder
 from minigan.data.image_batches import ImageBatches
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -282,7 +282,7 @@ def test_directory_in_the_layout_of_mnist(tmp_path: Path) -> None:
     (folder / "README.md").write_text("Clothes.")
     (folder / "archive").mkdir()
     for split, prefix in (("train", "train"), ("test", "t10k")):
-        dataset = from_directory(folder, split)  # type: ignore[arg-type]
+        dataset = from_idx_folder(folder, split)  # type: ignore[arg-type]
         np.testing.assert_array_equal(dataset.images, files[f"{prefix}-images-idx3-ubyte.gz"][..., None])
         np.testing.assert_array_equal(dataset.labels, files[f"{prefix}-labels-idx1-ubyte.gz"])
         assert dataset.name == "fashion"
@@ -292,39 +292,39 @@ def test_directory_in_the_layout_of_mnist(tmp_path: Path) -> None:
 def test_directory_is_read_by_content_where_names_say_nothing(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"a.bin": random_labels(), "latest.dat": random_images()})
     for split in ("train", "test"):
-        dataset = from_directory(folder, split)
+        dataset = from_idx_folder(folder, split)
         np.testing.assert_array_equal(dataset.images, random_images()[..., None])
         np.testing.assert_array_equal(dataset.labels, random_labels())
 
 
 def test_directory_without_labels(tmp_path: Path) -> None:
-    dataset = from_directory(fill(tmp_path, {"images": random_images()}))
+    dataset = from_idx_folder(fill(tmp_path, {"images": random_images()}))
     assert dataset.labels is None
 
 
 def test_split_is_told_by_words_of_the_names(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"latest_trainImages": random_images(12), "greatest-test-images": random_images(6)})
-    assert len(from_directory(folder, "train")) == 12
-    assert len(from_directory(folder, "test")) == 6
+    assert len(from_idx_folder(folder, "train")) == 12
+    assert len(from_idx_folder(folder, "test")) == 6
 
 
 def test_unpacked_file_beside_its_archive_is_one_candidate(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"train-images": random_images(), "train-images.gz": random_images()})
-    assert from_directory(folder).source == str(folder / "train-images")
+    assert from_idx_folder(folder).source == str(folder / "train-images")
 
 
 def test_file_of_the_other_split_is_never_taken(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"train-images-idx3-ubyte": random_images(), "t10k-labels-idx1-ubyte": random_labels()})
-    assert from_directory(folder, "train").labels is None
+    assert from_idx_folder(folder, "train").labels is None
     with pytest.raises(DataError) as error:
-        from_directory(folder, "test")
+        from_idx_folder(folder, "test")
     assert_one_sentence(error, str(folder), "train-images-idx3-ubyte, named for the other split", "t10k-images")
 
 
 def test_damaged_file_of_the_other_split_does_no_harm(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"train-images-idx3-ubyte": random_images()})
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b")
-    assert len(from_directory(folder)) == 12
+    assert len(from_idx_folder(folder)) == 12
 
 
 @pytest.mark.parametrize("name", ["train-labels-idx1-ubyte.gz", "labels.gz", "labels"])
@@ -332,7 +332,7 @@ def test_damaged_labels_do_not_pass_for_missing_ones(tmp_path: Path, name: str) 
     folder = fill(tmp_path, {"train-images-idx3-ubyte": random_images()})
     (folder / name).write_bytes(b"")
     with pytest.raises(DataError) as error:
-        from_directory(folder)
+        from_idx_folder(folder)
     assert_one_sentence(error, str(folder / name), "is empty")
 
 
@@ -342,21 +342,21 @@ def test_counts_that_differ_are_an_error_before_the_images_are_read(
     folder = fill(tmp_path, {"images": random_images(12), "labels": random_labels(11)})
     monkeypatch.setattr("minigan.data.idx_folder.read_idx", lambda _: pytest.fail("read a whole file"))
     with pytest.raises(DataError) as error:
-        from_directory(folder)
+        from_idx_folder(folder)
     assert_one_sentence(error, str(folder / "labels"), "11 labels", "12 images")
 
 
 def test_images_under_a_labels_name_are_an_error(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"train-images": random_images(), "train-labels": random_images()})
     with pytest.raises(DataError) as error:
-        from_directory(folder)
+        from_idx_folder(folder)
     assert_one_sentence(error, str(folder / "train-labels"), "named as labels and holds images")
 
 
 def test_labels_under_an_images_name_are_an_error(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"a": random_images(), "train-images": random_labels()})
     with pytest.raises(DataError) as error:
-        from_directory(folder)
+        from_idx_folder(folder)
     assert_one_sentence(error, str(folder / "train-images"), "named as images and holds labels")
 
 
@@ -365,20 +365,20 @@ def test_several_candidates_are_an_error(tmp_path: Path, kind: str) -> None:
     folder = fill(tmp_path, {"images": random_images(), "labels": random_labels()})
     fill(folder, {f"more-{kind}": random_images() if kind == "images" else random_labels()})
     with pytest.raises(DataError) as error:
-        from_directory(folder)
+        from_idx_folder(folder)
     assert_one_sentence(error, str(folder), f"2 files of {kind}", f"{kind}; more-{kind}")
 
 
 def test_directory_without_images_lists_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
-        from_directory(tmp_path)
+        from_idx_folder(tmp_path)
     assert_one_sentence(error, str(tmp_path), "it is empty", "train-images-idx3-ubyte.gz")
     (tmp_path / "mnist").mkdir()
     for number in range(10):
         (tmp_path / f"photo{number}.png").write_bytes(b"\x89PNG")
     fill(tmp_path, {"colour.bin": np.zeros((2, 3, 3, 3), np.uint8)})
     with pytest.raises(DataError) as error:
-        from_directory(tmp_path)
+        from_idx_folder(tmp_path)
     assert_one_sentence(error, "colour.bin, IDX of 4 dimensions", "mnist/", "photo0.png", "and 4 more")
 
 
@@ -386,11 +386,11 @@ def test_missing_directory_suggests_its_nearest_neighbour(tmp_path: Path) -> Non
     (tmp_path / "mnist").mkdir()
     (tmp_path / "something-else").mkdir()
     with pytest.raises(DataError) as error:
-        from_directory(tmp_path / "mnits")
+        from_idx_folder(tmp_path / "mnits")
     assert_one_sentence(error, str(tmp_path / "mnits"), "did you mean 'mnist'?")
     for absent in (tmp_path / "zzz", tmp_path / "zzz" / "mnist"):
         with pytest.raises(DataError) as error:
-            from_directory(absent)
+            from_idx_folder(absent)
         assert_one_sentence(error, str(absent), "does not exist")
         assert "did you mean" not in str(error.value)
 
@@ -398,14 +398,14 @@ def test_missing_directory_suggests_its_nearest_neighbour(tmp_path: Path) -> Non
 def test_file_in_place_of_a_directory(tmp_path: Path) -> None:
     path = fill(tmp_path, {"images": random_images()}) / "images"
     with pytest.raises(DataError) as error:
-        from_directory(path)
+        from_idx_folder(path)
     assert_one_sentence(error, str(path), "is a file")
 
 
 def test_folder_named_as_a_file_is_passed_over(tmp_path: Path) -> None:
     inner = tmp_path / "train-images-idx3-ubyte"
     inner.mkdir()
-    assert len(from_directory(fill(tmp_path, {"images": random_images()}))) == 12
+    assert len(from_idx_folder(fill(tmp_path, {"images": random_images()}))) == 12
 
 
 def test_directory_that_may_be_listed_but_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,7 +416,7 @@ def test_directory_that_may_be_listed_but_not_entered(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Path, "is_file", refuse)
     with pytest.raises(DataError) as error:
-        from_directory(tmp_path)
+        from_idx_folder(tmp_path)
     assert_one_sentence(error, str(tmp_path / "images"), "Permission denied")
 
 
@@ -431,7 +431,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     dataset = load(directory)
     assert len(dataset) == 12 and dataset.source == str(path)
     path.write_bytes(b"")
-    for read in (lambda: load(directory), lambda: from_directory(directory), lambda: read_idx(path)):
+    for read in (lambda: load(directory), lambda: from_idx_folder(directory), lambda: read_idx(path)):
         with pytest.raises(DataError):
             read()
 
@@ -440,7 +440,7 @@ def test_file_that_vanishes_after_its_header_was_read(tmp_path: Path, monkeypatc
     fill(tmp_path, {"images": random_images()})
     monkeypatch.setattr("minigan.data.idx_folder._check_agreement", lambda images, _: images.path.unlink())
     with pytest.raises(DataError) as error:
-        from_directory(tmp_path)
+        from_idx_folder(tmp_path)
     assert_one_sentence(error, str(tmp_path / "images"), "does not exist")
 
 
@@ -458,7 +458,7 @@ def test_special_files_in_a_folder_are_not_waited_for(tmp_path: Path) -> None:
 
 def test_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
-        from_directory(tmp_path, "valid")  # type: ignore[arg-type]
+        from_idx_folder(tmp_path, "valid")  # type: ignore[arg-type]
     assert_one_sentence(error, "'valid'", "'train' or 'test'")
 
 
@@ -521,7 +521,7 @@ def real_mnist() -> Path:
 
 
 def test_embedded_digits_are_the_first_of_mnist(real_mnist: Path) -> None:
-    embedded, whole = mnist.embedded(), from_directory(real_mnist)
+    embedded, whole = mnist.embedded(), from_idx_folder(real_mnist)
     assert embedded.labels is not None and whole.labels is not None
     assert whole.images.shape == (60_000, 28, 28, 1)
     np.testing.assert_array_equal(embedded.images, whole.images[:10_000])
@@ -640,8 +640,8 @@ def test_download_fetches_every_file_from_the_first_mirror(mirrors: tuple[Mirror
     assert contents(folder) == ARCHIVES
     assert sorted(mirrors[0].asked) == sorted(ARCHIVES)
     assert mirrors[1].asked == []
-    np.testing.assert_array_equal(from_directory(folder, "train").images, random_images(12)[..., None])
-    np.testing.assert_array_equal(from_directory(folder, "test").labels, random_labels(6))
+    np.testing.assert_array_equal(from_idx_folder(folder, "train").images, random_images(12)[..., None])
+    np.testing.assert_array_equal(from_idx_folder(folder, "test").labels, random_labels(6))
 
 
 def test_download_goes_to_the_cache_of_minigan(
