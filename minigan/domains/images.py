@@ -26,6 +26,7 @@ from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOpt
 from minigan.figures import plots
 from minigan.metrics import Classifier, Scores, classifier_cache
 
+_MOST_PIXELS_OF_A_SIDE = 4096
 _COPIES = 2  # of each sample in memory: in parts as they are made, and in one array
 _EVALUATED = 10_000  # samples
 _COLUMNS = 10
@@ -55,6 +56,11 @@ class ImageDomain(Domain[Dataset]):
         return f"pictures {shape_in_words(self.wanted_shape(settings))}"
 
     def check_settings(self, settings: Settings) -> None:
+        if (size := settings.get("image_size", 0)) > _MOST_PIXELS_OF_A_SIDE:
+            raise UsageError(
+                f"the setting 'image_size' is {size:,}, and one picture with so many rows and columns takes more than "
+                f"16 million pixels; take at most {_MOST_PIXELS_OF_A_SIDE:,}."
+            )
         if settings.get("channels", 0) not in (0, *CHANNELS):
             raise UsageError(
                 f"the setting 'channels' must be 1 (grey) or 3 (colour), or 0 (as the data are), not "
