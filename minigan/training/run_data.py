@@ -28,8 +28,8 @@ def reload_data(config: RunConfig, folder: RunFolder, *, progress: bool = True, 
     directory = config.data_dir
     if directory and directory == load_config(folder.config).data_dir and not os.path.exists(directory):
         raise DataError(
-            f"{directory}, which holds the data of {folder.path}, does not exist any more; name the folder that holds them "
-            "now with --data-dir"
+            f"{directory}, which holds the data of {folder.path}, does not exist any more; name the folder that holds "
+            "them now with --data-dir"
         )
     data = load_data(config, progress=progress, notice=notice)
     require_same_data(data, folder)
