@@ -58,7 +58,7 @@ def train_here(options: argparse.Namespace) -> dict[str, Any]:
     for step in range(1, steps):
         gan.train_step(data.batch(count, int(seed), step, "float32"))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    bad = gan.first_bad_gradient()
+    bad = gan.first_nonfinite_gradient()
     report = modes.evaluate(lambda n: gan.sample(gan.latent(n, f"scored {n}")).numpy() * data.scale, data.target)
     few, many = report.pacgan, report.strict
     low, high = many.sigma_range
@@ -79,7 +79,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def report(facts: dict[str, Any]) -> str:
-    """As a Markdown table: a line for each seed, and one for the mean."""
+    """The result as a Markdown table: a line for each seed, and one for the mean."""
     lines = [
         *machine.headline(facts["machine"], facts["versions"]),
         "",

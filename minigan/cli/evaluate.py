@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory
 from minigan.core import backend
 from minigan.domains import EvaluationRequest
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure the samples of the run, and print what is found."""
-    options.check_counts(arguments)
+    options.require_valid_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path, arguments.checkpoint)
     domain, step = trained.domain, trained.gan.step
@@ -41,9 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         options.print_json({"run": str(arguments.path), "step": step, **found.facts})
     else:
-        options.say(f"{found.measured} of {arguments.path}, step {step:,}")
+        options.print_line(f"{found.measured} of {arguments.path}, step {step:,}")
         print("\n".join(found.lines))
-    return 0
+    return SUCCESS
 
 
 def _request(trained: TrainedRun, arguments: argparse.Namespace) -> EvaluationRequest:
@@ -65,7 +66,7 @@ def _request(trained: TrainedRun, arguments: argparse.Namespace) -> EvaluationRe
 @contextmanager
 def _progress(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar that is called with the steps done and the steps in all."""
-    with options.bar(quiet, desc=title, unit="step") as bar:
+    with options.progress_bar(quiet, desc=title, unit="step") as bar:
 
         def update(done: int, of: int) -> None:
             bar.total = of

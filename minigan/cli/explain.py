@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from minigan import explain, recipes
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.explain import PLAYERS, Visit, Walk
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the walks."""
     _require_sense(arguments)
     options.choose_device("numpy", None, None, arguments.quiet)
-    recipe, named = recipes.get(arguments.recipe), options.settings(arguments)
+    recipe, named = recipes.get(arguments.recipe), options.parsed_settings(arguments)
     if "batch_size" in named:
         raise UsageError("--set batch_size has no effect, for --batch says how many examples there are; use --batch.")
     changes = {**named, "batch_size": arguments.batch}
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         for found in walks:
             print()
             print("\n".join(_lines(found, gan.loss.name)))
-    return options.DONE
+    return SUCCESS
 
 
 def _require_sense(arguments: argparse.Namespace) -> None:

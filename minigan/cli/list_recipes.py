@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.recipes import DEFAULT, RECIPES, Recipe
 from minigan.recipes.settings import COMMON, MEANINGS
 
@@ -20,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the recipes."""
     if arguments.json:
         options.print_json({recipe.name: _content(recipe) for recipe in RECIPES.values()})
-        return 0
+        return SUCCESS
     for recipe in RECIPES.values():
         default = " (default)" if recipe.name == DEFAULT else ""
         data = recipe.domain.in_words(recipe.settings)
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     width = max(len(f"{key}={value}") for key, value in COMMON.items())
     for key, value in COMMON.items():
         print(f"    --set {f'{key}={value}':<{width}}  {MEANINGS[key]}".rstrip())
-    return 0
+    return SUCCESS
 
 
 def _content(recipe: Recipe) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 import minigan_kernels
 from minigan import recipes
-from minigan.cli import options
+from minigan.cli import exit_codes, options
 from minigan.core import backend, files
 from minigan.core.errors import UsageError, escaped
 from minigan.domains import Data
 from minigan.nn import Module
 from minigan.recipes.settings import is_scheduled
-from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
+from minigan.training import Outcome, RunConfig, RunFolder, Trainer, first_free_path, load_config, open_run
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.run_data import load_data, reload_data
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.strict:
         recipes.get(config.recipe).domain.check_strict(config.data_dir)
     _require_place(folder, arguments)
-    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice(arguments.quiet)}
+    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice_printer(arguments.quiet)}
     data = reload_data(config, folder, **reading) if arguments.resume else load_data(config, **reading)
     if arguments.dry_run:
         return _describe(_prepared(config, folder, data, arguments), arguments.json)
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = _train(trainer, lambda: request.made, arguments.quiet)
         compiling = minigan_kernels.compile_seconds() - compiling
     _tell(outcome, compiling, trainer, arguments)
-    return options.INTERRUPTED if outcome.interrupted else options.DONE
+    return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS
 
 
 def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
@@ -92,11 +92,11 @@ def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
 
 def _prepared(config: RunConfig, folder: RunFolder, data: Data, arguments: argparse.Namespace) -> Trainer:
     """The run before its next step; a new one is in its folder, unless this is a dry run."""
-    with options.warnings_told(arguments.quiet):
+    with options.warnings_as_notices(arguments.quiet):
         if arguments.resume:
             return Trainer.resume(config, data, folder, arguments.checkpoint)
         if arguments.dry_run:
-            return Trainer.prepare(config, data, folder if arguments.out else RunFolder(next_free(folder.path)))
+            return Trainer.prepare(config, data, folder if arguments.out else RunFolder(first_free_path(folder.path)))
         return Trainer.begin(config, data, folder, numbered=not arguments.out)
 
 
@@ -111,7 +111,7 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
     recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
     given = _given(arguments)
-    named = options.settings(arguments)
+    named = options.parsed_settings(arguments)
     config = RunConfig(**values | given | {"settings": {**values.get("settings", {}), **named}})
     recipe.require_effect(named, config.settings)
     return config
@@ -126,7 +126,7 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
             f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
         )
     fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
-    fixed += ["set"] if options.settings(arguments) else []
+    fixed += ["set"] if options.parsed_settings(arguments) else []
     if is_scheduled(config.settings) and given.get("steps", config.steps) != config.steps:
         raise UsageError(
             f"--steps cannot change in this run, for its settings are laid out over {config.steps:,} steps; start a "
@@ -163,7 +163,7 @@ def _announce(trainer: Trainer) -> None:
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
     begun = trainer.gan.step
-    with options.bar(quiet, total=trainer.config.steps, initial=begun, unit="step") as bar:
+    with options.progress_bar(quiet, total=trainer.config.steps, initial=begun, unit="step") as bar:
 
         def report(step: int, metrics: dict[str, float]) -> None:
             if bar.n == begun:
@@ -177,7 +177,7 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
             if not quiet and (scores := trainer.domain.measured_in_words(metrics)):
                 tqdm.write(f"step {step:,}: {scores}", file=sys.stderr)
 
-        return trainer.run(report, should_stop, options.notice(quiet))
+        return trainer.run(report, should_stop, options.notice_printer(quiet))
 
 
 def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
@@ -200,16 +200,16 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     if arguments.quiet or arguments.json:
         return
     if outcome.interrupted:
-        options.say(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
+        options.print_line(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
     print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
     last = [folder.path / name for name in trainer.domain.artefacts()] or [folder.sample_path(outcome.step)]
-    made = [str(path) for path in (*last, folder.film, folder.curves) if path.is_file()]
+    made = [str(path) for path in (*last, folder.animation, folder.curves) if path.is_file()]
     if made:
-        options.say(f"Look at {', '.join(made)}.")
+        options.print_line(f"Look at {', '.join(made)}.")
     evaluate = f", minigan evaluate {run}" if trainer.domain.can_evaluate(trainer.data) else ""
-    options.say(f"Next: minigan sample {run}{evaluate}")
+    options.print_line(f"Next: minigan sample {run}{evaluate}")
 
 
 def _describe(trainer: Trainer, as_json: bool) -> int:
@@ -219,7 +219,7 @@ def _describe(trainer: Trainer, as_json: bool) -> int:
         options.print_json(
             {"run": str(folder.path), "config": dataclasses.asdict(config), "data": data.describe(), **networks}
         )
-        return options.DONE
+        return exit_codes.SUCCESS
     settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
     rows: list[tuple[str, Any]] = [
         ("recipe", config.recipe),
@@ -233,7 +233,7 @@ def _describe(trainer: Trainer, as_json: bool) -> int:
     for name, network in networks.items():
         rows.append((name, f"{' - '.join(network['layers'])} ({network['parameters']:,} parameters)"))
     options.print_table(rows)
-    return options.DONE
+    return exit_codes.SUCCESS
 
 
 def _network(network: Module) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from minigan.data.folder import idx_names_in
 from minigan.data.idx_folder import abbreviated
 from minigan.data.image_batches import ImageBatches
 from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOptions, Settings
-from minigan.figures import plots
-from minigan.metrics import Classifier, Scores, classifier_cache
+from minigan.figures.image_grid import image_grid, to_bytes
+from minigan.metrics import Classifier, ClassifierScores, classifier_cache
 
 _MOST_PIXELS_OF_A_SIDE = 4096
 _COPIES = 2  # of each sample in memory: in parts as they are made, and in one array
@@ -126,10 +126,10 @@ class ImageDomain(Domain[Dataset]):
         return Tensor(self.noise(count, settings, random.generator(seed, "example pictures"), dtype))
 
     def present(self, values: np.ndarray) -> np.ndarray:
-        return plots.to_bytes(values.reshape(-1, *self.shape), self.value_range)
+        return to_bytes(values.reshape(-1, *self.shape), self.value_range)
 
     def draw(self, samples: np.ndarray) -> np.ndarray:
-        return plots.image_grid(samples)
+        return image_grid(samples)
 
     def arrays(self, samples: np.ndarray) -> dict[str, Any]:
         return {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}
@@ -191,15 +191,15 @@ def _labelled_data(request: EvaluationRequest) -> Dataset:
 def _trained_classifier(data: Dataset, request: EvaluationRequest) -> Classifier:
     """From the cache, if it has been trained before on this machine."""
     classifier = Classifier(data)
-    if classifier_cache.restore(classifier, request.computed_by):
+    if classifier_cache.load(classifier, request.computed_by):
         return classifier
     with request.progress("training a classifier") as progress:
         classifier.train(progress)
-    classifier_cache.keep(classifier, request.computed_by)
+    classifier_cache.save(classifier, request.computed_by)
     return classifier
 
 
-def _lines(scores: Scores) -> Iterator[str]:
+def _lines(scores: ClassifierScores) -> Iterator[str]:
     yield f"classifier's accuracy on held-out real pictures  {scores.held_out_accuracy:7.1%}"
     yield f"its mean confidence on the samples               {scores.mean_confidence:7.1%}"
     yield f"its mean confidence on held-out real pictures    {scores.real_confidence:7.1%}"

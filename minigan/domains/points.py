@@ -21,8 +21,8 @@ from minigan.data import mixtures
 from minigan.data.points import Points
 from minigan.domains.domain import Artefact, Domain, Evaluation, EvaluationRequest, RunOptions, Settings
 from minigan.figures import density_map
-from minigan.metrics import modes
-from minigan.metrics.samples import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
+from minigan.metrics import density, modes
+from minigan.metrics.two_sample import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
 
 _COMPARED = 1_000  # points: the best pairing of so many takes half a second
 _FEWEST_TESTED = 21  # points that the two-sample tests need
@@ -78,21 +78,30 @@ class PointDomain(Domain[Points]):
 
     @functools.cached_property
     def _map(self) -> density_map.DensityMap:
-        return density_map.DensityMap(self.points.target)
+        return density_map.DensityMap(self.points.target.box, self.points.target.log_density)
 
     def arrays(self, samples: np.ndarray) -> dict[str, Any]:
         return {"points": samples}
 
     def artefacts(self) -> dict[str, Artefact]:
+        return {"contours.png": self._save_contours}
+
+    def _save_contours(self, path: Path, samples: np.ndarray) -> None:
+        """Write contours of estimated densities, of the target beside the samples."""
         target = self.points.target
-        return {"contours.png": lambda path, samples: density_map.save_contours(path, target, samples)}
+        of_data, of_samples = density.comparable_estimates(target, samples)
+        panels = [
+            density_map.Contours(f"the data: '{target.name}'", of_data.samples, of_data.on_grid),
+            density_map.Contours("the generator", of_samples.samples, of_samples.on_grid),
+        ]
+        density_map.save_contours(path, target.box, panels)
 
     def measure(self, samples: np.ndarray) -> dict[str, float]:
         """How they fall on the modes, if there are any; else the mean logarithm of the density at the samples."""
         target = self.points.target
         if not len(target.modes):
             return {"log_density": float(target.log_density(samples).mean())}
-        scores = modes.score(samples, target)
+        scores = modes.score_samples(samples, target)
         return {
             "modes": scores.covered,
             "high_quality": scores.high_quality,
@@ -129,7 +138,10 @@ class PointDomain(Domain[Points]):
         if len(target.modes):
             strict = request.count * _STRICT_TIMES if request.count else modes.STRICT_SAMPLES
             report = modes.ModeReport(
-                *(modes.score(request.sample(count, request.seed + i), target) for i, count in enumerate((n, strict)))
+                *(
+                    modes.score_samples(request.sample(count, request.seed + i), target)
+                    for i, count in enumerate((n, strict))
+                )
             )
             facts |= {"pacgan": _facts(report.pacgan), "strict": _facts(report.strict)}
             lines.append(str(report))

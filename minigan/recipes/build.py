@@ -13,9 +13,9 @@ from minigan.autodiff.parameter import Parameter
 from minigan.core import random
 from minigan.core.errors import did_you_mean
 from minigan.gan import GAN, losses, penalties
-from minigan.gan.rules import Rules, packed
+from minigan.gan.rules import Rules, pack
 from minigan.nn import Module, spectral_norm
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.optim import schedules
 from minigan.recipes.settings import NONE, Settings
 
@@ -52,9 +52,9 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
         _optimizer(generator.parameters(), s, s["generator_rate"] or rate, steps),
         _optimizer(discriminator.parameters(), s, rate, steps * rules.n_critic, weight_limit=weight_limit),
         latent_size=s["latent_size"],
-        latent_law=s["latent"],
+        latent_distribution=s["latent"],
         seed=seed,
-        average=s["average"],
+        ema_decay=s["average"],
         penalty=None if s["penalty"] == NONE else penalties.get(s["penalty"]),
         penalty_weight=_penalty_weight(s, steps),
         penalty_every=s["penalty_every"],
@@ -67,8 +67,8 @@ def _require_batch_statistics(generator: Module, discriminator: Module, s: Setti
     if s["batch_size"] > s["packing"]:
         return
     dtype = next(iter(generator.parameters().values())).dtype
-    with preserved(generator, discriminator), no_grad():
-        discriminator(packed(generator(np.zeros((s["batch_size"], s["latent_size"]), dtype)), s["packing"]))
+    with preserve_state(generator, discriminator), no_grad():
+        discriminator(pack(generator(np.zeros((s["batch_size"], s["latent_size"]), dtype)), s["packing"]))
 
 
 def _optimizer(

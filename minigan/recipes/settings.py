@@ -13,47 +13,29 @@ NONE = "none"
 
 _TABLE: dict[str, tuple[Any, str]] = {
     "loss": ("non-saturating", "one of " + ", ".join(losses.LOSSES)),
-    "latent": ("normal", "distribution of the latent vectors: " + ", ".join(latents.LAWS)),
-    "average": (
-        0.0,
-        "decay per step of the moving average of the generator that samples are drawn from; 0: no average",
-    ),
-    "optimizer": ("adam", "adam, sgd (with momentum beta1) or rmsprop (with decay beta2)"),
+    "latent": ("normal", "distribution of the latent vectors: " + ", ".join(latents.DISTRIBUTIONS)),
+    "average": (0.0, "decay per step of the average of the generator that samples come from; 0: no average"),
+    "optimizer": ("adam", "or sgd (with momentum beta1), rmsprop (with decay beta2)"),
     "beta1": (0.5, "decay of Adam's mean of the gradient"),
     "beta2": (0.999, "decay of Adam's mean of the squared gradient"),
     "generator_rate": (0.0, "learning rate of the generator; 0: the setting rate, which is that of the discriminator"),
-    "rate_schedule": (
-        "constant",
-        "constant, or linear, cosine, exponential: down to rate_end times the rate at the last step",
-    ),
+    "rate_schedule": ("constant", "or linear, cosine, exponential: down to rate_end times the rate at the last step"),
     "rate_end": (0.01, ""),
     "gradient_limit": (0.0, "largest norm of the gradient of a network (clipping); 0: no limit"),
     "weight_limit": (0.0, "the discriminator's weights are clipped to +-this (WGAN); 0: no clipping"),
     "spectral_norm": (0, "1: spectral normalisation in every layer of the discriminator"),
-    "penalty": (
-        NONE,
-        "gradient penalty of the discriminator: none, " + ", ".join(penalties.PENALTIES) + ", or a sum such as r1+r2",
-    ),
+    "penalty": (NONE, "gradient penalty: none, " + ", ".join(penalties.PENALTIES) + ", or a sum such as r1+r2"),
     "penalty_weight": (10.0, ""),
-    "penalty_anneal": (
-        0.0,
-        "fraction of the run in which the weight falls exponentially to penalty_end; 0: it is constant",
-    ),
+    "penalty_anneal": (0.0, "fraction of the run in which the weight falls exponentially to penalty_end; 0: constant"),
     "penalty_end": (0.0, ""),
-    "penalty_every": (
-        1,
-        "k: the penalty is computed at every k-th update of the discriminator, with k times the weight",
-    ),
+    "penalty_every": (1, "k: computed at every k-th update of the discriminator, with k times the weight"),
     "n_critic": (1, "updates of the discriminator per step, each on its own batch"),
     "simultaneous": (0, "1: both networks are updated simultaneously, not alternately"),
     "packing": (1, "examples that the discriminator sees together (PacGAN)"),
     "unroll_steps": (0, "steps of the discriminator that the generator looks ahead (unrolled GAN); 0: none"),
     "unroll_rate": (0.1, "learning rate of the unrolled steps"),
     "label_smoothing": (0.0, "the label of real examples is 1 minus this"),
-    "instance_noise": (
-        0.0,
-        "standard deviation of noise on all inputs of the discriminator; it falls to 0 over the run",
-    ),
+    "instance_noise": (0.0, "standard deviation of noise on the discriminator's inputs; it falls to 0 over the run"),
 }
 COMMON: Settings = {key: default for key, (default, _) in _TABLE.items()}
 """The default of each setting that all recipes have in common."""

@@ -16,12 +16,12 @@ from minigan.gan.inputs import UpdateInputs
 from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import substituted
 from minigan.nn.init import he_normal
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.recipes import RECIPES, Recipe
 from minigan.recipes.settings import Settings
 from minigan.selftest import objectives
-from minigan.selftest.case import Case, Subject
-from minigan.selftest.draw import Draw
+from minigan.selftest.case import Case, CheckedFunction
+from minigan.selftest.sampler import Sampler
 
 _BATCH = 4
 _PLAYERS = ("discriminator", "generator")
@@ -63,7 +63,7 @@ def narrowed(recipe: Recipe) -> dict[str, Any]:
     return narrow
 
 
-def enlarge(gan: GAN, draw: Draw) -> None:
+def enlarge(gan: GAN, draw: Sampler) -> None:
     """Give it weights as large as in the midst of training: at first many sums lie near their kinks."""
     for network in (gan.generator, gan.discriminator):
         for parameter in network.parameters().values():
@@ -71,8 +71,8 @@ def enlarge(gan: GAN, draw: Draw) -> None:
             parameter.assign(values)
 
 
-def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: int, dtype: str) -> Subject:
-    draw = Draw(seed, name, dtype)
+def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: int, dtype: str) -> CheckedFunction:
+    draw = Sampler(seed, name, dtype)
     changes = narrowed(recipe) | changes
     gan = recipe.build(seed=seed, dtype=dtype, **changes)
     enlarge(gan, draw)
@@ -89,12 +89,12 @@ def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: in
         return objective(*tensors, *weights.values())
 
     arrays = [getattr(inputs, field).numpy() for field in given]
-    return Subject(of_given, arrays, weights, [gan.generator, gan.discriminator], given)
+    return CheckedFunction(of_given, arrays, weights, [gan.generator, gan.discriminator], given)
 
 
 def _answer(gan: GAN, inputs: UpdateInputs) -> Pass:
     """The generator's pass as a training step makes it, for fakes that the discriminator's pass has made before."""
-    with preserved(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
+    with preserve_state(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
         judged = gan.discriminator_pass(inputs)
     return gan.generator_pass(inputs, judged)
 
@@ -114,7 +114,7 @@ def _objective(
 
     def of_pass(*leaves: Tensor) -> Tensor:
         own = dict(zip(weights, leaves[len(given) :], strict=True))
-        with preserved(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
+        with preserve_state(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
             return made(on(leaves)).objective
 
     def as_in_training(g: Tensor, y: Tensor, *leaves: Tensor, wanted: Any) -> list[Tensor]:
@@ -125,12 +125,12 @@ def _objective(
 
     @primitive(joint=as_in_training, composite=of_pass)
     def objective(B: Any, *arrays: Any) -> Any:
-        with preserved(*networks):
+        with preserve_state(*networks):
             return stated(on(map(Tensor, arrays))).data
 
     return objective
 
 
-def examples(recipe: Recipe, draw: Draw, count: int = _BATCH) -> np.ndarray:
+def examples(recipe: Recipe, draw: Sampler, count: int = _BATCH) -> np.ndarray:
     """`count` examples of what the recipe might learn from."""
     return recipe.domain.noise(count, recipe.settings, draw.rng, draw.dtype)

@@ -14,7 +14,7 @@ from minigan.core import random
 from minigan.core.errors import CheckpointError, NonFiniteError, clause
 from minigan.domains import Domain
 from minigan.gan import GAN
-from minigan.training import checkpoint, consistent, kept_checkpoints
+from minigan.training import checkpoint, consistency, kept_checkpoints
 from minigan.training.config import RunConfig, load_config, recorded_shape
 from minigan.training.run_folder import RunFolder, open_run
 
@@ -31,14 +31,14 @@ def untrained_gan(config: RunConfig, shape: tuple[int, ...]) -> GAN:
 def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> dict[str, np.ndarray]:
     """Give `gan` the state of the checkpoint `source` of the run in `folder`, which `config` describes.
 
-    Returns the arrays that are no part of the GAN, by their names without checkpoint.EXTRA. Raises CheckpointError, and
-    changes nothing, if it is damaged, does not fit, or is inconsistent.
+    Returns the arrays that are no part of the GAN, by their names without checkpoint.DIAGNOSIS_PREFIX. Raises
+    CheckpointError, and changes nothing, if it is damaged, does not fit, or is inconsistent.
     """
     try:
         arrays = checkpoint.load(source, config.recipe, gan.state())
-        state = {name: array for name, array in arrays.items() if not name.startswith(checkpoint.EXTRA)}
+        state = {name: array for name, array in arrays.items() if not name.startswith(checkpoint.DIAGNOSIS_PREFIX)}
         try:
-            consistent.require_consistent(state, config)
+            consistency.require_consistent(state, config)
         except ValueError as error:
             raise CheckpointError(
                 f"the checkpoint {source} is inconsistent: {error}; restore it from a copy, or train again."
@@ -49,7 +49,8 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
             raise
         raise CheckpointError(f"{clause(error)}; or name an earlier one: --checkpoint {earlier}.") from None
     gan.load_state(state)
-    return {name.removeprefix(checkpoint.EXTRA): array for name, array in arrays.items() if name not in state}
+    prefix = checkpoint.DIAGNOSIS_PREFIX
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name not in state}
 
 
 @dataclass(frozen=True)

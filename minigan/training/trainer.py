@@ -19,10 +19,11 @@ from minigan.core import backend
 from minigan.core.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
 from minigan.core.notice import Notice
 from minigan.domains import Data
-from minigan.figures import gif, plots
+from minigan.figures import gif, loss_curves
+from minigan.figures.image_grid import save_png
 from minigan.gan import GAN
-from minigan.nn.module import preserved
-from minigan.training import checkpoint, consistent, kept_checkpoints
+from minigan.nn.module import preserve_state
+from minigan.training import checkpoint, consistency, kept_checkpoints
 from minigan.training.config import RunConfig, load_config
 from minigan.training.diagnosis import Diagnosis
 from minigan.training.run_data import require_same_data
@@ -98,7 +99,7 @@ class Trainer:
         than `config.steps`.
         """
         require_same_data(data, folder)
-        folder.require_ordinary()
+        folder.require_regular_files()
         last = _identity(folder.checkpoint)
         gan, source = untrained_gan(config, data.shape), kept_checkpoints.choose(folder, wanted)
         of_diagnosis = load_into(gan, load_config(folder.config), folder, source)
@@ -111,15 +112,15 @@ class Trainer:
             trainer._diagnosis.load_state(of_diagnosis, trainer._real)
         except ValueError as error:
             raise CheckpointError(
-                f"the checkpoint {source} does not fit its configuration: {checkpoint.EXTRA}{error}; "
+                f"the checkpoint {source} does not fit its configuration: {checkpoint.DIAGNOSIS_PREFIX}{error}; "
                 "restore both from the same run."
             ) from None
         return trainer
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds: the state of the GAN, and that of the diagnosis under names of its own."""
-        of_diagnosis = self._diagnosis.state()
-        return self.gan.state() | {f"{checkpoint.EXTRA}{name}": value for name, value in of_diagnosis.items()}
+        of_diagnosis, prefix = self._diagnosis.state(), checkpoint.DIAGNOSIS_PREFIX
+        return self.gan.state() | {f"{prefix}{name}": value for name, value in of_diagnosis.items()}
 
     def _rehearse(self) -> None:
         """Make the first batch and the first samples, and pass both through the networks; it changes nothing.
@@ -154,7 +155,7 @@ class Trainer:
         with self.folder.locked(), np.errstate(all="ignore"):
             if _identity(self.folder.checkpoint) != self._last_checkpoint:
                 raise UsageError(f"another process has meanwhile trained into {self.folder.path}; resume it again.")
-            if dropped := self.folder.go_back(self.gan.step, self._source):
+            if dropped := self.folder.rewind(self.gan.step, self._source):
                 notice(
                     f"what was recorded after step {self.gan.step:,} has been moved to {dropped}, and will be removed "
                     "from there where the run records the same again"
@@ -166,7 +167,7 @@ class Trainer:
                 return self._run(report, should_stop, notice)
             finally:
                 with suppress(OSError, MiniganError):  # it only tidies up
-                    self.folder.forget_repeated()
+                    self.folder.remove_repeated()
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
         started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
@@ -174,7 +175,7 @@ class Trainer:
             self._save_samples()
         while self.gan.step < steps:
             real = self._real(self.gan.step)
-            self._unread.append((self.gan.step + 1, self.gan.train_step(real, self._diagnosis.observer())))
+            self._unread.append((self.gan.step + 1, self.gan.train_step(real, self._diagnosis.gradient_observer())))
             self._tell_of_replay(notice)
             stopping = should_stop()
             self._keep_records(report, notice, stopping)
@@ -192,7 +193,7 @@ class Trainer:
 
     def _tell_of_replay(self, notice: Notice) -> None:
         """Say once why steps cannot be replayed, which takes them longer."""
-        refused = self.gan.replay.refused
+        refused = self.gan.replay.fallback_reason
         if refused is not None and not self._told_of_replay:
             self._told_of_replay = True
             notice(f"training steps run without replay: {refused}")
@@ -209,7 +210,7 @@ class Trainer:
         metrics = self._read_metrics()
         measured = self._save_samples() if sampled else {}
         metrics |= measured
-        findings = self._diagnosis.look(self._real(step)) if looked else []
+        findings = self._diagnosis.check(self._real(step)) if looked else []
         told = {"diagnosis": [f"{finding.name}: {finding.sentence}" for finding in findings]} if findings else {}
         if recorded:
             self.folder.append({"step": step, **metrics, **told})
@@ -231,7 +232,7 @@ class Trainer:
         return metrics
 
     def _refuse_bad_gradient(self) -> None:
-        bad = self.gan.first_bad_gradient()
+        bad = self.gan.first_nonfinite_gradient()
         if bad is None:
             return
         step, name = bad
@@ -247,7 +248,7 @@ class Trainer:
     def _save_checkpoint(self, measured: dict[str, float]) -> None:
         """Unless a number of the networks, or one that they give, is not finite: then the last checkpoint stays."""
         try:
-            consistent.require_finite(self.gan.state())
+            consistency.require_finite(self.gan.state())
             self._require_finite_passes()
             score = self.domain.score(measured or self._measured(self._samples()))
         except (ValueError, NonFiniteError) as error:
@@ -264,7 +265,7 @@ class Trainer:
         gan = self.gan
         inputs = gan.draw_update(gan.rules.batches(self._real(gan.step))[0])
         inputs = replace(inputs, latent=gan.latent(len(inputs.real), "samples"), penalty_weight=None)
-        with preserved(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+        with preserve_state(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
             gan.generator.eval()
             gan.discriminator.eval()
             judged = gan.discriminator_pass(inputs)
@@ -282,7 +283,7 @@ class Trainer:
             measured = self._measured(samples)
         except NonFiniteError as error:
             raise self._not_finite(str(error), self.gan.step) from None
-        plots.save_png(self.folder.sample_path(self.gan.step), self.domain.draw(samples))
+        save_png(self.folder.sample_path(self.gan.step), self.domain.draw(samples))
         return measured
 
     def _measured(self, samples: np.ndarray) -> dict[str, float]:
@@ -305,10 +306,10 @@ class Trainer:
         folder, samples = self.folder, self.folder.sample_paths()
         if rows:
             with _told(folder.curves, notice):
-                plots.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
+                loss_curves.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
         if samples:
-            with _told(folder.film, notice):
-                gif.save(folder.film, samples, notice)
+            with _told(folder.animation, notice):
+                gif.save(folder.animation, samples, notice)
         for name, save in self.domain.artefacts().items():
             with _told(folder.path / name, notice):
                 save(folder.path / name, self._samples())
@@ -356,7 +357,7 @@ def _device() -> dict[str, str]:
 
 def _require_recorded(step: int, config: RunConfig, folder: RunFolder) -> None:
     try:
-        consistent.require_recorded(folder.rows(), step, config)
+        consistency.require_recorded(folder.rows(), step, config)
     except ValueError as error:
         earlier = kept_checkpoints.earlier_in_words(folder)
         raise CheckpointError(

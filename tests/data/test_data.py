@@ -961,4 +961,4 @@ def test_feed_never_waits_for_the_device(flat: bool) -> None:
         assert type(batch.data) is strict_device.ndarray
         np.testing.assert_array_equal(batch.numpy(), expected)
     finally:
-        backend.by_type.pop(strict_device.ndarray, None)
+        backend.by_array_type.pop(strict_device.ndarray, None)

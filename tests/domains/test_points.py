@@ -18,8 +18,8 @@ from minigan.data import mixtures
 from minigan.data.points import Points
 from minigan.domains import PointDomain
 from minigan.figures import density_map
-from minigan.metrics.density import KernelDensity
-from minigan.metrics.modes import score
+from minigan.metrics.density import KernelDensity, comparable_estimates
+from minigan.metrics.modes import score_samples
 from minigan.training.trained_run import draw_samples, load_run
 
 NAMES = [name for name, recipe in recipes.RECIPES.items() if isinstance(recipe.domain, PointDomain)]
@@ -64,7 +64,8 @@ def test_a_run_leaves_its_pictures_and_figures(name, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["wasserstein2"] > found["wasserstein2_floor"] > 0
     if name != "swiss-roll":
-        scores = score(draw_samples(load_run(Path("run")), 100, seed=1), mixtures.get(name.removesuffix("-plain")))
+        drawn = draw_samples(load_run(Path("run")), 100, seed=1)
+        scores = score_samples(drawn, mixtures.get(name.removesuffix("-plain")))
         assert (found["pacgan"]["covered"], found["pacgan"]["samples"]) == (scores.covered, 100)
         assert found["strict"]["samples"] == 1000
 
@@ -144,7 +145,7 @@ def test_batches_are_the_distribution_at_unit_scale_and_a_function_of_seed_and_s
     data = Points(mixtures.get("grid"))
     batch = data.batch(50_000, 3, 7, "float64").numpy()
     assert np.sqrt((batch**2).mean()) == pytest.approx(1, rel=0.01)
-    assert score(batch * data.scale, data.target).high_quality == pytest.approx(0.9889, abs=0.002)
+    assert score_samples(batch * data.scale, data.target).high_quality == pytest.approx(0.9889, abs=0.002)
     np.testing.assert_array_equal(batch, data.batch(50_000, 3, 7, "float64").numpy())
     assert not np.array_equal(batch, data.batch(50_000, 3, 8, "float64").numpy())
 
@@ -173,8 +174,13 @@ def test_other_distributions_have_other_fingerprints():
     assert len(prints) == len(mixtures.TARGETS) + 1
 
 
+def ring_map():
+    ring = mixtures.get("ring")
+    return density_map.DensityMap(ring.box, ring.log_density)
+
+
 def test_points_appear_where_they_are():
-    chart = density_map.DensityMap(mixtures.get("ring"))
+    chart = ring_map()
     empty, full = (chart.with_points(np.array(points).reshape(-1, 2)) for points in ([], [[1.0, 0.0], [0.0, 1.0]]))
     changed = np.argwhere((empty != full).any(axis=2))
     right, top = changed[changed[:, 1].argmax()], changed[changed[:, 0].argmin()]
@@ -186,7 +192,7 @@ def test_points_appear_where_they_are():
 
 
 def test_points_far_away_lie_on_the_border():
-    chart = density_map.DensityMap(mixtures.get("ring"))
+    chart = ring_map()
     picture, empty = chart.with_points(np.array([[1e9, -1e9], [np.nan, 0]])), chart.with_points(np.empty((0, 2)))
     rows_, columns = np.argwhere((picture != empty).any(axis=2)).T
     assert rows_.max() == len(picture) - 1 and columns.max() == len(picture) - 1
@@ -197,44 +203,39 @@ def test_points_far_away_lie_on_the_border():
     [
         random.generator(0, "test").standard_normal((300, 2)),
         np.zeros((300, 2)),  # collapsed
-        np.full((2, 2), 1e9),  # gone astray: there is no contour to draw
+        np.full((2, 2), 1e9),  # far from the data: there is no contour to draw
     ],
 )
 def test_contours_are_written_for_any_samples(samples):
-    density_map.save_contours(Path("contours.png"), mixtures.get("two-gaussians"), samples)
+    target = mixtures.get("two-gaussians")
+    estimates = comparable_estimates(target, samples)
+    panels = [density_map.Contours("a title", of.samples, of.on_grid) for of in estimates]
+    density_map.save_contours(Path("contours.png"), target.box, panels)
     with Image.open("contours.png") as picture:
         assert picture.width > 800
 
 
-def test_contours_of_what_is_no_point_are_refused():
+def test_samples_that_are_not_finite_have_no_density():
     with pytest.raises(UsageError, match="not finite in 1 of 3 rows"):
-        density_map.save_contours(Path("contours.png"), mixtures.get("ring"), np.array([[0, 0], [0, np.nan], [1, 1]]))
+        comparable_estimates(mixtures.get("ring"), np.array([[0, 0], [0, np.nan], [1, 1]]))
 
 
 def test_the_density_on_a_grid_is_that_at_its_points():
-    points = random.generator(0, "test").standard_normal((50, 2))
+    estimate = KernelDensity(random.generator(0, "test").standard_normal((50, 2)), 0.3)
     x, y = np.linspace(-2, 1, 7), np.linspace(-1, 3, 5)
     meet = np.stack([grid.ravel() for grid in np.meshgrid(x, y)], axis=1)
-    expected = KernelDensity(points, 0.3).density(meet).reshape(5, 7)
-    np.testing.assert_allclose(density_map.on_grid(points, 0.3, x, y), expected, rtol=1e-12)
+    np.testing.assert_allclose(estimate.on_grid(x, y), estimate.density(meet).reshape(5, 7), rtol=1e-12)
 
 
-def test_the_densities_of_data_and_samples_are_estimated_alike(monkeypatch):
+def test_the_densities_of_data_and_samples_are_estimated_alike():
     """From as many points, by one bandwidth: a perfect generator must not look worse than the data."""
-    asked = []
-    on_grid = density_map.on_grid
-
-    def recorded(points, bandwidth, x, y):
-        asked.append((points, bandwidth))
-        return on_grid(points, bandwidth, x, y)
-
-    monkeypatch.setattr(density_map, "on_grid", recorded)
-    samples = mixtures.get("ring").sample(400, random.generator(5, "test"))
-    density_map.save_contours(Path("contours.png"), mixtures.get("ring"), samples)
-    (data, of_data), (drawn, of_samples) = asked
-    assert len(data) == len(drawn) == 400 and of_data == of_samples
-    assert score(data, mixtures.get("ring")).covered == 8
-    np.testing.assert_array_equal(drawn, samples)
+    ring = mixtures.get("ring")
+    samples = ring.sample(400, random.generator(5, "test"))
+    of_data, of_samples = comparable_estimates(ring, samples)
+    assert len(of_data.samples) == len(of_samples.samples) == 400
+    assert of_data.bandwidth == of_samples.bandwidth
+    assert score_samples(of_data.samples, ring).covered == 8
+    np.testing.assert_array_equal(of_samples.samples, samples)
 
 
 # Settings that all recipes have in common
@@ -264,7 +265,7 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
     before = gan.state()
     for _ in range(3):
         gan.train_step(rng.uniform(-1, 1, (4 * gan.rules.n_critic, *shape)).astype(np.float32))
-    assert gan.first_bad_gradient() is None
+    assert gan.first_nonfinite_gradient() is None
     for key, value in gan.state().items():
         assert np.isfinite(value).all(), key
         if key.startswith(("generator.", "discriminator.")) and key.endswith("weight"):
@@ -279,15 +280,15 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
         ({"optimizer": "adamm"}, "no optimizer 'adamm'; did you mean 'adam'"),
         ({"rate_schedule": "cosin"}, "no rate_schedule 'cosin'; did you mean 'cosine'"),
         ({"penalty": "r3"}, "no penalty 'r3'"),
-        ({"latent": "gauss"}, "no latent law 'gauss'"),
+        ({"latent": "gauss"}, "no latent distribution 'gauss'"),
         ({"packing": 5}, "batch size 192 is no multiple of packing 5"),
         ({"spectral_norm": 2}, "spectral_norm is 2, expected 0 (off) or 1 (on)"),
-        ({"label_smoothing": 0.1}, "'relativistic-pairing' teaches the discriminator no labels"),
+        ({"label_smoothing": 0.1}, "'relativistic-pairing' uses no labels"),
         ({"penalty_anneal": 2}, "penalty_anneal is 2.0, expected a share of the run"),
         ({"n_critic": 0}, "n_critic is 0, expected a whole number of at least 1"),
         ({"generator_widths": ""}, "must be a list of whole numbers"),
-        ({"latent": "square"}, "there is no latent law 'square'; known: logistic, normal, uniform"),
-        ({"latent": "norml"}, "there is no latent law 'norml'; did you mean 'normal'?"),
+        ({"latent": "square"}, "there is no latent distribution 'square'; known: logistic, normal, uniform"),
+        ({"latent": "norml"}, "there is no latent distribution 'norml'; did you mean 'normal'?"),
     ],
 )
 def test_settings_that_make_no_sense_are_told_in_a_sentence(changes, part):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 from support.runs import write_photos
 
 import minigan as mg
@@ -68,7 +68,7 @@ def test_a_step_moves_every_parameter(name):
     before = gan.state()
     metrics = {key: value.item() for key, value in gan.train_step(pictures(name, 8)).items()}
     assert all(np.isfinite(value) for value in metrics.values())
-    assert gan.first_bad_gradient() is None
+    assert gan.first_nonfinite_gradient() is None
     for player, network in (("generator", gan.generator), ("discriminator", gan.discriminator)):
         for key, parameter in network.parameters().items():
             assert not np.array_equal(parameter.numpy(), before[f"{player}.{key}"]), f"{player}.{key}"
@@ -222,8 +222,8 @@ def test_settings_reach_the_layers(name):
     assert {m.momentum for m in modules if isinstance(m, BatchNorm)} == {0.5}
     assert {m.slope for m in gan.discriminator.modules() if isinstance(m, LeakyReLU)} == {0.1}
     assert {m.slope for m in gan.generator.modules() if isinstance(m, LeakyReLU)} == {0.0 if name == "dcgan64" else 0.1}
-    assert gan.generator_optimizer.rate == changes.get("generator_rate", 1e-3)
-    assert gan.discriminator_optimizer.rate == 1e-3
+    assert gan.generator_optimizer.learning_rate == changes.get("generator_rate", 1e-3)
+    assert gan.discriminator_optimizer.learning_rate == 1e-3
     assert gan.latent(2, "test").shape == (2, 7)
     assert gan.loss.name == "minimax"
     assert gan.sample(gan.latent(2, "test")).shape[-1] == 3

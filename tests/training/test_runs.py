@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import EXHAUSTIVE
+from support.environment import EXHAUSTIVE
 from support.runs import COLOUR, SMALL, minigan, start_minigan, train_small
 
 from minigan import cli, data, recipes
@@ -349,7 +349,7 @@ def test_equal_states_give_equal_bytes_and_come_back(tmp_path):
     assert loaded.keys() == (state | extra).keys()
     for name, array in (state | extra).items():
         np.testing.assert_array_equal(loaded[name], array)
-    assert checkpoint.read_note(tmp_path / "one") == checkpoint.Note("ring", 7, -0.25)
+    assert checkpoint.read_metadata(tmp_path / "one") == checkpoint.Metadata("ring", 7, -0.25)
     assert safetensors.numpy.load_file(tmp_path / "one").keys() == loaded.keys()  # an ordinary file of its kind
 
 
@@ -564,8 +564,8 @@ class Killed(BaseException):
 
 def test_going_back_can_be_cut_short_at_any_moment(finished, tmp_path):
     def go_back(folder: RunFolder) -> None:
-        last = checkpoint.read_note(folder.checkpoint).step
-        folder.go_back(15, folder.checkpoint if last == 15 else folder.earlier_path(15))
+        last = checkpoint.read_metadata(folder.checkpoint).step
+        folder.rewind(15, folder.checkpoint if last == 15 else folder.earlier_path(15))
 
     original, calls, number = contents(finished), 0, 0
     last_row = original["metrics.jsonl"].splitlines(keepends=True)[-1]
