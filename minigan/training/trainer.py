@@ -275,7 +275,7 @@ class Trainer:
         _require_finite("the discriminator's scores", outputs.real_logits, outputs.fake_logits)
 
     def _samples(self) -> np.ndarray:
-        """The samples of a picture of progress, from fixed latent vectors; raises NonFiniteError unless all are finite."""
+        """The samples of a picture of progress, from fixed latent vectors; raises NonFiniteError unless finite."""
         return generate(self.gan, self.domain, self.gan.latent(self.domain.samples_shown, "samples"))
 
     def _save_samples(self) -> dict[str, float]:
