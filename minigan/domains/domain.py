@@ -183,7 +183,7 @@ class Domain(ABC, Generic[D]):
         """
 
     def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
-        """A text such as " (reason)" if there is a known reason why data do not match `recorded` (see `matches`), else ""."""
+        """Why data may not match `recorded` (see `Data.matches`), in brackets after a space; "" if unknown."""
         return ""
 
     @abstractmethod
