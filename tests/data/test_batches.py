@@ -1,4 +1,4 @@
-"""Which examples make up which batch."""
+"""Indices of the examples in each batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_batches_are_pure_in_the_step_whatever_the_order_of_calls() -> None:
     for step in np.random.default_rng(0).permutation(np.repeat(np.arange(30), 3)):
         indices = batches.indices(int(step))
         np.testing.assert_array_equal(indices, expected[step])
-        indices[:] = -1  # the caller's copy: it must not reach the next call
+        indices[:] = -1  # changing the result must not change later calls
 
 
 def test_every_epoch_and_every_seed_has_its_own_order() -> None:
@@ -49,17 +49,17 @@ def test_dropped_examples_come_in_other_epochs() -> None:
 
 
 @pytest.mark.parametrize("per_step", [2, 3, 5])
-def test_a_step_of_several_batches_is_one_large_draw_where_the_data_set_is_large_enough(per_step: int) -> None:
+def test_a_step_of_several_batches_is_one_large_batch_if_the_data_set_is_large_enough(per_step: int) -> None:
     together, large = Batches(30, 6, seed=1, per_step=per_step), Batches(30, 6 * per_step, seed=1)
     for step in range(7):
         np.testing.assert_array_equal(together.indices(step), large.indices(step))
 
 
 @pytest.mark.parametrize(("count", "batch_size", "per_step"), [(7, 3, 5), (6, 6, 2), (10, 4, 3), (1, 1, 9)])
-def test_a_step_that_needs_more_examples_than_there_are_takes_them_from_epoch_after_epoch(
+def test_a_step_that_needs_more_examples_than_there_are_spans_several_epochs(
     count: int, batch_size: int, per_step: int
 ) -> None:
-    """Step by step the very batches of steps of one batch each, whatever the order of calls."""
+    """A step has the same batches as several steps of one batch each, whatever the order of calls."""
     steps, single = Batches(count, batch_size, seed=4, per_step=per_step), Batches(count, batch_size, seed=4)
     for step in (3, 0, 8, 1, 3):
         batches = steps.indices(step).reshape(per_step, batch_size)

@@ -24,7 +24,7 @@ def test_dataset_records_which_data_it_holds() -> None:
     )
 
 
-def test_dataset_cannot_be_changed_and_leaves_the_arrays_of_its_maker_alone() -> None:
+def test_dataset_is_read_only_and_the_arrays_it_was_made_of_stay_writable() -> None:
     images, labels = random_images()[..., None], random_labels()
     dataset = Dataset("digits", images, labels, "a test")
     assert dataset.labels is not None

@@ -33,7 +33,7 @@ def test_directory_in_the_layout_of_mnist(tmp_path: Path) -> None:
         assert dataset.source == str(folder / f"{prefix}-images-idx3-ubyte.gz")
 
 
-def test_directory_is_read_by_content_where_names_say_nothing(tmp_path: Path) -> None:
+def test_directory_is_read_by_content_if_names_are_neutral(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"a.bin": random_labels(), "latest.dat": random_images()})
     for split in ("train", "test"):
         dataset = from_idx_folder(folder, split)
@@ -46,7 +46,7 @@ def test_directory_without_labels(tmp_path: Path) -> None:
     assert dataset.labels is None
 
 
-def test_split_is_told_by_words_of_the_names(tmp_path: Path) -> None:
+def test_split_is_recognised_by_words_in_the_names(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"latest_trainImages": random_images(12), "greatest-test-images": random_images(6)})
     assert len(from_idx_folder(folder, "train")) == 12
     assert len(from_idx_folder(folder, "test")) == 6
@@ -57,7 +57,7 @@ def test_unpacked_file_beside_its_archive_is_one_candidate(tmp_path: Path) -> No
     assert from_idx_folder(folder).source == str(folder / "train-images")
 
 
-def test_file_of_the_other_split_is_never_taken(tmp_path: Path) -> None:
+def test_file_of_the_other_split_is_never_used(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"train-images-idx3-ubyte": random_images(), "t10k-labels-idx1-ubyte": random_labels()})
     assert from_idx_folder(folder, "train").labels is None
     with pytest.raises(DataError) as error:
@@ -65,14 +65,14 @@ def test_file_of_the_other_split_is_never_taken(tmp_path: Path) -> None:
     assert_one_sentence(error, str(folder), "train-images-idx3-ubyte, named for the other split", "t10k-images")
 
 
-def test_damaged_file_of_the_other_split_does_no_harm(tmp_path: Path) -> None:
+def test_damaged_file_of_the_other_split_is_ignored(tmp_path: Path) -> None:
     folder = fill(tmp_path, {"train-images-idx3-ubyte": random_images()})
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b")
     assert len(from_idx_folder(folder)) == 12
 
 
 @pytest.mark.parametrize("name", ["train-labels-idx1-ubyte.gz", "labels.gz", "labels"])
-def test_damaged_labels_do_not_pass_for_missing_ones(tmp_path: Path, name: str) -> None:
+def test_damaged_labels_are_not_treated_as_missing(tmp_path: Path, name: str) -> None:
     folder = fill(tmp_path, {"train-images-idx3-ubyte": random_images()})
     (folder / name).write_bytes(b"")
     with pytest.raises(DataError) as error:
@@ -146,7 +146,7 @@ def test_file_in_place_of_a_directory(tmp_path: Path) -> None:
     assert_one_sentence(error, str(path), "is a file")
 
 
-def test_folder_named_as_a_file_is_passed_over(tmp_path: Path) -> None:
+def test_folder_named_like_a_file_is_ignored(tmp_path: Path) -> None:
     inner = tmp_path / "train-images-idx3-ubyte"
     inner.mkdir()
     assert len(from_idx_folder(fill(tmp_path, {"images": random_images()}))) == 12
@@ -164,7 +164,7 @@ def test_directory_that_may_be_listed_but_not_entered(tmp_path: Path, monkeypatc
     assert_one_sentence(error, str(tmp_path / "images"), "Permission denied")
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_names_that_are_not_text(tmp_path: Path) -> None:
     directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     try:
         directory.mkdir()
@@ -188,7 +188,7 @@ def test_file_that_vanishes_after_its_header_was_read(tmp_path: Path, monkeypatc
     assert_one_sentence(error, str(tmp_path / "images"), "does not exist")
 
 
-def test_special_files_in_a_folder_are_not_waited_for(tmp_path: Path) -> None:
+def test_special_files_in_a_folder_do_not_block(tmp_path: Path) -> None:
     if not hasattr(os, "mkfifo"):
         pytest.skip("this platform has no pipes")
     fill(tmp_path, {"images": random_images()})

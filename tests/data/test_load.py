@@ -11,7 +11,7 @@ from minigan.core.errors import UsageError
 from minigan.data import load, mnist
 
 
-def test_load_takes_the_embedded_digits_unless_told_otherwise(tmp_path: Path) -> None:
+def test_load_uses_the_embedded_digits_by_default(tmp_path: Path) -> None:
     assert load().sha256 == mnist.EMBEDDED_SHA256
     assert len(load(fill(tmp_path, {"images": random_images()}))) == 12
 
@@ -22,7 +22,7 @@ def test_load_refuses_two_sources(tmp_path: Path) -> None:
     assert_one_sentence(error, str(tmp_path), "choose one")
 
 
-def test_digits_do_not_serve_where_other_pictures_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digits_are_refused_if_another_shape_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mnist, "download", lambda **_: pytest.fail("fetched what cannot serve"))
     for download in (False, True):
         with pytest.raises(UsageError) as error:

@@ -136,11 +136,11 @@ TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
 
 
 class Mirror:
-    """A web server on 127.0.0.1 that serves `bodies`, and remembers what it was asked for."""
+    """A web server on 127.0.0.1 that serves `bodies`, and records the requests."""
 
     def __init__(self) -> None:
         self.bodies = dict(ARCHIVES)
-        self.announced: dict[str, int | None] = {}  # lengths to announce where they are not the true ones
+        self.announced: dict[str, int | None] = {}  # Content-Length, if it is not the true length
         self.asked: list[str] = []
         mirror = self
 
@@ -167,7 +167,7 @@ class Mirror:
         if length is not None:
             request.send_header("Content-Length", str(length))
         request.end_headers()
-        with suppress(OSError):  # the client may have had enough
+        with suppress(OSError):  # the client may have closed the connection
             request.wfile.write(self.bodies[name])
 
     def stop(self) -> None:
@@ -342,7 +342,7 @@ def test_mirror_that_hangs_is_given_up(
 def test_mirror_that_drips_is_given_up(
     mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every byte comes long before the time allowed for silence is over."""
+    """Every byte arrives long before the timeout of a single read."""
     answer, gone = Mirror._answer, threading.Event()
 
     def drip(mirror: Mirror, request: http.server.BaseHTTPRequestHandler) -> None:

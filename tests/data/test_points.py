@@ -10,7 +10,7 @@ from minigan.data.points import Points
 from minigan.metrics.modes import score_samples
 
 
-def test_batches_are_the_distribution_at_unit_scale_and_a_function_of_seed_and_step():
+def test_batches_follow_the_distribution_at_unit_scale_and_depend_on_seed_and_step_only():
     data = Points(mixtures.get("grid"))
     batch = data.batch(50_000, 3, 7, "float64").numpy()
     assert np.sqrt((batch**2).mean()) == pytest.approx(1, rel=0.01)
@@ -19,6 +19,6 @@ def test_batches_are_the_distribution_at_unit_scale_and_a_function_of_seed_and_s
     assert not np.array_equal(batch, data.batch(50_000, 3, 8, "float64").numpy())
 
 
-def test_other_distributions_have_other_fingerprints():
+def test_different_distributions_have_different_digests():
     prints = {Points(target).sha256 for target in (*mixtures.TARGETS.values(), mixtures.ring(sigma=0.02))}
     assert len(prints) == len(mixtures.TARGETS) + 1

@@ -36,11 +36,11 @@ def rows(run: str) -> list[dict[str, float]]:
 
 def test_every_distribution_has_a_recipe():
     assert set(mixtures.TARGETS) <= set(NAMES)
-    assert recipes.get("ring").settings == recipes.get("grid").settings  # one recipe, fixed for both
+    assert recipes.get("ring").settings == recipes.get("grid").settings  # the same settings for both
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_run_leaves_its_pictures_and_figures(name, capsys):
+def test_a_run_writes_its_pictures_and_measurements(name, capsys):
     assert train(name, "--steps", "20", "--sample-every", "10", "--out", "run") == 0
     for file in ("config.json", "checkpoint.safetensors", "losses.png", "contours.png", "samples/step_000020.png"):
         assert Path("run", file).stat().st_size > 0
@@ -73,8 +73,8 @@ def test_progress_says_how_many_modes(capsys):
     assert "points of 'ring' (8 Gaussians, sigma 0.01)" in told.err
 
 
-def test_what_goes_wrong_is_told_on_the_way_and_kept(capsys):
-    """A Wasserstein critic that nothing constrains."""
+def test_findings_of_the_diagnosis_are_printed_and_recorded(capsys):
+    """A Wasserstein critic without any constraint."""
     wrong = ["--set", "loss=wasserstein", "--set", "penalty=none", "--set", "rate=0.05", "--set", "generator_rate=1e-5"]
     assert cli.main(["train", "ring", *TINY[:-1], *wrong, "--steps", "400", "--out", "run"]) == 0
     kept = [finding for row in rows("run") for finding in row.get("diagnosis", [])]
@@ -82,7 +82,7 @@ def test_what_goes_wrong_is_told_on_the_way_and_kept(capsys):
     assert f"{kept[0]}." in capsys.readouterr().err
 
 
-def test_a_penalty_under_batch_norm_is_warned_of_in_a_sentence(capsys):
+def test_a_penalty_with_batch_norm_causes_a_warning(capsys):
     arguments = ["--set", "generator_widths=4,4", "--set", "discriminator_widths=4,4", "--set", "batch_size=4"]
     arguments += ["--set", "generator_dense=4", "--set", "discriminator_dense=4", "--set", "penalty=r1"]
     with warnings.catch_warnings():

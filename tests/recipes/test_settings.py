@@ -61,7 +61,7 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
         ({"latent": "norml"}, "there is no latent distribution 'norml'; did you mean 'normal'?"),
     ],
 )
-def test_settings_that_make_no_sense_are_told_in_a_sentence(changes, part):
+def test_impossible_settings_are_refused_in_a_sentence(changes, part):
     with pytest.raises(UsageError) as caught:
         recipes.get("ring").build(**changes)
     assert part in str(caught.value)

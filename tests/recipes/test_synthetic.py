@@ -8,12 +8,12 @@ import pytest
 from minigan import recipes
 
 
-def test_the_plain_recipes_see_points_as_they_are():
+def test_the_plain_recipes_do_not_scale_points():
     assert recipes.get("grid-plain").domain.points.scale == 1
     assert recipes.get("grid").domain.points.scale == pytest.approx(np.sqrt(8 + 0.05**2), rel=0.02)
 
 
-def test_places_are_uniform_on_a_square_and_the_network_moves_them():
+def test_positions_are_uniform_on_a_square_and_the_network_displaces_them():
     gan = recipes.get("grid").build(dtype="float64")
     latent = gan.latent(40_000, "test")
     moved = gan.generator(latent).numpy()
