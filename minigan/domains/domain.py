@@ -168,7 +168,7 @@ class Domain(ABC, Generic[D]):
 
     def check_strict(self, data_dir: str | None) -> None:
         """Raise UsageError if the option --strict can have no effect on the data in `data_dir`."""
-        if data_dir is None:
+        if not data_dir:
             raise UsageError(
                 "--strict is about a folder of pictures, some of which cannot be read, and there is none; leave it "
                 "out, or name such a folder with --data-dir."
