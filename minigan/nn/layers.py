@@ -11,7 +11,7 @@ from minigan import ops
 from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.core import backend
-from minigan.nn import dropout_masks, init
+from minigan.nn import init
 from minigan.nn.module import Fusible, Module
 
 
@@ -144,28 +144,6 @@ class Sigmoid(Module):
 
     def __repr__(self) -> str:
         return "Sigmoid()"
-
-
-class Dropout(Module):
-    """In training, zero each element with probability `rate` and divide the rest by 1 - rate (Srivastava et al., 2014).
-
-    Mask number n is a pure function of (seed, n). The count of draws is part of the module's state, so a resumed run
-    continues with the same masks as an uninterrupted one.
-    """
-
-    def __init__(self, rate: float, seed: int) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(f"Dropout's rate must lie in [0, 1), got {rate}")
-        self.rate, self.seed = rate, seed
-        self.draws = Buffer(0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        return x * dropout_masks.next_mask(self, x)
-
-    def __repr__(self) -> str:
-        return f"Dropout({self.rate})"
 
 
 class Flatten(Module):

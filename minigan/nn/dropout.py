@@ -1,4 +1,4 @@
-"""The masks of Dropout layers: drawn during a pass, or drawn before it and given to the layers.
+"""Dropout, and its masks: drawn during a pass, or drawn before it and given to the layers.
 
 A training step whose inputs hold its masks is a pure function of them, and can be replayed. For that
 `recording_requests` finds out which masks the passes of a step need, `MaskRequests.draw` draws them, and `using_masks`
@@ -11,20 +11,40 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigan.autodiff import Tensor
+from minigan.autodiff.parameter import Buffer
 from minigan.core import random
-
-if TYPE_CHECKING:
-    from minigan.nn.layers import Dropout
+from minigan.nn.module import Module
 
 _ADVICE = (
     "masks are drawn before a step, for passes that need the same ones each time: change rates, modes and layers "
     "before GAN.draw, and let no forward decide by a variable that changes from pass to pass"
 )
+
+
+class Dropout(Module):
+    """In training, zero each element with probability `rate` and divide the rest by 1 - rate (Srivastava et al., 2014).
+
+    Mask number n is a pure function of (seed, n). The count of draws is part of the module's state, so a resumed run
+    continues with the same masks as an uninterrupted one.
+    """
+
+    def __init__(self, rate: float, seed: int) -> None:
+        if not 0 <= rate < 1:
+            raise ValueError(f"Dropout's rate must lie in [0, 1), got {rate}")
+        self.rate, self.seed = rate, seed
+        self.draws = Buffer(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        return x * next_mask(self, x)
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.rate})"
 
 
 @dataclass(frozen=True, eq=False)
