@@ -167,7 +167,7 @@ def test_each_kernel_is_compiled_once_for_each_type() -> None:
     compiled = [
         getattr(importlib.import_module(f"minigan_kernels.numba.{module}"), name)
         for module, name in (
-            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("norm", "FORWARD"), ("norm", "BACKWARD"), ("adam", "ADAM"),
+            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("batch_norm", "FORWARD"), ("batch_norm", "BACKWARD"), ("adam", "ADAM"),
         )
     ]  # fmt: skip
     kernels = minigan_kernels.table("numba", np)
@@ -205,7 +205,7 @@ NORM_SHAPES = [(1, 1), (2, 3), (7, 65), (255, 64), (256, 63), (257, 129), (1000,
 
 @needs_numba
 def test_the_shapes_are_cut_into_blocks() -> None:
-    cut = importlib.import_module("minigan_kernels.numba.norm")._blocks
+    cut = importlib.import_module("minigan_kernels.numba.batch_norm")._blocks
     blocks = [cut(np.empty(shape)) for shape in BLOCKS]
     assert all(down >= 3 for down, _ in blocks)
     assert sum(tasks > down for down, tasks in blocks) >= 2

@@ -186,7 +186,7 @@ def test_a_copy_made_beside_the_calls_is_found(monkeypatch: pytest.MonkeyPatch) 
     gemm = importlib.import_module("minigan_kernels.numba.gemm")
     case = Case("dense", ((9, 6), (6, 8), (8,)), (0.2,))
     _check(case, "transposed", "float32")
-    monkeypatch.setattr(gemm, "plain", np.ascontiguousarray)
+    monkeypatch.setattr(gemm, "row_major", np.ascontiguousarray)
     with pytest.raises(AssertionError):
         _check(case, "transposed", "float32")
 
