@@ -118,7 +118,7 @@ def padding_widths(padding: Padding, size: Pair, kernel: Pair, stride: Pair) -> 
 
 
 def pair(value: Any, what: str) -> Pair:
-    """(down, across) from one number for both directions, or from two; raises ValueError unless they are integers >= 1."""
+    """(down, across) from one number for both directions, or two; raises ValueError unless they are integers >= 1."""
     try:
         first, second = (value, value) if isinstance(value, SupportsIndex) else value
         both = operator.index(first), operator.index(second)

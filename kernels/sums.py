@@ -34,7 +34,7 @@ def total(x, axis=None, keepdims=False):
 
 
 def _contiguous_axes(x, axes):
-    """The trailing axes among `axes`, whose elements are contiguous in memory; other axes of extent 1 may lie between."""
+    """The trailing axes among `axes`, whose elements are contiguous; other axes of extent 1 may lie between them."""
     found = set()
     if x.flags.c_contiguous:
         for i in reversed(range(x.ndim)):

@@ -167,7 +167,8 @@ def test_each_kernel_is_compiled_once_for_each_type() -> None:
     compiled = [
         getattr(importlib.import_module(f"minigan_kernels.numba.{module}"), name)
         for module, name in (
-            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("batch_norm", "FORWARD"), ("batch_norm", "BACKWARD"), ("adam", "ADAM"),
+            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("batch_norm", "FORWARD"), ("batch_norm", "BACKWARD"),
+            ("adam", "ADAM"),
         )
     ]  # fmt: skip
     kernels = minigan_kernels.table("numba", np)
