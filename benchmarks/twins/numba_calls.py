@@ -18,7 +18,7 @@ _table = minigan_kernels.table("reference", np) | _fast
 
 
 def is_reference(operation: str) -> bool:
-    """Whether the kernel is the plain definition because there is no fast one."""
+    """Whether the reference kernel serves because there is no fast one."""
     return operation not in _fast
 
 
@@ -43,7 +43,7 @@ def call(case: Case) -> Callable[[], Any]:
 
 
 def _adam(kernel: Callable[..., Any], gradients: Arrays, settings: tuple[float, ...]) -> Callable[[], Any]:
-    """The first step; the gradients lie in one buffer, as where `minigan.optim` has them written."""
+    """The first update of Adam; the gradients lie in one buffer, as in `minigan.optim`."""
     rate, beta1, beta2, eps = settings
     starts = np.cumsum([0] + [-(-g.size // _ALIGNMENT) * _ALIGNMENT for g in gradients])
     bounds = np.array([(start, start + g.size) for start, g in zip(starts, gradients, strict=False)], np.int64)

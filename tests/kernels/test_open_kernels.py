@@ -222,13 +222,13 @@ def test_kernels_serve_the_arrays_of_their_library_only() -> None:
     _join(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
     with pytest.raises(mg.MiniganError, match="the kernels 'other' do not work on numpy arrays"):
         mg.use("numpy", "other")
-    on_numpy = [pair for pair in backend.pairs() if pair.backend.name == "numpy"]
+    on_numpy = [pair for pair in backend.implementations() if pair.backend.name == "numpy"]
     assert "other" not in {pair.kernels for pair in on_numpy}
 
     device = backend.Backend("strict", strict_device)
     mg.use(device)
     assert device.kernels == "other"
-    assert [pair for pair in backend.pairs() if pair.backend is device] == [
+    assert [pair for pair in backend.implementations() if pair.backend is device] == [
         (device, "reference", None), (device, "other", None),
     ]  # fmt: skip
     minigan_kernels.register("standin", standin_kernels)
@@ -247,7 +247,7 @@ def test_gradcheck_checks_every_library_in_use(capsys: pytest.CaptureFixture[str
     rows = [" ".join(line.split()[1:-5]) for line in out.splitlines() if line.startswith("layers/")]
     assert rows[0] == "reference"
     assert rows[-2:] == ["strict reference", "strict other"]
-    assert backend.by_type[strict_device.ndarray] is device
+    assert backend.by_array_type[strict_device.ndarray] is device
 
 
 def test_a_context_puts_back_what_was_in_use() -> None:
@@ -259,7 +259,7 @@ def test_a_context_puts_back_what_was_in_use() -> None:
             assert before.kernels == "reference"
     assert backend.current() is before
     assert before.kernels == kernels
-    assert strict_device.ndarray not in backend.by_type
+    assert strict_device.ndarray not in backend.by_array_type
 
 
 # Nothing else knows numba.

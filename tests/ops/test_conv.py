@@ -566,7 +566,7 @@ def test_a_layer_follows_its_weights(memorious: str, make: type, change: str, ma
             y = operation(y, w, b, stride=layer.stride, padding=layer.padding, slope=slope)
         return y.numpy()
 
-    optimiser = Adam(network.parameters(), rate=0.1) if change == "optimiser" else None
+    optimiser = Adam(network.parameters(), learning_rate=0.1) if change == "optimiser" else None
     before = None
     for _ in range(3):
         y = network(x)
@@ -587,7 +587,7 @@ def test_moving_into_an_optimiser_keeps_the_memo_right(memorious: str, make_rng:
     layer = Conv2d(9, 16, 4, make_rng(), stride=2, padding=1)
     x = Tensor(make_rng(1).standard_normal((1, 8, 8, 9)).astype(np.float32))
     before = layer(x).numpy()
-    for optimiser in (SGD(layer.parameters(), rate=0.5), SGD(layer.parameters(), rate=0.5)):
+    for optimiser in (SGD(layer.parameters(), learning_rate=0.5), SGD(layer.parameters(), learning_rate=0.5)):
         np.testing.assert_array_equal(layer(x).numpy(), before)
         optimiser_of_now = optimiser
     w = layer.weight.numpy()

@@ -52,7 +52,7 @@ def test_network_is_what_is_said(name, batch, generator, discriminator, counts):
     assert gan.loss.name == "non-saturating"
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
         assert isinstance(optimizer, Adam)
-        assert (optimizer.rate, optimizer.beta1, optimizer.beta2) == (2e-4, 0.5, 0.999)
+        assert (optimizer.learning_rate, optimizer.beta1, optimizer.beta2) == (2e-4, 0.5, 0.999)
 
 
 def test_mlp_layers_are_in_order():
