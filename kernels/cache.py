@@ -51,15 +51,15 @@ def _refusal(root: Path, name: str) -> str:
     """Why the folder `name` in the cache `root` cannot be trusted, and what to do; "" if it can, or does not exist."""
     for folder in _levels(root, name):
         with suppress(OSError):
-            if problem := not_ours_alone(folder.stat()):
+            if problem := ownership_problem(folder.stat()):
                 return (
-                    f"the cache folder {folder} {problem}, who could put programs there; make it yours alone (chown, "
-                    "chmod go-w), or set MINIGAN_CACHE_DIR to another"
+                    f"the cache folder {folder} {problem}, who could store programs there that minigan would run; "
+                    "make it private (chown, chmod go-w), or set MINIGAN_CACHE_DIR to another folder"
                 )
     return ""
 
 
-def not_ours_alone(found: os.stat_result) -> str:
+def ownership_problem(found: os.stat_result) -> str:
     """Whether another user could have changed a file or folder: a predicate such as "belongs to ...", or "".
 
     Write permission for the group is accepted if it is the user's private group, as with umask 002: a group with the

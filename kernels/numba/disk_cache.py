@@ -35,7 +35,7 @@ import numba
 from numba.core import caching, compiler, serialize
 
 from minigan_kernels import notices
-from minigan_kernels.cache import not_ours_alone, trusted_directory
+from minigan_kernels.cache import ownership_problem, trusted_directory
 from minigan_kernels.numba.cpu import vector_bytes
 
 _CHECKSUM = hashlib.sha256().digest_size
@@ -45,7 +45,7 @@ def compile_or_load(function: Any, signature: tuple, what: str) -> None:
     """Load `function` for arguments of the types `signature`, or compile it; `what` is its name in messages."""
     folder = _folder()
     if folder is None:
-        notices.say(f"compiling the kernel {what} on this CPU (it is not kept)")
+        notices.say(f"compiling the kernel {what} on this CPU (it will not be cached)")
     else:
         function._cache = _FileCache(folder, function, what)
     function.compile(signature)
@@ -66,11 +66,11 @@ class _FileCache(caching.NullCache):
             content = _read(path, identity)
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(content))
         except FileNotFoundError:
-            notices.say(f"compiling the kernel {self._what} on this CPU (once; it is kept)")
+            notices.say(f"compiling the kernel {self._what} on this CPU (once; it is cached)")
         except Exception as error:  # whatever is wrong with the file, compiling again repairs it
             with suppress(OSError):
                 path.unlink()
-            notices.say(f"compiling the kernel {self._what} again: what was kept cannot be used ({_reason(error)})")
+            notices.say(f"compiling the kernel {self._what} again: its cache file cannot be used ({_reason(error)})")
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
@@ -81,7 +81,7 @@ class _FileCache(caching.NullCache):
             path, identity = self._place(signature, result.codegen)
             _write(path, identity, serialize.dumps(result._reduce()))
         except Exception as error:  # no space, or a Numba version with other internals
-            _say_once(f"not every compiled kernel can be kept in {self._folder} ({_reason(error)})")
+            _say_once(f"some compiled kernels cannot be cached in {self._folder} ({_reason(error)})")
 
     def _place(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
         """The path of the file, and the identity of its content."""
@@ -105,8 +105,8 @@ def _read(path: Path, identity: bytes) -> bytes:
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise ValueError("it is no ordinary file")
-        if problem := not_ours_alone(found):
+            raise ValueError("it is not a regular file")
+        if problem := ownership_problem(found):
             raise ValueError(f"it {problem}")
         with open(handle, "rb", closefd=False) as file:
             whole = file.read()
@@ -149,7 +149,7 @@ def _folder() -> Path | None:
     numba_cache = os.environ.get("NUMBA_CACHE_DIR")
     folder, problem = trusted_directory(name, [Path(numba_cache) / "minigan"] if numba_cache else [])
     if problem:
-        _say_once(f"{problem}; compiled kernels are {f'kept in {folder}' if folder else 'not kept'}")
+        _say_once(f"{problem}; compiled kernels are {f'cached in {folder}' if folder else 'not cached'}")
     return folder
 
 
