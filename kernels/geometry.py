@@ -53,7 +53,7 @@ def of_convolution(size: Pair, kernel: Pair, stride: Any, padding: Padding, prec
     if min(geometry.out) < 1:
         (rows, columns), (height, width) = geometry.out, geometry.padded
         raise ValueError(
-            f"{geometry} does not fit a picture of {size[0]} x {size[1]}: that would give "
+            f"{geometry} does not fit an image of {size[0]} x {size[1]}: that would give "
             f"({height} - {kernel[0]}) // {step[0]} + 1 = {rows} rows, ({width} - {kernel[1]}) // {step[1]} + 1 = "
             f"{columns} columns; use a smaller kernel or more padding"
         )
@@ -71,7 +71,7 @@ def of_transposed(
     argument is invalid or no such convolution exists.
     """
     step, kernel = pair(stride, "stride"), pair(kernel, "kernel")
-    size = _implied(small, kernel, step, padding) if size is None else pair(size, "size")
+    size = _implied_size(small, kernel, step, padding) if size is None else pair(size, "size")
     if min(size) < 1:
         raise ValueError(f"padding {padding} leaves {size[0]} x {size[1]} pixels of {small[0]} x {small[1]}; use less")
     geometry = of_convolution(size, kernel, step, padding, precision)
@@ -83,7 +83,8 @@ def of_transposed(
     return geometry
 
 
-def _implied(small: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Pair:
+def _implied_size(small: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Pair:
+    """The output size of a transposed convolution that `padding` implies."""
     if padding == "same":
         return small[0] * stride[0], small[1] * stride[1]
     around = padding_widths(padding, small, kernel, stride)

@@ -39,7 +39,7 @@ def _update(p, g, m, v, beta1, rest1, beta2, rest2, learning_rate, root_correcti
 
 @inner
 def _update_chunk(t, threads, p, g, bounds, m, v, first_nonfinite, scalars, decays, eps):
-    """The share of thread t: a contiguous range of the flat buffers."""
+    """Update the range of the flat buffers that belongs to thread t."""
     first, last = t * p.size // threads, (t + 1) * p.size // threads
     cast = p.dtype.type
     learning_rate, root_correction = cast(scalars[1]), cast(scalars[3])

@@ -1,11 +1,11 @@
-"""The convolution kernels: each call uses the first of these algorithms that applies to its geometry.
+"""The convolution kernels, which choose an algorithm by the geometry.
 
-a kernel of one pixel, or as large as the image            matrix product (gemm.py)
-4 x 4 kernel, stride 2, padding 1, channels in multiples
-of 16, enough pixels                                       Winograd's algorithm (winograd.py)
-at most 8 channels in the result, of a transposed
-convolution or a convolution with stride 1                 GEMM and col2im (col2im.py)
-everything else                                            implicit GEMM (implicit_gemm.py)
+Each call uses the first algorithm in this list that applies:
+
+    matrix product      gemm.py             a kernel of one pixel or as large as the image, without padding
+    Winograd            winograd.py         4 x 4 kernel, stride 2, padding 1, channels in multiples of 16, many pixels
+    GEMM and col2im     col2im.py           at most 8 output channels, input gradient or convolution with stride 1
+    implicit GEMM       implicit_gemm.py    any other convolution
 """
 
 from __future__ import annotations

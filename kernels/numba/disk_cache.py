@@ -38,7 +38,7 @@ from minigan_kernels import notices
 from minigan_kernels.cache import ownership_problem, trusted_directory
 from minigan_kernels.numba.cpu import vector_bytes
 
-_CHECKSUM = hashlib.sha256().digest_size
+_CHECKSUM = hashlib.sha256().digest_size  # bytes
 
 
 def compile_or_load(function: Any, signature: tuple, what: str) -> None:
@@ -61,7 +61,7 @@ class _FileCache(caching.NullCache):
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The compiled function for the types `signature` and the CPU of `target_context`, or None to compile it."""
         target_context.refresh()
-        path, identity = self._place(signature, target_context.codegen())
+        path, identity = self._path_and_identity(signature, target_context.codegen())
         try:
             content = _read(path, identity)
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(content))
@@ -78,12 +78,12 @@ class _FileCache(caching.NullCache):
         try:
             if result.lifted or result.library.has_dynamic_globals:
                 raise ValueError("its machine code holds addresses of this process")
-            path, identity = self._place(signature, result.codegen)
+            path, identity = self._path_and_identity(signature, result.codegen)
             _write(path, identity, serialize.dumps(result._reduce()))
         except Exception as error:  # no space, or a Numba version with other internals
             _say_once(f"some compiled kernels cannot be cached in {self._folder} ({_reason(error)})")
 
-    def _place(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
+    def _path_and_identity(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
         """The path of the file, and the identity of its content."""
         identity = f"{self._folder.name} {self._name} {signature!r} {codegen.magic_tuple()!r}".encode()
         name = re.sub(r"\W+", "-", self._name.removeprefix("minigan_kernels.numba."))
@@ -109,12 +109,12 @@ def _read(path: Path, identity: bytes) -> bytes:
         if problem := ownership_problem(found):
             raise ValueError(f"it {problem}")
         with open(handle, "rb", closefd=False) as file:
-            whole = file.read()
+            stored = file.read()
     finally:
         os.close(handle)
-    if whole[:_CHECKSUM] != _checksum(identity, whole[_CHECKSUM:]):
+    if stored[:_CHECKSUM] != _checksum(identity, stored[_CHECKSUM:]):
         raise ValueError("its checksum is wrong")
-    return whole[_CHECKSUM:]
+    return stored[_CHECKSUM:]
 
 
 _BINARY = getattr(os, "O_BINARY", 0)  # without it Windows translates line ends
@@ -122,9 +122,8 @@ _BINARY = getattr(os, "O_BINARY", 0)  # without it Windows translates line ends
 
 def _write(path: Path, identity: bytes, content: bytes) -> None:
     """Write the file atomically, because another process may write it at the same time."""
-    handle, temporary = tempfile.mkstemp(
-        prefix=f".{path.name}.", dir=path.parent
-    )  # readable and writable by this user only
+    # mkstemp creates a file that only this user can read and write.
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(handle, "wb") as file:
             file.write(_checksum(identity, content) + content)

@@ -207,8 +207,8 @@ def input_grad(g, w, bias, slope, geometry, packed, out):
         panels = panels_of(flipped, packed, ("flipped panels", geometry.stride, *(c.remainder for c in pair)))
         start = tuple(a - (c.taps - 1) + c.first for a, c in zip(left, pair, strict=True))
         taps, count = (pair[0].taps, pair[1].taps), (pair[0].count, pair[1].count)
-        place = pair[0].place, pair[1].place
-        _launch(source, start, (1, 1), taps, panels, bias, slope, out, place, geometry.stride, count)
+        position = pair[0].position, pair[1].position
+        _launch(source, start, (1, 1), taps, panels, bias, slope, out, position, geometry.stride, count)
 
 
 def weight_grad(x, g, geometry, out):
@@ -231,16 +231,16 @@ def weight_grad(x, g, geometry, out):
 class _PixelClass(NamedTuple):
     """Along one axis, the output pixels of an input gradient that use the same taps.
 
-    Their coordinates in the padded image leave `remainder` modulo the stride; the quotients number them. `taps` taps
-    contribute to each. `count` of these pixels, from number `first` on, lie inside the image; `place` is the coordinate
-    of the first of them in the image.
+    Their coordinates in the padded image have the same `remainder` modulo the stride; the quotients number them. `taps`
+    taps contribute to each. `count` of these pixels, from number `first` on, are inside the image; `position` is the
+    coordinate of the first of them in the image.
     """
 
     remainder: int
     taps: int
     first: int
     count: int
-    place: int
+    position: int
 
 
 def _pixel_classes(size: int, kernel: int, stride: int, before: int) -> list[_PixelClass]:

@@ -46,7 +46,7 @@ def _rmsprop(p, g, v, decay, rest, learning_rate, eps):
 
 @inner
 def _update_chunk(t, threads, p, g, bounds, v, first_nonfinite, scalars, is_rmsprop, decay, rest, eps):
-    """The share of thread t: a contiguous range of the flat buffers."""
+    """Update the range of the flat buffers that belongs to thread t."""
     first, last, learning_rate = t * p.size // threads, (t + 1) * p.size // threads, p.dtype.type(scalars[1])
     for k in range(bounds.shape[0]):
         start, stop = max(first, bounds[k, 0]), min(last, bounds[k, 1])

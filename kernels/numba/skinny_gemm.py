@@ -49,7 +49,8 @@ def _stored_by_rows(matrix, transposed):
 
 
 @njit(fastmath={"reassoc", "contract"}, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _sum_products(a, b, out):
+def _dot_products(a, b, out):
+    """out = a @ b.T; the fastmath flags let LLVM vectorise the sum over k and fuse multiplications with additions."""
     for i in range(out.shape[0]):
         row = a[i]
         for j in range(out.shape[1]):
@@ -92,7 +93,7 @@ def _bias_act(sums, bias, slope):
 def _dots(a, b, b_transposed, bias, slope, out, out_transposed):
     """A bias of size 0 means the plain product."""
     sums = _accumulator(out, out_transposed)
-    _sum_products(a, _stored_by_rows(b, b_transposed), sums)
+    _dot_products(a, _stored_by_rows(b, b_transposed), sums)
     if bias.size:
         _bias_act(sums, bias, slope)
     if out_transposed:
@@ -132,6 +133,7 @@ def _combine(a, a_transposed, b, b_transposed, bias, slope, out, threads):
 
 @inner
 def _add_scaled_rows(a, a_transposed, b, sums):
+    """sums = op(a) @ b, where op transposes unless `a_transposed`; the rows of b are scaled and added."""
     clear(sums.reshape(-1))
     for k in range(b.shape[0]):
         row = b[k]
@@ -194,5 +196,6 @@ def dense(x, w, b, slope, out):
 
 
 def _few_terms(a, transpose_a, b, transpose_b, bias, slope, out):
+    """out = leaky_relu(op(a) @ op(b) + bias), where the inner dimension is tiny."""
     slope, threads = a.dtype.type(slope), threads_for(out.size)
     COMBINE.launch(a.dtype, a, transpose_a, b, transpose_b, bias, slope, out, threads)

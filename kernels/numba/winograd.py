@@ -40,7 +40,8 @@ from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
 from minigan_kernels.numba.parallel_for import parallel_for
-from minigan_kernels.numba.transform import (
+from minigan_kernels.numba.transpose import transpose_last_axes
+from minigan_kernels.numba.winograd_transforms import (
     CHANNELS,
     transform_cotangent,
     transform_input,
@@ -48,7 +49,6 @@ from minigan_kernels.numba.transform import (
     transform_weight_grad,
     transform_weights,
 )
-from minigan_kernels.numba.transpose import transpose_last_axes
 from minigan_kernels.packed_weights import get_packed
 
 _BLOCK = 72  # tiles in a block, whose points are multiplied together
