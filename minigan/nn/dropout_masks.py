@@ -1,4 +1,9 @@
-"""The masks of Dropout: drawn at each pass, or supplied to it by whoever has drawn them before."""
+"""The masks of Dropout layers: drawn during a pass, or drawn before it and given to the layers.
+
+A training step whose inputs hold its masks is a pure function of them, and can be replayed. For that
+`recording_requests` finds out which masks the passes of a step need, `MaskRequests.draw` draws them, and `using_masks`
+gives them to the layers.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +22,17 @@ if TYPE_CHECKING:
     from minigan.nn.layers import Dropout
 
 _ADVICE = (
-    "masks are drawn before a step, for passes that do the same each time: change rates, modes and layers before "
-    "GAN.draw, and decide in a forward by nothing that changes from pass to pass"
+    "masks are drawn before a step, for passes that need the same ones each time: change rates, modes and layers "
+    "before GAN.draw, and let no forward decide by a variable that changes from pass to pass"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnMasks:
-    """Masks for `layer`, in the order in which it asks for them; `draw_count` is added to its count of draws."""
+    """Masks for the passes of one step, in the order in which `layer` takes them.
+
+    draw_count: by how much the step increases the layer's count of draws.
+    """
 
     layer: Dropout
     masks: tuple[Tensor, ...]
@@ -33,9 +41,11 @@ class DrawnMasks:
 
 @dataclass(eq=False)
 class MaskRequests:
-    """The masks that passes ask `layer` for, in order: each (draws counted since before the passes, shape, dtype).
+    """The masks that passes request from `layer`, in order.
 
-    draw_count: how many of these draws the passes count in the end.
+    first: the layer's count of draws before the passes. masks: (number of the draw, counted from `first`; shape;
+    dtype) of each. draw_count: by how much the passes increase the count in the end; less than the number of masks if
+    they restore it in between.
     """
 
     layer: Dropout
@@ -44,24 +54,24 @@ class MaskRequests:
     draw_count: int = 0
 
     def draw(self) -> DrawnMasks:
-        """What the passes ask for if they come next."""
+        """The masks that the same passes need if they are made next."""
         first = int(self.layer.draws.data)
-        found = [draw_mask(self.layer, first + ahead, shape, dtype) for ahead, shape, dtype in self.masks]
-        return DrawnMasks(self.layer, tuple(found), self.draw_count)
+        drawn = [draw_mask(self.layer, first + offset, shape, dtype) for offset, shape, dtype in self.masks]
+        return DrawnMasks(self.layer, tuple(drawn), self.draw_count)
 
 
 _source: Callable[[Dropout, Tensor], Tensor] | None = None
 
 
 def draw_mask(layer: Dropout, number: int, shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
-    """Mask `number` of `layer`, a pure function of (seed, number): 0, or 1 / (1 - rate) where kept."""
+    """Mask `number` of `layer`, a pure function of (seed, number): 0 where dropped, 1 / (1 - rate) elsewhere."""
     rng = random.generator(layer.seed, "dropout", number)
     kept = rng.random(shape, dtype=np.float32) >= layer.rate
     return Tensor(kept.astype(dtype) / np.asarray(1 - layer.rate, dtype))
 
 
 def next_mask(layer: Dropout, x: Tensor) -> Tensor:
-    """The next mask of `layer` for x: a supplied one, else drawn now, which its count notes."""
+    """The mask of `layer` for its input x: the next given one, or one drawn now, which increases the layer's count."""
     if _source is not None:
         return _source(layer, x)
     mask = draw_mask(layer, int(layer.draws.data), x.shape, x.dtype)
@@ -70,12 +80,12 @@ def next_mask(layer: Dropout, x: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def using_masks(supplies: Sequence[DrawnMasks]) -> Iterator[None]:
-    """A context in which passes take these masks, and count no draws; without any, as ever.
+def using_masks(drawn: Sequence[DrawnMasks]) -> Iterator[None]:
+    """A context in which layers take these masks and count no draws. Without any, layers draw as they do outside.
 
-    Raises RuntimeError where a layer asks for another mask than the next of its own, or does not ask for all of them.
+    Raises RuntimeError if a layer needs a mask of another shape or dtype than its next one, or does not take them all.
     """
-    left = {supply.layer: deque(supply.masks) for supply in supplies}
+    left = {masks.layer: deque(masks.masks) for masks in drawn}
 
     def next_of(layer: Dropout, x: Tensor) -> Tensor:
         mask = left[layer].popleft() if left.get(layer) else None
@@ -84,7 +94,7 @@ def using_masks(supplies: Sequence[DrawnMasks]) -> Iterator[None]:
             raise RuntimeError(f"{layer} needs a mask of {x.dtype} and shape {x.shape}, but {held}; {_ADVICE}")
         return mask
 
-    with _from(next_of) if supplies else contextlib.nullcontext():
+    with _masks_from(next_of) if drawn else contextlib.nullcontext():
         yield
     for layer, masks in left.items():
         if masks:
@@ -93,29 +103,29 @@ def using_masks(supplies: Sequence[DrawnMasks]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def recording_requests() -> Iterator[list[MaskRequests]]:
-    """A context in which masks leave everything as it is; gives what each layer was asked for, complete at its end.
+    """A context in which every mask is 1; yields a list that holds the requests of each layer when the context ends.
 
-    The counts of draws go on.
+    The layers count their draws as usual.
     """
-    found: dict[Dropout, MaskRequests] = {}
+    requests: dict[Dropout, MaskRequests] = {}
 
-    def note(layer: Dropout, x: Tensor) -> Tensor:
+    def record(layer: Dropout, x: Tensor) -> Tensor:
         number = int(layer.draws.data)
-        asked = found.setdefault(layer, MaskRequests(layer, number))
-        asked.masks.append((number - asked.first, x.shape, x.dtype))
+        of_layer = requests.setdefault(layer, MaskRequests(layer, number))
+        of_layer.masks.append((number - of_layer.first, x.shape, x.dtype))
         layer.draws.assign(number + 1)
         return Tensor(np.ones(x.shape, x.dtype))
 
-    requests: list[MaskRequests] = []
-    with _from(note):
-        yield requests
-    for asked in found.values():
-        asked.draw_count = int(asked.layer.draws.data) - asked.first
-        requests.append(asked)
+    result: list[MaskRequests] = []
+    with _masks_from(record):
+        yield result
+    for of_layer in requests.values():
+        of_layer.draw_count = int(of_layer.layer.draws.data) - of_layer.first
+        result.append(of_layer)
 
 
 @contextlib.contextmanager
-def _from(source: Callable[[Dropout, Tensor], Tensor]) -> Iterator[None]:
+def _masks_from(source: Callable[[Dropout, Tensor], Tensor]) -> Iterator[None]:
     global _source
     before, _source = _source, source
     try:
