@@ -159,14 +159,14 @@ def test_the_fixtures_include_it() -> None:
         "minigan_kernels.register('standin', standin_kernels)\n"
         "sys.exit(pytest.main(sys.argv[1:]) or standin_kernels.calls['matmul'] == 0)"
     )
-    test = "ops/test_primitives.py::test_values_are_numpys"
+    test = "ops/test_primitives.py::test_values_equal_those_of_numpy"
     done = subprocess.run(
         [sys.executable, "-c", code, "-o", "addopts=", "-p", "no:cacheprovider", "-v", "-k", "standin", test],
         cwd=ROOT / "tests", env=os.environ | {"PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True,
         timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "::test_values_are_numpys[standin-matmul] PASSED" in done.stdout
+    assert "::test_values_equal_those_of_numpy[standin-matmul] PASSED" in done.stdout
 
 
 # Implementations that cannot be used.
