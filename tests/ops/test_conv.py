@@ -812,7 +812,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "kernel-does-not-fit": (
         lambda: ops.conv2d(X, _ones(6, 8, 3, 7), stride=(2, 3)),
-        r"a kernel of 6 x 8, stride 2 x 3, padding \(\(0, 0\), \(0, 0\)\) does not fit a picture of 5 x 6: that would "
+        r"a kernel of 6 x 8, stride 2 x 3, padding \(\(0, 0\), \(0, 0\)\) does not fit an image of 5 x 6: that would "
         r"give \(5 - 6\) // 2 \+ 1 = 0 rows, \(6 - 8\) // 3 \+ 1 = 0 columns; use a smaller kernel or more padding",
     ),
     "kernel-does-not-fit-padded": (
