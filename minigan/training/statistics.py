@@ -1,7 +1,7 @@
 """Statistics of a GAN's training, measured between two steps without changing the training.
 
 Most are ratios, so that they mean the same for points and for images, and for losses whose logits have different units.
-Which values are bad is said in minigan.training.findings.
+minigan.training.findings says which values are bad.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minigan.ops import sum as sum_
 from minigan.optim.schedules import at
 from minigan.training.gradient_agreement import GradientAgreement, GradientComparison
 
-_MAX_EXAMPLES = 256  # distances between all pairs of more would take longer than they tell
+_MAX_EXAMPLES = 256  # more would take long, since distances between all pairs are measured
 _CONSTANT_LOGITS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)  # the best is 0 or 1/2 in every known loss
 
 
