@@ -12,8 +12,8 @@ from minigan import recipes
 from minigan.autodiff import Tensor, grad
 from minigan.core import random
 from minigan.data import mixtures, mnist
-from minigan.data.feed import Feed
-from minigan.gan import GAN, Observe, losses, penalties
+from minigan.data.image_batches import ImageBatches
+from minigan.gan import GAN, GradientObserver, losses, penalties
 from minigan.gan.rules import Rules
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import SGD, Adam, Optimizer
@@ -34,7 +34,7 @@ class Run:
 class UserWrittenStep(GAN):
     """Algorithm 1 as users write it, with a method for each place where they make mistakes."""
 
-    def train_step(self, real: Any, observe: Observe | None = None) -> dict[str, Tensor]:
+    def train_step(self, real: Any, observe: GradientObserver | None = None) -> dict[str, Tensor]:
         """One step of each player."""
         fake = self.fakes(len(real))
         self.descend("discriminator", self.discriminator_loss(real, fake), observe)
@@ -42,7 +42,7 @@ class UserWrittenStep(GAN):
         self.step += 1
         return {}
 
-    def descend(self, player: str, loss: Tensor, observe: Observe | None) -> None:
+    def descend(self, player: str, loss: Tensor, observe: GradientObserver | None) -> None:
         """An update of a player."""
         optimizer: Optimizer = getattr(self, f"{player}_optimizer")
         gradients = grad(loss, optimizer.parameters)
@@ -161,7 +161,8 @@ def digits(recipe: str, seed: int, **settings: Any) -> tuple[GAN, Data]:
     chosen = recipes.get(recipe)
     gan = chosen.build(seed=seed, **settings)
     batch = chosen.resolve(settings)["batch_size"]
-    return gan, Feed(mnist.embedded(), batch, seed, chosen.value_range, "float32", flat=chosen.flat).batch
+    domain = chosen.domain
+    return gan, ImageBatches(mnist.embedded(), batch, seed, domain.value_range, "float32", flat=domain.flat).batch
 
 
 def bytes_for_pixels(seed: int) -> tuple[GAN, Data]:

@@ -146,7 +146,7 @@ def adam(like: Any, player: Tree, gradients: Tree, steps: Any) -> Tree:
     """Kingma and Ba, 2015, Algorithm 1, with the settings of minigan's optimiser `like`."""
     m = jax.tree.map(lambda m, g: like.beta1 * m + (1 - like.beta1) * g, player["m"], gradients)
     v = jax.tree.map(lambda v, g: like.beta2 * v + (1 - like.beta2) * g * g, player["v"], gradients)
-    rate = like.rate / (1 - like.beta1**steps)
+    rate = like.learning_rate / (1 - like.beta1**steps)
     correction = 1 / jnp.sqrt(1 - like.beta2**steps)
     weights = jax.tree.map(
         lambda p, m, v: p - rate * m / (jnp.sqrt(v) * correction + like.eps), player["weights"], m, v

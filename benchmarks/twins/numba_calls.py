@@ -9,7 +9,7 @@ import numpy as np
 from kernel_cases import Case
 
 import minigan_kernels
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 _ALIGNMENT = 16  # numbers between the starts of two parameters, as in minigan.optim
 Arrays = list[np.ndarray]
@@ -27,8 +27,8 @@ def call(case: Case) -> Callable[[], Any]:
     kernel, arrays = _table[case.operation], case.arrays()
     match case.operation:
         case "conv2d" | "conv2d_input_grad":
-            memo = Memo()
-            return lambda: kernel(*arrays, None, 1.0, *case.settings, memo)
+            packed = PackedWeights()
+            return lambda: kernel(*arrays, None, 1.0, *case.settings, packed)
         case "batch_norm":
             x, gamma = arrays
             beta = np.zeros_like(gamma)

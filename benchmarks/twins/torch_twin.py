@@ -141,7 +141,7 @@ class AnyBatchNorm(torch_nn.modules.batchnorm._BatchNorm):
 
 def adam(network: Any, like: Any) -> Any:
     betas = (like.beta1, like.beta2)
-    return torch.optim.Adam(network.parameters(), like.rate, betas=betas, eps=like.eps, fused=True)
+    return torch.optim.Adam(network.parameters(), like.learning_rate, betas=betas, eps=like.eps, fused=True)
 
 
 def compile_from_scratch(network: Any) -> Any:

@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     recipe.require_effect(named, recipe.resolve(changes))
     # In float64, where finite differences can tell.
     gan = recipe.build(seed=arguments.seed, dtype="float64", **changes)
-    real = explain.example_batch(recipe, recipe.resolve(changes), gan, arguments.batch * gan.rules.n_critic)
+    count = arguments.batch * gan.rules.n_critic
+    real = recipe.domain.example_batch(count, recipe.resolve(changes), seed=arguments.seed, dtype="float64")
     players = PLAYERS if arguments.player == _BOTH else (arguments.player,)
     walks = explain.walk_step(gan, real, players=players, check=arguments.check)
     if arguments.json:

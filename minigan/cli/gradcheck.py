@@ -19,10 +19,10 @@ from minigan.cli import options
 from minigan.cli.exit_codes import FAILURE, SUCCESS
 from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core import backend
-from minigan.core.backend import FLOATS, Pair
+from minigan.core.backend import FLOATS, Implementation
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.selftest import Case, all_cases
-from minigan.selftest.check import Checked, Outcome, check
+from minigan.selftest.check import CaseResult, CheckResult, check
 from minigan_kernels import REFERENCE
 
 _PICTURE_FORMATS = (".png", ".svg", ".pdf")
@@ -114,7 +114,7 @@ def _require_valid_options(arguments: argparse.Namespace) -> None:
 
 
 def _check_file(arguments: argparse.Namespace) -> int:
-    own = from_file.find(
+    own = from_file.load(
         arguments.target, gradient=arguments.gradient, vjp=arguments.vjp, shapes=arguments.shape or (),
         seed=arguments.seed, dtype=arguments.dtype,
     )  # fmt: skip
@@ -133,19 +133,19 @@ def _check_file(arguments: argparse.Namespace) -> int:
 
 def _check_minigan(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
-    with exit_on_interrupt():  # may import CuPy
-        pairs = backend.pairs()
+    with exit_on_interrupt():  # this may import CuPy
+        pairs = backend.implementations()
     usable = [pair for pair in pairs if pair.unavailable is None]
     missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
     checked = _check_cases(_select(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
     seconds = time.perf_counter() - start
-    failed = [outcome for one in checked for outcome in one.outcomes if outcome.failed]
+    failed = [outcome for one in checked for outcome in one.results if outcome.failed]
     if arguments.json:
         options.print_json(_as_json(checked, usable, missing, seconds))
     else:
-        _print_table([outcome for one in checked for outcome in one.outcomes])
+        _print_table([outcome for one in checked for outcome in one.results])
         for outcome in failed:
-            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.account}")
+            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.details}")
         print()
         for sentence in _summary(checked, missing, seconds):
             print(sentence)
@@ -164,7 +164,7 @@ def _select(cases: list[Case], only: str | None) -> list[Case]:
     return chosen
 
 
-def _check_cases(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[Checked]:
+def _check_cases(cases: list[Case], pairs: list[Implementation], arguments: argparse.Namespace) -> list[CaseResult]:
     checked = []
     with options.progress_bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
@@ -174,7 +174,7 @@ def _check_cases(cases: list[Case], pairs: list[Pair], arguments: argparse.Names
     return checked
 
 
-def _print_table(outcomes: list[Outcome]) -> None:
+def _print_table(outcomes: list[CheckResult]) -> None:
     rows = [_COLUMNS, *map(_row, outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
@@ -183,10 +183,10 @@ def _print_table(outcomes: list[Outcome]) -> None:
         print("  ".join([*words, *numbers]).rstrip())
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: CheckResult) -> tuple[str, ...]:
     report = outcome.report
     if report is None:
-        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unable else "ERROR", "", "", ""
+        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unsupported else "ERROR", "", "", ""
     numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
     verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
     return outcome.case.name, str(outcome.pair), str(report.order), verdict, *numbers
@@ -196,16 +196,16 @@ def _short(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.1e}"
 
 
-def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) -> list[str]:
-    outcomes = [outcome for one in checked for outcome in one.outcomes]
+def _summary(checked: list[CaseResult], missing: dict[str, str], seconds: float) -> list[str]:
+    outcomes = [outcome for one in checked for outcome in one.results]
     failed = sum(outcome.failed for outcome in outcomes)
-    unable = sum(outcome.unable for outcome in outcomes)
+    unable = sum(outcome.unsupported for outcome in outcomes)
     kinks = sum(
         outcome.report is not None and outcome.report.ok and outcome.report.verdict == "KINK" for outcome in outcomes
     )
     sentences = []
-    for pair in dict.fromkeys(pair for one in checked for pair in one.left_to_reference):
-        left = sum(pair in one.left_to_reference for one in checked)
+    for pair in dict.fromkeys(pair for one in checked for pair in one.skipped_kernels):
+        left = sum(pair in one.skipped_kernels for one in checked)
         sentences.append(f"{left} cases do nothing that {pair} has a kernel for: the reference serves them.")
     sentences += [f"{name} was not checked: {reason}." for name, reason in missing.items()]
     if unable:
@@ -217,32 +217,34 @@ def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) ->
     return sentences
 
 
-def _as_json(checked: list[Checked], pairs: list[Pair], missing: dict[str, str], seconds: float) -> dict[str, Any]:
-    outcomes = [outcome for one in checked for outcome in one.outcomes]
+def _as_json(
+    checked: list[CaseResult], pairs: list[Implementation], missing: dict[str, str], seconds: float
+) -> dict[str, Any]:
+    outcomes = [outcome for one in checked for outcome in one.results]
     failed = sum(outcome.failed for outcome in outcomes)
     return {
         "checks": [_outcome_as_json(outcome) for outcome in outcomes],
         "left_to_reference": {
-            str(pair): [one.outcomes[0].case.name for one in checked if pair in one.left_to_reference]
+            str(pair): [one.results[0].case.name for one in checked if pair in one.skipped_kernels]
             for pair in pairs
             if pair.kernels != REFERENCE
         },
         "unavailable": missing,
         "cases": len(checked),
-        "passed": len(outcomes) - failed - sum(outcome.unable for outcome in outcomes),
+        "passed": len(outcomes) - failed - sum(outcome.unsupported for outcome in outcomes),
         "failed": failed,
         "seconds": round(seconds, 3),
     }
 
 
-def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_as_json(outcome: CheckResult) -> dict[str, Any]:
     report = None if outcome.report is None else json.loads(outcome.report.to_json())
     return {
         "case": outcome.case.name,
         "backend": outcome.pair.backend.name,
         "kernels": outcome.pair.kernels,
         "failed": outcome.failed,
-        "unable": outcome.unable,
+        "unable": outcome.unsupported,
         "problem": outcome.problem,
         "seconds": round(outcome.seconds, 4),
         "report": report,

@@ -41,12 +41,12 @@ def _facts() -> dict[str, Any]:
     with exit_on_interrupt():
         current = backend.use("auto")
         threads = backend.set_threads(None)
-        pairs = backend.pairs()  # imports the packages whose versions are then known
+        pairs = backend.implementations()  # imports the packages whose versions are then known
     facts: dict[str, Any] = {
         "versions": versions(),
         "backend": current.name,
         "threads": threads,
-        "replay": "on" if backend.replays() else "off (MINIGAN_REPLAY=0)",
+        "replay": "on" if backend.replay_enabled() else "off (MINIGAN_REPLAY=0)",
         "cache folder": str(cache_directory("")),
     }
     reasons = {name: backend.unavailable(name) for name in minigan_kernels.IMPLEMENTATIONS}
@@ -62,8 +62,8 @@ def _facts() -> dict[str, Any]:
     return facts
 
 
-def _implementations(operation: str, pairs: list[backend.Pair], current: backend.Backend) -> dict[str, bool]:
-    """The `pairs` of backend and kernels that implement `operation`, and whether each is the one in use."""
+def _implementations(operation: str, pairs: list[backend.Implementation], current: backend.Backend) -> dict[str, bool]:
+    """Which of `pairs` offer `operation`, and whether each is the one in use."""
     serving = current.kernels if operation in minigan_kernels.table(current.kernels, current.xp) else REFERENCE
     return {
         str(pair): pair.backend is current and pair.kernels == serving

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from minigan.cli.sample_limits import require_memory, require_one_picture
 from minigan.core import files
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.figures.image_grid import save_png
-from minigan.training.trained import draw_samples, load_run
+from minigan.training.trained_run import draw_samples, load_run
 
 _FORMATS = (".png", ".npz")
 _OUT_HELP = (
@@ -45,23 +44,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
     options.require_output_file(out, "--out")
-    require_memory(trained.form, arguments.n)
+    require_memory(trained.domain, arguments.n)
     if out.suffix.lower() == ".png":
-        require_one_picture(trained.form, arguments.n)
+        require_one_picture(trained.domain, arguments.n)
     samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
-        save_png(out, trained.form.picture(samples))
+        save_png(out, trained.domain.draw(samples))
     else:
         with files.atomic_path(out) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **_named(samples))
+            np.savez_compressed(file, **trained.domain.arrays(samples))
     if arguments.json:
         options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
     else:
         options.print_line(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
     return SUCCESS
-
-
-def _named(samples: np.ndarray) -> dict[str, Any]:
-    if samples.ndim == 2:
-        return {"points": samples}
-    return {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,12 @@ from minigan import recipes
 from minigan.cli import exit_codes, options
 from minigan.core import backend, files
 from minigan.core.errors import UsageError, escaped
-from minigan.data.directory import some_of
-from minigan.data.folder import idx_within
-from minigan.data.points import Points
+from minigan.domains import Data
 from minigan.nn import Module
-from minigan.recipes.game import is_scheduled
+from minigan.recipes.settings import is_scheduled
 from minigan.training import Outcome, RunConfig, RunFolder, Trainer, first_free_path, load_config, open_run
-from minigan.training.form import Data, PointForm
 from minigan.training.interrupt import stop_on_signal
-from minigan.training.source import load_again, load_data
+from minigan.training.run_data import load_data, reload_data
 
 # What a resumed run may change without ceasing to be the same run.
 _FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
@@ -69,10 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
     if arguments.strict:
-        _require_pictures(config)
+        recipes.get(config.recipe).domain.check_strict(config.data_dir)
     _require_place(folder, arguments)
     reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice_printer(arguments.quiet)}
-    data = load_again(config, folder, **reading) if arguments.resume else load_data(config, **reading)
+    data = reload_data(config, folder, **reading) if arguments.resume else load_data(config, **reading)
     if arguments.dry_run:
         return _describe(_prepared(config, folder, data, arguments), arguments.json)
     with stop_on_signal() as request:
@@ -84,17 +80,6 @@ def run(arguments: argparse.Namespace) -> int:
         compiling = minigan_kernels.compile_seconds() - compiling
     _tell(outcome, compiling, trainer, arguments)
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS
-
-
-def _require_pictures(config: RunConfig) -> None:
-    """Raise UsageError unless --strict can have an effect."""
-    if config.data_dir and not (idx := idx_within(Path(config.data_dir))):
-        return
-    found = f"{config.data_dir} holds IDX files ({some_of(idx)})" if config.data_dir else "there is none"
-    raise UsageError(
-        f"--strict is about a folder of pictures, some of which cannot be read, and {found}; leave it out, or name "
-        "such a folder with --data-dir."
-    )
 
 
 def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
@@ -189,20 +174,10 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
                 refresh=False,
             )
             bar.update(step - bar.n)
-            if not quiet and (scores := _scores_in_words(metrics)):
+            if not quiet and (scores := trainer.domain.measured_in_words(metrics)):
                 tqdm.write(f"step {step:,}: {scores}", file=sys.stderr)
 
         return trainer.run(report, should_stop, options.notice_printer(quiet))
-
-
-def _scores_in_words(metrics: Mapping[str, float]) -> str:
-    """What was measured of samples, where the form of the data allows it."""
-    if "modes" in metrics:
-        return (
-            f"{metrics['modes']:.0f} modes, {metrics['high_quality']:.1%} of high quality, reverse KL "
-            f"{metrics['reverse_kl']:.4f}"
-        )
-    return f"log density of the samples {metrics['log_density']:.3f}" if "log_density" in metrics else ""
 
 
 def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
@@ -229,13 +204,11 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
     print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
-    points = isinstance(trainer.form, PointForm)
-    last = folder.contours if points else folder.sample_path(outcome.step)
-    made = [str(path) for path in (last, folder.animation, folder.curves) if path.is_file()]
+    last = [folder.path / name for name in trainer.domain.artefacts()] or [folder.sample_path(outcome.step)]
+    made = [str(path) for path in (*last, folder.animation, folder.curves) if path.is_file()]
     if made:
         options.print_line(f"Look at {', '.join(made)}.")
-    can_be_evaluated = isinstance(trainer.data, Points) or trainer.data.labels is not None
-    evaluate = f", minigan evaluate {run}" if can_be_evaluated else ""
+    evaluate = f", minigan evaluate {run}" if trainer.domain.can_evaluate(trainer.data) else ""
     options.print_line(f"Next: minigan sample {run}{evaluate}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from minigan.core.errors import DrawingError, clause
 from minigan.core.files import atomic_path
+from minigan.core.notice import Notice
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,8 +27,6 @@ _HAS_TABLE = 0x80
 _IMAGE, _IMAGE_FLAGS, _IMAGE_HEADER_LENGTH = b",", 9, 10
 _TRAILER = b";"
 _ENDLESS_LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # Netscape's extension
-
-Notice = Callable[[str], None]
 
 
 def save(path: Path, pictures: Sequence[Path], notice: Notice = lambda sentence: None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigan.core.errors import DrawingError
+from minigan.core.notice import Notice
 from minigan.figures import charts
 
 _DRAWN_METRICS = ("step", "discriminator_loss", "generator_loss", "real_score", "fake_score")
@@ -81,9 +82,7 @@ computed from the losses, each as it was before its player's update.
 """
 
 
-def save_curves(
-    path: Path, rows: Sequence[dict[str, Any]], loss: str, notice: Callable[[str], None] = lambda sentence: None
-) -> None:
+def save_curves(path: Path, rows: Sequence[dict[str, Any]], loss: str, notice: Notice = lambda sentence: None) -> None:
     """Write the curves of both losses and of the discriminator's scores as PNG, atomically.
 
     rows: the metrics of each recorded step. Rows that lack a number are left out, and `notice(sentence)` says how many.

@@ -119,7 +119,7 @@ class Classifier:
         optimizer = Adam(self.network.parameters(), beta1=0.9)
         self.network.train()
         for step in range(steps):
-            optimizer.rate = how.rate * (1 - step / steps)  # decays to zero, so that the last steps converge
+            optimizer.learning_rate = how.rate * (1 - step / steps)  # decays to zero, so that the last steps converge
             chosen = self._training_set[batches.indices(step)]
             images = _shifted(self._images[chosen], random.generator(how.seed, "shifts", step), how.shift)
             loss = _cross_entropy(self.network(_as_input(images)), self._targets[chosen])

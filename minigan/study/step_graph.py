@@ -14,8 +14,8 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor, grad
+from minigan.autodiff.graph import ancestors, backward_path
 from minigan.autodiff.parameter import Parameter
-from minigan.explain import path_back
 from minigan.figures.graph_svg import GraphNode, graph_svg
 from minigan.gan import GAN, Pass, losses
 from minigan.gan.inputs import UpdateInputs
@@ -115,7 +115,7 @@ def graphs() -> tuple[Graph, Graph]:
     judged = gan.discriminator_pass(inputs)
     of_discriminator = _graph("D step", gan, inputs, judged)
     learning = gan.discriminator_optimizer
-    learning.step(grad(judged.objective, learning.parameters), inputs.numbers)
+    learning.step(grad(judged.objective, learning.parameters), inputs.update_scalars)
     return of_discriminator, _graph("G step", gan, inputs, gan.generator_pass(inputs, judged))
 
 
@@ -123,11 +123,11 @@ def _graph(title: str, gan: GAN, inputs: UpdateInputs, made: Pass) -> Graph:
     weights = gan.generator.parameters("G.") | gan.discriminator.parameters("D.")
     learning = [weight for name, weight in weights.items() if name[0] == title[0]]
     named = _names(inputs, made) | {weight: name for name, weight in weights.items()}
-    visited = [node for node, _ in path_back(made.objective, set(learning))]
+    visited = [node for node, _ in backward_path(made.objective, learning)]
     flowing = [*visited, *learning]
     gradients = dict(zip(flowing, grad(made.objective, flowing), strict=True))
     nodes: dict[Any, GraphNode] = {}
-    for tensor in _ancestors(made.objective):
+    for tensor in ancestors(made.objective):
         operation = _in_words(tensor)
         name = named.get(tensor, f"{operation} {sum(node.title == operation for node in nodes.values()) + 1}")
         shown = " = ".join(part for part in (named.get(tensor, ""), operation) if part)
@@ -144,7 +144,7 @@ def _names(inputs: UpdateInputs, made: Pass) -> dict[Any, str]:
         names[made.real_logits] = "logits of x"
         (logits,) = made.real_logits.parents
         names[logits] = "logits"
-        names |= {x: "x and G(z)" for x in _ancestors(logits) if x.rule is not None and x.rule.name == "concatenate"}
+        names |= {x: "x and G(z)" for x in ancestors(logits) if x.rule is not None and x.rule.name == "concatenate"}
     return names
 
 
@@ -157,16 +157,6 @@ def _in_words(tensor: Any) -> str:
     if tensor.rule.name == "index":
         return f"rows from {tensor.static['key'].start or 0}"
     return tensor.rule.name
-
-
-def _ancestors(loss: Tensor) -> list[Any]:
-    """The loss and all that it was computed from, in the order in which they were made."""
-    seen, waiting = {loss}, [loss]
-    while waiting:
-        new = [x for x in waiting.pop().parents if isinstance(x, Tensor) and x not in seen]
-        seen.update(new)
-        waiting += new
-    return sorted(seen, key=lambda tensor: tensor.number)
 
 
 def _entry(name: str, index: tuple[int, ...]) -> str:

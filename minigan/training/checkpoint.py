@@ -14,7 +14,7 @@ import numpy as np
 from minigan.core import files, safetensors_file
 from minigan.core.errors import CheckpointError, FileError, clause
 from minigan.core.safetensors_file import StoredArray
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 
 DIAGNOSIS_PREFIX = "diagnosis."
 """How the names of arrays begin that belong to the diagnosis and not to the GAN; their number and shapes vary."""
@@ -113,7 +113,9 @@ def _require_fit(path: Path, like: Mapping[str, np.ndarray], stored: dict[str, S
     try:
         # Arrays of the right shape that take no memory.
         given = {name: np.broadcast_to(np.zeros((), array.dtype), array.shape) for name, array in stored.items()}
-        require_fit(like, {name: array for name, array in given.items() if not name.startswith(DIAGNOSIS_PREFIX)})
+        require_matching_state(
+            like, {name: array for name, array in given.items() if not name.startswith(DIAGNOSIS_PREFIX)}
+        )
         diagnosis_bytes = sum(array.nbytes for name, array in stored.items() if name.startswith(DIAGNOSIS_PREFIX))
         if diagnosis_bytes > _MAX_DIAGNOSIS_BYTES:
             raise ValueError(f"its arrays '{DIAGNOSIS_PREFIX}*' take more than {_MAX_DIAGNOSIS_BYTES:,} bytes")

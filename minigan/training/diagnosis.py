@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.gan import GAN, Observe
+from minigan.gan import GAN, GradientObserver
 from minigan.training.diagnosis_state import DiagnosisState
 from minigan.training.findings import (
     CONSECUTIVE_CHECKS,
@@ -74,7 +74,7 @@ class Diagnosis:
         memory.checks_absent |= dict.fromkeys((finding.name for finding in new), 0)
         return new
 
-    def gradient_observer(self) -> Observe | None:
+    def gradient_observer(self) -> GradientObserver | None:
         """The observer for the next step's gradients; None once both players' were observed after a check."""
         return self._monitor.observe if self._monitor.awaits_gradients else None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 from minigan.training.findings import CONSECUTIVE_CHECKS, FINDING_NAMES
 from minigan.training.statistics import ROW_LENGTH, TrainingStatistics
 
@@ -56,7 +56,7 @@ class DiagnosisState:
         """The inverse of `to_arrays`; raises ValueError unless it is a state of a GAN at `step`."""
         if not arrays:
             return cls()
-        require_fit(_expected_like(arrays), arrays)
+        require_matching_state(_expected_like(arrays), arrays)
         steps = arrays[_HISTORY][:, 0]
         whole = np.isfinite(steps).all() and (steps == np.floor(steps)).all()
         if not (whole and (np.diff(steps, prepend=0) > 0).all() and steps[-1] <= step):

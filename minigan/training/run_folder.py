@@ -23,8 +23,8 @@ class RunFolder:
     """The files of a run in `path`:
 
     config.json, checkpoint.safetensors (the last), checkpoints/step_*.safetensors (earlier ones), metrics.jsonl,
-    samples/step_*.png, samples.gif, losses.png, and for points also contours.png. What was recorded after the step to
-    which a resumed run was rewound is in dropped-STEP/, laid out in the same way.
+    samples/step_*.png, samples.gif, losses.png, and the artefacts of the domain, such as contours.png. dropped-STEP/,
+    laid out in the same way, holds what was recorded after the step to which a resumed run was rewound.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,6 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.animation = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
-        self.contours = self.path / "contours.png"
         self._lock = self.path / ".lock"
 
     def sample_path(self, step: int) -> Path:
@@ -64,7 +63,7 @@ class RunFolder:
         if self.path.exists() and not numbered:
             self._fill_in_place(fill)
             return self
-        with files.draft_folder(Path(os.path.abspath(self.path))) as draft:  # absolute: "." has no name
+        with files.staging_folder(Path(os.path.abspath(self.path))) as draft:  # absolute: "." has no name
             fill(RunFolder(draft))
             for place in _numbered(self.path) if numbered else [self.path]:
                 if _move(draft, place):

@@ -18,11 +18,11 @@ from minigan.core import random
 from minigan.gan import GAN, Pass
 from minigan.gan.inputs import UpdateInputs
 from minigan.gan.losses import Loss
-from minigan.gan.penalties import drawn, repeatable
-from minigan.nn.module import preserved
+from minigan.gan.penalties import copy_draws, draw_for
+from minigan.nn.module import preserve_state
 from minigan.ops import reshape
 from minigan.ops import sum as sum_
-from minigan.optim.schedules import at
+from minigan.optim.schedules import value_at
 from minigan.training.gradient_agreement import GradientAgreement, GradientComparison
 
 _MAX_EXAMPLES = 256  # more would take long, since distances between all pairs are measured
@@ -169,7 +169,7 @@ class TrainingMonitor:
         """
         packing = self._gan.rules.packing
         count = max(packing, min(len(real), _MAX_EXAMPLES) // packing * packing)
-        with np.errstate(all="ignore"), preserved(self._gan.generator, self._gan.discriminator):
+        with np.errstate(all="ignore"), preserve_state(self._gan.generator, self._gan.discriminator):
             return self._measure(real if len(real) == count else real[:count])
 
     def _measure(self, real: Tensor) -> TrainingStatistics:
@@ -220,8 +220,8 @@ def _diagnosis_inputs(gan: GAN, real: Tensor) -> UpdateInputs:
     if gan.penalty is None:
         return inputs
     rng = random.generator(gan.seed, "diagnosis/penalty", gan.step)
-    draws = drawn(gan.penalty, rng, gan.rules.shown_shape(real.shape), real.dtype)
-    weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step)))
+    draws = draw_for(gan.penalty, rng, gan.rules.discriminator_input_shape(real.shape), real.dtype)
+    weight = Tensor(real.dtype.type(value_at(gan.penalty_weight, gan.step)))
     return replace(inputs, penalty_draws=draws, penalty_weight=weight)
 
 
@@ -235,7 +235,7 @@ def _discriminator_statistics(
     expected = [[g.data for g in grad(made.loss, parameters)]]
     if gan.penalty is not None and made.penalty is not None:
         weighted = made.penalty * inputs.penalty_weight
-        of_constant = gan.penalty(_constant_logits, *made.shown, repeatable(inputs.penalty_draws))
+        of_constant = gan.penalty(_constant_logits, *made.discriminator_inputs, copy_draws(inputs.penalty_draws))
         penalty, constant_penalty = weighted.item(), (of_constant * inputs.penalty_weight).item()
         if gan.step * gan.rules.n_critic % gan.penalty_every == 0:  # the next update computes it
             of_penalty = [g.data * gan.penalty_every for g in grad(weighted, parameters, keep_graph=False)]

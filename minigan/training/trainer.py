@@ -17,25 +17,24 @@ from minigan import recipes
 from minigan.autodiff import Tensor, no_grad
 from minigan.core import backend
 from minigan.core.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
-from minigan.figures import density_map, gif, loss_curves
+from minigan.core.notice import Notice
+from minigan.domains import Data
+from minigan.figures import gif, loss_curves
 from minigan.figures.image_grid import save_png
 from minigan.gan import GAN
-from minigan.metrics import density
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 from minigan.training import checkpoint, consistency, kept_checkpoints
 from minigan.training.config import RunConfig, load_config
 from minigan.training.diagnosis import Diagnosis
-from minigan.training.form import Data, PointForm, form_of
+from minigan.training.run_data import require_same_data
 from minigan.training.run_folder import RunFolder
-from minigan.training.source import require_same_data
-from minigan.training.trained import build, load_into, made
+from minigan.training.trained_run import generate, load_into, untrained_gan
 
 _NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
 _LOOK_EVERY = 100  # steps between looks at what may go wrong
 _FAR_LARGER = 10  # times: a learning rate so much larger than the other is the one at fault
 
 Report = Callable[[int, dict[str, float]], None]
-Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Trainer:
 
     def __init__(self, config: RunConfig, gan: GAN, data: Data, folder: RunFolder) -> None:
         self.config, self.gan, self.data, self.folder = config, gan, data, folder
-        self.form = form_of(recipes.get(config.recipe), data.shape)
-        self._real = self.form.feed(data, config)
+        self.domain = recipes.get(config.recipe).domain.with_shape(data.shape)
+        self._real = self.domain.batches(data, config)
         self._diagnosis = Diagnosis(gan)
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
         self._told_of_replay = False
@@ -70,7 +69,7 @@ class Trainer:
     @classmethod
     def prepare(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
         """A new run as far as it can be made without its folder; raises UsageError for what cannot be trained."""
-        trainer = cls(config, build(config, data.shape), data, folder)
+        trainer = cls(config, untrained_gan(config, data.shape), data, folder)
         trainer._rehearse()
         return trainer
 
@@ -102,7 +101,7 @@ class Trainer:
         require_same_data(data, folder)
         folder.require_regular_files()
         last = _identity(folder.checkpoint)
-        gan, source = build(config, data.shape), kept_checkpoints.choose(folder, wanted)
+        gan, source = untrained_gan(config, data.shape), kept_checkpoints.choose(folder, wanted)
         of_diagnosis = load_into(gan, load_config(folder.config), folder, source)
         _require_recorded(gan.step, config, folder)
         if gan.step > config.steps:
@@ -132,7 +131,7 @@ class Trainer:
             self._require_finite_passes()
             with np.errstate(all="ignore"):
                 samples = self._samples()
-                self.form.picture(samples)
+                self.domain.draw(samples)
                 self._measured(samples)
         except ValueError as error:
             raise UsageError(f"the recipe '{self.config.recipe}' cannot be trained: {error}.") from None
@@ -194,7 +193,7 @@ class Trainer:
 
     def _tell_of_replay(self, notice: Notice) -> None:
         """Say once why steps cannot be replayed, which takes them longer."""
-        refused = self.gan.replay.refused
+        refused = self.gan.replay.fallback_reason
         if refused is not None and not self._told_of_replay:
             self._told_of_replay = True
             notice(f"training steps run without replay: {refused}")
@@ -233,7 +232,7 @@ class Trainer:
         return metrics
 
     def _refuse_bad_gradient(self) -> None:
-        bad = self.gan.first_bad_gradient()
+        bad = self.gan.first_nonfinite_gradient()
         if bad is None:
             return
         step, name = bad
@@ -251,7 +250,7 @@ class Trainer:
         try:
             consistency.require_finite(self.gan.state())
             self._require_finite_passes()
-            score = self.form.score(measured or self._measured(self._samples()))
+            score = self.domain.score(measured or self._measured(self._samples()))
         except (ValueError, NonFiniteError) as error:
             raise self._not_finite(str(error), self.gan.step) from None
         kept_checkpoints.save(self.folder, self.state(), self.config, score)
@@ -266,7 +265,7 @@ class Trainer:
         gan = self.gan
         inputs = gan.draw_update(gan.rules.batches(self._real(gan.step))[0])
         inputs = replace(inputs, latent=gan.latent(len(inputs.real), "samples"), penalty_weight=None)
-        with preserved(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+        with preserve_state(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
             gan.generator.eval()
             gan.discriminator.eval()
             judged = gan.discriminator_pass(inputs)
@@ -275,7 +274,7 @@ class Trainer:
 
     def _samples(self) -> np.ndarray:
         """Those that show the progress, as people know them; raises NonFiniteError unless all are finite."""
-        return made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+        return generate(self.gan, self.domain, self.gan.latent(self.domain.samples_shown, "samples"))
 
     def _save_samples(self) -> dict[str, float]:
         """Save a picture of samples; how good they are, as far as that is cheap to tell."""
@@ -284,11 +283,11 @@ class Trainer:
             measured = self._measured(samples)
         except NonFiniteError as error:
             raise self._not_finite(str(error), self.gan.step) from None
-        save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
+        save_png(self.folder.sample_path(self.gan.step), self.domain.draw(samples))
         return measured
 
     def _measured(self, samples: np.ndarray) -> dict[str, float]:
-        measured = self.form.measure(samples)
+        measured = self.domain.measure(samples)
         for name, value in measured.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"the {name.replace('_', ' ')} of the samples is {value}")
@@ -311,15 +310,9 @@ class Trainer:
         if samples:
             with _told(folder.animation, notice):
                 gif.save(folder.animation, samples, notice)
-        if isinstance(self.form, PointForm):
-            with _told(folder.contours, notice):
-                target = self.form.data.target
-                of_data, of_samples = density.comparable_estimates(target, self._samples())
-                panels = [
-                    density_map.Contours(f"the data: '{target.name}'", of_data.samples, of_data.on_grid),
-                    density_map.Contours("the generator", of_samples.samples, of_samples.on_grid),
-                ]
-                density_map.save_contours(folder.contours, target.box, panels)
+        for name, save in self.domain.artefacts().items():
+            with _told(folder.path / name, notice):
+                save(folder.path / name, self._samples())
 
 
 @contextmanager

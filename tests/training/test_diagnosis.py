@@ -274,7 +274,7 @@ def _pictures() -> GAN:
     discriminator = Sequential(
         SpectralNorm(Conv2d(1, 4, 3, rng), rng), LeakyReLU(0.2), Dropout(0.3, seed=1), Flatten(), Dense(64, 1, rng)
     )
-    return _gan(generator, discriminator, "hinge", penalty=penalties.wgan_gp, average=0.9)
+    return _gan(generator, discriminator, "hinge", penalty=penalties.wgan_gp, ema_decay=0.9)
 
 
 def _flat(loss: str = "non-saturating", **options: Any) -> GAN:
@@ -354,7 +354,7 @@ def test_it_looks_on_a_device() -> None:
         for on_device, on_host in zip(statistics(), expected, strict=True):
             assert _numbers(on_device) == pytest.approx(_numbers(on_host), rel=1e-4, nan_ok=True)
     finally:
-        backend.by_type.pop(strict_device.ndarray, None)
+        backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def _numbers(statistics: TrainingStatistics) -> list[float]:
