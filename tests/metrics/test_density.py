@@ -1,0 +1,80 @@
+"""Kernel density estimates against their stated errors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from minigan import MiniganError
+from minigan.data import mixtures
+from minigan.data.mixtures import GaussianMixture, squared_distances
+from minigan.metrics import divergences
+from minigan.metrics.density import KernelDensity
+from minigan.metrics.divergences import Grid
+
+NAMES = ["grid", "ring", "swiss-roll", "two-gaussians"]
+
+
+def gaussian(x: float, y: float, sigma: float) -> GaussianMixture:
+    return GaussianMixture("one", ((x, y),), sigma)
+
+
+def test_the_standard_error_of_a_kernel_density_is_the_one_seen() -> None:
+    """What it estimates is known: a mixture smoothed by its kernel is a wider mixture."""
+    target, h, repeats = gaussian(0, 0, 1.0), 0.3, 200
+    points = np.array([[0.0, 0.0], [1.0, 0.5], [-2.0, 1.0]])
+    smoothed = gaussian(0, 0, math.hypot(1, h)).density(points)
+    rng = np.random.default_rng(0)
+    estimates = [KernelDensity(target.sample(500, rng), h) for _ in range(repeats)]
+    found = np.array([e.density(points) for e in estimates])
+    stated = np.sqrt(np.mean([e.standard_error(points) ** 2 for e in estimates], axis=0))
+    np.testing.assert_allclose(found.std(axis=0), stated, rtol=4 / math.sqrt(2 * repeats))
+    assert (np.abs(found.mean(axis=0) - smoothed) < 4 * stated / math.sqrt(repeats)).all()
+
+
+def test_the_bias_of_a_kernel_density_is_that_of_smoothing() -> None:
+    target, h = gaussian(0, 0, 1.0), 0.2
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [1.5, 1.5]])
+    exact = gaussian(0, 0, math.hypot(1, h)).density(points) - target.density(points)
+    found = KernelDensity(target.sample(100_000, np.random.default_rng(0)), h).bias(points)
+    np.testing.assert_allclose(found, exact, atol=0.2 * np.abs(exact).max())
+    assert np.sign(found[0]) == -1 and np.sign(found[2]) == 1
+
+
+def test_the_bandwidth_is_the_likeliest_one() -> None:
+    for name in NAMES:
+        samples = mixtures.get(name).sample(300, np.random.default_rng(3))
+        distances = squared_distances(samples, samples)
+        others = ~np.eye(300, dtype=bool)
+
+        def likelihood(h: float, distances: np.ndarray = distances, others: np.ndarray = others) -> float:
+            kernels = np.exp(-distances / (2 * h**2)) / (2 * math.pi * h**2)
+            return float(np.log((kernels * others).sum(axis=1) / 299 + 1e-300).mean())
+
+        found = KernelDensity(samples).bandwidth
+        tried = found * np.geomspace(0.1, 10, 401)
+        assert likelihood(found) >= max(likelihood(h) for h in tried) - 1e-3
+
+
+def test_a_kernel_density_comes_nearer_with_more_samples() -> None:
+    target = mixtures.get("two-gaussians")
+    grid = Grid(target.box + np.array([[-3.0], [3.0]]), (80, 80))
+    log_p = target.log_density(grid.points)
+    found = []
+    for count in (100, 2_000):
+        estimate = KernelDensity(target.sample(count, np.random.default_rng(0)))
+        found.append(divergences.kl(log_p, np.maximum(estimate.log_density(grid.points), -700), grid))
+    assert found[0] > 4 * found[1] > 0
+
+
+def test_errors_of_kernel_densities() -> None:
+    with pytest.raises(MiniganError, match="from 2 samples, expected 3 to 10000"):
+        KernelDensity([[0.0, 0.0], [1.0, 1.0]])
+    with pytest.raises(MiniganError, match="exact copy"):
+        KernelDensity(np.ones((5, 2)))
+    with pytest.raises(MiniganError, match=r"bandwidth is -1"):
+        KernelDensity(np.zeros((3, 2)), -1)
+    with pytest.raises(MiniganError, match=r"the samples are not finite"):
+        KernelDensity([[math.nan, 0.0]], 1)
