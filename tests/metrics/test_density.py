@@ -21,7 +21,7 @@ def gaussian(x: float, y: float, sigma: float) -> GaussianMixture:
     return GaussianMixture("one", ((x, y),), sigma)
 
 
-def test_the_standard_error_of_a_kernel_density_is_the_one_seen() -> None:
+def test_the_standard_error_of_a_kernel_density_is_the_observed_one() -> None:
     """What it estimates is known: a mixture smoothed by its kernel is a wider mixture."""
     target, h, repeats = gaussian(0, 0, 1.0), 0.3, 200
     points = np.array([[0.0, 0.0], [1.0, 0.5], [-2.0, 1.0]])
@@ -43,7 +43,7 @@ def test_the_bias_of_a_kernel_density_is_that_of_smoothing() -> None:
     assert np.sign(found[0]) == -1 and np.sign(found[2]) == 1
 
 
-def test_the_bandwidth_is_the_likeliest_one() -> None:
+def test_the_bandwidth_has_the_largest_likelihood() -> None:
     for name in NAMES:
         samples = mixtures.get(name).sample(300, np.random.default_rng(3))
         distances = squared_distances(samples, samples)

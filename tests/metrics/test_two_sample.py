@@ -19,7 +19,7 @@ def gaussian(x: float, y: float, sigma: float) -> GaussianMixture:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 7])
-def test_assignment_is_the_best_of_all(n: int) -> None:
+def test_the_assignment_is_the_cheapest_of_all_permutations(n: int) -> None:
     rng = np.random.default_rng(n)
     for costs in (rng.standard_normal((n, n)), rng.integers(0, 3, (n, n)).astype(float), np.zeros((n, n))):
         rows = np.arange(n)
@@ -41,7 +41,7 @@ def test_wasserstein_of_a_moved_sample() -> None:
 
 
 def test_wasserstein_of_gaussians() -> None:
-    """W2(N(0, I), N(m, s^2 I))^2 = |m|^2 + 2 (s - 1)^2; samples come as near as two of the same are."""
+    """W2(N(0, I), N(m, s^2 I))^2 = |m|^2 + 2 (s - 1)^2; up to the distance of two samples of one distribution."""
     rng, n = np.random.default_rng(1), 600
     p, q = gaussian(0, 0, 1.0), gaussian(1.0, 2.0, 1.8)
     found = two_sample.wasserstein2(p.sample(n, rng), q.sample(n, rng))
