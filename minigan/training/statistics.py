@@ -59,8 +59,8 @@ class ConstantDiscriminator:
 class TrainingStatistics:
     """What `TrainingMonitor.measure` found at `step`.
 
-    Distances between examples are Euclidean; the unit of the first four is the mean distance between two real examples,
-    and d stands for the mean distance between a real and a fake example. Ratios to 0 are NaN: distances in units of
+    Distances between examples are Euclidean; the first four are in units of the mean distance between two real
+    examples. d stands for the mean distance between a real and a fake example. Ratios to 0 are NaN: distances in units of
     real examples that are all equal, or anything over d = 0.
 
     all_finite: whether all samples, logits and losses are finite.
