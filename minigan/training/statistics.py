@@ -60,8 +60,8 @@ class TrainingStatistics:
     """What `TrainingMonitor.measure` found at `step`.
 
     Distances between examples are Euclidean; the first four are in units of the mean distance between two real
-    examples. d stands for the mean distance between a real and a fake example. Ratios to 0 are NaN: distances in units of
-    real examples that are all equal, or anything over d = 0.
+    examples. d stands for the mean distance between a real and a fake example. Ratios to 0 are NaN: distances in units
+    of real examples that are all equal, or anything over d = 0.
 
     all_finite: whether all samples, logits and losses are finite.
     diversity: mean distance between two fakes: 1 for a generator that varies as the data do.
