@@ -27,10 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _restored_backend() -> Iterator[None]:
-    libraries = dict(backend.by_type)
+    libraries = dict(backend.by_array_type)
     yield
-    backend.by_type.clear()
-    backend.by_type.update(libraries)
+    backend.by_array_type.clear()
+    backend.by_array_type.update(libraries)
     mg.use("numpy", "auto")
 
 

@@ -1,4 +1,4 @@
-"""The whole check of a derivative at a point: what must hold at all, probes, and if they disagree, where and why."""
+"""The check of a derivative at a point: its conditions, two random directions, the wrong entry and the cause."""
 
 from __future__ import annotations
 
@@ -9,257 +9,291 @@ from typing import Any
 
 import numpy as np
 
-from minigan.checking import diagnosis, directions, jumps, locate, picture, step_limits
-from minigan.checking.claim import Claim, Claimant, Unfit
-from minigan.checking.diagnosis import Suspect
-from minigan.checking.probe import Finding, Prober
-from minigan.checking.problem import Counted, Problem, Values, flattened
+from minigan.checking import causes, directions, discontinuities, locate, step_limits, tuning
+from minigan.checking.analytic import AnalyticDerivative, AnalyticEvaluator, ConditionError
+from minigan.checking.causes import WrongArray
+from minigan.checking.directional import Comparison, DirectionalChecker
+from minigan.checking.error_map import measure_error_map
+from minigan.checking.finite_differences import taylor_order
+from minigan.checking.problem import CountedFunction, Problem, WeightedSum, flattened
 from minigan.checking.report import Report, Verdict, entry_name
-from minigan.checking.slope import taylor_order
 from minigan.core import random
 
-_EXPLAINS = 1e-3  # of an error may be left over by what explains it
-_SURE = 1e-3  # of an error: an uncertainty at which a plain difference will do
-_FAR_NUDGE = 0.3  # of the typical size
-_LONG = 100  # letters of an error
+_MAX_LETTERS = 100  # of an exception's message in an explanation
 _EDGE = "edge of the domain"
-_ROUNDS = 3  # of looking for what makes f jump, each in another direction
 
 
-def examine(problem: Problem, seed: int = 0) -> Report:
-    """Judge the claimed derivative of `problem`; what it does wrong is in the report, and not raised."""
-    counted = Counted(problem.f)
+def check_derivative(problem: Problem, seed: int = 0) -> Report:
+    """Check the analytic derivative of `problem`; a mistake is reported and not raised."""
+    counted = CountedFunction(problem.f)
     problem = replace(problem, f=counted)
     report = _Check(problem, seed).report()
-    moved = _beside(problem, report, seed)
-    if moved is not None:
-        report = _with_what_is_beside(report, _Check(moved, seed).report())
+    nearby = _nearby_problem(problem, report, seed)
+    if nearby is not None:
+        report = _with_nearby_report(report, _Check(nearby, seed).report())
     return replace(report, evaluations=counted.calls, checked=tuple(problem.names))
 
 
-def _beside(problem: Problem, report: Report, seed: int) -> Problem | None:
-    """The same a little to the side, where mistakes show that a kink may hide.
+def _nearby_problem(problem: Problem, report: Report, seed: int) -> Problem | None:
+    """The problem at a point near by, if a check there tells more; None if it does not.
 
-    And where there may be less noise: that of kinks so near that no step is shorter. To get away from many, farther.
+    Off a kink, mistakes show that the kink may hide. Where kinks are nearer than the shortest step, f looks noisy; a
+    little farther away it may not.
     """
     if report.verdict is Verdict.NOISY:
-        nudges = step_limits.nudges(problem.point, seed, _FAR_NUDGE)
+        points = step_limits.nearby_points(problem.point, seed, tuning.FAR_SHIFT)
     elif report.verdict is Verdict.KINK and report.ok:
-        nudges = step_limits.nudges(problem.point, seed)
+        points = step_limits.nearby_points(problem.point, seed)
     else:
         return None
-    point = step_limits.first_inside(problem, nudges)
+    point = step_limits.first_in_domain(problem, points)
     return None if point is None else replace(problem, point=point)
 
 
-def _with_what_is_beside(report: Report, aside: Report) -> Report:
-    if report.verdict is aside.verdict is Verdict.NOISY:
+def _with_nearby_report(report: Report, nearby: Report) -> Report:
+    """The report at the point, or the one near by, whichever says more."""
+    if report.verdict is nearby.verdict is Verdict.NOISY:
         return report
     if report.cause == _EDGE:
-        return replace(aside, where="a little beside the given point, which is too near to the edge of its domain")
-    if report.verdict is Verdict.NOISY and aside.ok:
+        return replace(nearby, where="a little beside the given point, which is too near to the edge of its domain")
+    if report.verdict is Verdict.NOISY and nearby.ok:
         text = "kinks lie nearer to this point than differences can tell; a little beside it, the derivative is right"
         return replace(report, verdict=Verdict.KINK, ok=True, cause="kinks near by", explanation=text)
-    if aside.ok or aside.verdict is Verdict.NOISY:
+    if nearby.ok or nearby.verdict is Verdict.NOISY:
         return report
-    return replace(aside, where="a little beside the given point, to avoid its kinks")
+    return replace(nearby, where="a little beside the given point, to avoid its kinks")
 
 
 class _Check:
-    """One check, at one point."""
+    """One check at one point."""
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.problem, self.seed = problem, seed
         self.rng = random.generator(seed, "gradient check")
-        self.claimant = Claimant(problem, self.rng)
+        self.evaluator = AnalyticEvaluator(problem, self.rng)
         self.limits = step_limits.unlimited(problem)
 
     def report(self) -> Report:
         try:
-            return self._judge(self.claimant.repeated(self.claimant.claim(), self.seed))
-        except Unfit as unfit:
-            name = None if unfit.which is None else self.problem.names[unfit.which]
-            return Report(unfit.verdict, False, unfit.cause, unfit.explanation, name=name)
+            return self._measured(self.evaluator.with_noise(self.evaluator.evaluate(), self.seed))
+        except ConditionError as error:
+            name = None if error.which is None else self.problem.names[error.which]
+            return Report(error.verdict, False, error.cause, error.explanation, name=name)
 
-    def _judge(self, claim: Claim) -> Report:
-        """By one probe and, at a kink, more of the like; elsewhere a second with weights of either sign."""
-        prober, direction = self._inside(claim)
+    def _measured(self, derivative: AnalyticDerivative) -> Report:
+        """Measure along one direction inside of the domain; hold fixed what cannot move or makes f jump."""
+        checker, direction = self._inside_domain(derivative)
         if not self.limits.first_step:
-            return _isolated(prober.values.error)
+            return _isolated_point(checker.values.error)
         held = (self.limits.lengths == 0) & np.isfinite(flattened(self.problem.point))
-        finding = prober.measure(direction)
-        if prober.jumps(finding):
-            report = self._judge_beside_jumps(claim, prober, direction, finding)
+        comparison = checker.compare(direction)
+        if checker.is_discontinuous(comparison):
+            report = self._beside_discontinuities(derivative, checker, direction, comparison)
         else:
-            report = self._judged(claim, prober, direction, finding)
+            report = self._compared(derivative, checker, direction, comparison)
         if not held.any():
             return report
-        return replace(report, where=f"apart from {self._named(held)}, which cannot move inside of the domain")
+        return replace(report, where=f"apart from {self._listed(held)}, which cannot move inside of the domain")
 
-    def _judged(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report:
-        blame = self._blame(claim, prober, direction, finding)
-        if blame is None and finding.slope.has_kink:
-            blame = self._first_blame(claim, prober, directions.one_sided(direction, self.rng))
-        elif blame is None:
-            blame = self._blame_with_either_sign()
-        report = _acquitted(finding, prober, direction) if blame is None else blame
-        return replace(report, weighted=claim.y.size > 1)
+    def _compared(
+        self, derivative: AnalyticDerivative, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison
+    ) -> Report:
+        """The error report of this direction; if there is none, of further ones: at a kink, or with mixed weights."""
+        report = self._error_report(derivative, checker, direction, comparison)
+        if report is None and comparison.estimate.has_kink:
+            report = self._first_error_report(derivative, checker, directions.one_sided(direction, self.rng))
+        elif report is None:
+            report = self._mixed_sign_report()
+        if report is None:
+            report = _without_error(comparison, checker, direction)
+        return replace(report, weighted=derivative.y.size > 1)
 
-    def _judge_beside_jumps(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report:
-        """What makes f jump is held, and the rest judged."""
-        starts, held = self.problem.starts(), np.zeros(direction.size, bool)
-        for _ in range(_ROUNDS):
-            held |= jumps.jumping(prober, direction, starts, max(prober.finest_step, finding.slope.rows[-1][0]))
+    def _beside_discontinuities(
+        self, derivative: AnalyticDerivative, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison
+    ) -> Report:
+        """Hold the entries that make f jump, and check the others."""
+        offsets, held = self.problem.offsets(), np.zeros(direction.size, bool)
+        for _ in range(tuning.MAX_DISCONTINUITY_SEARCHES):
+            step = max(checker.smallest_step, comparison.estimate.samples[-1][0])
+            held |= discontinuities.discontinuous_entries(checker, direction, offsets, step)
             self.limits.lengths[held] = 0
             direction = self.limits.direction(self.rng)
-            finding = prober.measure(direction)
-            if not prober.jumps(finding):
+            comparison = checker.compare(direction)
+            if not checker.is_discontinuous(comparison):
                 break
         else:
-            return _unjudged(finding)
-        report = self._judged(claim, prober, direction, finding)
+            return _too_noisy(comparison)
+        report = self._compared(derivative, checker, direction, comparison)
         if not report.ok:
             return report
-        text = f"f jumps with the least change of {self._named(held)}, so it has no derivative there; the rest is right"
+        text = (
+            f"f jumps with the least change of {self._listed(held)}, so it has no derivative there; the rest is right"
+        )
         return replace(report, verdict=Verdict.KINK, cause="jump", explanation=text, taylor_order=None)
 
-    def _named(self, places: np.ndarray) -> str:
+    def _listed(self, entries: np.ndarray) -> str:
         """The first of the entries, and how many more there are."""
-        which, index = self.problem.entry(int(np.argmax(places)))
-        first, others = entry_name(self.problem.names[which], index), np.count_nonzero(places) - 1
+        which, index = self.problem.entry(int(np.argmax(entries)))
+        first, others = entry_name(self.problem.names[which], index), np.count_nonzero(entries) - 1
         return f"{first} and {others} more" if others else first
 
-    def _blame_with_either_sign(self) -> Report | None:
-        claim = self.claimant.claim(either_sign=True)
-        self.claimant.require_linear(claim)  # with positive weights all was well
-        prober = self._prober(claim)
+    def _mixed_sign_report(self) -> Report | None:
+        """The error report for output weights of both signs, along a balanced direction; None if there is no error."""
+        derivative = self.evaluator.evaluate(mixed_signs=True)
+        self.evaluator.require_linear(derivative)  # positive weights alone cannot show this
+        checker = self._checker(derivative)
         direction = self.limits.direction(self.rng)
-        if self.limits.first_step < step_limits.FIRST_STEP:
-            prober.limits = step_limits.freed(self.problem, prober.values.along, self.limits, direction)
-            direction = prober.limits.direction(self.rng)
-        direction = directions.balanced(direction, claim.gradients, self.problem.starts())
-        finding = prober.measure(direction)
-        # With such weights a right claim may lie outside of the sides of kinks that are near by.
-        return None if finding.slope.has_kink else self._blame(claim, prober, direction, finding)
+        if self.limits.first_step < tuning.FIRST_STEP:
+            checker.limits = step_limits.relaxed(self.problem, checker.values.along, self.limits, direction)
+            direction = checker.limits.direction(self.rng)
+        direction = directions.balanced(direction, derivative.gradients, self.problem.offsets())
+        comparison = checker.compare(direction)
+        if comparison.estimate.has_kink:
+            # With weights of both signs a right derivative need not lie between the sides of kinks near by.
+            return None
+        return self._error_report(derivative, checker, direction, comparison)
 
-    def _prober(self, claim: Claim) -> Prober:
-        middle = float(np.vdot(claim.weights, claim.y.astype(np.float64)))
-        gradient, point = flattened(claim.gradients), flattened(self.problem.point)
-        # The inputs are rounded, too: where f is small and they are not, their rounding is what its values scatter by.
+    def _checker(self, derivative: AnalyticDerivative) -> DirectionalChecker:
+        phi0 = float(np.vdot(derivative.weights, derivative.y.astype(np.float64)))
+        gradient, point = flattened(derivative.gradients), flattened(self.problem.point)
+        # The inputs are rounded as well; where f is small and they are not, their rounding dominates the values' noise.
         inputs = gradient * np.where(np.isfinite(point), point, 0.0)
-        magnitude = float(np.linalg.norm((claim.weights * claim.y).reshape(-1)) + np.linalg.norm(inputs))
-        eps = max(float(np.finfo(a.dtype).eps) for a in (*self.problem.point, claim.y))
-        values = Values(self.problem, claim.weights)
-        return Prober(values, self.limits, gradient, flattened(claim.wobble), middle, magnitude, eps, claim.noise)
+        outputs = (derivative.weights * derivative.y).reshape(-1)
+        magnitude = float(np.linalg.norm(outputs) + np.linalg.norm(inputs))
+        eps = max(float(np.finfo(a.dtype).eps) for a in (*self.problem.point, derivative.y))
+        values, errors = WeightedSum(self.problem, derivative.weights), flattened(derivative.gradient_errors)
+        return DirectionalChecker(values, self.limits, gradient, errors, phi0, magnitude, eps, derivative.noise)
 
-    def _inside(self, claim: Claim) -> tuple[Prober, np.ndarray]:
-        """A prober, and a direction along which every number moves by about the typical size of its array.
+    def _inside_domain(self, derivative: AnalyticDerivative) -> tuple[DirectionalChecker, np.ndarray]:
+        """A checker, and a direction along which every entry moves by about the typical size of its array.
 
-        Where that leaves f's domain, the limits are closer, and they move as far as they can.
+        Where such a move leaves the domain of f, the limits are tightened and the entries move as far as they can.
         """
-        prober, direction = self._prober(claim), self.limits.direction(self.rng)
-        phi = prober.line(direction)
-        if math.isfinite(phi(step_limits.FIRST_STEP)) and math.isfinite(phi(-step_limits.FIRST_STEP)):
-            return prober, direction
-        self.limits = prober.limits = step_limits.limited(self.problem, prober.values.along, direction)
-        return prober, self.limits.direction(self.rng)
+        checker, direction = self._checker(derivative), self.limits.direction(self.rng)
+        phi = checker.line(direction)
+        if math.isfinite(phi(tuning.FIRST_STEP)) and math.isfinite(phi(-tuning.FIRST_STEP)):
+            return checker, direction
+        self.limits = checker.limits = step_limits.limited(self.problem, checker.values.along, direction)
+        return checker, self.limits.direction(self.rng)
 
-    # Blame.
+    # Error reports.
 
-    def _first_blame(self, claim: Claim, prober: Prober, directions: Iterable[np.ndarray]) -> Report | None:
+    def _first_error_report(
+        self, derivative: AnalyticDerivative, checker: DirectionalChecker, directions: Iterable[np.ndarray]
+    ) -> Report | None:
         for direction in directions:
-            report = self._blame(claim, prober, direction, prober.measure(direction))
+            report = self._error_report(derivative, checker, direction, checker.compare(direction))
             if report is not None:
                 return report
         return None
 
-    def _blame(self, claim: Claim, prober: Prober, direction: np.ndarray, finding: Finding) -> Report | None:
-        """The report of the mistake that a finding shows; None if it shows none, or at kinks no entry is to blame."""
-        place = locate.worst_entry(prober, direction, finding, self.problem.starts()) if finding.violation else None
-        if place is None:
+    def _error_report(
+        self, derivative: AnalyticDerivative, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison
+    ) -> Report | None:
+        """The report on the entry with the largest error; None if the comparison shows no error, or no entry does."""
+        if not comparison.violation:
             return None
-        which, index = self.problem.entry(place)
-        size = prober.limits.lengths[place]
+        position = locate.worst_entry(checker, direction, comparison, self.problem.offsets())
+        if position is None:
+            return None
+        which, index = self.problem.entry(position)
+        size = checker.limits.lengths[position]
         along = np.zeros(direction.size)
-        along[place] = size
-        single = prober.measure(along)
-        if not single.violation:  # no entry to hold it against: an accident of the bars, unless it comes again
-            again = prober.measure(direction * self.rng.choice([-1.0, 1.0], direction.size))
-            is_sure = finding.is_blatant and again.is_blatant and again.slope.has_kink == finding.slope.has_kink
-            return _unlocated(finding) if is_sure else None
-        at: dict[str, Any] = {
+        along[position] = size
+        single = checker.compare(along)
+        if not single.violation:
+            return _unlocated(comparison) if self._recurs(checker, direction, comparison) else None
+        entry: dict[str, Any] = {
             "name": self.problem.names[which], "index": index, "analytic": single.analytic / size,
-            "numeric": single.numeric / size, "bar": single.slope.mean.bar / size,
+            "numeric": single.numeric / size, "bar": single.estimate.central.error_bar / size,
         }  # fmt: skip
-        if single.slope.has_kink:
-            if not prober.is_sharp(along, single):
-                return _unjudged(finding)
-            left, right = (_or_zero(side, single.slope.mean.bar) / size for side in single.sides)
+        if single.estimate.has_kink:
+            if not checker.is_kink_at_point(along, single):
+                return _too_noisy(comparison)
+            left, right = (_zero_within(side, single.estimate.central.error_bar) / size for side in single.sides)
             text = "right and left derivatives differ here, and the claimed one does not lie between them"
-            return Report(Verdict.KINK, False, "outside of a kink", text, sides=(left, right), **at)
-        suspect = Suspect(which, self.problem.names, self.problem.point, claim.gradients, claim.y.shape)
-        entry = at["analytic"], at["numeric"]
-        if suspect.gradient.size > 1 and self._is_alone(prober, direction, finding, single, place):
-            cause = diagnosis.one_entry(suspect, entry)
+            return Report(Verdict.KINK, False, "outside of a kink", text, sides=(left, right), **entry)
+        wrong = WrongArray(which, self.problem.names, self.problem.point, derivative.gradients, derivative.y.shape)
+        values = entry["analytic"], entry["numeric"]
+        if wrong.gradient.size > 1 and self._is_only_error(checker, direction, comparison, single, position):
+            cause = causes.single_entry_cause(wrong, values)
         else:
-            cause = diagnosis.diagnose(prober, suspect, self.problem.starts(), entry, self.rng)
-        order = taylor_order(finding.slope, finding.analytic, prober.rounding)
-        shape, start = self.problem.point[which].shape, self.problem.starts()[which]
-        step, _ = locate.best_step(prober, finding)
+            cause = causes.find_cause(checker, wrong, self.problem.offsets(), values, self.rng)
+        order = taylor_order(comparison.estimate, comparison.analytic, checker.rounding)
+        shape, offset = self.problem.point[which].shape, self.problem.offsets()[which]
+        step, _ = locate.best_step(checker, comparison)
         return Report(
             Verdict.FAIL, False, cause.name, cause.explanation, taylor_order=order, shape=shape,
-            error_map=lambda: picture.error_map(prober, shape, start, step), **at,
+            error_map=lambda: measure_error_map(checker, shape, offset, step), **entry,
         )  # fmt: skip
 
-    def _is_alone(self, prober: Prober, direction: np.ndarray, whole: Finding, single: Finding, place: int) -> bool:
-        """Whether the error of one entry is all of the error, also along directions of the rest not seen before."""
-        share = direction[place] / prober.limits.lengths[place]
-        error, alone = whole.numeric - whole.analytic, share * (single.numeric - single.analytic)
-        bars = whole.slope.mean.bar + abs(share) * single.slope.mean.bar
-        if abs(alone - error) > _EXPLAINS * abs(error) + 2 * bars:
+    def _recurs(self, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison) -> bool:
+        """Whether an error that no single entry shows comes again with other signs, so that it is no accident."""
+        again = checker.compare(direction * self.rng.choice([-1.0, 1.0], direction.size))
+        is_same_kind = again.estimate.has_kink == comparison.estimate.has_kink
+        return comparison.is_certain and again.is_certain and is_same_kind
+
+    def _is_only_error(
+        self, checker: DirectionalChecker, direction: np.ndarray, whole: Comparison, single: Comparison, position: int
+    ) -> bool:
+        """Whether the error of one entry is the whole error; the rest is measured along another direction."""
+        factor = direction[position] / checker.limits.lengths[position]
+        error, of_entry = whole.numeric - whole.analytic, factor * (single.numeric - single.analytic)
+        error_bars = whole.estimate.central.error_bar + abs(factor) * single.estimate.central.error_bar
+        if abs(of_entry - error) > tuning.MAX_UNEXPLAINED * abs(error) + tuning.ERROR_BARS * error_bars:
             return False
         rest = direction * self.rng.choice([-1.0, 1.0], direction.size)
-        rest[place] = 0
-        step, uncertain = locate.best_step(prober, whole)
-        if uncertain > _SURE * abs(error):
-            return not prober.measure(rest).violation
-        left_over = prober.difference(rest, step) - prober.claimed(rest)
-        return abs(left_over) <= _EXPLAINS * abs(error) + 4 * uncertain
+        rest[position] = 0
+        step, uncertainty = locate.best_step(checker, whole)
+        if uncertainty > tuning.MAX_PLAIN_UNCERTAINTY * abs(error):
+            return not checker.compare(rest).violation
+        unexplained = checker.central_difference(rest, step) - checker.analytic(rest)
+        return abs(unexplained) <= tuning.MAX_UNEXPLAINED * abs(error) + tuning.CLEAR_ERROR * uncertainty
 
 
-def _unjudged(finding: Finding) -> Report:
-    bar = finding.slope.mean.bar
+def _too_noisy(comparison: Comparison) -> Report:
+    bar = comparison.estimate.central.error_bar
     text = (
         f"the values of f scatter so much that they tell the derivative only to within {bar:.1g}; "
         "check in float64, or a smoother f"
     )
-    return Report(Verdict.NOISY, False, "noise", text, analytic=finding.analytic, numeric=finding.numeric, bar=bar)
+    return Report(
+        Verdict.NOISY, False, "noise", text, analytic=comparison.analytic, numeric=comparison.numeric, bar=bar
+    )
 
 
-def _isolated(error: Exception | None) -> Report:
-    what = "is not finite" if error is None else " ".join(f"raises {type(error).__name__}: {error}".split())[:_LONG]
+def _isolated_point(error: Exception | None) -> Report:
+    if error is None:
+        what = "is not finite"
+    else:
+        what = " ".join(f"raises {type(error).__name__}: {error}".split())[:_MAX_LETTERS]
     text = f"f {what} at every point tried next to this one, so nothing can be measured; choose a point farther inside"
     return Report(Verdict.NOISY, False, _EDGE, text)
 
 
-def _unlocated(finding: Finding) -> Report:
+def _unlocated(comparison: Comparison) -> Report:
     text = "the derivative is wrong along a random direction, but no single entry shows it"
-    bar = finding.slope.mean.bar
-    return Report(Verdict.FAIL, False, "", text, analytic=finding.analytic, numeric=finding.numeric, bar=bar)
+    bar = comparison.estimate.central.error_bar
+    return Report(Verdict.FAIL, False, "", text, analytic=comparison.analytic, numeric=comparison.numeric, bar=bar)
 
 
-def _or_zero(value: float, bar: float) -> float:
-    return value if abs(value) > bar else 0.0
+def _zero_within(value: float, error_bar: float) -> float:
+    """`value`, or 0 if it is no larger than its error bar."""
+    return value if abs(value) > error_bar else 0.0
 
 
-def _acquitted(finding: Finding, prober: Prober, direction: np.ndarray) -> Report:
-    """No probe found a mistake; say so, unless they could not have."""
-    slope = finding.slope
-    measured: dict[str, Any] = {"analytic": finding.analytic, "numeric": finding.numeric, "bar": slope.mean.bar}
-    if slope.has_kink:
+def _without_error(comparison: Comparison, checker: DirectionalChecker, direction: np.ndarray) -> Report:
+    """The report where no direction shows an error: PASS, KINK, or NOISY if an error could not have been seen."""
+    estimate = comparison.estimate
+    if estimate.has_kink:
         text = "right and left derivatives differ here, and the claimed one lies between them"
-        return Report(Verdict.KINK, True, "kink", text, sides=finding.sides, **measured)
-    if prober.is_too_rough(direction, finding):
-        return _unjudged(finding)
-    order = taylor_order(slope, finding.analytic, prober.rounding)
-    return Report(Verdict.PASS, True, taylor_order=order, **measured)
+        verdict, cause, order, sides = Verdict.KINK, "kink", None, comparison.sides
+    elif checker.is_too_noisy(direction, comparison):
+        return _too_noisy(comparison)
+    else:
+        order = taylor_order(estimate, comparison.analytic, checker.rounding)
+        verdict, cause, text, sides = Verdict.PASS, "", "", None
+    return Report(
+        verdict, True, cause, text, analytic=comparison.analytic, numeric=comparison.numeric,
+        bar=estimate.central.error_bar, sides=sides, taylor_order=order,
+    )  # fmt: skip

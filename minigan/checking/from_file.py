@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Own:
+class FileDerivative:
     """A function from the file `path`, its claimed derivative, and a point: an array or a tuple of them.
 
     The derivative is the gradient of a function that returns one number, else its vector-Jacobian product.
@@ -40,7 +40,7 @@ class Own:
         return _called(self.path, lambda: with_gradient(self.f, self.derivative, self.x, seed=seed))
 
 
-def find(
+def load(
     target: str,
     *,
     gradient: str | None = None,
@@ -48,7 +48,7 @@ def find(
     shapes: Sequence[Shape] = (),
     seed: int = 0,
     dtype: str = "float64",
-) -> Own:
+) -> FileDerivative:
     """What `target`, such as "losses.py:hinge", stands for.
 
     A function without required arguments is called, and returns (f, grad_f, x); if f(x) is not one number, the second
@@ -57,11 +57,11 @@ def find(
     NAME_inputs() returns. Raises UsageError if anything of this is missing, MiniganError if the file's code fails.
     """
     path, name = _split(target)
-    module = _load(path)
+    module = _import(path)
     function = _function(module, path, name)
     if _needs_arguments(function):
         derivative, is_vjp = _derivative(module, path, name, gradient, vjp)
-        return Own(path, function, derivative, _point(module, path, name, shapes, seed, dtype), is_vjp)
+        return FileDerivative(path, function, derivative, _point(module, path, name, shapes, seed, dtype), is_vjp)
     if gradient or vjp or shapes:
         raise UsageError(
             f"{name} takes no arguments, so it returns the function, its derivative and the point; leave --gradient, "
@@ -82,7 +82,7 @@ def _split(target: str) -> tuple[Path, str]:
     return path, name
 
 
-def _load(path: Path) -> ModuleType:
+def _import(path: Path) -> ModuleType:
     """The module, as if Python had been started with the file: what lies beside it can be imported."""
     folder = str(path.resolve().parent)
     if folder not in sys.path:
@@ -152,7 +152,7 @@ def _as_point(x: Any) -> Any:
     return tuple(x) if isinstance(x, list) and x and hasattr(x[0], "shape") else x
 
 
-def _made_by(function: Callable[..., Any], path: Path, name: str) -> Own:
+def _made_by(function: Callable[..., Any], path: Path, name: str) -> FileDerivative:
     made = _called(path, function)
     if not isinstance(made, tuple) or len(made) != 3 or not callable(made[0]) or not callable(made[1]):
         raise UsageError(
@@ -160,7 +160,7 @@ def _made_by(function: Callable[..., Any], path: Path, name: str) -> Own:
             f"returned {_kind(made)}."
         )
     f, derivative, x = made[0], made[1], _as_point(made[2])
-    return Own(path, f, derivative, x, is_vjp=_called(path, lambda: np.size(_value(f, x))) != 1)
+    return FileDerivative(path, f, derivative, x, is_vjp=_called(path, lambda: np.size(_value(f, x))) != 1)
 
 
 def _value(f: Callable[..., Any], x: Any) -> Any:

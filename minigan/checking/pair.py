@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.checking.check import examine
+from minigan.checking.check import check_derivative
 from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Report
 
@@ -59,7 +59,7 @@ def _examine(
 ) -> Report:
     point = [as_point(part) for part in (x if _is_several(x) else (x,))]
     problem = Problem(value, pull_back, point, names_of(f, names, len(point)), tries_complex=True, is_pair=is_pair)
-    return examine(problem, seed)
+    return check_derivative(problem, seed)
 
 
 def as_point(x: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Ranges of the vector of all numbers, and searches through them by halves."""
+"""Ranges of the vector of all entries, and searches through them by bisection."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from collections.abc import Callable
 
 import numpy as np
 
-_MOST = 100  # ranges are looked at in a search; what is left then counts as found
+from minigan.checking import tuning
 
 
 def restricted(direction: np.ndarray, first: int, last: int) -> np.ndarray:
-    """The direction within a range, and no movement elsewhere."""
+    """The direction within the range from `first` to before `last`, and 0 elsewhere."""
     part = np.zeros_like(direction)
     part[first:last] = direction[first:last]
     return part
 
 
-def split(first: int, last: int, starts: list[int]) -> int:
-    """The middle of the range, moved to the nearest border between arrays if there is one inside."""
+def split_point(first: int, last: int, offsets: list[int]) -> int:
+    """The middle of the range, moved to the nearest boundary between arrays if there is one inside."""
     middle = (first + last) // 2
-    inside = starts[bisect.bisect_right(starts, first) : bisect.bisect_left(starts, last)]
-    return min(inside, key=lambda start: abs(start - middle)) if inside else middle
+    inside = offsets[bisect.bisect_right(offsets, first) : bisect.bisect_left(offsets, last)]
+    return min(inside, key=lambda offset: abs(offset - middle)) if inside else middle
 
 
-def members(first: int, last: int, starts: list[int], holds: Callable[[int, int], bool]) -> np.ndarray:
-    """The numbers of a range of which something `holds`, where it holds of a range if it does of a number in it.
+def matching_entries(first: int, last: int, offsets: list[int], matches: Callable[[int, int], bool]) -> np.ndarray:
+    """For each entry, whether it matches; entries outside of the range from `first` to before `last` do not.
 
-    Ranges are halved, the large ones first; when many have been looked at, those still to be halved count as a whole.
+    matches(first, last): whether any entry of a range matches. Ranges are bisected, the large ones first. When many
+    have been examined, all entries of the ranges still to be bisected count as matching.
     """
-    found = np.zeros(starts[-1], bool)
-    ranges, looked_at = deque([(first, last)]), 0
+    found = np.zeros(offsets[-1], bool)
+    ranges, examined = deque([(first, last)]), 0
     while ranges:
         first, last = ranges.popleft()
-        if looked_at < _MOST:
-            looked_at += 1
-            if not holds(first, last):
+        if examined < tuning.MAX_RANGES:
+            examined += 1
+            if not matches(first, last):
                 continue
             if last - first > 1:
-                middle = split(first, last, starts)
+                middle = split_point(first, last, offsets)
                 ranges += [(first, middle), (middle, last)]
                 continue
         found[first:last] = True

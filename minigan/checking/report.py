@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.checking import picture
+from minigan.figures.error_map import save_error_map
 
 _NAMES = 6  # shown at most
 _CLEAR = 0.3  # an order of the remainder further off would only puzzle
@@ -130,7 +130,7 @@ class Report:
         """
         if self.error_map is None or self.name is None:
             raise ValueError("there is no picture to draw, since no entry was found wrong")
-        picture.save(path, self.error_map(), self.name, self.shape)
+        save_error_map(path, self.error_map(), self.name, self.shape)
 
     def to_json(self) -> str:
         """One JSON object: the fields, with `error` and `entry`; what is not a number is null."""

@@ -11,14 +11,14 @@ import numpy as np
 from minigan import autodiff, ops
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Parameter
-from minigan.checking.check import examine
+from minigan.checking.check import check_derivative
 from minigan.checking.pair import as_point, names_of
 from minigan.checking.problem import Arrays, Problem
 from minigan.checking.report import Report, Verdict
-from minigan.checking.step_limits import first_inside, nudges
+from minigan.checking.step_limits import first_in_domain, nearby_points
 from minigan.core import random
 from minigan.nn import Module
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 
 # A function of all leaves (inputs, parameters, cotangents); whether its own derivatives shall be recorded.
 _Recorded = Callable[[list[Tensor], bool], Tensor]
@@ -66,12 +66,12 @@ def _check_orders(
     evaluations = 0
     for level in range(1, order + 1):
         problem = Problem(*leaves.as_arrays(function), point, labels, f_is_derivative=level > 1)
-        report = examine(problem, seed)
+        report = check_derivative(problem, seed)
         evaluations += report.evaluations
         if not report.ok or level == order:
             break
         if report.verdict is Verdict.KINK:  # where a derivative jumps, there is no next one
-            point = first_inside(problem, nudges(point, seed)) or point
+            point = first_in_domain(problem, nearby_points(point, seed)) or point
         y = problem.f(point)
         u = random.generator(seed, "cotangent", level).uniform(0.5, 1.5, y.shape)
         function, point, labels = _derivative(function), [*point, u.astype(y.dtype)], [*labels, "u" + "'" * (level - 1)]
@@ -116,11 +116,11 @@ class _Leaves:
         """(value, pull_back) on arrays."""
 
         def value(arrays: Arrays) -> np.ndarray:
-            with preserved(*self.modules):
+            with preserve_state(*self.modules):
                 return function(self._made(arrays), False).numpy()
 
         def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
-            with preserved(*self.modules):
+            with preserve_state(*self.modules):
                 leaves = self._made(arrays)
                 return [g.numpy() for g in autodiff.vjp(function(leaves, True), leaves, Tensor(weights))]
 

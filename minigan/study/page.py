@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from minigan.core.files import write_text
-from minigan.study import break_it, dirac_fields, distances, saturation, step_graph, two_gaussians
+from minigan.study import training_mistakes, dirac_fields, distances, saturation, step_graph, two_gaussians
 from minigan.study.section import Section
 
 SECTIONS: dict[str, Callable[[], Section]] = {
@@ -16,7 +16,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "saturation": saturation.section,
     "distances": distances.section,
     "dirac": dirac_fields.section,
-    "one-wrong-line": break_it.section,
+    "one-wrong-line": training_mistakes.section,
 }
 
 _TITLE = "minigan: what GANs do, with checked numbers"

@@ -6,7 +6,7 @@ plain gradient descent. The graph is the one that the forward pass left: nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,14 +14,14 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor, grad
+from minigan.autodiff.graph import ancestors, backward_path
 from minigan.autodiff.parameter import Parameter
-from minigan.explain import path_back
-from minigan.figures.svg import FAINT, FAKE, INK, REAL
+from minigan.figures.graph_svg import GraphNode, graph_svg
 from minigan.gan import GAN, Pass, losses
 from minigan.gan.inputs import UpdateInputs
 from minigan.nn import Module
 from minigan.optim import SGD
-from minigan.study.section import Numbers, Section, figure, picture, text
+from minigan.study.section import Numbers, Section, figure, picture
 
 SLOPE, RATE = 0.2, 0.5
 LATENT = ((1.0,), (-0.5,))
@@ -31,22 +31,7 @@ WEIGHTS: dict[str, tuple[Any, ...]] = {
     "D.W1": ((0.7, -0.5), (0.4, 0.6)), "D.b1": (0.0, 0.1), "D.W2": ((0.9,), (-0.8,)), "D.b2": (-0.1,),
 }  # fmt: skip
 
-_LINE, _PAD, _GAP, _FALL = 15, 8, 14, 30  # pixels: of a line of text, within boxes, between boxes, between layers
-_CHARACTER, _CELL = 6.6, 70
-_PALE = "#e9edf1"
 _MINUS = "\N{MINUS SIGN}"
-
-
-@dataclass(frozen=True)
-class Node:
-    """A Tensor of the graph: what it is, its value, and its gradient, None where the backward pass never comes."""
-
-    name: str
-    title: str
-    tensor: Tensor
-    value: np.ndarray
-    gradient: np.ndarray | None
-    is_weight: bool
 
 
 @dataclass(frozen=True)
@@ -54,7 +39,7 @@ class Graph:
     """A loss with all that it was computed from; `nodes` in the order in which they were made."""
 
     title: str
-    nodes: tuple[Node, ...]
+    nodes: tuple[GraphNode, ...]
 
     def figures(self) -> Iterator[tuple[str, float]]:
         """Every number on it, by name."""
@@ -105,7 +90,7 @@ each sample, the direction in which D's verdict improves.</p>
 
 def _figure(graph: Graph, caption: str) -> str:
     alt = f"{graph.title}: the graph of operations with values and gradients, as explained in the text"
-    return figure(f'<div class="wide">{picture(drawing(graph), alt)}</div>', caption)
+    return figure(f'<div class="wide">{picture(graph_svg(graph.nodes), alt)}</div>', caption)
 
 
 class _Network(Module):
@@ -130,7 +115,7 @@ def graphs() -> tuple[Graph, Graph]:
     judged = gan.discriminator_pass(inputs)
     of_discriminator = _graph("D step", gan, inputs, judged)
     learning = gan.discriminator_optimizer
-    learning.step(grad(judged.objective, learning.parameters), inputs.numbers)
+    learning.step(grad(judged.objective, learning.parameters), inputs.update_scalars)
     return of_discriminator, _graph("G step", gan, inputs, gan.generator_pass(inputs, judged))
 
 
@@ -138,17 +123,18 @@ def _graph(title: str, gan: GAN, inputs: UpdateInputs, made: Pass) -> Graph:
     weights = gan.generator.parameters("G.") | gan.discriminator.parameters("D.")
     learning = [weight for name, weight in weights.items() if name[0] == title[0]]
     named = _names(inputs, made) | {weight: name for name, weight in weights.items()}
-    visited = [node for node, _ in path_back(made.objective, set(learning))]
+    visited = [node for node, _ in backward_path(made.objective, learning)]
     flowing = [*visited, *learning]
     gradients = dict(zip(flowing, grad(made.objective, flowing), strict=True))
-    nodes: list[Node] = []
-    for tensor in _ancestors(made.objective):
+    nodes: dict[Any, GraphNode] = {}
+    for tensor in ancestors(made.objective):
         operation = _in_words(tensor)
-        name = named.get(tensor, f"{operation} {sum(node.title == operation for node in nodes) + 1}")
+        name = named.get(tensor, f"{operation} {sum(node.title == operation for node in nodes.values()) + 1}")
         shown = " = ".join(part for part in (named.get(tensor, ""), operation) if part)
         gradient = gradients[tensor].numpy() if tensor in gradients else None
-        nodes.append(Node(name, shown, tensor, tensor.numpy(), gradient, isinstance(tensor, Parameter)))
-    return Graph(title, tuple(nodes))
+        operands = tuple(nodes[parent].name for parent in tensor.parents if isinstance(parent, Tensor))
+        nodes[tensor] = GraphNode(name, shown, tensor.numpy(), gradient, operands, isinstance(tensor, Parameter))
+    return Graph(title, tuple(nodes.values()))
 
 
 def _names(inputs: UpdateInputs, made: Pass) -> dict[Any, str]:
@@ -158,7 +144,7 @@ def _names(inputs: UpdateInputs, made: Pass) -> dict[Any, str]:
         names[made.real_logits] = "logits of x"
         (logits,) = made.real_logits.parents
         names[logits] = "logits"
-        names |= {x: "x and G(z)" for x in _ancestors(logits) if x.rule is not None and x.rule.name == "concatenate"}
+        names |= {x: "x and G(z)" for x in ancestors(logits) if x.rule is not None and x.rule.name == "concatenate"}
     return names
 
 
@@ -173,123 +159,5 @@ def _in_words(tensor: Any) -> str:
     return tensor.rule.name
 
 
-def _ancestors(loss: Tensor) -> list[Any]:
-    """The loss and all that it was computed from, in the order in which they were made."""
-    seen, waiting = {loss}, [loss]
-    while waiting:
-        new = [x for x in waiting.pop().parents if isinstance(x, Tensor) and x not in seen]
-        seen.update(new)
-        waiting += new
-    return sorted(seen, key=lambda tensor: tensor.number)
-
-
 def _entry(name: str, index: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if index else name
-
-
-# The picture.
-
-
-def significant(value: float) -> str:
-    """`value` with three significant digits, and a proper minus sign."""
-    return f"{value:.3g}".replace("-", _MINUS)
-
-
-def drawing(graph: Graph) -> str:
-    """The graph as SVG: what is computed first stands on top; values dark, gradients in colour below them."""
-    boxes = {node.tensor: _size(node) for node in graph.nodes}
-    places, width, height = _places(graph, boxes)
-    flowing = {node.tensor for node in graph.nodes if node.gradient is not None}
-    edges, drawn = [], []
-    for node in graph.nodes:
-        x, y = places[node.tensor]
-        for parent in (p for p in node.tensor.parents if isinstance(p, Tensor)):
-            flows = parent in flowing and node.tensor in flowing
-            edges.append(_edge(places[parent], boxes[parent], (x, y), boxes[node.tensor], flows))
-        drawn.append(f'<g transform="translate({x:g} {y:g})">{_box(node, boxes[node.tensor])}</g>')
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" font-size="11" style="max-width: none">'
-        f"{''.join(edges)}{''.join(drawn)}</svg>"
-    )
-
-
-Pair = tuple[float, float]
-
-
-def _size(node: Node) -> Pair:
-    rows, columns = np.atleast_2d(node.value).shape
-    blocks = 1 if node.gradient is None else 2
-    wide = max(columns * _CELL + 2 * _PAD + 12, len(node.title) * _CHARACTER + 2 * _PAD)
-    return wide, _LINE * (1 + rows * blocks) + _PAD
-
-
-def _places(graph: Graph, boxes: Mapping[Any, Pair]) -> tuple[dict[Any, Pair], float, float]:
-    """Where the corner of each box is, and the size of the whole.
-
-    A result lies one layer below the lowest of its inputs, a leaf just above what takes it. In a layer the boxes stand
-    in the order of those that take them.
-    """
-    layer: dict[Any, int] = {}
-    for node in graph.nodes:
-        layer[node.tensor] = 1 + max((layer[p] for p in node.tensor.parents if isinstance(p, Tensor)), default=-1)
-    taken_by: dict[Any, tuple[Any, int]] = {}
-    for node in graph.nodes:
-        for number, parent in enumerate(node.tensor.parents):
-            if isinstance(parent, Tensor):
-                taken_by[parent] = (node.tensor, number)
-    for node in graph.nodes:
-        if not node.tensor.parents and node.tensor in taken_by:
-            layer[node.tensor] = layer[taken_by[node.tensor][0]] - 1
-    rank: dict[Any, float] = {}
-    places, widest, bottom = {}, 0.0, 0.0
-    depth = max(layer.values())
-    rows = [[t for t in layer if layer[t] == level] for level in range(depth + 1)]
-    for row in reversed(rows):
-        row.sort(key=lambda t: (rank.get(taken_by[t][0], 0), taken_by[t][1]) if t in taken_by else (0, 0))
-        rank |= {t: place for place, t in enumerate(row)}
-    for row in rows:
-        left = 0.0
-        for tensor in row:
-            places[tensor] = (left + 1, bottom + 1)
-            left += boxes[tensor][0] + _GAP
-        widest = max(widest, left - _GAP)
-        bottom += max(boxes[tensor][1] for tensor in row) + _FALL
-    return places, widest + 2, bottom - _FALL + 2
-
-
-def _edge(start: Pair, start_box: Pair, end: Pair, end_box: Pair, flows: bool) -> str:
-    """A line from one box to the top of another, coloured where a gradient comes back; first straight down."""
-    x0, y0 = start[0] + start_box[0] / 2, start[1] + start_box[1]
-    x1, y1 = end[0] + min(end_box[0] - 8, max(8, x0 - end[0])), end[1]
-    colour, width = (FAKE, 2) if flows else (FAINT, 1)
-    return (
-        f'<path d="M{x0:.0f} {y0:.0f}V{y1 - _FALL:.0f}L{x1:.0f} {y1:.0f}m-4 -6l4 6l4 -6" fill="none" stroke="{colour}" '
-        f'stroke-width="{width}"/>'
-    )
-
-
-def _box(node: Node, box: Pair) -> str:
-    wide, high = box
-    fill = _PALE if node.is_weight else "#fff"
-    edge = FAINT if node.gradient is None else FAKE
-    parts = [
-        f'<rect width="{wide:g}" height="{high:g}" rx="4" fill="{fill}" stroke="{edge}"/>',
-        f'<text x="{_PAD}" y="{_LINE - 2}" fill="{REAL}" font-weight="600">{text(node.title)}</text>',
-        _rows(node.value, 1, INK, ""),
-    ]
-    if node.gradient is not None:
-        parts.append(_rows(node.gradient, 1 + len(np.atleast_2d(node.gradient)), FAKE, "\N{PARTIAL DIFFERENTIAL}"))
-    return "".join(parts)
-
-
-def _rows(values: np.ndarray, first: int, colour: str, sign: str) -> str:
-    lines = []
-    for place, row in enumerate(np.atleast_2d(values), first):
-        y = _LINE * (place + 1) - 1
-        cells = "".join(
-            f'<text x="{_PAD + 12 + _CELL * (column + 1) - 6}" y="{y}" text-anchor="end" '
-            f'data-value="{float(value)!r}">{significant(value)}</text>'
-            for column, value in enumerate(row)
-        )
-        lines.append((f'<text x="{_PAD}" y="{y}">{sign}</text>' if sign else "") + cells)
-    return f'<g fill="{colour}">{"".join(lines)}</g>'

@@ -14,12 +14,12 @@ import minigan as mg
 from minigan import Parameter, Tensor, nn, ops
 from minigan.autodiff import primitive
 from minigan.checking import GradientError, Verdict, check_pair, check_vjp, gradcheck
-from minigan.checking.slope import slope
+from minigan.checking.finite_differences import differentiate
 
 CASES = 100
 
 
-def _never(limit: Any) -> bool:
+def _never(estimate: Any) -> bool:
     return False
 
 
@@ -80,9 +80,9 @@ def test_bars_cover_the_error_of_a_slope_and_are_as_small_as_the_noise_of_the_va
     for seed in range(CASES):
         case = TanhGan(seed, dtype)
         middle, truth = case.phi(0.0), case.truth()
-        found = slope(case.phi, middle, first_step, eps * abs(middle), _never).mean
-        covered += abs(found.value - truth) <= found.bar
-        widths.append(found.bar / (noise_of(case.phi) / first_step))
+        found = differentiate(case.phi, middle, first_step, eps * abs(middle), _never).central
+        covered += abs(found.value - truth) <= found.error_bar
+        widths.append(found.error_bar / (noise_of(case.phi) / first_step))
     assert covered >= 0.99 * CASES
     assert np.quantile(widths, 0.9) <= AMPLIFIED
     assert np.max(widths) <= WIDEST * AMPLIFIED
@@ -123,20 +123,20 @@ def test_a_kink_at_a_distance_is_stepped_under(distance: float) -> None:
     def phi(t: float) -> float:
         return math.sin(t) + max(0.0, t - distance)
 
-    found = slope(phi, 0.0, 0.25, 1e-16, _never, lambda limit: limit.bar <= 1e-6)
+    found = differentiate(phi, 0.0, 0.25, 1e-16, _never, lambda estimate: estimate.error_bar <= 1e-6)
     assert not found.has_kink
-    assert abs(found.mean.value - 1) <= found.mean.bar <= 1e-6
+    assert abs(found.central.value - 1) <= found.central.error_bar <= 1e-6
 
 
 def test_a_kink_at_the_point_shows_both_sides() -> None:
-    found = slope(lambda t: math.sin(t) + 0.3 * abs(t), 0.0, 0.25, 1e-16)
+    found = differentiate(lambda t: math.sin(t) + 0.3 * abs(t), 0.0, 0.25, 1e-16)
     assert found.has_kink
-    assert found.sides() == pytest.approx((0.7, 1.3), abs=1e-10)
+    assert found.one_sided() == pytest.approx((0.7, 1.3), abs=1e-10)
 
 
 def test_steps_outside_of_the_domain_are_passed_over() -> None:
-    found = slope(lambda t: math.log(t + 1e-3) if t > -1e-3 else math.nan, math.log(1e-3), 0.25, 1e-15)
-    assert abs(found.mean.value - 1e3) <= found.mean.bar <= 1e-6
+    found = differentiate(lambda t: math.log(t + 1e-3) if t > -1e-3 else math.nan, math.log(1e-3), 0.25, 1e-15)
+    assert abs(found.central.value - 1e3) <= found.central.error_bar <= 1e-6
 
 
 # Verdicts.

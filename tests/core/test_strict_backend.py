@@ -51,7 +51,7 @@ def on_both() -> Iterator[Callable]:
             np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
     yield run
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def _host(x: Tensor | np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
                 norms.append(norm)
                 optimizer.step(clipped)
         assert waits.count == 0
-        assert optimizer.first_bad_gradient() is None
+        assert optimizer.first_nonfinite_gradient() is None
         state = optimizer.state()
         optimizer.load_state(state)
         optimizer.step(gradients[0])
@@ -164,17 +164,17 @@ def test_a_bad_gradient_is_found_on_the_device(on_both: Callable) -> None:
         with np.errstate(all="ignore"):
             for value in (1.0, np.inf, np.nan):
                 optimizer.step([Tensor([1.0, 1.0]), Tensor([value])])
-        assert optimizer.first_bad_gradient() == (2, "b")
+        assert optimizer.first_nonfinite_gradient() == (2, "b")
         return []
 
     on_both(run)
 
 
-@pytest.mark.parametrize("judge_norm", [False, True])
+@pytest.mark.parametrize("discriminator_norm", [False, True])
 @pytest.mark.parametrize("loss", sorted(losses.LOSSES))
-def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) -> None:
+def test_whole_training_steps(loss: str, discriminator_norm: bool, on_both: Callable) -> None:
     def run() -> list:
-        gan = make_gan(loss, rich=True, judge_norm=judge_norm)
+        gan = make_gan(loss, rich=True, discriminator_norm=discriminator_norm)
         batches = [Tensor(real_batch(step)) for step in range(3)]
         reports = []
         with strict_device.count_synchronisations() as waits:
@@ -210,7 +210,7 @@ def test_the_counter_counts() -> None:
         ops.sum(Tensor([1.0, 2.0])).item()
     assert waits.count == 1
     assert type(Tensor([1.0]).data) is strict_device.ndarray
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def test_arrays_of_two_libraries_do_not_mix() -> None:
@@ -218,4 +218,4 @@ def test_arrays_of_two_libraries_do_not_mix() -> None:
     mg.use(backend.Backend("strict", strict_device))
     with pytest.raises(TypeError):
         on_host + Tensor([1.0, 2.0])
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)

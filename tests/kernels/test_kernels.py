@@ -111,11 +111,11 @@ def test_slope_gate(table: dict, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_gate_and_sum(table: dict, dtype: str) -> None:
+def test_bias_act_grad(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(5)
     for shape in [(1, 1), (0, 3), (7, 5), (16, 64), (17, 65), (33, 1), (513, 130)]:
         x, v = (rng.integers(-3, 4, shape).astype(dtype) for _ in range(2))
-        out, sums = table["gate_and_sum"](x, v, 0.25)
+        out, sums = table["bias_act_grad"](x, v, 0.25)
         np.testing.assert_array_equal(out, np.where(x > 0, v, v / 4))
         np.testing.assert_array_equal(sums, np.where(x > 0, v, v / 4).sum(axis=0))
 
@@ -167,7 +167,7 @@ def test_each_kernel_is_compiled_once_for_each_type() -> None:
     compiled = [
         getattr(importlib.import_module(f"minigan_kernels.numba.{module}"), name)
         for module, name in (
-            ("gemm", "GEMM"), ("gate", "GATE"), ("norm", "FORWARD"), ("norm", "BACKWARD"), ("adam", "ADAM"),
+            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("norm", "FORWARD"), ("norm", "BACKWARD"), ("adam", "ADAM"),
         )
     ]  # fmt: skip
     kernels = minigan_kernels.table("numba", np)
@@ -460,8 +460,8 @@ def test_averages_move_as_their_formulas_say(table: dict, shape: tuple[int, ...]
             followed = number(share) * start + number(1 - share) * value
             approached = start + (value - start) * number(share)
             found = start.copy(), start.copy()
-            assert table["follow"](found[0], value, share) is None
-            assert table["approach"](found[1], value, np.array([share])) is None
+            assert table["update_running_statistics"](found[0], value, share) is None
+            assert table["lerp"](found[1], value, np.array([share])) is None
         for one, two in zip(found, (followed, approached), strict=True):
             np.testing.assert_array_equal(one, two)
             np.testing.assert_array_equal(np.signbit(one)[~np.isnan(one)], np.signbit(two)[~np.isnan(two)])
@@ -474,9 +474,9 @@ def test_averages_move_as_their_formulas_say(table: dict, shape: tuple[int, ...]
 def test_what_is_changed_in_place_must_be_row_major() -> None:
     table, running = minigan_kernels.table("numba", np), np.ones((4, 6), np.float32)
     with pytest.raises(ValueError, match="row-major"):
-        table["follow"](running.T, np.ones((6, 4), np.float32), 0.9)
+        table["update_running_statistics"](running.T, np.ones((6, 4), np.float32), 0.9)
     with pytest.raises(ValueError, match="row-major"):
-        table["approach"](running[:, ::2], np.ones((4, 3), np.float32), np.ones(1))
+        table["lerp"](running[:, ::2], np.ones((4, 3), np.float32), np.ones(1))
 
 
 # Threads: the same bits.

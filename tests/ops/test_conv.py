@@ -1,4 +1,4 @@
-"""Convolution: every implementation against plain loops, its adjoints, finite differences, its memo, its rounding."""
+"""Convolution: every implementation against plain loops, its adjoints, finite differences, packed weights, rounding."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from minigan import Parameter, Tensor, grad, ops, vjp
 from minigan.core import backend
 from minigan.nn import Conv2d, ConvTranspose2d, Dense, Flatten, LeakyReLU, Sequential
 from minigan.optim import SGD, Adam
-from minigan_kernels.geometry import Geometry, of_convolution, widths
-from minigan_kernels.memo import Memo, derived
+from minigan_kernels.geometry import Geometry, of_convolution, padding_widths
+from minigan_kernels.packed_weights import PackedWeights, get_packed
 
 FLOATS = ["float32", "float64"]
 pytestmark = pytest.mark.usefixtures("winograd_however_small")
@@ -412,8 +412,8 @@ def _run_everything(case: Case, dtype: str) -> list[np.ndarray]:
     b_out, b_in = rng.standard_normal(case.outputs).astype(dtype), rng.standard_normal(case.inputs).astype(dtype)
     return [
         *_triad(t, case.geometry, x, w, g),
-        t["conv2d"](x, w, b_out, 0.2, case.geometry, Memo()),
-        t["conv2d_input_grad"](g, w, b_in, 0.2, case.geometry, Memo()),
+        t["conv2d"](x, w, b_out, 0.2, case.geometry, PackedWeights()),
+        t["conv2d_input_grad"](g, w, b_in, 0.2, case.geometry, PackedWeights()),
     ]
 
 
@@ -428,18 +428,18 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads: Callable, name
         assert one.tobytes() == two.tobytes()
 
 
-# The memo.
+# Packed weights.
 
 
 def test_a_memo_keeps_what_is_wanted_again_until_it_is_forgotten() -> None:
-    memo, numbers, fills = Memo(), np.arange(3.0), []
+    kept, numbers, fills = PackedWeights(), np.arange(3.0), []
 
     def packed(form: str) -> np.ndarray:
         def fill(out: np.ndarray) -> None:
             fills.append(form)
             out[...] = numbers * (2 if form == "twice" else 3)
 
-        return memo.get(form, lambda: np.empty(3), fill)
+        return kept.get(form, lambda: np.empty(3), fill)
 
     packed("twice")
     twice = packed("twice")
@@ -447,36 +447,36 @@ def test_a_memo_keeps_what_is_wanted_again_until_it_is_forgotten() -> None:
     assert fills == ["twice"] * 2  # nobody knew at first that it would be wanted again
     numbers += 1
     np.testing.assert_array_equal(packed("twice"), [0, 2, 4])  # it cannot know
-    memo.forget()
+    kept.invalidate()
     assert packed("twice") is twice  # the same memory, kept at once
     np.testing.assert_array_equal(twice, [2, 4, 6])
     packed("twice")
     assert fills == ["twice"] * 3
-    without = derived(None, "twice", lambda: np.zeros(3), lambda out: None)
+    without = get_packed(None, "twice", lambda: np.zeros(3), lambda out: None)
     assert not without.any()
 
 
 def test_a_memo_does_not_hold_what_is_wanted_only_once() -> None:
-    memo = Memo()
+    packed = PackedWeights()
     for number in range(3):
-        array = memo.get("once", lambda: np.empty(1 << 16), lambda out, number=number: out.fill(number))
+        array = packed.get("once", lambda: np.empty(1 << 16), lambda out, number=number: out.fill(number))
         assert array[0] == number
         released = weakref.ref(array)
         del array
         assert released() is None
-        memo.forget()
+        packed.invalidate()
 
 
 def test_a_fill_that_fails_is_tried_again() -> None:
-    memo = Memo()
+    packed = PackedWeights()
     with pytest.raises(ZeroDivisionError):
-        memo.get("form", lambda: np.zeros(1), lambda out: 1 // 0)
-    assert memo.get("form", lambda: np.zeros(1), lambda out: out.fill(5)).item() == 5
+        packed.get("form", lambda: np.zeros(1), lambda out: 1 // 0)
+    assert packed.get("form", lambda: np.zeros(1), lambda out: out.fill(5)).item() == 5
 
 
 @pytest.fixture(params=["remembering", *ON_NUMPY])
 def memorious(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each implementation; and the reference with a copy of the weights in the memo, as fast kernels do."""
+    """Each implementation; and the reference with a copy of the weights as its packed weights, as fast kernels do."""
     if request.param != "remembering":
         mg.use("numpy", request.param.kernels)
         return request.param.kernels
@@ -485,8 +485,10 @@ def memorious(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     plain = {name: room.kernel(name) for name in minigan_kernels.OPERATIONS}
 
     def remembering(name: str) -> Callable:
-        def kernel(x: Any, w: Any, b: Any, slope: float, geometry: Geometry, memo: Memo | None = None) -> Any:
-            kept = derived(memo, (name, geometry), lambda: np.empty_like(w), lambda out: np.copyto(out, w))
+        def kernel(
+            x: Any, w: Any, b: Any, slope: float, geometry: Geometry, packed: PackedWeights | None = None
+        ) -> Any:
+            kept = get_packed(packed, (name, geometry), lambda: np.empty_like(w), lambda out: np.copyto(out, w))
             return plain[name](x, kept, b, slope, geometry)
 
         return kernel
@@ -531,7 +533,7 @@ def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make
     for w in (first, second, first):
         parameter.assign(w)
         expected = _all_uses(x, Tensor(w), b)
-        for _ in range(2):  # the second time from the memo
+        for _ in range(2):  # the second time from the packed weights
             for one, two in zip(_all_uses(x, parameter, b), expected, strict=True):
                 assert one.tobytes() == two.tobytes()
 
@@ -539,13 +541,13 @@ def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_kernels_give_the_same_bits_with_a_memo(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(12)
-    weights: dict[tuple[int, ...], tuple[np.ndarray, Memo]] = {}
-    for case in [*HAND_PICKED, *LARGE.values()]:  # one memo for all geometries of a shape of weights
+    weights: dict[tuple[int, ...], tuple[np.ndarray, PackedWeights]] = {}
+    for case in [*HAND_PICKED, *LARGE.values()]:  # packed once for all geometries of a shape of weights
         x, w, g = case.draw(rng.standard_normal, dtype)
-        w, memo = weights.setdefault(w.shape, (w, Memo()))
+        w, packed = weights.setdefault(w.shape, (w, PackedWeights()))
         for geometry in (case.geometry, _fast(case.geometry), case.geometry):
             for name, a in (("conv2d", x), ("conv2d_input_grad", g)):
-                with_memo = table[name](a, w, None, 1.0, geometry, memo)
+                with_memo = table[name](a, w, None, 1.0, geometry, packed)
                 assert with_memo.tobytes() == table[name](a, w, None, 1.0, geometry).tobytes(), (name, str(case))
 
 
@@ -564,7 +566,7 @@ def test_a_layer_follows_its_weights(memorious: str, make: type, change: str, ma
             y = operation(y, w, b, stride=layer.stride, padding=layer.padding, slope=slope)
         return y.numpy()
 
-    optimiser = Adam(network.parameters(), rate=0.1) if change == "optimiser" else None
+    optimiser = Adam(network.parameters(), learning_rate=0.1) if change == "optimiser" else None
     before = None
     for _ in range(3):
         y = network(x)
@@ -585,7 +587,7 @@ def test_moving_into_an_optimiser_keeps_the_memo_right(memorious: str, make_rng:
     layer = Conv2d(9, 16, 4, make_rng(), stride=2, padding=1)
     x = Tensor(make_rng(1).standard_normal((1, 8, 8, 9)).astype(np.float32))
     before = layer(x).numpy()
-    for optimiser in (SGD(layer.parameters(), rate=0.5), SGD(layer.parameters(), rate=0.5)):
+    for optimiser in (SGD(layer.parameters(), learning_rate=0.5), SGD(layer.parameters(), learning_rate=0.5)):
         np.testing.assert_array_equal(layer(x).numpy(), before)
         optimiser_of_now = optimiser
     w = layer.weight.numpy()
@@ -664,7 +666,7 @@ SIZES = list(itertools.product([1, 2, 5, 6, 7, 12], [1, 2, 3, 4, 5], [1, 2, 3]))
 
 def test_widths_of_same_are_those_of_tensorflow() -> None:
     for n, kernel, stride in SIZES:
-        found = widths("same", (n, 6), (kernel, 4), (stride, 2))
+        found = padding_widths("same", (n, 6), (kernel, 4), (stride, 2))
         assert found == (_same(n, kernel, stride), (1, 1)), (n, kernel, stride)
 
 
@@ -1123,5 +1125,5 @@ def test_a_copied_layer_does_not_carry_what_kernels_made(make_rng: Callable) -> 
     x = make_rng().standard_normal((2, 8, 8, 16)).astype(np.float32)
     expected = [layer(x) for _ in range(3)][-1].numpy()
     copied = copy.deepcopy(layer)
-    assert not copied.weight.memo._forms
+    assert not copied.weight.packed_weights._entries
     np.testing.assert_array_equal(copied(x).numpy(), expected)

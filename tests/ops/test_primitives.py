@@ -16,9 +16,9 @@ import minigan as mg
 from minigan import Tensor, autodiff, grad, gradcheck, ops, vjp
 from minigan.autodiff import engine
 from minigan.ops import conv, elementwise, linear, norm, pool, shape
-from minigan.selftest.draw import Draw
+from minigan.selftest.sampler import Sampler
 
-_draw = Draw(8, "values")
+_draw = Sampler(8, "values")
 
 
 def _primitives() -> Iterator[tuple[str, Any]]:

@@ -15,12 +15,12 @@ EXHAUSTIVE = os.environ.get("MINIGAN_EXHAUSTIVE", "") == "1"  # more of the same
 needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")
 
 
-def _parameters(pairs: list[backend.Pair]) -> list:
-    def mark(pair: backend.Pair) -> pytest.MarkDecorator:
+def _parameters(pairs: list[backend.Implementation]) -> list:
+    def mark(pair: backend.Implementation) -> pytest.MarkDecorator:
         return pytest.mark.skipif(pair.unavailable is not None, reason=f"needs {pair}: {pair.unavailable}")
 
     return [pytest.param(pair, id=str(pair), marks=mark(pair)) for pair in pairs]
 
 
-PAIRS = _parameters(backend.pairs())
+PAIRS = _parameters(backend.implementations())
 ON_NUMPY = [parameter for parameter in PAIRS if parameter.values[0].backend.xp is np]

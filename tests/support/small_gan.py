@@ -11,21 +11,25 @@ from minigan.gan import losses
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Tanh
 from minigan.optim import Adam
 
-LATENT, HIDDEN, DATA, JUDGE, BATCH = 3, 5, 4, 6, 7
+LATENT, G_HIDDEN, DATA, D_HIDDEN, BATCH = 3, 5, 4, 6, 7
 
 
 def make_gan(
-    loss: str = "non-saturating", dtype: str = "float64", rich: bool = False, judge_norm: bool = False, **options: Any
+    loss: str = "non-saturating",
+    dtype: str = "float64",
+    rich: bool = False,
+    discriminator_norm: bool = False,
+    **options: Any,
 ) -> GAN:
     """Plain networks, or `rich` ones with batch normalisation in G and dropout in D."""
     rng = np.random.default_rng(11)
-    g_layers: list[Module] = [Dense(LATENT, HIDDEN, rng), LeakyReLU(0.2), Dense(HIDDEN, DATA, rng), Tanh()]
-    d_layers: list[Module] = [Dense(DATA, JUDGE, rng), LeakyReLU(0.2), Dense(JUDGE, 1, rng)]
+    g_layers: list[Module] = [Dense(LATENT, G_HIDDEN, rng), LeakyReLU(0.2), Dense(G_HIDDEN, DATA, rng), Tanh()]
+    d_layers: list[Module] = [Dense(DATA, D_HIDDEN, rng), LeakyReLU(0.2), Dense(D_HIDDEN, 1, rng)]
     if rich:
-        g_layers.insert(1, BatchNorm(HIDDEN, momentum=0.5))
+        g_layers.insert(1, BatchNorm(G_HIDDEN, momentum=0.5))
         d_layers.insert(2, Dropout(0.3, seed=5))
-    if judge_norm:
-        d_layers.insert(1, BatchNorm(JUDGE, momentum=0.5))
+    if discriminator_norm:
+        d_layers.insert(1, BatchNorm(D_HIDDEN, momentum=0.5))
     generator, discriminator = Sequential(*g_layers).astype(dtype), Sequential(*d_layers).astype(dtype)
     return GAN(
         generator,
