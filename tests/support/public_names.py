@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ def _constant_docs(module: ModuleType) -> dict[str, str]:
     docs: dict[str, str] = {}
     for source in _sources(module):
         body = ast.parse(source.read_text(encoding="utf-8")).body
-        for node, following in zip(body, body[1:], strict=False):
+        for node, following in itertools.pairwise(body):
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
                 docs |= {t.id: inspect.cleandoc(str(following.value.value)) for t in targets if isinstance(t, ast.Name)}
