@@ -18,7 +18,7 @@ from minigan.core import backend
 
 os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
 
-QUICK_CASES = 6  # of each test that runs over many cases, so many are quick tests; the others are slow
+QUICK_CASES = 4  # of each test that runs over many cases, so many are quick tests; the others are slow
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,9 +67,13 @@ def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
 
 
 @pytest.fixture
-def winograd_however_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Winograd's algorithm serves small pictures too, where it would not pay."""
-    if minigan_kernels.unavailable("numba") is None:
+def winograd_however_small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Winograd's algorithm serves small pictures too, where it would not pay.
+
+    Not so in the quick tests: its kernels take as long to compile as all others together.
+    """
+    quick = request.config.getoption("markexpr") == "not slow"
+    if not quick and minigan_kernels.unavailable("numba") is None:
         winograd = importlib.import_module("minigan_kernels.numba.winograd")
         monkeypatch.setattr(winograd, "FEWEST_PIXELS", {"exact": 1, "fast": 1})
 

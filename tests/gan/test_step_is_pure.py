@@ -180,6 +180,7 @@ def _gan_of_other_layers(last: Module | None = None) -> tuple[GAN, list[Tensor]]
     return gan, [Tensor(rng.standard_normal((4, 6, 6, 1)).astype(np.float32))]
 
 
+@pytest.mark.slow
 def test_nothing_escapes_from_other_layers(on_the_device: None) -> None:
     assert _escapes(*_gan_of_other_layers()).found == {}
 

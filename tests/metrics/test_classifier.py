@@ -146,6 +146,7 @@ def refused(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
     return code, line
 
 
+@pytest.mark.slow
 def test_evaluate_asks_about_the_classes_of_the_data_and_learns_them_once(capsys, monkeypatch):
     run_on(quarters()[1])
     found = evaluated(capsys)
@@ -161,6 +162,7 @@ def test_evaluate_asks_about_the_classes_of_the_data_and_learns_them_once(capsys
     assert evaluated(capsys, "--data-dir", "moved") == found
 
 
+@pytest.mark.slow
 def test_labels_may_be_put_beside_the_pictures_later(capsys):
     run_on(None)
     code, line = refused(capsys)

@@ -58,6 +58,7 @@ def test_jsd_of_gaussians(distance: float) -> None:
     assert found == pytest.approx(exact, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_at_the_optimum(name: str) -> None:
     target = mixtures.get(name)
@@ -71,6 +72,7 @@ def test_at_the_optimum(name: str) -> None:
     assert (divergences.optimal_discriminator(log_p, log_p) == 0.5).all()
 
 
+@pytest.mark.slow
 def test_disjoint_distributions_are_log_2_apart() -> None:
     p, q = mixtures.get("ring"), rotated_ring()
     grid = Grid.covering(p, q)
@@ -86,6 +88,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "q"), PAIRS, ids=lambda target: target.name)
 def test_the_value_of_the_optimal_discriminator(p: mixtures.Target, q: mixtures.Target) -> None:
     """V(D*, G) = 2 JSD - log 4, by different sums; and no other discriminator has more."""
@@ -182,6 +185,7 @@ def test_the_bias_of_a_kernel_density_is_that_of_smoothing() -> None:
     assert np.sign(found[0]) == -1 and np.sign(found[2]) == 1
 
 
+@pytest.mark.slow
 def test_the_bandwidth_is_the_likeliest_one() -> None:
     for name in NAMES:
         samples = mixtures.get(name).sample(300, np.random.default_rng(3))
@@ -197,6 +201,7 @@ def test_the_bandwidth_is_the_likeliest_one() -> None:
         assert likelihood(found) >= max(likelihood(h) for h in tried) - 1e-3
 
 
+@pytest.mark.slow
 def test_a_kernel_density_comes_nearer_with_more_samples() -> None:
     target = mixtures.get("two-gaussians")
     grid = Grid(target.box + np.array([[-3.0], [3.0]]), (80, 80))
@@ -244,6 +249,7 @@ def test_wasserstein_of_a_moved_sample() -> None:
     assert two_sample.wasserstein2(x, rng.permutation(x)) == 0
 
 
+@pytest.mark.slow
 def test_wasserstein_of_gaussians() -> None:
     """W2(N(0, I), N(m, s^2 I))^2 = |m|^2 + 2 (s - 1)^2; samples come as near as two of the same are."""
     rng, n = np.random.default_rng(1), 600
@@ -292,6 +298,7 @@ def test_the_discrepancy_of_gaussians() -> None:
     assert min(found) > 0
 
 
+@pytest.mark.slow
 def test_tests_of_two_samples_hold_their_level() -> None:
     """Of 200 pairs from one distribution 5% exceed the floor, give or take chance."""
     rng, repeats = np.random.default_rng(0), 200
@@ -304,6 +311,7 @@ def test_tests_of_two_samples_hold_their_level() -> None:
     assert np.mean([c.p_value for c in found]) == pytest.approx(0.5, abs=4 / math.sqrt(12 * repeats))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compare", [two_sample.maximum_mean_discrepancy, two_sample.classifier_two_sample_test], ids=["mmd", "c2st"]
 )
