@@ -242,6 +242,7 @@ def test_no_weight_of_the_other_player_is_sent_anything() -> None:
 # Finite differences.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_finite_differences_agree(name: str) -> None:
     _assert_right(taken_apart(name, check=True, enlarged=True)[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twins.make import Results, parameters
+from twins.arrays import Results, parameters
 
 
 class MiniganTwin:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from minigan.core.files import write_text
-from minigan.study import training_mistakes, dirac_fields, distances, saturation, step_graph, two_gaussians
+from minigan.study import dirac_fields, distances, saturation, step_graph, training_mistakes, two_gaussians
 from minigan.study.section import Section
 
 SECTIONS: dict[str, Callable[[], Section]] = {

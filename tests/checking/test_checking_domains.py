@@ -27,6 +27,7 @@ SCORES, LABELS = RNG.standard_normal(12), RNG.choice([-1.0, 1.0], 12)
 # Domains.
 
 
+@pytest.mark.slow
 def test_right_gradients_near_the_edge_of_a_domain_are_accepted() -> None:
     alarms = []
     for number, point in enumerate(domains.points(1, 1000)):
@@ -36,6 +37,7 @@ def test_right_gradients_near_the_edge_of_a_domain_are_accepted() -> None:
     assert not alarms, "\n".join(alarms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", domains.MISTAKES)
 def test_one_wrong_entry_near_the_edge_of_a_domain_is_found(mistake: str) -> None:
     for number, point in enumerate(domains.points(2, 60)):

@@ -124,6 +124,7 @@ def test_hostile_data_is_refused(capsys, tmp_path):
     assert one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_pictures_of_another_size_train(capsys, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
@@ -144,6 +145,7 @@ def colour(monkeypatch, tmp_path) -> list[str]:
     return ["train", "colour", "--data-dir", "photos", "--out", "run", "--quiet", "--sample-every", "10"]
 
 
+@pytest.mark.slow
 def test_colour_images_from_a_folder_to_an_animation(colour, capsys):
     assert cli.main(colour) == 0
     recorded = json.loads(Path("run/config.json").read_text())
@@ -171,6 +173,7 @@ def test_colour_images_from_a_folder_to_an_animation(colour, capsys):
     assert "labels of the run's data" in err and "look at the pictures with minigan sample run" in err
 
 
+@pytest.mark.slow
 def test_a_resumed_run_on_pictures_ends_with_the_same_bits(colour):
     assert cli.main([*colour, "--steps", "35"]) == 0
     straight = Path("run").rename("straight")
@@ -187,6 +190,7 @@ def test_settings_say_what_pictures_become(colour):
     assert np.load("two.npz")["images"].shape == (2, 5, 5)
 
 
+@pytest.mark.slow
 def test_a_few_pictures_are_enough_for_several_updates_in_a_step(colour):
     """Five batches of four from twelve pictures; stopped between two epochs, it ends with the same bits."""
     often = [*colour, "--set", "n_critic=5", "--set", "loss=wasserstein", "--log-every", "1"]
@@ -241,6 +245,7 @@ def test_a_recipe_of_pictures_asks_for_a_folder(extra, colour, capsys):
     assert "this recipe needs pictures, 6 x 6 colour" in err and "--data-dir" in err
 
 
+@pytest.mark.slow
 def test_damaged_pictures_are_reported_and_left_out_or_refused(colour, capsys):
     (Path("photos") / "zero.JPG").write_bytes(b"")
     (Path("photos") / "more" / "letter.png").write_text("Dear reader")
@@ -284,6 +289,7 @@ def test_a_folder_in_use_is_not_written_over(finished_run, capsys):
     assert before == {path: path.read_bytes() for path in finished_run.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(monkeypatch, capsys, tmp_path):
     run = tmp_path / "run"
     real_replace, kept = os.replace, {}
@@ -315,6 +321,7 @@ def test_a_run_without_its_checkpoint(finished_run, tmp_path, capsys):
         assert "no checkpoint" in err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_recipe_changes_nothing(finished_run, tmp_path, capsys):
     other = train_small(tmp_path / "other", "mnist-mlp-sigmoid", widths="--set=generator_widths=8")
     (other / "checkpoint.safetensors").write_bytes((finished_run / "checkpoint.safetensors").read_bytes())
@@ -413,6 +420,7 @@ def test_train_has_json_output(capsys, tmp_path):
     assert Path(result["run"]) == Path("run")
 
 
+@pytest.mark.slow
 def test_the_default_folder_is_numbered(tmp_path):
     for _ in range(2):
         assert cli.main(["train", "--quiet", *SMALL]) == 0
@@ -470,6 +478,7 @@ def test_recipes_and_info_have_text_and_json_output(capsys):
         assert json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_bad_thread_count_in_the_environment_is_reported(tmp_path):
     result = minigan("train", *SMALL, cwd=tmp_path, MINIGAN_NUM_THREADS="many")
     assert result.returncode in (0, 2)
@@ -478,11 +487,13 @@ def test_a_bad_thread_count_in_the_environment_is_reported(tmp_path):
         assert "MINIGAN_NUM_THREADS" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_reference_kernels_do_not_ask_for_numba_threads(tmp_path):
     result = minigan("train", "--kernels", "reference", "--quiet", *SMALL, cwd=tmp_path, MINIGAN_NUM_THREADS="many")
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["head -n 1", "true"])
 def test_a_reader_that_ends_early_is_no_error(reader, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -493,6 +504,7 @@ def test_a_reader_that_ends_early_is_no_error(reader, tmp_path):
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_disk_that_really_fills_up_is_reported(tmp_path):
     program = (
         "import resource, sys; from minigan.cli import main; "
@@ -513,6 +525,7 @@ def write_pictures(folder: Path, first: int) -> None:
     (folder / "pictures").write_bytes(header + bytes([first]) + bytes(40 * 9 * 7 - 1))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys):
     write_pictures(tmp_path / "data", 1)
     assert cli.main(["train", "--data-dir", "data", "--out", "run", "--quiet", *SMALL]) == 0
@@ -550,6 +563,7 @@ def test_a_configuration_of_another_recipe_is_not_quietly_dropped(finished_run, 
     assert one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_an_empty_folder_and_the_current_one_can_hold_a_run(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     assert cli.main(["train", "--out", "empty", "--quiet", *SMALL]) == 0
@@ -559,6 +573,7 @@ def test_an_empty_folder_and_the_current_one_can_hold_a_run(tmp_path, monkeypatc
     assert (tmp_path / "here" / "losses.png").exists()
 
 
+@pytest.mark.slow
 def test_edited_folders_of_samples_are_no_trouble(tmp_path):
     run = train_small(tmp_path / "run")
     (run / "samples" / "step_best.png").write_bytes(b"mine")
@@ -625,6 +640,7 @@ def in_a_shell(line: str, cwd: Path, **environment: str) -> subprocess.Completed
 FULL = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -648,6 +664,7 @@ def test_streams_that_are_closed_or_full(line, code, tmp_path):
         assert err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", [">&- 2>&-", pytest.param("2>/dev/full", marks=FULL)])
 def test_a_run_does_not_need_streams(streams, tmp_path):
     ended = in_a_shell(f"$minigan train --kernels reference --out run {' '.join(SMALL)} {streams}", tmp_path)
@@ -657,6 +674,7 @@ def test_a_run_does_not_need_streams(streams, tmp_path):
     assert cli.main(["sample", str(tmp_path / "run"), "--n", "1"]) == 0  # nothing was printed into its files
 
 
+@pytest.mark.slow
 def test_a_stream_that_encodes_few_characters(tmp_path):
     (tmp_path / "in").mkdir()
     name = b"caf\xc3\xa9\xff"
@@ -678,6 +696,7 @@ raise ImportError("not this one")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["numpy", "tqdm", "numba", "cupy"])
 def test_an_interrupt_while_packages_are_imported(package, tmp_path):
     (tmp_path / f"{package}.py").write_text(INTERRUPTED_IMPORT)
@@ -713,6 +732,7 @@ def test_file_names_do_not_control_a_terminal(finished_run, capsys):
     assert Path(out).exists()
 
 
+@pytest.mark.slow
 def test_run_names_do_not_control_a_terminal_and_can_be_pasted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, shown, pasted in (("my run", "my run", "'my run'"), ("a\nb", "a\\nb", "'a\\nb'")):

@@ -158,6 +158,7 @@ def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Pa
                 assert str(path) in str(error)
 
 
+@pytest.mark.slow
 def test_gzip_bomb_that_declares_little_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(header(1, 28, 28) + bytes(128 << 20), compresslevel=1))
@@ -535,6 +536,7 @@ def test_checksums_are_those_of_mnist(real_mnist: Path) -> None:
         assert hashlib.sha256(content).hexdigest() == sha256
 
 
+@pytest.mark.slow
 def test_embedding_again_gives_the_same_arrays(real_mnist: Path, tmp_path: Path) -> None:
     outputs = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for output in outputs:
@@ -778,6 +780,7 @@ def test_mirror_that_hangs_is_given_up(
     assert contents(tmp_path) == ARCHIVES
 
 
+@pytest.mark.slow
 def test_mirror_that_drips_is_given_up(
     mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def test_moments_of_the_swiss_roll() -> None:
     assert (np.abs(x.mean(axis=0) - integrals / (last - first) / last) < errors).all()
 
 
+@pytest.mark.slow
 def test_histograms_of_samples_follow_the_density(target: Target) -> None:
     count = 200_000
     points, area, (columns, rows) = cells(target, 0.2)

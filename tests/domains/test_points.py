@@ -44,6 +44,7 @@ def test_every_distribution_has_a_recipe():
     assert recipes.get("ring").settings == recipes.get("grid").settings  # one recipe, fixed for both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_leaves_its_pictures_and_figures(name, capsys):
     assert train(name, "--steps", "20", "--sample-every", "10", "--out", "run") == 0
@@ -70,6 +71,7 @@ def test_a_run_leaves_its_pictures_and_figures(name, capsys):
         assert found["strict"]["samples"] == 1000
 
 
+@pytest.mark.slow
 def test_progress_says_how_many_modes(capsys):
     assert cli.main(["train", "ring", *TINY[:-1], "--steps", "10", "--sample-every", "5", "--out", "run"]) == 0
     told = capsys.readouterr()
@@ -78,6 +80,7 @@ def test_progress_says_how_many_modes(capsys):
     assert "points of 'ring' (8 Gaussians, sigma 0.01)" in told.err
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_told_on_the_way_and_kept(capsys):
     """A Wasserstein critic that nothing constrains."""
     wrong = ["--set", "loss=wasserstein", "--set", "penalty=none", "--set", "rate=0.05", "--set", "generator_rate=1e-5"]
@@ -96,6 +99,7 @@ def test_a_penalty_under_batch_norm_is_warned_of_in_a_sentence(capsys):
     assert "minigan: the discriminator has batch norm" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(monkeypatch):
     steps = ["--steps", "30", "--checkpoint-every", "10", "--log-every", "1"]
     assert train("grid", *steps, "--out", "straight") == 0
@@ -114,6 +118,7 @@ def test_a_stopped_run_ends_with_the_same_bits(monkeypatch):
         assert (Path("halted") / file).read_bytes() == (Path("straight") / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_length_of_a_scheduled_run_is_fixed(capsys):
     assert train("ring", "--steps", "4", "--out", "run") == 0
     capsys.readouterr()
@@ -128,6 +133,7 @@ def test_points_take_no_data(option, capsys):
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_needs_no_data_for_points(capsys):
     assert train("ring", "--steps", "2", "--out", "run") == 0
     capsys.readouterr()
@@ -155,6 +161,7 @@ def test_the_plain_recipes_see_points_as_they_are():
     assert recipes.get("grid").domain.points.scale == pytest.approx(np.sqrt(8 + 0.05**2), rel=0.02)
 
 
+@pytest.mark.slow
 def test_places_are_uniform_on_a_square_and_the_network_moves_them():
     gan = recipes.get("grid").build(dtype="float64")
     latent = gan.latent(40_000, "test")

@@ -72,6 +72,7 @@ def test_what_a_block_that_fails_drew_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_neither_an_unknown_backend_nor_a_damaged_settings_file_matters(tmp_path: Path) -> None:
     lines = ["this is no setting", "lines.linewidth: thick", *(f"{name}: {value}" for name, value in FANCY.items())]
     (tmp_path / "matplotlibrc").write_text("\n".join(lines))
@@ -79,6 +80,7 @@ def test_neither_an_unknown_backend_nor_a_damaged_settings_file_matters(tmp_path
     assert (tmp_path / "here.png").read_bytes() == draw(tmp_path / "there.png")
 
 
+@pytest.mark.slow
 def test_the_calling_program_has_the_backend_that_the_environment_names(tmp_path: Path) -> None:
     assert printed_by_another_process(tmp_path, "svg") == ["svg", "svg"]
     matplotlib.use("svg")
@@ -91,6 +93,7 @@ def test_the_calling_program_has_the_backend_that_the_environment_names(tmp_path
         matplotlib.use("agg")
 
 
+@pytest.mark.slow
 def test_a_finished_run_loses_nothing_to_its_pictures(tmp_path: Path) -> None:
     settings = tmp_path / "matplotlibrc"
     settings.write_bytes(b"figure.facecolor: \xff")  # no UTF-8: Matplotlib itself cannot be imported
@@ -117,6 +120,7 @@ def test_a_finished_run_loses_nothing_to_its_pictures(tmp_path: Path) -> None:
         assert curves.size == (990, 660) and frames.n_frames == 2
 
 
+@pytest.mark.slow
 def test_each_picture_that_cannot_be_made_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

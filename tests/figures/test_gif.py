@@ -80,6 +80,7 @@ def test_a_picture_may_be_narrow(tmp_path: Path, size: tuple[int, int]) -> None:
     assert len(read(tmp_path / "a.gif")) == 2
 
 
+@pytest.mark.slow
 def test_of_many_pictures_some_are_shown_evenly_from_the_first_to_the_last(tmp_path: Path) -> None:
     gif.save(tmp_path / "a.gif", files_of(tmp_path, greys(250)))
     shown = [int(frame[0, 0, 0]) for frame in read(tmp_path / "a.gif")]

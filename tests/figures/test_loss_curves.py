@@ -78,6 +78,7 @@ def test_curves_are_drawn_of_every_loss(tmp_path: Path, name: str) -> None:
         assert picture.size == (990, 660)
 
 
+@pytest.mark.slow
 def test_rows_without_numbers_are_left_out_with_a_notice(tmp_path: Path) -> None:
     whole = [row(step, losses.get("hinge"), REAL, FAKE) for step in range(10, 60, 10)]
     loss_curves.save_curves(tmp_path / "whole.png", whole, "hinge")

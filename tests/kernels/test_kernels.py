@@ -542,6 +542,7 @@ def test_a_senseless_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatc
         set_threads(None)
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("wanted", ["0", "-1", "many", "1.5"])
 def test_numbas_own_senseless_number_of_threads_is_one_sentence(wanted: str) -> None:
@@ -584,6 +585,7 @@ def _run_python(source: str, **environment: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="needs a CPU of the x86-64 family")
 def test_kernels_for_a_cpu_with_256_bit_vectors(tmp_path: Path) -> None:
@@ -623,6 +625,7 @@ USE_ONE_KERNEL = """
 """
 
 
+@pytest.mark.slow
 @needs_numba
 def test_compiling_is_announced_once_and_kept(tmp_path: Path) -> None:
     first = _run_python(USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(tmp_path))
@@ -634,6 +637,7 @@ def test_compiling_is_announced_once_and_kept(tmp_path: Path) -> None:
     assert second.stderr == ""
 
 
+@pytest.mark.slow
 @needs_numba
 def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
     obstacle, temporary = tmp_path / "file", tmp_path / "tmp"

@@ -171,6 +171,7 @@ def _check(case: Case, layout: str, dtype: str) -> None:
         assert one.tobytes() == two.tobytes(), str(case)
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -232,6 +233,7 @@ def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
         yield InPlace("lerp", [one.copy(), two.copy(), np.array([0.1 * step])], ())
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_noted_calls_change_in_place_what_the_kernel_changes(dtype: str) -> None:
@@ -263,6 +265,7 @@ def _compiled() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @needs_numba
 def test_the_cases_reach_every_kernel_and_every_compiled_function() -> None:
     with recorded_calls.record() as calls:
@@ -350,6 +353,7 @@ def _elsewhere(result: Any) -> Any:
     return np.full(result.size + 1, np.nan, result.dtype)[1:].reshape(result.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

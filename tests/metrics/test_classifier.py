@@ -148,6 +148,7 @@ def refused(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
     return code, line
 
 
+@pytest.mark.slow
 def test_evaluate_finds_the_classes_of_the_data_and_trains_once(capsys, monkeypatch):
     run_on(quarters()[1])
     found = evaluated(capsys)
@@ -163,6 +164,7 @@ def test_evaluate_finds_the_classes_of_the_data_and_trains_once(capsys, monkeypa
     assert evaluated(capsys, "--data-dir", "moved") == found
 
 
+@pytest.mark.slow
 def test_labels_may_be_put_beside_the_pictures_later(capsys):
     run_on(None)
     code, line = refused(capsys)

@@ -43,6 +43,7 @@ def test_the_bias_of_a_kernel_density_is_that_of_smoothing() -> None:
     assert np.sign(found[0]) == -1 and np.sign(found[2]) == 1
 
 
+@pytest.mark.slow
 def test_the_bandwidth_has_the_largest_likelihood() -> None:
     for name in NAMES:
         samples = mixtures.get(name).sample(300, np.random.default_rng(3))
@@ -58,6 +59,7 @@ def test_the_bandwidth_has_the_largest_likelihood() -> None:
         assert likelihood(found) >= max(likelihood(h) for h in tried) - 1e-3
 
 
+@pytest.mark.slow
 def test_a_kernel_density_comes_nearer_with_more_samples() -> None:
     target = mixtures.get("two-gaussians")
     grid = Grid(target.box + np.array([[-3.0], [3.0]]), (80, 80))

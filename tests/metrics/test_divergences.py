@@ -53,6 +53,7 @@ def test_jsd_of_gaussians(distance: float) -> None:
     assert found == pytest.approx(exact, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_at_the_optimum(name: str) -> None:
     target = mixtures.get(name)
@@ -66,6 +67,7 @@ def test_at_the_optimum(name: str) -> None:
     assert (divergences.optimal_discriminator(log_p, log_p) == 0.5).all()
 
 
+@pytest.mark.slow
 def test_disjoint_distributions_are_log_2_apart() -> None:
     p, q = mixtures.get("ring"), rotated_ring()
     grid = Grid.covering(p, q)
@@ -81,6 +83,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "q"), PAIRS, ids=lambda target: target.name)
 def test_the_value_of_the_optimal_discriminator(p: mixtures.Target, q: mixtures.Target) -> None:
     """V(D*, G) = 2 JSD - log 4, by different sums; and no other discriminator has more."""

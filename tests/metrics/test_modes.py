@@ -43,6 +43,7 @@ def test_ceiling_and_floors_are_the_known_figures() -> None:
     assert (ring.perfect_kl, grid.perfect_kl) == (0.0014, 0.0048)
 
 
+@pytest.mark.slow
 def test_sigma_ratios_are_those_of_the_samples() -> None:
     grid = mixtures.get("grid")
     for true in (0.2, 0.5, 1.0, 1.25, 1.6):

@@ -40,6 +40,7 @@ def test_wasserstein_of_a_moved_sample() -> None:
     assert two_sample.wasserstein2(x, rng.permutation(x)) == 0
 
 
+@pytest.mark.slow
 def test_wasserstein_of_gaussians() -> None:
     """W2(N(0, I), N(m, s^2 I))^2 = |m|^2 + 2 (s - 1)^2; up to the distance of two samples of one distribution."""
     rng, n = np.random.default_rng(1), 600
@@ -88,6 +89,7 @@ def test_the_discrepancy_of_gaussians() -> None:
     assert min(found) > 0
 
 
+@pytest.mark.slow
 def test_tests_of_two_samples_hold_their_level() -> None:
     """Of 200 pairs from one distribution 5% exceed the floor, give or take chance."""
     rng, repeats = np.random.default_rng(0), 200
@@ -100,6 +102,7 @@ def test_tests_of_two_samples_hold_their_level() -> None:
     assert np.mean([c.p_value for c in found]) == pytest.approx(0.5, abs=4 / math.sqrt(12 * repeats))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compare", [two_sample.maximum_mean_discrepancy, two_sample.classifier_two_sample_test], ids=["mmd", "c2st"]
 )

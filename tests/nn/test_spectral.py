@@ -168,6 +168,7 @@ def test_a_resumed_run_goes_on_to_the_same_bits(name: str, dtype: str, kernels: 
         assert value.tobytes() == resumed.state()[key].tobytes()
 
 
+@pytest.mark.slow
 def test_the_average_of_a_network_is_normed_too(name: str, make_rng: Callable) -> None:
     """The mean of unit vectors is shorter than 1; the effective weight must not grow by that."""
     layer, x = _converged(name, make_rng)

@@ -382,6 +382,7 @@ def _dcgan_layer(side: int, inputs: int, outputs: int) -> tuple[tuple[np.ndarray
     return (x, w, g), wide
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "bound"), [("exact", 5e-6), ("fast", 3e-5)])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_rounding_errors_of_the_layers_of_dcgan(table: dict, layer: Any, precision: str, bound: float) -> None:
@@ -524,6 +525,7 @@ def _all_uses(x: np.ndarray, w: Any, b: Any) -> list[np.ndarray]:
     return [t.numpy() for t in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make_rng: Callable) -> None:
     rng = make_rng()
@@ -538,6 +540,7 @@ def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make
                 assert one.tobytes() == two.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_kernels_give_the_same_bits_with_a_memo(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(12)
@@ -987,6 +990,7 @@ def _loss(critic: Sequential, real: np.ndarray, between: np.ndarray) -> Tensor:
     return ops.mean(critic(Tensor(real))) + ops.mean((norms - 1.0) ** 2) * 10.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_the_gradient_of_a_gradient_penalty(kernels: str, precision: str, make_rng: Callable) -> None:
     rng = make_rng(27)  # no sum lies within 0.006 of a kink

@@ -188,6 +188,7 @@ def _with(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass, UpdateInputs]
     monkeypatch.setattr(GAN, "discriminator_pass", wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["recipes/ring/discriminator", "recipes/grid/discriminator"])
 def test_a_penalty_that_a_step_subtracts_is_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def subtracted(made: Pass, inputs: UpdateInputs) -> dict[str, Any]:
@@ -238,6 +239,7 @@ WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", WRONG_RULES)
 def test_a_rule_that_a_step_breaks_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, wrong, caught_by = WRONG_RULES[mistake]
@@ -246,6 +248,7 @@ def test_a_rule_that_a_step_breaks_is_caught(mistake: str, monkeypatch: pytest.M
         assert not CASES[case].check().ok, case
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["recipes/ring-plain/generator", "recipes/mnist-mlp-sigmoid/generator", "rules/unrolling/generator"]
 )

@@ -66,8 +66,13 @@ def output(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
 
 def cosines(seed: int) -> dict[str, float]:
     """The cosine of every game, with derivatives by hand in float64."""
-    of_g, of_d = ([w.numpy().astype(np.float64) for w in n.parameters().values()] for n in training_mistakes.networks(seed))
-    x, z = (p.numpy().astype(np.float64) for p in (training_mistakes.reals(128, "train"), training_mistakes.latents(128, "train")))
+    of_g, of_d = (
+        [w.numpy().astype(np.float64) for w in n.parameters().values()] for n in training_mistakes.networks(seed)
+    )
+    x, z = (
+        p.numpy().astype(np.float64)
+        for p in (training_mistakes.reals(128, "train"), training_mistakes.latents(128, "train"))
+    )
     fake = output(of_g, z)
     blend = 0.7 * x + 0.3 * fake
 

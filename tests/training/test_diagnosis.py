@@ -580,6 +580,7 @@ def test_an_optimiser_without_updates_is_reported() -> None:
 SHORT = [run for run in FAILURES if run.steps <= 300]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", SHORT, ids=lambda run: run.name)
 def test_a_failure_is_named(run: Any) -> None:
     found = follow(run, SEED)
@@ -587,6 +588,7 @@ def test_a_failure_is_named(run: Any) -> None:
     assert "\n" not in found[0].sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ring, non-saturating", "grid, relativistic-pairing", "swiss-roll, wasserstein, GP"])
 def test_nothing_is_reported_for_a_healthy_run(name: str) -> None:
     (run,) = [run for run in HEALTHY if run.name == name]

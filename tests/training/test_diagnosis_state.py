@@ -67,6 +67,7 @@ def same(some: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> None:
         assert value.dtype == others[name].dtype
 
 
+@pytest.mark.slow
 def test_resumed_at_any_step_it_finds_the_same() -> None:
     gan = make()
     diagnosis = Diagnosis(gan)
@@ -171,6 +172,7 @@ def ring() -> Points:
     return Points(mixtures.get("ring"))
 
 
+@pytest.mark.slow
 def test_a_stopped_and_resumed_run_reports_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped at the step of a check, one later, between checks, before and after a finding has been reported."""
     monkeypatch.setattr(Trainer, "_draw", lambda self, rows, notice: None)
@@ -209,6 +211,7 @@ def test_a_run_without_replay_says_why_once(tmp_path: Path, monkeypatch: pytest.
     assert sentence.startswith("training steps run without replay: it computes with an array of shape (")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_a_diagnosis_goes_on_and_a_wrong_one_is_refused(tmp_path: Path, capsys: Any) -> None:
     small = [f"--set={key}={','.join(map(str, v)) if isinstance(v, list) else v}" for key, v in FAILING.items()]
     assert cli.main(["train", "ring", "--steps", "120", "--out", str(tmp_path / "run"), "--quiet", *small]) == 0

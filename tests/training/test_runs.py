@@ -60,6 +60,7 @@ def when_written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     """One in four at any moment, the start-up included; the others in the middle of the training."""
     run = tmp_path / "run"
@@ -85,6 +86,7 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     assert contents(run) == contents(uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_go_on_and_does(polite, uninterrupted, tmp_path):
     run = tmp_path / "run"
@@ -99,6 +101,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(polite, uninterrupted, tm
     assert contents(run) == contents(uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_stops_at_once(tmp_path):
     process = start_minigan("train", "--out", "run", *LONG, "--steps", "1000000", cwd=tmp_path)
     wait_for_progress(tmp_path / "run")
@@ -111,6 +114,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     assert minigan("sample", "run", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_more_steps_can_be_added_to_a_finished_run(tmp_path):
     run, straight = train_small(tmp_path / "run"), tmp_path / "straight"
     assert cli.main(["train", "--resume", str(run), "--steps", "35", "--quiet"]) == 0
@@ -120,6 +124,7 @@ def test_more_steps_can_be_added_to_a_finished_run(tmp_path):
         assert resumed[name] == whole[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [("1", "0"), ("0", "1")])
 def test_a_run_resumed_with_replay_switched_ends_with_the_same_bits(first, then, tmp_path, monkeypatch):
     run, straight = tmp_path / "run", tmp_path / "straight"
@@ -140,6 +145,7 @@ def test_a_finished_run_can_be_resumed_and_is_not_changed(tmp_path):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_the_number_of_threads_changes_no_bit(threads, tmp_path):
     wide = ["--set", "generator_widths=256", "--set", "batch_size=128"]
@@ -149,6 +155,7 @@ def test_the_number_of_threads_changes_no_bit(threads, tmp_path):
     assert contents(first) == contents(second)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(tmp_path):
     first, second = train_small(tmp_path / "a"), tmp_path / "b"
     assert cli.main(["train", "--out", str(second), "--quiet", *SMALL, "--seed", "1"]) == 0
@@ -172,6 +179,7 @@ def test_a_folder_that_fails_to_fill_does_not_appear(tmp_path):
         RunFolder(tmp_path / "file").create(lambda draft: None)
 
 
+@pytest.mark.slow
 def test_what_was_recorded_after_the_checkpoint_is_moved_aside(tmp_path, capsys):
     run = train_small(tmp_path / "run")
     before = contents(run)
@@ -188,6 +196,7 @@ def test_what_was_recorded_after_the_checkpoint_is_moved_aside(tmp_path, capsys)
         assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_what_is_recorded_again_is_not_kept_twice(tmp_path):
     """As after a kill: what lies behind the checkpoint is moved aside, and gone once the run has come by again."""
     run = train_small(tmp_path / "run")
@@ -198,6 +207,7 @@ def test_what_is_recorded_again_is_not_kept_twice(tmp_path):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_file_of_somebody_else_is_left_alone(tmp_path):
     run = train_small(tmp_path / "run")
     (run / ".notes.partial").write_text("mine")
@@ -209,6 +219,7 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_run_of_the_time_before_colour_goes_on(tmp_path):
     """Its configuration says [height, width] and nothing of strict."""
     run, straight = train_small(tmp_path / "run"), tmp_path / "straight"
@@ -303,6 +314,7 @@ def test_an_inconsistent_checkpoint_changes_nothing(changes, part, run, capsys):
     assert part in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_dropout_that_was_drawn_too_seldom(tmp_path, capsys):
     run = train_small(tmp_path / "run", "mnist-mlp-sigmoid")
     path = run / "checkpoint.safetensors"
@@ -321,6 +333,7 @@ def test_a_checkpoint_that_runs_ahead_of_the_metrics(run, capsys):
     refused(run, capsys, part="restore both from the same run, or name an earlier one: --checkpoint 15.")
 
 
+@pytest.mark.slow
 def test_a_run_without_its_metrics_goes_on(run):
     (run / "metrics.jsonl").unlink()
     assert cli.main(["train", "--resume", str(run), "--steps", "30", "--quiet"]) == 0
@@ -416,6 +429,7 @@ def test_a_malformed_checkpoint_is_refused_with_a_sentence(name, run, capsys):
         checkpoint.load(run / "checkpoint.safetensors", "mnist-mlp", {"step": np.asarray(20), "a": np.zeros(3)})
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_time_before_checksums_goes_on(run, tmp_path):
     path = run / "checkpoint.safetensors"
     note = json.dumps({"format": 1, "recipe": "mnist-mlp"})
@@ -430,6 +444,7 @@ def test_a_checkpoint_of_the_time_before_checksums_goes_on(run, tmp_path):
 GOOD_ROW = '{"step": 30, "discriminator_loss": 1.0, "generator_loss": 1.0, "real_score": 0.5, "fake_score": 0.5}\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -500,6 +515,7 @@ POINTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_last_two_checkpoints_are_kept_or_as_many_as_are_asked_for(run, tmp_path):
     assert kept(run) == [15, 20]
     for count, expected in (("1", [20]), ("3", [10, 15, 20]), ("9", [0, 5, 10, 15, 20])):
@@ -510,6 +526,7 @@ def test_the_last_two_checkpoints_are_kept_or_as_many_as_are_asked_for(run, tmp_
     assert kept(out) == [15, 20]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_and_can_be_asked_for(tmp_path, capsys):
     run, all_of_them = tmp_path / "run", tmp_path / "all"
     assert cli.main(["train", *POINTS, "--out", str(run), "--keep-checkpoints", "1"]) == 0
@@ -530,6 +547,7 @@ def test_the_best_checkpoint_is_kept_and_can_be_asked_for(tmp_path, capsys):
     assert {path.name for path in run.glob("samples-*")} == {f"samples-1-step_0000{step}.png" for step in {best, 60}}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_the_same_checkpoints(tmp_path):
     straight, halted = tmp_path / "straight", tmp_path / "halted"
     assert cli.main(["train", *POINTS, "--out", str(straight)]) == 0
@@ -541,6 +559,7 @@ def test_an_interrupted_run_keeps_the_same_checkpoints(tmp_path):
     assert contents(halted) == contents(straight)
 
 
+@pytest.mark.slow
 def test_going_back_to_an_earlier_checkpoint_loses_nothing(run, capsys):
     before = contents(run)
     assert cli.main(["train", "--resume", str(run), "--checkpoint", "15", "--steps", "18"]) == 0
@@ -610,6 +629,7 @@ def test_a_run_goes_on_from_an_earlier_checkpoint_if_the_last_is_damaged(damage,
     assert last.read_bytes() == original
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["removed", "truncated"])
 def test_a_checkpoint_that_is_damaged_while_the_run_goes_on_is_replaced(damage, tmp_path):
     def damaging(step: int, metrics: dict) -> None:
@@ -639,6 +659,7 @@ def test_what_was_gone_back_behind_is_removed_once_it_is_an_earlier_checkpoint_a
     assert not list(run.glob("dropped-*"))
 
 
+@pytest.mark.slow
 def test_an_empty_folder_in_which_a_first_checkpoint_was_left_is_filled(tmp_path, capsys):
     straight, again = tmp_path / "straight", tmp_path / "again"
     assert cli.main(["train", "--out", str(straight), "--quiet", *SMALL, "--keep-checkpoints", "100"]) == 0
@@ -712,6 +733,7 @@ def test_samples_that_are_not_finite_name_another_checkpoint(run):
         draw_samples(trained, 3, seed=0)
 
 
+@pytest.mark.slow
 def test_a_score_of_samples_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch):
     begun = ["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "run")]
     assert cli.main(begun) == 0
@@ -730,6 +752,7 @@ def test_a_score_of_samples_that_is_not_finite_is_not_recorded(tmp_path, monkeyp
 # Making the folder.
 
 
+@pytest.mark.slow
 def test_runs_started_together_get_a_folder_each(tmp_path):
     started = [start_minigan("train", "--quiet", *SMALL, cwd=tmp_path) for _ in range(3)]
     for process in started:
@@ -740,6 +763,7 @@ def test_runs_started_together_get_a_folder_each(tmp_path):
     assert len({(tmp_path / "runs" / name / "checkpoint.safetensors").read_bytes() for name in made}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [True, False])
 def test_of_runs_started_together_into_one_folder_one_trains(there, tmp_path):
     if there:
@@ -769,6 +793,7 @@ def test_of_two_that_make_one_folder_the_second_is_told(tmp_path):
     assert (tmp_path / "run" / "config.json").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(files.fcntl is None, reason="needs locks on files")
 def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_is_made(tmp_path):
     (tmp_path / ".run.minigan-0123456789abcdef.partial").mkdir()
