@@ -149,7 +149,7 @@ def _check_minigan(arguments: argparse.Namespace) -> int:
     else:
         _print_table([result for case_result in case_results for result in case_result.results])
         for result in failed:
-            print(f"\n{result.case.name}, kernels {result.pair}\n{result.details}")
+            print(f"\n{result.case.name}, kernels {result.implementation}\n{result.details}")
         print()
         for sentence in _summary(case_results, missing, seconds):
             print(sentence)
@@ -192,10 +192,10 @@ def _print_table(results: list[CheckResult]) -> None:
 def _row(result: CheckResult) -> tuple[str, ...]:
     report = result.report
     if report is None:
-        return result.case.name, str(result.pair), "", "cannot" if result.unsupported else "ERROR", "", "", ""
+        return result.case.name, str(result.implementation), "", "cannot" if result.unsupported else "ERROR", "", "", ""
     numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
     verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
-    return result.case.name, str(result.pair), str(report.order), verdict, *numbers
+    return result.case.name, str(result.implementation), str(report.order), verdict, *numbers
 
 
 def _short(number: float) -> str:
@@ -253,8 +253,8 @@ def _result_as_json(result: CheckResult) -> dict[str, Any]:
     report = None if result.report is None else json.loads(result.report.to_json())
     return {
         "case": result.case.name,
-        "backend": result.pair.backend.name,
-        "kernels": result.pair.kernels,
+        "backend": result.implementation.backend.name,
+        "kernels": result.implementation.kernels,
         "failed": result.failed,
         "unable": result.unsupported,
         "problem": result.problem,
