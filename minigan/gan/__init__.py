@@ -1,4 +1,4 @@
-"""A GAN: two networks, and one training step, defined once."""
+"""What makes a GAN: its training step, losses, penalties, rules, latent vectors and moving average."""
 
 from minigan.gan import losses, penalties
 from minigan.gan.gan import GAN, GradientObserver, Pass

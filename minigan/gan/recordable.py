@@ -34,7 +34,7 @@ class RecordableStep:
         """The arrays that a step reads and changes in place."""
         found = [array for optimizer in self._optimizers for array in optimizer.update_arrays()]
         found += [variable.data for variable in self.variables()]
-        return found + (self._gan.ema.memory() if self._gan.ema else [])
+        return found + (self._gan.ema.update_arrays() if self._gan.ema else [])
 
     def variables(self) -> list[Variable]:
         """The Parameters and Buffers of both networks and of the generator's moving average."""
@@ -60,7 +60,7 @@ class RecordableStep:
         self._gan.discriminator_optimizer.count_updates(len(inputs.updates))
         self._gan.generator_optimizer.count_updates(1)
         if self._gan.ema is not None and inputs.ema_weight is not None:
-            self._gan.ema.changed()
+            self._gan.ema.increment_versions()
 
 
 def _collect(container: Any, containers: Containers, modules: list[Module]) -> None:

@@ -176,9 +176,9 @@ def test_the_average_of_a_network_is_normed_too(name: str, make_rng: Callable) -
     layer.layer.weight.assign(make_rng(8).standard_normal(layer.layer.weight.shape))
     for _ in range(40):
         layer(x)
-    share = average.share(100)
-    assert share is not None
-    average.update(share)  # between two quite different networks
+    weight = average.weight(100)
+    assert weight is not None
+    average.update(weight)  # between two quite different networks
     mean = average.network
     assert isinstance(mean, SpectralNorm)
     w, u, v = _matrix(name, mean.layer.weight), mean.u.numpy(), mean.v.numpy()
