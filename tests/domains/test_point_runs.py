@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.environment import EXHAUSTIVE
 
 from minigan import cli, recipes
 from minigan.data import mixtures
@@ -39,7 +40,8 @@ def test_every_distribution_has_a_recipe():
     assert recipes.get("ring").settings == recipes.get("grid").settings  # the same settings for both
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES if EXHAUSTIVE else ["ring", "swiss-roll"])
 def test_a_run_writes_its_pictures_and_measurements(name, capsys):
     assert train(name, "--steps", "20", "--sample-every", "10", "--out", "run") == 0
     for file in ("config.json", "checkpoint.safetensors", "losses.png", "contours.png", "samples/step_000020.png"):

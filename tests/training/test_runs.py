@@ -86,6 +86,7 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     assert contents(run) == contents(uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_resume_it_and_can_be_resumed(polite, uninterrupted, tmp_path):
     run = tmp_path / "run"
@@ -216,6 +217,7 @@ def test_foreign_files_are_not_touched(tmp_path):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_run_from_before_colour_images_can_be_resumed(tmp_path):
     """Its configuration has [height, width] and no entry "strict"."""
     run, straight = train_small(tmp_path / "run"), tmp_path / "straight"
@@ -328,6 +330,7 @@ def test_a_checkpoint_later_than_the_metrics_is_refused(run, capsys):
     refused(run, capsys, part="restore both from the same run, or name an earlier one: --checkpoint 15.")
 
 
+@pytest.mark.slow
 def test_a_run_without_its_metrics_can_be_resumed(run):
     (run / "metrics.jsonl").unlink()
     assert cli.main(["train", "--resume", str(run), "--steps", "30", "--quiet"]) == 0
@@ -423,6 +426,7 @@ def test_a_malformed_checkpoint_is_refused_with_a_sentence(name, run, capsys):
         checkpoint.load(run / "checkpoint.safetensors", "mnist-mlp", {"step": np.asarray(20), "a": np.zeros(3)})
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_before_checksums_can_be_resumed(run, tmp_path):
     path = run / "checkpoint.safetensors"
     note = json.dumps({"format": 1, "recipe": "mnist-mlp"})
@@ -621,6 +625,7 @@ def test_a_run_is_resumed_from_an_earlier_checkpoint_if_the_last_is_damaged(dama
     assert last.read_bytes() == original
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["removed", "truncated"])
 def test_a_checkpoint_damaged_during_the_run_is_replaced(damage, tmp_path):
     def damaging(step: int, metrics: dict) -> None:
@@ -650,6 +655,7 @@ def test_a_checkpoint_moved_aside_is_removed_when_it_is_made_again(run):
     assert not list(run.glob("dropped-*"))
 
 
+@pytest.mark.slow
 def test_a_folder_with_only_a_first_checkpoint_left_is_used(tmp_path, capsys):
     straight, again = tmp_path / "straight", tmp_path / "again"
     assert cli.main(["train", "--out", str(straight), "--quiet", *SMALL, "--keep-checkpoints", "100"]) == 0
@@ -723,6 +729,7 @@ def test_samples_that_are_not_finite_name_another_checkpoint(run):
         draw_samples(trained, 3, seed=0)
 
 
+@pytest.mark.slow
 def test_a_measurement_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch):
     begun = ["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "run")]
     assert cli.main(begun) == 0
@@ -752,6 +759,7 @@ def test_runs_started_together_get_a_folder_each(tmp_path):
     assert len({(tmp_path / "runs" / name / "checkpoint.safetensors").read_bytes() for name in made}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [True, False])
 def test_only_one_of_two_runs_started_into_one_folder_trains(there, tmp_path):
     if there:
@@ -781,6 +789,7 @@ def test_the_second_of_two_runs_that_make_one_folder_is_refused(tmp_path):
     assert (tmp_path / "run" / "config.json").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(files.fcntl is None, reason="needs locks on files")
 def test_leftovers_of_a_killed_run_are_removed_when_the_next_folder_is_made(tmp_path):
     (tmp_path / ".run.minigan-0123456789abcdef.partial").mkdir()
