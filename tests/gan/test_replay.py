@@ -272,6 +272,7 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_sampling_between_steps_needs_no_new_recording() -> None:
     gan, plain = GANS["images"]("float32"), GANS["images"]("float32")
     for step in range(40):

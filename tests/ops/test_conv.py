@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import differences, layouts, naive
-from support.convolutions import CASES, CHANNELS, DCGAN, HAND_PICKED, LARGE, NONE, ONE, Case
+from support.convolutions import CASES, CHANNELS, DCGAN, HAND_PICKED, LARGE, NONE, ONE, RANDOM, WINOGRAD, Case
 from support.environment import EXHAUSTIVE, ON_NUMPY, needs_numba
 
 import minigan as mg
@@ -34,7 +34,11 @@ FLOATS = ["float32", "float64"]
 pytestmark = pytest.mark.usefixtures("winograd_however_small")
 
 
-BY_FOUR_AND_TWO = [c for c in CASES if c.geometry.kernel == (4, 4) and c.geometry.stride == (2, 2)]
+def _by_four_and_two(cases: list[Case]) -> list[Case]:
+    return [c for c in cases if c.geometry.kernel == (4, 4) and c.geometry.stride == (2, 2)]
+
+
+BY_FOUR_AND_TWO = _by_four_and_two(CASES)
 
 
 def _fast(geometry: Geometry) -> Geometry:
@@ -42,9 +46,9 @@ def _fast(geometry: Geometry) -> Geometry:
 
 
 def test_the_cases_are_as_varied_as_they_should_be() -> None:
-    random = CASES[len(HAND_PICKED) : len(HAND_PICKED) + 220]
+    random = RANDOM  # all of them run with MINIGAN_EXHAUSTIVE=1
     assert len(random) >= 200
-    assert len(BY_FOUR_AND_TWO) >= 60
+    assert len(_by_four_and_two(HAND_PICKED + RANDOM + WINOGRAD)) >= 60
     assert {c.inputs for c in random} == {c.outputs for c in random} == set(CHANNELS)
     assert {c.batch for c in random} == {1, 2, 3, 4, 5}
     assert {k for c in random for k in c.geometry.kernel} == set(range(1, 8))

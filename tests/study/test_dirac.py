@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from support.environment import EXHAUSTIVE
 
 from minigan import Tensor, gradcheck
 from minigan.autodiff import grad
@@ -293,14 +294,16 @@ def test_wgan_gp_leaves_the_equilibrium_and_does_not_come_back(rule: str) -> Non
 
 @pytest.mark.slow
 def test_table_says_all_of_it() -> None:
-    lines = dirac.table().splitlines()
-    assert len(lines) == 1 + 2 * len(METHODS)
-    for line, (method, rule) in zip(lines[1:], ((m, r) for m in METHODS for r in RULES), strict=True):
+    critical = BY_NAME["R1, critical, gamma 1"]
+    methods = METHODS if EXHAUSTIVE else [METHODS[0], critical, BY_NAME["WGAN-GP, gamma 1"]]
+    lines = dirac.table(methods).splitlines()
+    assert len(lines) == 1 + 2 * len(methods)
+    for line, (method, rule) in zip(lines[1:], ((m, r) for m in methods for r in RULES), strict=True):
         assert line.startswith(f"{method.name}  ")
         assert f"  {rule} " in line
         assert method.formula in line
         assert f" {expected_verdict(method.name, rule)} " in line
-    assert "0.9375 twice       0.93750" in lines[1 + 2 * list(BY_NAME).index("R1, critical, gamma 1")]
+    assert "0.9375 twice       0.93750" in lines[1 + 2 * methods.index(critical)]
     assert "1.00195" in lines[1]
 
 

@@ -196,7 +196,6 @@ def test_what_was_recorded_after_the_checkpoint_is_moved_aside(tmp_path, capsys)
         assert contents(run) == before
 
 
-@pytest.mark.slow
 def test_records_made_again_replace_those_moved_aside(tmp_path):
     """As after SIGKILL: records after the checkpoint are moved aside, and removed once the run has made them again."""
     run = train_small(tmp_path / "run")
@@ -207,7 +206,6 @@ def test_records_made_again_replace_those_moved_aside(tmp_path):
     assert contents(run) == before
 
 
-@pytest.mark.slow
 def test_foreign_files_are_not_touched(tmp_path):
     run = train_small(tmp_path / "run")
     (run / ".notes.partial").write_text("mine")
@@ -314,7 +312,6 @@ def test_an_inconsistent_checkpoint_changes_nothing(changes, part, run, capsys):
     assert part in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_dropout_with_too_few_draws_is_refused(tmp_path, capsys):
     run = train_small(tmp_path / "run", "mnist-mlp-sigmoid")
     path = run / "checkpoint.safetensors"
@@ -444,7 +441,6 @@ def test_a_checkpoint_from_before_checksums_can_be_resumed(run, tmp_path):
 GOOD_ROW = '{"step": 30, "discriminator_loss": 1.0, "generator_loss": 1.0, "real_score": 0.5, "fake_score": 0.5}\n'
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
