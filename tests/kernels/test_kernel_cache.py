@@ -16,7 +16,7 @@ import pytest
 from support.environment import needs_numba
 
 grp, pwd = pytest.importorskip("grp"), pytest.importorskip("pwd")  # Unix only
-pytestmark = [needs_numba, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
+pytestmark = [pytest.mark.slow, needs_numba, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 
 HARNESS = Path(__file__).parents[1] / "support" / "damaged_cache.py"
 COUNT = int(os.environ.get("MINIGAN_CACHE_DAMAGES", "0"))  # files to damage, with all kernels of a training step

@@ -545,6 +545,7 @@ def test_an_invalid_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch
         set_threads(None)
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("wanted", ["0", "-1", "many", "1.5"])
 def test_an_invalid_number_of_threads_for_numba_gives_one_sentence(wanted: str) -> None:
@@ -587,6 +588,7 @@ def _run_python(source: str, **environment: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="needs a CPU of the x86-64 family")
 def test_kernels_for_a_cpu_with_256_bit_vectors(tmp_path: Path) -> None:
@@ -626,6 +628,7 @@ USE_ONE_KERNEL = """
 """
 
 
+@pytest.mark.slow
 @needs_numba
 def test_compiling_is_announced_and_its_result_cached(tmp_path: Path) -> None:
     first = _run_python(USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(tmp_path))
@@ -637,6 +640,7 @@ def test_compiling_is_announced_and_its_result_cached(tmp_path: Path) -> None:
     assert second.stderr == ""
 
 
+@pytest.mark.slow
 @needs_numba
 def test_a_cache_that_cannot_be_created_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
     obstacle, temporary = tmp_path / "file", tmp_path / "tmp"

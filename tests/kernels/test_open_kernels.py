@@ -110,6 +110,7 @@ def test_info_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert row.split()[-1] == "standin*"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standin")
 def test_training_selects_it_by_name_and_computes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     results = {}
@@ -152,6 +153,7 @@ def test_gradcheck_finds_its_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert "layers/Dense/train, kernels other\nFAIL" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_fixtures_include_it() -> None:
     code = (
         "import sys, minigan_kernels, pytest\n"
@@ -279,12 +281,14 @@ def _names_numba(path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_only_the_registry_names_numba() -> None:
     sources = [*(ROOT / "minigan").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
     naming = {str(path.relative_to(ROOT)) for path in sources if _names_numba(path)}
     assert {name for name in naming if not name.startswith("kernels/numba/")} == {"kernels/__init__.py"}
 
 
+@pytest.mark.slow
 @needs_numba
 def test_numba_is_imported_only_when_it_is_needed() -> None:
     code = """
@@ -302,6 +306,7 @@ assert minigan_kernels.numba.KERNELS and "minigan_kernels.numba.kernels" in sys.
 # Packaging.
 
 
+@pytest.mark.slow
 def test_kernel_sources_in_other_languages_are_packaged(tmp_path: Path) -> None:
     pytest.importorskip("setuptools")
     wanted = ["cuda/gemm.cu", "cuda/common.cuh", "cuda/include/tile.h"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from support import convolutions, updates
-from support.environment import needs_numba
+from support.environment import EXHAUSTIVE, needs_numba
 
 import minigan_kernels
 from minigan_kernels import recorded_calls
@@ -171,13 +171,15 @@ def _check(case: Case, layout: str, dtype: str) -> None:
         assert one.tobytes() == two.tobytes(), str(case)
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_recorded_calls_are_all_that_a_kernel_computes(operation: str, layout: str, dtype: str) -> None:
     cases = [case for case in CASES if case.operation == operation]
-    for case in cases if layout == "row-major" else cases[:: 5 if "conv" in operation else 1]:
+    few = "conv" in operation and not EXHAUSTIVE
+    for case in cases[:: (2 if layout == "row-major" else 8) if few else 1]:
         _check(case, layout, dtype)
 
 
@@ -232,6 +234,7 @@ def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
         yield InPlace("lerp", [one.copy(), two.copy(), np.array([0.1 * step])], ())
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_recorded_calls_change_in_place_what_the_kernel_changes(dtype: str) -> None:
@@ -263,6 +266,7 @@ def _compiled() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @needs_numba
 def test_the_cases_reach_every_kernel_and_every_compiled_function() -> None:
     with recorded_calls.record() as calls:
@@ -350,6 +354,7 @@ def _output_memory(result: Any) -> Any:
     return np.full(result.size + 1, np.nan, result.dtype)[1:].reshape(result.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
