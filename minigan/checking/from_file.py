@@ -54,8 +54,8 @@ def load(
     A function without required arguments is called, and must return (f, grad_f, x); if f(x) is not one number, the
     second is its vector-Jacobian product. Any other function is f itself. Its derivative is the function that
     `gradient` or `vjp` names, or grad_NAME, NAME_grad, vjp_NAME, NAME_vjp; the point is an array of standard normal
-    numbers for each of `shapes`, or what NAME_inputs() returns. Raises UsageError if one of these is missing, MiniganError if the
-    file's code fails.
+    numbers for each of `shapes`, or what NAME_inputs() returns. Raises UsageError if one of these is missing,
+    MiniganError if the file's code fails.
     """
     path, name = _split(target)
     module = _import(path)

@@ -23,9 +23,9 @@ class Verdict(enum.StrEnum):
     """The result of a check in one word.
 
     PASS: no error was found. FAIL: the analytic derivative is wrong. KINK: the one-sided derivatives differ, or f is
-    discontinuous; `Report.ok` says whether the analytic derivative is one that may be used there. NOISY: the values of f
-    scatter too much for a measurement. NONDETERMINISTIC: the same arguments gave different values. MUTATED: an argument
-    was changed in place.
+    discontinuous; `Report.ok` says whether the analytic derivative is one that may be used there. NOISY: the values of
+    f scatter too much for a measurement. NONDETERMINISTIC: the same arguments gave different values. MUTATED: an
+    argument was changed in place.
     """
 
     PASS = "PASS"
@@ -50,9 +50,9 @@ class Report:
     entry, its numeric estimate and the estimate's error bar; without an entry, those along a random direction.
     evaluations: the number of calls of the function. sides: at a kink, the numeric derivatives from left and right.
     taylor_order: the power with which the remainder of the first-order Taylor expansion shrinks, 2 for a right
-    derivative, 1 for a wrong one. order: of the derivative, 1 for the gradient. checked: the names of the inputs. where:
-    the point or the entries that were checked, if they are not all that was given. error_map: measures the error of
-    every entry of the input `name`, of shape `shape`; see `save_picture`. weighted: f has several outputs, and the
+    derivative, 1 for a wrong one. order: of the derivative, 1 for the gradient. checked: the names of the inputs.
+    where: the point or the entries that were checked, if they are not all that was given. error_map: measures the error
+    of every entry of the input `name`, of shape `shape`; see `save_picture`. weighted: f has several outputs, and the
     report is about their sum with random weights.
     """
 

@@ -20,7 +20,7 @@ from minigan.core import random
 from minigan.nn import Module
 from minigan.nn.module import preserved
 
-# A function of all leaves (inputs, parameters, cotangents); the flag says whether to record the graph of its derivatives.
+# A function of all leaves (inputs, parameters, cotangents), and of whether to record the graph of its derivatives.
 _Recorded = Callable[[list[Tensor], bool], Tensor]
 
 
@@ -37,10 +37,10 @@ def gradcheck(
     """Are the derivatives of `f(*inputs)` right, to `order` 1, 2 or 3?
 
     f: a function of Tensors that returns a Tensor of any shape, or a Module. inputs: an array or Tensor, float32 or
-    float64, or a list of them. parameters: further Parameters, by name, by which to differentiate; those of a Module are
-    included without being named. modules: Modules whose buffers f changes (running statistics, the number of dropout's
-    draws); their buffers are restored after every call, so that the same draws are repeated. Each Module stays in its
-    mode, training or evaluation. names: of the inputs. seed: of the random directions.
+    float64, or a list of them. parameters: further Parameters, by name, by which to differentiate; those of a Module
+    are included without being named. modules: Modules whose buffers f changes (running statistics, the number of
+    dropout's draws); their buffers are restored after every call, so that the same draws are repeated. Each Module
+    stays in its mode, training or evaluation. names: of the inputs. seed: of the random directions.
 
     Order 2 checks the derivative as a function of the inputs and of its cotangent, order 3 the derivative of that.
     Returns the report of the first order that is wrong, or of the last one. Raises ValueError for another order,
