@@ -1,4 +1,4 @@
-"""That every implementation computes the same training step, in float64, before any of them is timed."""
+"""Checks that every implementation computes the same training step, in float64, before any of them is timed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from command_line import DisagreementError
-from twins.make import Evidence, make_twin
+from twins.make import Results, make_twin
 
 UPDATES_COMPARED = 3
 EXAMPLES_COMPARED = 8  # of each batch: float64 convolutions are slow in PyTorch, and slower in JAX
@@ -32,7 +32,7 @@ def check(network: str, peer: str) -> None:
 
 @contextmanager
 def double_precision(peer: str) -> Iterator[None]:
-    """JAX computes in float64 where asked; the others do so anyway."""
+    """A context in which JAX computes in float64 where asked; the others do so anyway."""
     config = importlib.import_module("jax").config if peer == "jax" else None
     if config:
         config.update("jax_enable_x64", True)
@@ -43,10 +43,11 @@ def double_precision(peer: str) -> Iterator[None]:
             config.update("jax_enable_x64", False)
 
 
-def require_same(network: str, peer: str, mine: Evidence, theirs: Evidence) -> None:
+def require_same(network: str, peer: str, mine: Results, theirs: Results) -> None:
     """Raises DisagreementError if an array differs by more than TOLERANCE times the largest number of its kind.
 
-    Of its kind, not its own: the bias before a batch norm has gradient zero, and both sides get rounding noise.
+    The largest of its kind and not its own, since the bias before a batch norm has gradient zero, of which both sides
+    compute rounding noise.
     """
     import numpy as np
 

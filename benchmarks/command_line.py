@@ -1,4 +1,4 @@
-"""What the scripts' command lines have in common."""
+"""What the command lines of the benchmark scripts have in common."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 from machine import RequestError
 
 Facts = dict[str, Any]
+SUCCESS, FAILURE, USAGE_ERROR = 0, 1, 2  # exit codes
 
 
 class DisagreementError(Exception):
-    """An implementation computes something else than minigan: the exit code is 1, and nothing is timed."""
+    """An implementation computes something else than minigan: the exit code is FAILURE, and nothing is timed."""
 
 
 def words(text: str) -> list[str]:
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, peers: tuple[str, ...], defau
 
 
 def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None, peers: tuple[str, ...]) -> argparse.Namespace:
-    """The arguments; those that make no sense end the program with a sentence and exit code 2."""
+    """The parsed arguments; invalid ones end the program with a sentence and the exit code USAGE_ERROR."""
     options = parser.parse_args(arguments)
     if not options.peers or set(options.peers) - set(peers):
         parser.error(f"--peers takes one or more of {', '.join(peers)}, separated by commas")
@@ -45,16 +46,16 @@ def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None, peers: 
 
 
 def carry_out(run: Callable[[argparse.Namespace], Facts], report: Callable[[Facts], str], options: Any) -> int:
-    """Run, print the report, write the JSON file; the exit code."""
+    """Run, print the report, write the JSON file; returns the exit code."""
     try:
         facts = run(options)
     except RequestError as error:
         print(error, file=sys.stderr)
-        return 2
+        return USAGE_ERROR
     except DisagreementError as error:
         print(error, file=sys.stderr)
-        return 1
+        return FAILURE
     print(report(facts))
     if options.json:
         options.json.write_text(json.dumps(facts, indent=2) + "\n")
-    return 0
+    return SUCCESS

@@ -1,9 +1,9 @@
-"""Does the Trainer's diagnosis name what goes wrong in a run, and keep silent where nothing does?
+"""Does the Trainer's diagnosis name what goes wrong in a run, and report nothing where nothing does?
 
     python benchmarks/diagnosis.py --json diagnosis.json
 
-Scripted failures and healthy runs (benchmarks/diagnosis_cases.py), looked at every 100 steps. A failure is named right
-if the first finding of the run has its name; a healthy run has a false alarm if there is any finding.
+Scripted failures and healthy runs (benchmarks/diagnosis_cases.py), checked every 100 steps. A failure is named right if
+the first finding of the run has its name; a healthy run has a false alarm if there is any finding.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import command_line
 import machine
 
 EVERY = 100
-_AHEAD = 1 << 20  # steps: the data of the looks are none of those trained on
+_CHECK_OFFSET = 1 << 20  # steps: the data of the checks are not those of any training step
 
 
 def follow(run: Any, seed: int) -> list[Any]:
-    """Train, and what was found."""
+    """Train, and return all findings."""
     import numpy as np
 
     from minigan.training.diagnosis import Diagnosis
@@ -31,13 +31,13 @@ def follow(run: Any, seed: int) -> list[Any]:
     diagnosis, found = Diagnosis(gan), []
     with np.errstate(all="ignore"):
         for step in range(1, run.steps + 1):
-            gan.train_step(data(gan.step), diagnosis.observer())
+            gan.train_step(data(gan.step), diagnosis.gradient_observer())
             if step % EVERY == 0:
-                found += diagnosis.look(data(_AHEAD + step))
+                found += diagnosis.check(data(_CHECK_OFFSET + step))
     return found
 
 
-def told(run: Any, seed: int) -> dict[str, Any]:
+def summarise(run: Any, seed: int) -> dict[str, Any]:
     """The findings of a run, as a row of the report."""
     found = follow(run, seed)
     names = [finding.name for finding in found]
@@ -47,16 +47,16 @@ def told(run: Any, seed: int) -> dict[str, Any]:
     return {"run": run.name, "expected": run.expected, "right": right, "found": names, "sentences": sentences}
 
 
-def look_at_all(options: argparse.Namespace) -> dict[str, Any]:
-    """Every run whose name matches."""
+def run_all(options: argparse.Namespace) -> dict[str, Any]:
+    """Train every run whose name matches."""
     machine.limit_cores(options.threads, [])
     where = machine.facts(options.threads)
     from diagnosis_cases import FAILURES, HEALTHY
 
     pattern = re.compile(options.only)
-    rows = [told(run, options.seed) for run in (*FAILURES, *HEALTHY) if pattern.search(run.name)]
+    rows = [summarise(run, options.seed) for run in (*FAILURES, *HEALTHY) if pattern.search(run.name)]
     if not rows:
-        raise machine.RequestError(f"--only {options.only} matches no run; leave it out to see all.")
+        raise machine.RequestError(f"--only {options.only} matches no run; leave it out to run all.")
     return {"machine": where, "versions": machine.versions([]), "seed": options.seed, "runs": rows}
 
 
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--only is no regular expression: {error}")
     if options.threads < 1:
         parser.error("--threads must be at least 1")
-    return command_line.carry_out(look_at_all, report, options)
+    return command_line.carry_out(run_all, report, options)
 
 
 if __name__ == "__main__":

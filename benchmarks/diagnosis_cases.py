@@ -1,4 +1,4 @@
-"""Runs for benchmarks/diagnosis.py: those in which something goes wrong, and those in which nothing does."""
+"""Runs for benchmarks/diagnosis.py: some in which something goes wrong, and some in which nothing does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from minigan import recipes
 from minigan.autodiff import Tensor, grad
 from minigan.core import random
 from minigan.data import mixtures, mnist
-from minigan.data.feed import Feed
-from minigan.gan import GAN, Observe, losses, penalties
+from minigan.data.image_batches import ImageBatches
+from minigan.gan import GAN, GradientObserver, losses, penalties
 from minigan.gan.rules import Rules
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import SGD, Adam, Optimizer
@@ -31,10 +31,10 @@ class Run:
     expected: str = ""
 
 
-class ByHand(GAN):
-    """Algorithm 1 as users write it, a method for each place where they make their mistakes."""
+class UserWrittenStep(GAN):
+    """Algorithm 1 as users write it, with a method for each place where they make mistakes."""
 
-    def train_step(self, real: Any, observe: Observe | None = None) -> dict[str, Tensor]:
+    def train_step(self, real: Any, observe: GradientObserver | None = None) -> dict[str, Tensor]:
         """One step of each player."""
         fake = self.fakes(len(real))
         self.descend("discriminator", self.discriminator_loss(real, fake), observe)
@@ -42,7 +42,7 @@ class ByHand(GAN):
         self.step += 1
         return {}
 
-    def descend(self, player: str, loss: Tensor, observe: Observe | None) -> None:
+    def descend(self, player: str, loss: Tensor, observe: GradientObserver | None) -> None:
         """An update of a player."""
         optimizer: Optimizer = getattr(self, f"{player}_optimizer")
         gradients = grad(loss, optimizer.parameters)
@@ -51,7 +51,7 @@ class ByHand(GAN):
         optimizer.step(gradients)
 
     def fakes(self, count: int) -> Tensor:
-        """What the generator makes."""
+        """The generated examples."""
         return self.generator(self.latent(count, "train", self.step))
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -71,51 +71,51 @@ class ByHand(GAN):
         return self.loss.generator(self.discriminator(fake))
 
 
-class DetachedFakes(ByHand):
-    """Its fakes are copies of the numbers, which no gradient passes."""
+class DetachedFakes(UserWrittenStep):
+    """The fakes are copies of the numbers, through which no gradient passes."""
 
     def fakes(self, count: int) -> Tensor:
         return Tensor(super().fakes(count).data)
 
 
-class DetachedLogits(ByHand):
-    """Its discriminator's loss is computed from copies of the logits."""
+class DetachedLogits(UserWrittenStep):
+    """The discriminator's loss is computed from copies of the logits."""
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         logits = (Tensor(self.discriminator(x).data) for x in (real, fake))
         return self.loss.discriminator(*logits)
 
 
-class ClimbingGenerator(ByHand):
-    """Its generator maximises what it should minimise."""
+class ClimbingGenerator(UserWrittenStep):
+    """The generator maximises what it should minimise."""
 
     def generator_loss(self, fake: Tensor) -> Tensor:
         return -super().generator_loss(fake)
 
 
-class ClimbingCritic(ByHand):
-    """Its critic minimises mean real - mean fake: the paper's ascent, taken for a loss."""
+class ClimbingCritic(UserWrittenStep):
+    """The critic minimises mean real - mean fake: the paper's ascent, taken for a loss."""
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return -super().discriminator_loss(real, fake)
 
 
-class SubtractedPenalty(ByHand):
-    """Its penalty has the sign of a reward."""
+class SubtractedPenalty(UserWrittenStep):
+    """The penalty is subtracted, as if it were a reward."""
 
     def with_penalty(self, loss: Tensor, penalty: Tensor) -> Tensor:
         return loss - penalty
 
 
-class Lowering(losses.NonSaturating):
-    """A loss of the generator without its minus: log D where -log D belongs."""
+class MissingMinus(losses.NonSaturating):
+    """A generator loss without its minus sign: log D instead of -log D."""
 
     def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
         return -super().generator(fake_logits, real_logits)
 
 
 def negative_gp(*arguments: Any) -> Tensor:
-    """A penalty of somebody's own, negative."""
+    """A user's own penalty, which is negative."""
     return -penalties.wgan_gp(*arguments)
 
 
@@ -161,7 +161,8 @@ def digits(recipe: str, seed: int, **settings: Any) -> tuple[GAN, Data]:
     chosen = recipes.get(recipe)
     gan = chosen.build(seed=seed, **settings)
     batch = chosen.resolve(settings)["batch_size"]
-    return gan, Feed(mnist.embedded(), batch, seed, chosen.value_range, "float32", flat=chosen.flat).batch
+    domain = chosen.domain
+    return gan, ImageBatches(mnist.embedded(), batch, seed, domain.value_range, "float32", flat=domain.flat).batch
 
 
 def bytes_for_pixels(seed: int) -> tuple[GAN, Data]:
@@ -177,8 +178,8 @@ def rebuilt_generator(seed: int) -> tuple[GAN, Data]:
     return gan, points("ring", seed)
 
 
-def descent(gan: GAN, rate: float) -> GAN:
-    """With plain gradient descent."""
+def with_gradient_descent(gan: GAN, rate: float) -> GAN:
+    """`gan` with plain gradient descent for both players."""
     gan.generator_optimizer = SGD(gan.generator.parameters(), rate)
     gan.discriminator_optimizer = SGD(gan.discriminator.parameters(), rate)
     return gan
@@ -191,7 +192,7 @@ def _failing(name: str, expected: str, steps: int, make: Callable[[int], GAN], *
 
 _GP: dict[str, Any] = {"penalty": penalties.wgan_gp, "penalty_weight": 1.0}
 _R1: dict[str, Any] = {"penalty": penalties.r1, "penalty_weight": 1.0}
-_FAR: dict[str, Any] = {"shift": 10.0}  # data that the generator is far from, so that anybody can tell them apart
+_FAR: dict[str, Any] = {"shift": 10.0}  # data far from the generator's samples, so that they are easy to tell apart
 
 FAILURES = [
     _failing("ring, generator twenty times as fast: a clump that wanders", "mode-collapse", 1500,
@@ -208,7 +209,8 @@ FAILURES = [
              lambda s: plane(s, "minimax", rates=(1e-4, 1e-3), rules=Rules(n_critic=5)), batch=640, **_FAR),
     _failing("ring, Wasserstein critic without a constraint", "exploding-gradient", 800,
              lambda s: plane(s, "wasserstein", rules=Rules(n_critic=5)), batch=640),
-    _failing("ring, gradient descent at rate 5", "exploding-gradient", 300, lambda s: descent(plane(s), 5.0)),
+    _failing("ring, gradient descent at rate 5", "exploding-gradient", 300,
+             lambda s: with_gradient_descent(plane(s), 5.0)),
     _failing("ring, fakes detached", "detached-generator", 300, lambda s: plane(s, kind=DetachedFakes)),
     _failing("far ring, minimax, fakes detached", "detached-generator", 300,
              lambda s: plane(s, "minimax", kind=DetachedFakes), **_FAR),
@@ -227,7 +229,8 @@ FAILURES = [
              lambda s: plane(s, kind=ClimbingGenerator)),
     _failing("ring, the generator climbs, hinge", "generator-sign", 600,
              lambda s: plane(s, "hinge", kind=ClimbingGenerator)),
-    _failing("ring, a loss of the generator without its minus", "generator-sign", 300, lambda s: plane(s, Lowering())),
+    _failing("ring, a loss of the generator without its minus", "generator-sign", 300,
+             lambda s: plane(s, MissingMinus())),
     _failing("ring, critic's ascent taken for a loss", "discriminator-sign", 600,
              lambda s: plane(s, "wasserstein", kind=ClimbingCritic)),
 ]  # fmt: skip

@@ -42,7 +42,7 @@ CASES = {
                "generator_dense=64", "discriminator_dense=32")),
         400,
     ),
-    # An unbounded critic that runs away from its generator, of which the diagnosis speaks from the third look on.
+    # A critic without a constraint whose scores explode, which the diagnosis reports from the third check on.
     "ring": Case(
         ("ring", *_set("loss=wasserstein", "penalty=none", "rate=0.05", "generator_rate=1e-5")), 600
     ),
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--recipes", default=",".join(CASES), help=f"of {', '.join(CASES)} (default: all)")
     parser.add_argument("--kills", type=int, default=20, help="of each run (default: 20)")
     parser.add_argument("--steps", type=int, help="of each run (default: some hundreds)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills (default: 0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args()
     found = []
@@ -77,7 +77,7 @@ def _kill_and_compare(name: str, case: Case, steps: int, kills: int, seed: int) 
     with tempfile.TemporaryDirectory() as place:
         straight, killed = Path(place) / "straight", Path(place) / "killed"
         arguments = [*case.arguments, *EVERY, "--steps", str(steps)]
-        seconds = _in_one_go(arguments, straight)
+        seconds = _train_without_kills(arguments, straight)
         in_training, done = _kill(arguments, killed, kills, seconds / max(kills, 1), random.Random(seed))
         rows = [json.loads(line) for line in (straight / "metrics.jsonl").read_text().splitlines()]
         ours, theirs = _digests(straight), _digests(killed)
@@ -92,8 +92,8 @@ def _kill_and_compare(name: str, case: Case, steps: int, kills: int, seed: int) 
     }
 
 
-def _in_one_go(arguments: list[str], out: Path) -> float:
-    """The seconds between the first sign of progress and the end."""
+def _train_without_kills(arguments: list[str], out: Path) -> float:
+    """Train without kills; returns the seconds between the first sign of progress and the end."""
     process, began = _start(arguments, out), None
     while process.poll() is None:
         began = began or (time.monotonic() if _progress(out) else None)
@@ -103,15 +103,15 @@ def _in_one_go(arguments: list[str], out: Path) -> float:
     return time.monotonic() - (began or time.monotonic())
 
 
-def _kill(arguments: list[str], out: Path, kills: int, longest: float, moments: random.Random) -> tuple[int, int]:
-    """Kill the run so many times, or until it is done, then let it end: (kills in training, kills)."""
+def _kill(arguments: list[str], out: Path, kills: int, longest: float, rng: random.Random) -> tuple[int, int]:
+    """Kill the run `kills` times, or until it is done, then let it end; returns (kills during training, kills)."""
     in_training = done = 0
     for kill in range(kills):
         before, process = _progress(out), _start(arguments, out)
         if kill % 4:
             while process.poll() is None and _progress(out) == before:
                 time.sleep(0.002)
-        time.sleep(moments.uniform(0, longest))
+        time.sleep(rng.uniform(0, longest))
         if process.poll() is not None:
             break
         in_training += _progress(out) != before
@@ -131,7 +131,7 @@ def _start(arguments: list[str], out: Path) -> subprocess.Popen:
 
 
 def _progress(out: Path) -> int:
-    """When a row of metrics was last written, 0 if none was; a resume that goes back to a checkpoint counts as well."""
+    """When the file of metrics was last written, 0 if it never was; rewinding to a checkpoint writes it as well."""
     try:
         return (out / "metrics.jsonl").stat().st_mtime_ns
     except FileNotFoundError:

@@ -60,11 +60,11 @@ def measure(implementation: str, network: str) -> dict[str, Any]:
     if implementation != "minigan":
         machine.import_peers([implementation], threads)
     make_twin(implementation, network, "float32", FEW).step()
-    give_back()
+    release_memory()
     libraries = resident("VmRSS")
     twin = make_twin(implementation, network, "float32")
-    give_back()  # minigan's copy of the networks, from which a peer's was made
-    exact = forget_peak()
+    release_memory()  # minigan's copy of the networks, from which a peer's was made
+    exact = reset_peak()
     before = resident("VmRSS")
     for _ in range(STEPS):
         twin.step()
@@ -80,14 +80,14 @@ def measure(implementation: str, network: str) -> dict[str, Any]:
 
 
 def resident(what: str) -> int:
-    """Bytes of memory in use now ("VmRSS"), or at most since the start or `forget_peak` ("VmHWM")."""
+    """Bytes of memory in use now ("VmRSS"), or at most since the start or `reset_peak` ("VmHWM")."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) * 1024
     raise machine.RequestError(f"This system's /proc/self/status does not tell {what}.")
 
 
-def forget_peak() -> bool:
+def reset_peak() -> bool:
     """Let the high-water mark start again from what is in use now; whether the system allows that."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -96,7 +96,7 @@ def forget_peak() -> bool:
     return True
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Free what nothing refers to, and return free memory to the system, so that it counts when it is used again."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's

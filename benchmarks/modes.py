@@ -43,21 +43,22 @@ def in_fresh_process(recipe: str, seed: int, options: argparse.Namespace) -> dic
 def train_here(options: argparse.Namespace) -> dict[str, Any]:
     """Train one recipe with one seed as `minigan train` does, without its pictures, and score its generator."""
     from minigan import recipes
+    from minigan.domains import PointDomain
     from minigan.metrics import modes
 
     name, _, seed = options.here.partition(":")
     recipe = recipes.get(name)
-    assert isinstance(recipe, recipes.PointRecipe)
+    assert isinstance(recipe.domain, PointDomain)
     steps = options.steps or recipe.steps
     changes = dict(pair.split("=", 1) for pair in options.set)
-    gan, data = recipe.build(seed=int(seed), steps=steps, **changes), recipe.points()
+    gan, data = recipe.build(seed=int(seed), steps=steps, **changes), recipe.domain.points
     count = recipe.resolve(changes)["batch_size"] * gan.rules.n_critic
     gan.train_step(data.batch(count, int(seed), 0, "float32"))  # loads the kernels
     start, cpu = time.perf_counter(), time.process_time()
     for step in range(1, steps):
         gan.train_step(data.batch(count, int(seed), step, "float32"))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    bad = gan.first_bad_gradient()
+    bad = gan.first_nonfinite_gradient()
     report = modes.evaluate(lambda n: gan.sample(gan.latent(n, f"scored {n}")).numpy() * data.scale, data.target)
     few, many = report.pacgan, report.strict
     low, high = many.sigma_range
@@ -78,7 +79,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def report(facts: dict[str, Any]) -> str:
-    """As a Markdown table: a line for each seed, and one for the mean."""
+    """The result as a Markdown table: a line for each seed, and one for the mean."""
     lines = [
         *machine.headline(facts["machine"], facts["versions"]),
         "",

@@ -21,7 +21,7 @@ import command_line
 import machine
 from twins.make import NETWORKS, PEERS, make_twin, require_networks
 
-PAUSE = 0.02  # seconds for the spinning threads of the implementation before to come to rest
+PAUSE = 0.02  # seconds, until the spinning threads of the implementation before have gone to sleep
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def working(peers: list[str]) -> list[str]:
-    """`peers`, less torch.compile where it does not work, which is said."""
+    """`peers`, without torch.compile where it does not work, which is then printed."""
     if "torch.compile" not in peers:
         return peers
     from twins.torch_twin import why_not_compiled

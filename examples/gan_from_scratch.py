@@ -13,7 +13,7 @@ import numpy as np
 
 import minigan as mg
 from minigan import data
-from minigan.figures import plots
+from minigan.figures.image_grid import image_grid, save_png, to_bytes
 from minigan.nn import BatchNorm, Dense, LeakyReLU, Sequential, Tanh
 
 BATCH, LATENT, PIXELS = 64, 64, 28 * 28
@@ -71,7 +71,7 @@ def main(steps: int, out: Path) -> None:
     generator.eval()  # batch norm by its running statistics: a sample no longer depends on its neighbours
     with mg.no_grad():
         samples = generator(noise()).numpy()
-    plots.save_png(out, plots.image_grid(plots.to_bytes(samples.reshape(-1, 28, 28, 1), (-1, 1))))
+    save_png(out, image_grid(to_bytes(samples.reshape(-1, 28, 28, 1), (-1, 1))))
     print(f"wrote {out}")
 
 

@@ -60,7 +60,7 @@ def unavailable(implementation: str) -> str | None:
     return reason
 
 
-def serving(xp: Any) -> list[str]:
+def implementations_for(xp: Any) -> list[str]:
     """The implementations for arrays of the library `xp`, available or not, as registered: the reference first."""
     return [name for name, found in IMPLEMENTATIONS.items() if found.ARRAYS in (None, xp.__name__)]
 
@@ -70,7 +70,7 @@ def fastest(xp: Any) -> str:
 
     Raises ValueError as `unavailable` does.
     """
-    return next(name for name in reversed(serving(xp)) if unavailable(name) is None)
+    return next(name for name in reversed(implementations_for(xp)) if unavailable(name) is None)
 
 
 def table(implementation: str, xp: Any) -> dict[str, Callable]:

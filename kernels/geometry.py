@@ -41,11 +41,11 @@ class Geometry(NamedTuple):
 
 
 def of_convolution(size: Pair, kernel: Pair, stride: Any, padding: Padding, precision: str = "exact") -> Geometry:
-    """The geometry in which a picture of `size` has an output; see `widths` for `padding`. Raises ValueError."""
+    """The geometry in which a picture of `size` has an output; `padding` as in `padding_widths`. Raises ValueError."""
     if precision not in ("exact", "fast"):
         raise ValueError(f"the precision must be 'exact' or 'fast', not {precision!r}")
     step, kernel = pair(stride, "stride"), pair(kernel, "kernel")
-    geometry = Geometry(size, kernel, step, widths(padding, size, kernel, step), precision)
+    geometry = Geometry(size, kernel, step, padding_widths(padding, size, kernel, step), precision)
     if min(geometry.out) < 1:
         (rows, columns), (height, width) = geometry.out, geometry.padded
         raise ValueError(
@@ -80,13 +80,13 @@ def of_transposed(
 def _implied(small: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Pair:
     if padding == "same":
         return small[0] * stride[0], small[1] * stride[1]
-    around = widths(padding, small, kernel, stride)
+    around = padding_widths(padding, small, kernel, stride)
     extents = [max(k, s) if padding == "valid" else k for k, s in zip(kernel, stride, strict=True)]
     rows, columns = ((n - 1) * s + k - sum(p) for n, s, k, p in zip(small, stride, extents, around, strict=True))
     return rows, columns
 
 
-def widths(padding: Padding, size: Pair, kernel: Pair, stride: Pair) -> tuple[Pair, Pair]:
+def padding_widths(padding: Padding, size: Pair, kernel: Pair, stride: Pair) -> tuple[Pair, Pair]:
     """((top, bottom), (left, right)) for a `padding` of that form, or one number for every side, "valid" or "same".
 
     "valid" is none. "same" is Keras's: an output of ceil(size / stride), the odd zero at the bottom and at the right.

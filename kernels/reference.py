@@ -41,7 +41,7 @@ def dense(xp, x, w, b, slope, out=None):
     return _given(out, _bent(xp, x @ w, b, slope))
 
 
-def conv2d(xp, x, w, b, slope, geometry, memo=None, out=None):
+def conv2d(xp, x, w, b, slope, geometry, packed=None, out=None):
     """leaky(cross-correlation of x with w, plus b): x (N, H, W, in), w (kh, kw, in, out), b (out,) or None.
 
     y[n, i, j] = sum over taps (u, v) of padded x[n, i * down + u, j * across + v] @ w[u, v].
@@ -54,7 +54,7 @@ def conv2d(xp, x, w, b, slope, geometry, memo=None, out=None):
     return _given(out, _bent(xp, y, b, slope))
 
 
-def conv2d_input_grad(xp, g, w, b, slope, geometry, memo=None, out=None):
+def conv2d_input_grad(xp, g, w, b, slope, geometry, packed=None, out=None):
     """leaky(the derivative of <g, conv2d(x, w)> in x, plus b): the transposed convolution.
 
     g (N, out rows, out columns, out), w (kh, kw, in, out), b (in,) or None; gives (N, H, W, in).
@@ -99,7 +99,7 @@ def slope_gate(xp, x, v, slope, out=None):
     return _given(out, xp.where(x > 0, v, v * slope) if slope else xp.where(x <= 0, slope, v))
 
 
-def gate_and_sum(xp, x, v, slope, out=None):
+def bias_act_grad(xp, x, v, slope, out=None):
     """(gated, sums): gated = slope_gate(x, v) for matrices (rows, columns), and its sum over the rows."""
     gated = slope_gate(xp, x, v, slope)
     return _given(out, (gated, total(gated, 0)))
@@ -174,12 +174,12 @@ def _parts(xp, g, bounds, first_bad, numbers):
         yield slice(start, stop)
 
 
-def follow(xp, running, value, momentum):
+def update_running_statistics(xp, running, value, momentum):
     """running = momentum * running + (1 - momentum) * value, in place: the running statistics of batch norm."""
     running[...] = momentum * running + (1 - momentum) * value
 
 
-def approach(xp, mean, value, numbers):
+def lerp(xp, mean, value, numbers):
     """mean = mean + (value - mean) * share, in place, with share = numbers[0], in float64."""
     mean += (value - mean) * numbers.astype(str(mean.dtype))[0]
 
@@ -196,7 +196,7 @@ def assign(xp, target, value):
     target[...] = value
 
 
-def note_bad(xp, g, bounds, first_bad, numbers):
+def record_nonfinite(xp, g, bounds, first_bad, numbers):
     """Note in `first_bad`, as the optimisers do, which gradients in the flat buffer g are not finite."""
     for _ in _parts(xp, g, bounds, first_bad, numbers):
         pass
@@ -208,6 +208,7 @@ def clip(xp, values, limit):
 
 
 KERNELS = (
-    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum,
-    batch_norm, batch_norm_grad, adam, sgd, rmsprop, note_bad, clip, follow, approach, contiguous, assign,
+    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, bias_act_grad,
+    batch_norm, batch_norm_grad, adam, sgd, rmsprop, record_nonfinite, clip, update_running_statistics, lerp,
+    contiguous, assign,
 )  # fmt: skip

@@ -17,18 +17,15 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor, grad
+from minigan.autodiff.graph import backward_path
 from minigan.autodiff.parameter import Parameter
 from minigan.checking.finite_differences import differentiate
 from minigan.core import random
 from minigan.core.errors import UsageError
-from minigan.data import mnist
-from minigan.data.feed import Feed
 from minigan.gan import GAN, Pass
 from minigan.gan.inputs import UpdateInputs, leaves
 from minigan.nn import SpectralNorm
-from minigan.nn.module import preserved
-from minigan.recipes import PictureRecipe, PointRecipe, Recipe
-from minigan.recipes.game import Settings
+from minigan.nn.module import preserve_state
 
 PLAYERS = ("discriminator", "generator")
 _GATE = "h = where(z > 0, g, slope * g)"
@@ -199,24 +196,6 @@ def _operation(rule: str, static: Mapping[str, Any]) -> str:
     return {"input_grad": "conv_transpose2d", "weight_grad": "conv2d_weight_grad"}.get(rule, rule)
 
 
-def example_batch(recipe: Recipe, settings: Settings, gan: GAN, count: int) -> Tensor:
-    """`count` real examples for `gan`, built by all `settings` of `recipe`.
-
-    Points of its target, digits where it takes pictures of their size, else pictures of noise. Another kind of data
-    needs a case here. Raises UsageError for more digits than there are.
-    """
-    dtype = str(gan.discriminator_optimizer.parameters[0].dtype)
-    if isinstance(recipe, PointRecipe):
-        return recipe.points().batch(count, gan.seed, 0, dtype)
-    assert isinstance(recipe, PictureRecipe)
-    shape = recipe.wanted_shape(settings)
-    if shape == mnist.IMAGE_SHAPE:
-        return Feed(mnist.embedded(), count, gan.seed, recipe.value_range, dtype, flat=recipe.flat).batch(0)
-    draws = random.generator(gan.seed, "example pictures")
-    pixels = draws.uniform(*recipe.value_range, (count, *shape)).astype(dtype)
-    return Tensor(pixels.reshape(count, -1) if recipe.flat else pixels)
-
-
 def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check: bool = False) -> list[Walk]:
     """The walk back from what each of `players` minimises in one training step, as `GAN.train_step` takes it on `real`.
 
@@ -235,7 +214,7 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
     walks = []
     if "discriminator" in players:
         walks.append(_walk(gan, "discriminator", last, lambda: gan.discriminator_pass(last), check))
-    with preserved(gan.generator):  # whose pass the generator's walk makes once more
+    with preserve_state(gan.generator):  # whose pass the generator's walk makes once more
         judged = gan.discriminator_pass(last)
     if not gan.rules.simultaneous:
         _learn(gan, judged, last)
@@ -247,13 +226,13 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
 def _learn(gan: GAN, judged: Pass, inputs: UpdateInputs) -> None:
     """The discriminator's update."""
     optimizer = gan.discriminator_optimizer
-    optimizer.step(grad(judged.objective, optimizer.parameters), inputs.numbers)
+    optimizer.step(grad(judged.objective, optimizer.parameters), inputs.update_scalars)
 
 
 def _walk(gan: GAN, player: str, inputs: UpdateInputs, make: Callable[[], Pass], check: bool) -> Walk:
     """The walk back through the pass that `make` makes on `inputs`; it leaves the networks as they were."""
     weights = _weights(gan, player)
-    with preserved(gan.generator, gan.discriminator):
+    with preserve_state(gan.generator, gan.discriminator):
         made = make()
         names: Names = {w: name for p in PLAYERS for name, w in _weights(gan, p).items()} | _names(inputs, made)
         walk = walk_back(player, made.objective, weights, names)
@@ -262,7 +241,7 @@ def _walk(gan: GAN, player: str, inputs: UpdateInputs, make: Callable[[], Pass],
         return walk
 
     def value_again() -> float:
-        with preserved(gan.generator, gan.discriminator):  # so that dropout draws the same again
+        with preserve_state(gan.generator, gan.discriminator):  # so that dropout draws the same again
             return make().objective.item()
 
     def checked(arrival: Arrival) -> Arrival:
@@ -325,7 +304,7 @@ def slope_error(value: Callable[[], float], weight: Parameter, gradient: np.ndar
 
 def walk_back(player: str, loss: Tensor, weights: Mapping[str, Parameter], names: Mapping[Tensor, str]) -> Walk:
     """The walk from the scalar `loss` to `weights`; `names` of these and of all else that a reader should recognise."""
-    path = path_back(loss, set(weights.values()))
+    path = backward_path(loss, weights.values())
     wanted = [node for node, _ in path]
     cotangents = dict(zip([*wanted, *weights.values()], grad(loss, [*wanted, *weights.values()]), strict=True))
     inner = [node for node in reversed(wanted) if node is not loss and node not in names]
@@ -336,39 +315,6 @@ def walk_back(player: str, loss: Tensor, weights: Mapping[str, Parameter], names
         for node, leads in path
     ]
     return Walk(player, loss.item(), tuple(visits))
-
-
-def path_back(loss: Tensor, targets: set[Any]) -> list[tuple[Any, list[bool]]]:
-    """Each result through which a cotangent flows from loss to a target, and which inputs it flows on to.
-
-    In the order of the backward pass: from the youngest result to the oldest.
-    """
-    seen, waiting = {loss}, [loss]
-    while waiting:
-        for x in waiting.pop().parents:
-            if isinstance(x, Tensor) and x not in seen:
-                seen.add(x)
-                waiting.append(x)
-    ordered = sorted(seen, key=lambda node: node.number)
-    leads_on = set(targets)
-    leading = []
-    for node in ordered:
-        leads = [x in leads_on and not _is_flat(node, place) for place, x in enumerate(node.parents)]
-        if any(leads):
-            leads_on.add(node)
-            leading.append((node, leads))
-    reached, path = {loss}, []
-    for node, leads in reversed(leading):
-        if node in reached:
-            reached.update(x for x, leads_there in zip(node.parents, leads, strict=True) if leads_there)
-            path.append((node, leads))
-    return path
-
-
-def _is_flat(node: Any, place: int) -> bool:
-    """Whether the derivative in that input is zero by rule, so that nothing flows there."""
-    rule = node.rule
-    return rule.joint is None and rule.composite is None and rule.vjps[place] is None
 
 
 def _visit(

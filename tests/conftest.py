@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from support.environment import ON_NUMPY, PAIRS
 
 import minigan as mg
 import minigan_kernels
 from minigan.core import backend
 
 os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
-
-WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
-EXHAUSTIVE = os.environ.get("MINIGAN_EXHAUSTIVE", "") == "1"  # more of the same, as .ci/run asks for
-needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,22 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _restored_backend() -> Iterator[None]:
-    libraries = dict(backend.by_type)
+    libraries = dict(backend.by_array_type)
     yield
-    backend.by_type.clear()
-    backend.by_type.update(libraries)
+    backend.by_array_type.clear()
+    backend.by_array_type.update(libraries)
     mg.use("numpy", "auto")
-
-
-def _parameters(pairs: list[backend.Pair]) -> list:
-    def mark(pair: backend.Pair) -> pytest.MarkDecorator:
-        return pytest.mark.skipif(pair.unavailable is not None, reason=f"needs {pair}: {pair.unavailable}")
-
-    return [pytest.param(pair, id=str(pair), marks=mark(pair)) for pair in pairs]
-
-
-PAIRS = _parameters(backend.pairs())
-ON_NUMPY = [parameter for parameter in PAIRS if parameter.values[0].backend.xp is np]
 
 
 @pytest.fixture(params=PAIRS)
@@ -58,6 +45,14 @@ def kernels(request: pytest.FixtureRequest) -> str:
 def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
     """The kernels for NumPy arrays of each implementation, with the reference for what it lacks."""
     return minigan_kernels.table("reference", np) | minigan_kernels.table(request.param.kernels, np)
+
+
+@pytest.fixture
+def winograd_however_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Winograd's algorithm serves small pictures too, where it would not pay."""
+    if minigan_kernels.unavailable("numba") is None:
+        winograd = importlib.import_module("minigan_kernels.numba.winograd")
+        monkeypatch.setattr(winograd, "FEWEST_PIXELS", {"exact": 1, "fast": 1})
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ from minigan import Tensor, autodiff, cli, explain, grad, ops, recipes, vjp
 from minigan.core.errors import UsageError
 from minigan.explain import FORMULAS, PLAYERS
 from minigan.ops import pool
-from minigan.optim.schedules import at
+from minigan.optim.schedules import value_at
 from minigan.selftest import primitives
-from minigan.selftest.draw import Draw
 from minigan.selftest.recipes import enlarge, narrowed
+from minigan.selftest.sampler import Sampler
 
 CASES = {f"{name}-{i}": case for name, rows in primitives.primitives().items() for i, case in enumerate(rows)}
 RULES: dict[str, dict[str, Any]] = {
@@ -45,8 +45,8 @@ def taken_apart(
 
     gan = build()
     if enlarged:
-        enlarge(gan, Draw(seed, recipe_name, "float64"))
-    real = explain.example_batch(recipe, recipe.resolve(changes), gan, BATCH * gan.rules.n_critic)
+        enlarge(gan, Sampler(seed, recipe_name, "float64"))
+    real = recipe.domain.example_batch(BATCH * gan.rules.n_critic, recipe.resolve(changes), seed=seed, dtype="float64")
     return explain.walk_step(gan, real, check=check), build(), real
 
 
@@ -132,7 +132,7 @@ def test_every_formula_is_the_derivative(function: Any, inputs: tuple[np.ndarray
         # Only this input's own derivative: an input may occur twice, or have been computed from another.
         apart = [Tensor(p) if isinstance(p, Tensor) else p for p in y.parents]
         again = Tensor.__new__(Tensor)
-        for slot in ("data", "rule", "saved", "static", "stamp", "number"):
+        for slot in ("data", "rule", "saved", "static", "inputs_version", "creation_index"):
             setattr(again, slot, getattr(y, slot))
         again.parents = tuple(apart)
         words = _words(y, g, arguments, place)
@@ -210,7 +210,7 @@ def _assert_as_in_training(walks: Any, gan: Any, real: Tensor) -> None:
         names = [f"{found.player[0].upper()}.{name}" for name in getattr(gan, f"{found.player}_optimizer").names]
         expected = dict(zip(names, (np.linalg.norm(g.numpy()) for g in taken[found.player]), strict=True))
         assert {a.weight: a.norm for a in found.arrivals} == pytest.approx(expected, rel=1e-12, abs=1e-15)
-        weight = at(gan.penalty_weight, 0) * gan.penalty_every
+        weight = value_at(gan.penalty_weight, 0) * gan.penalty_every
         penalty = weight * metrics["penalty"].item() if "penalty" in metrics else 0.0
         loss = metrics[f"{found.player}_loss"].item() + (penalty if found.player == "discriminator" else 0.0)
         assert found.loss == pytest.approx(loss, rel=1e-12)

@@ -13,7 +13,7 @@ import numpy as np
 from minigan.core.errors import DataError, MiniganError
 from minigan.core.files import atomic_path
 from minigan.data.dataset import Dataset
-from minigan.data.directory import from_directory
+from minigan.data.idx_folder import from_directory
 
 COUNT = 10_000
 PACKAGE_FILE = Path(__file__).resolve().parent.parent / "minigan" / "data" / "mnist-10k.npz"

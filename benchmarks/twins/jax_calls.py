@@ -1,4 +1,4 @@
-"""The same operations in JAX, each a compiled function that is waited for."""
+"""The same operations in JAX, each a compiled function whose result is waited for."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _slope_gate(x: Any, v: Any, slope: float) -> Any:
 
 
 def _adam(gradients: list[Any], rate: float, beta1: float, beta2: float, eps: float) -> Callable[[], Any]:
-    """The first step, again and again, in buffers that are handed on from call to call."""
+    """The first update of Adam, repeated, in buffers that are donated from call to call."""
 
     def update(state: tuple[Any, ...], gradients: list[Any]) -> tuple[Any, ...]:
         p, m, v = state

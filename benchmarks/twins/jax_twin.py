@@ -1,4 +1,4 @@
-"""The training step in JAX: one compiled function for the whole of it, noise included, with its buffers donated."""
+"""The training step in JAX: one compiled function for all of it, noise included, with donated buffers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from twins.make import Evidence
+from twins.make import Results
 
 from minigan import nn
 
@@ -23,9 +23,9 @@ class JaxTwin:
         self.key = jax.random.key(0)
         self.state = {"generator": player(gan.generator), "discriminator": player(gan.discriminator)}
         self.state["steps"] = jnp.zeros((), self.real.dtype)
-        self.judges_together = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
+        self.one_batch_for_both = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
         self._whole_step = jax.jit(self._step, donate_argnums=(0, 1))
-        self._given_step = jax.jit(self._play, static_argnames="update")
+        self._step_with_latent = jax.jit(self._training_step, static_argnames="update")
 
     def step(self) -> None:
         self.state, self.key, losses = self._whole_step(self.state, self.key, self.real)
@@ -34,10 +34,10 @@ class JaxTwin:
     def _step(self, state: Tree, key: Any, real: Any) -> tuple[Any, ...]:
         key, ours = jax.random.split(key)
         latent = jax.random.normal(ours, (len(real), self.gan.latent_size), real.dtype)
-        state, losses, _ = self._play(state, latent, real)
+        state, losses, _ = self._training_step(state, latent, real)
         return state, key, losses
 
-    def _play(self, state: Tree, latent: Any, real: Any, update: bool = True) -> tuple[Any, ...]:
+    def _training_step(self, state: Tree, latent: Any, real: Any, update: bool = True) -> tuple[Any, ...]:
         steps = state["steps"] + 1
         generator, discriminator = state["generator"], state["discriminator"]
         fake, pull_back, g_buffers = jax.vjp(
@@ -62,7 +62,7 @@ class JaxTwin:
         return state, jnp.stack([discriminator_loss, generator_loss]), (d_gradients, g_gradients)
 
     def _discriminator_loss(self, weights: Tree, buffers: Tree, real: Any, fake: Any) -> tuple[Any, Tree]:
-        if self.judges_together:
+        if self.one_batch_for_both:
             logits, buffers = apply(self.gan.discriminator, weights, buffers, jnp.concatenate([real, fake]))
             on_real, on_fake = logits[: len(real)], logits[len(real) :]
         else:
@@ -74,8 +74,8 @@ class JaxTwin:
         logits, buffers = apply(self.gan.discriminator, weights, buffers, fake)
         return jax.nn.softplus(-logits).mean(), buffers
 
-    def losses_and_gradients(self, latent: Any) -> Evidence:
-        _, losses, gradients = self._given_step(self.state, jnp.array(latent), self.real, update=False)
+    def losses_and_gradients(self, latent: Any) -> Results:
+        _, losses, gradients = self._step_with_latent(self.state, jnp.array(latent), self.real, update=False)
         return {
             "discriminator loss": [losses[0]],
             "generator loss": [losses[1]],
@@ -84,9 +84,9 @@ class JaxTwin:
         }
 
     def advance(self, latent: Any) -> None:
-        self.state, *_ = self._given_step(self.state, jnp.array(latent), self.real)
+        self.state, *_ = self._step_with_latent(self.state, jnp.array(latent), self.real)
 
-    def weights(self) -> Evidence:
+    def weights(self) -> Results:
         players = {"discriminator": self.gan.discriminator, "generator": self.gan.generator}
         return {
             f"{name} weights": [self.state[name]["weights"][parameter] for parameter in network.parameters()]
@@ -103,7 +103,7 @@ def player(network: Any) -> Tree:
 
 
 def apply(network: Any, weights: Tree, buffers: Tree, x: Any) -> tuple[Any, Tree]:
-    """What minigan's `network` makes of x with `weights`, and the running statistics thereafter."""
+    """The output of minigan's `network` for x with `weights`, and the running statistics after it."""
     buffers = dict(buffers)
     for i, layer in enumerate(network):
         match layer:
@@ -138,7 +138,7 @@ def convolve(layer: Any, x: Any, w: Any) -> Any:
     p = layer.padding
     if isinstance(layer, nn.Conv2d):
         return jax.lax.conv_general_dilated(x, w, layer.stride, [(p, p), (p, p)], dimension_numbers=_LAYOUT)
-    around = [(extent - 1 - p, extent - 1 - p) for extent in layer.kernel]  # around the picture spread by the stride
+    around = [(extent - 1 - p, extent - 1 - p) for extent in layer.kernel]  # padding of the input dilated by the stride
     return jax.lax.conv_transpose(x, w, layer.stride, around, dimension_numbers=_LAYOUT, transpose_kernel=True)
 
 
@@ -146,7 +146,7 @@ def adam(like: Any, player: Tree, gradients: Tree, steps: Any) -> Tree:
     """Kingma and Ba, 2015, Algorithm 1, with the settings of minigan's optimiser `like`."""
     m = jax.tree.map(lambda m, g: like.beta1 * m + (1 - like.beta1) * g, player["m"], gradients)
     v = jax.tree.map(lambda v, g: like.beta2 * v + (1 - like.beta2) * g * g, player["v"], gradients)
-    rate = like.rate / (1 - like.beta1**steps)
+    rate = like.learning_rate / (1 - like.beta1**steps)
     correction = 1 / jnp.sqrt(1 - like.beta2**steps)
     weights = jax.tree.map(
         lambda p, m, v: p - rate * m / (jnp.sqrt(v) * correction + like.eps), player["weights"], m, v

@@ -1,4 +1,4 @@
-"""One training step, in the implementation one names.
+"""One training step in each of the compared implementations.
 
 The modules of this folder import their libraries at the top, and are therefore imported late, by `make`.
 """
@@ -11,7 +11,7 @@ from machine import RequestError
 
 NETWORKS = ("toy", "mlp", "dcgan28", "dcgan64")
 PEERS = ("torch", "torch.compile", "jax")
-Evidence = dict[str, list[Any]]  # what is compared -> arrays
+Results = dict[str, list[Any]]  # by what is compared, such as "generator gradients", its arrays
 
 
 def make_twin(implementation: str, network: str, dtype: str, examples: int | None = None) -> Any:

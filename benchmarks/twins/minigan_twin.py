@@ -1,14 +1,14 @@
-"""minigan itself, seen as the peers are: its own `GAN.train_step`, autodiff included."""
+"""minigan's own `GAN.train_step`, autodiff included, with the interface of the peers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from twins.make import Evidence, parameters
+from twins.make import Results, parameters
 
 
 class MiniganTwin:
-    """See `make_twin`; its noise is its own, and the others are given the same."""
+    """See `make_twin`; the other implementations receive the same noise from it."""
 
     def __init__(self, gan: Any, real: Any) -> None:
         self.gan, self.real = gan, real
@@ -20,21 +20,21 @@ class MiniganTwin:
         """The noise of the first `count` steps."""
         return [self.gan.latent(len(self.real), "train", step).data for step in range(count)]
 
-    def losses_and_gradients(self) -> Evidence:
-        """Of the step to come, exactly as `train_step` computes them, which then updates nothing."""
+    def losses_and_gradients(self) -> Results:
+        """Those of the next step, exactly as `train_step` computes them, but without any update."""
         optimizers = {"discriminator": self.gan.discriminator_optimizer, "generator": self.gan.generator_optimizer}
-        seen: dict[str, list[Any]] = {}
+        gradients_of: dict[str, list[Any]] = {}
         for player, optimizer in optimizers.items():
-            optimizer.step = lambda gradients, player=player: seen.update({player: gradients})
+            optimizer.step = lambda gradients, player=player: gradients_of.update({player: gradients})
         try:
-            said = self.gan.train_step(self.real)
+            losses = self.gan.train_step(self.real)
         finally:
             for optimizer in optimizers.values():
                 del optimizer.step
             self.gan.step -= 1
-        evidence = {f"{player} gradients": [g.numpy() for g in gradients] for player, gradients in seen.items()}
-        return evidence | {f"{player} loss": [said[f"{player}_loss"].numpy()] for player in optimizers}
+        results = {f"{player} gradients": [g.numpy() for g in gradients] for player, gradients in gradients_of.items()}
+        return results | {f"{player} loss": [losses[f"{player}_loss"].numpy()] for player in optimizers}
 
-    def weights(self) -> Evidence:
+    def weights(self) -> Results:
         players = {"discriminator": self.gan.discriminator, "generator": self.gan.generator}
         return {f"{player} weights": parameters(network) for player, network in players.items()}

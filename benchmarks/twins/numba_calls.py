@@ -9,7 +9,7 @@ import numpy as np
 from kernel_cases import Case
 
 import minigan_kernels
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 _ALIGNMENT = 16  # numbers between the starts of two parameters, as in minigan.optim
 Arrays = list[np.ndarray]
@@ -18,7 +18,7 @@ _table = minigan_kernels.table("reference", np) | _fast
 
 
 def is_reference(operation: str) -> bool:
-    """Whether the kernel is the plain definition because there is no fast one."""
+    """Whether the reference kernel serves because there is no fast one."""
     return operation not in _fast
 
 
@@ -27,8 +27,8 @@ def call(case: Case) -> Callable[[], Any]:
     kernel, arrays = _table[case.operation], case.arrays()
     match case.operation:
         case "conv2d" | "conv2d_input_grad":
-            memo = Memo()
-            return lambda: kernel(*arrays, None, 1.0, *case.settings, memo)
+            packed = PackedWeights()
+            return lambda: kernel(*arrays, None, 1.0, *case.settings, packed)
         case "batch_norm":
             x, gamma = arrays
             beta = np.zeros_like(gamma)
@@ -43,7 +43,7 @@ def call(case: Case) -> Callable[[], Any]:
 
 
 def _adam(kernel: Callable[..., Any], gradients: Arrays, settings: tuple[float, ...]) -> Callable[[], Any]:
-    """The first step; the gradients lie in one buffer, as where `minigan.optim` has them written."""
+    """The first update of Adam; the gradients lie in one buffer, as in `minigan.optim`."""
     rate, beta1, beta2, eps = settings
     starts = np.cumsum([0] + [-(-g.size // _ALIGNMENT) * _ALIGNMENT for g in gradients])
     bounds = np.array([(start, start + g.size) for start, g in zip(starts, gradients, strict=False)], np.int64)

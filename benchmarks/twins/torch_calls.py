@@ -1,4 +1,4 @@
-"""The same operations in PyTorch: pictures and weights in channels_last memory, nothing recorded for derivatives."""
+"""The same operations in PyTorch: images and weights in channels_last memory, without recording for autograd."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def call(case: Case) -> Call:
 
 
 def on_host(result: Any) -> list[np.ndarray]:
-    """In minigan's layout: (N, C, H, W) as (N, H, W, C); weights' gradients say their own."""
+    """Results as arrays in minigan's layout: (N, C, H, W) becomes (N, H, W, C)."""
     results = result if isinstance(result, (tuple, list)) else [result]
     return [(r.permute(0, 2, 3, 1) if r.ndim == 4 else r).numpy() for r in results if r is not None]
 
 
-def _picture(x: np.ndarray) -> Any:
+def _image(x: np.ndarray) -> Any:
     return torch.from_numpy(x).permute(0, 3, 1, 2)
 
 
@@ -50,20 +50,20 @@ def _matmul(a: np.ndarray, b: np.ndarray, transpose_a: bool, transpose_b: bool) 
 
 
 def _conv2d(x: np.ndarray, w: np.ndarray, geometry: Any) -> Call:
-    x, w = _picture(x), _weights(w)
+    x, w = _image(x), _weights(w)
     padding = _padding(geometry)
     return lambda: torch.nn.functional.conv2d(x, w, None, geometry.stride, padding)
 
 
 def _conv2d_input_grad(g: np.ndarray, w: np.ndarray, geometry: Any) -> Call:
-    x = _picture(np.empty((len(g), *geometry.size, w.shape[2]), g.dtype))  # for its shape
-    return _backward(_picture(g), x, _weights(w), geometry, 0)
+    x = _image(np.empty((len(g), *geometry.size, w.shape[2]), g.dtype))  # for its shape
+    return _backward(_image(g), x, _weights(w), geometry, 0)
 
 
 def _conv2d_weight_grad(x: np.ndarray, g: np.ndarray, geometry: Any) -> Call:
     w = _weights(np.empty((*geometry.kernel, x.shape[3], g.shape[3]), g.dtype))  # for its shape
-    backward = _backward(_picture(g), _picture(x), w, geometry, 1)
-    # From (out, in, kh, kw) to what `on_host` takes for (N, C, H, W) and turns into minigan's (kh, kw, in, out).
+    backward = _backward(_image(g), _image(x), w, geometry, 1)
+    # (out, in, kh, kw) is permuted so that the permutation in `on_host` gives minigan's (kh, kw, in, out).
     return lambda: backward().permute(2, 0, 3, 1)
 
 
@@ -92,9 +92,9 @@ def _batch_norm(x: np.ndarray, gamma: np.ndarray, eps: float, slope: float) -> C
 
 def _batch_norm_grad(g: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float, slope: float) -> Call:
     g, x, gamma = torch.from_numpy(g), torch.from_numpy(x), torch.from_numpy(gamma)
-    y, mean, steepness = _aten.native_batch_norm(x, gamma, None, None, None, True, 0.0, eps)
+    y, mean, inverse_std = _aten.native_batch_norm(x, gamma, None, None, None, True, 0.0, eps)
     _aten.leaky_relu_(y, slope)
-    settings = (None, None, mean, steepness, True, eps, [True, True, True])
+    settings = (None, None, mean, inverse_std, True, eps, [True, True, True])
 
     def run() -> Any:
         h = g if slope == 1 else _aten.leaky_relu_backward(g, y, slope, True)

@@ -1,7 +1,7 @@
 """The training step in PyTorch, in the fastest way known, eager or through torch.compile.
 
-Pictures are (N, C, H, W) in channels_last memory, activations work in place, D's parameters are frozen in the
-generator's step, Adam is the fused one. D judges real and fake in one batch where it has no batch norm, which would
+Images are (N, C, H, W) in channels_last memory, activations work in place, D's parameters are frozen in the
+generator's step, Adam is the fused one. D receives real and fake in one batch, unless it has batch norm, which would
 mix them.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn as torch_nn
-from twins.make import Evidence, parameters
+from twins.make import Results, parameters
 
 from minigan import nn
 
@@ -26,9 +26,9 @@ class TorchTwin:
         self.discriminator = torch_network(gan.discriminator, dtype)
         self.generator_optimizer = adam(self.generator, gan.generator_optimizer)
         self.discriminator_optimizer = adam(self.discriminator, gan.discriminator_optimizer)
-        self.generate = compile_afresh(self.generator) if compiled else self.generator
-        self.judge = torch.compile(self.discriminator, dynamic=False) if compiled else self.discriminator
-        self.judges_together = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
+        self.generate = compile_from_scratch(self.generator) if compiled else self.generator
+        self.discriminate = torch.compile(self.discriminator, dynamic=False) if compiled else self.discriminator
+        self.one_batch_for_both = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
         self.loss = torch_nn.BCEWithLogitsLoss()
         self.latent_shape = (len(real), gan.latent_size)
         self.ones = torch.ones(len(real), 1, dtype=dtype)
@@ -36,9 +36,9 @@ class TorchTwin:
         self.real_then_fake = torch.cat([self.ones, self.zeros])
 
     def step(self) -> None:
-        self._play(torch.randn(self.latent_shape, dtype=self.real.dtype))
+        self._training_step(torch.randn(self.latent_shape, dtype=self.real.dtype))
 
-    def _play(self, latent: Any, update: bool = True) -> tuple[Any, Any]:
+    def _training_step(self, latent: Any, update: bool = True) -> tuple[Any, Any]:
         fake = self.generate(latent)
 
         self.discriminator_optimizer.zero_grad()
@@ -49,7 +49,7 @@ class TorchTwin:
 
         self.discriminator.requires_grad_(False)
         self.generator_optimizer.zero_grad()
-        generator_loss = self.loss(self.judge(fake), self.ones)
+        generator_loss = self.loss(self.discriminate(fake), self.ones)
         generator_loss.backward()
         if update:
             self.generator_optimizer.step()
@@ -57,13 +57,13 @@ class TorchTwin:
         return discriminator_loss, generator_loss
 
     def _discriminator_loss(self, fake: Any) -> Any:
-        if self.judges_together:
-            logits = self.judge(torch.cat([self.real, fake]))
+        if self.one_batch_for_both:
+            logits = self.discriminate(torch.cat([self.real, fake]))
             return self.loss(logits, self.real_then_fake) * 2  # two means, each over half of the batch
-        return self.loss(self.judge(self.real), self.ones) + self.loss(self.judge(fake), self.zeros)
+        return self.loss(self.discriminate(self.real), self.ones) + self.loss(self.discriminate(fake), self.zeros)
 
-    def losses_and_gradients(self, latent: Any) -> Evidence:
-        discriminator_loss, generator_loss = self._play(torch.tensor(latent), update=False)
+    def losses_and_gradients(self, latent: Any) -> Results:
+        discriminator_loss, generator_loss = self._training_step(torch.tensor(latent), update=False)
         return {
             "discriminator loss": [discriminator_loss.detach().numpy()],
             "generator loss": [generator_loss.detach().numpy()],
@@ -72,9 +72,9 @@ class TorchTwin:
         }
 
     def advance(self, latent: Any) -> None:
-        self._play(torch.tensor(latent))
+        self._training_step(torch.tensor(latent))
 
-    def weights(self) -> Evidence:
+    def weights(self) -> Results:
         return {
             "discriminator weights": [from_torch(p) for p in self.discriminator.parameters()],
             "generator weights": [from_torch(p) for p in self.generator.parameters()],
@@ -93,7 +93,7 @@ class FromPixels(torch_nn.Module):
 
 
 class ToFeatures(torch_nn.Module):
-    """The way back, (batch, C, H, W) to (batch, H * W * C): a view of channels_last memory."""
+    """The inverse of FromPixels: (batch, C, H, W) to (batch, H * W * C): a view of channels_last memory."""
 
     def forward(self, x: Any) -> Any:
         return x.permute(0, 2, 3, 1).flatten(1)
@@ -133,7 +133,7 @@ def torch_layer(layer: Any) -> Any:
 
 
 class AnyBatchNorm(torch_nn.modules.batchnorm._BatchNorm):
-    """BatchNorm1d and BatchNorm2d in one: they differ in nothing but the shapes they refuse."""
+    """BatchNorm1d and BatchNorm2d in one class; they differ only in the shapes they refuse."""
 
     def _check_input_dim(self, x: Any) -> None:
         pass
@@ -141,11 +141,11 @@ class AnyBatchNorm(torch_nn.modules.batchnorm._BatchNorm):
 
 def adam(network: Any, like: Any) -> Any:
     betas = (like.beta1, like.beta2)
-    return torch.optim.Adam(network.parameters(), like.rate, betas=betas, eps=like.eps, fused=True)
+    return torch.optim.Adam(network.parameters(), like.learning_rate, betas=betas, eps=like.eps, fused=True)
 
 
-def compile_afresh(network: Any) -> Any:
-    """Compiled, with nothing kept of what was compiled before: torch.compile gives up after some versions of a code."""
+def compile_from_scratch(network: Any) -> Any:
+    """The compiled network, with an empty compile cache: torch.compile gives up after several versions of one code."""
     torch._dynamo.reset()
     return torch.compile(network, dynamic=False)
 
@@ -153,8 +153,8 @@ def compile_afresh(network: Any) -> Any:
 def why_not_compiled() -> str | None:
     """Why torch.compile does not work here, as a clause; None if it does."""
     try:
-        compile_afresh(torch_nn.Linear(2, 2))(torch.ones(1, 2))
-    except Exception as error:  # a missing compiler, or any of the many things that a compiler may stumble over
+        compile_from_scratch(torch_nn.Linear(2, 2))(torch.ones(1, 2))
+    except Exception as error:  # a missing compiler, or any error of the compiler
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     return None
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
 from minigan_kernels.numba.memory import plain
+from minigan_kernels.numba.parallel_for import parallel_for
 
 _WORK = 8  # numbers are read and written for each parameter, and a root and a division taken
 
@@ -51,7 +51,7 @@ def _update_share(t, threads, p, g, bounds, m, v, first_bad, numbers, decays, ep
 
 @njit
 def _adam(p, g, bounds, m, v, first_bad, numbers, decays, eps, threads):
-    share(threads, _update_share, (p, g, bounds, m, v, first_bad, numbers, decays, eps))
+    parallel_for(threads, _update_share, (p, g, bounds, m, v, first_bad, numbers, decays, eps))
 
 
 def _signature(number):

@@ -2,7 +2,7 @@
 
 a kernel as large as the picture, or of one pixel: a matrix product
 4 x 4, stride 2, padding 1, multiples of 16 channels, and pixels enough to pay for it: Winograd's algorithm
-at most 8 channels to make, by a transposed convolution or one of stride 1: all taps at once (spread.py)
+at most 8 channels to make, by a transposed convolution or one of stride 1: all taps at once (col2im.py)
 everything else: the direct convolution
 """
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigan_kernels import launches
+from minigan_kernels import recorded_calls
 from minigan_kernels.aligned import result
 from minigan_kernels.geometry import Geometry
-from minigan_kernels.numba import direct, gate, gemm, spread, winograd
+from minigan_kernels.numba import col2im, gemm, implicit_gemm, leaky_relu, winograd
 from minigan_kernels.numba.memory import plain, repeated, zeros
 
 
-def conv2d(x, w, b, slope, geometry, memo=None, out=None):
+def conv2d(x, w, b, slope, geometry, packed=None, out=None):
     """leaky(conv2d(x, w) + b); see `reference.conv2d`."""
     x, w = plain(x), plain(w)
     bias = zeros(w.shape[3], w.dtype) if b is None else plain(b)
@@ -27,15 +27,15 @@ def conv2d(x, w, b, slope, geometry, memo=None, out=None):
     elif _is_product(geometry):
         gemm.dense(_lines(x, geometry), w.reshape(-1, w.shape[3]), bias, slope, out.reshape(-1, w.shape[3]))
     elif winograd.pays(geometry, x.shape[0], *w.shape[2:]):
-        winograd.convolve(x, w, bias, slope, geometry, memo, out, up=False)
-    elif w.shape[3] <= spread.CHANNELS and (back := _turned(geometry)):
-        spread.input_grad(x, plain(w[::-1, ::-1].swapaxes(2, 3)), bias, slope, back, None, out)
+        winograd.convolve(x, w, bias, slope, geometry, packed, out, up=False)
+    elif w.shape[3] <= col2im.CHANNELS and (back := _turned(geometry)):
+        col2im.input_grad(x, plain(w[::-1, ::-1].swapaxes(2, 3)), bias, slope, back, None, out)
     else:
-        direct.conv2d(x, w, bias, slope, geometry, memo, out)
+        implicit_gemm.conv2d(x, w, bias, slope, geometry, packed, out)
     return out
 
 
-def conv2d_input_grad(g, w, b, slope, geometry, memo=None, out=None):
+def conv2d_input_grad(g, w, b, slope, geometry, packed=None, out=None):
     """leaky(conv2d_input_grad(g, w) + b); see `reference.conv2d_input_grad`."""
     g, w = plain(g), plain(w)
     bias = zeros(w.shape[2], w.dtype) if b is None else plain(b)
@@ -45,11 +45,11 @@ def conv2d_input_grad(g, w, b, slope, geometry, memo=None, out=None):
     elif _is_product(geometry):
         _input_grad_as_product(g, w, None if b is None else bias, slope, out)
     elif winograd.pays(geometry, g.shape[0], *w.shape[2:]):
-        winograd.convolve(g, w, bias, slope, geometry, memo, out, up=True)
-    elif w.shape[2] <= spread.CHANNELS:
-        spread.input_grad(g, w, bias, slope, geometry, memo, out)
+        winograd.convolve(g, w, bias, slope, geometry, packed, out, up=True)
+    elif w.shape[2] <= col2im.CHANNELS:
+        col2im.input_grad(g, w, bias, slope, geometry, packed, out)
     else:
-        direct.input_grad(g, w, bias, slope, geometry, memo, out)
+        implicit_gemm.input_grad(g, w, bias, slope, geometry, packed, out)
     return out
 
 
@@ -59,23 +59,23 @@ def conv2d_weight_grad(x, g, geometry, out=None):
     channels, outputs = x.shape[3], g.shape[3]
     out = result((*geometry.kernel, channels, outputs), x.dtype, out)
     if not x.size or not g.size:
-        launches.call(np.ndarray.fill, out, 0)
+        recorded_calls.call(np.ndarray.fill, out, 0)
     elif _is_product(geometry):
         gemm.matmul(_lines(x, geometry), g.reshape(-1, outputs), True, False, out.reshape(-1, outputs))
     elif winograd.pays(geometry, x.shape[0], channels, outputs):
         winograd.weight_grad(x, g, geometry, out)
-    elif outputs <= spread.CHANNELS < channels and (back := _turned(geometry)):
+    elif outputs <= col2im.CHANNELS < channels and (back := _turned(geometry)):
         turned = np.empty((*geometry.kernel, outputs, channels), x.dtype)
-        direct.weight_grad(g, x, back, turned)
-        launches.call(np.copyto, out, turned[::-1, ::-1].swapaxes(2, 3))
+        implicit_gemm.weight_grad(g, x, back, turned)
+        recorded_calls.call(np.copyto, out, turned[::-1, ::-1].swapaxes(2, 3))
     else:
-        direct.weight_grad(x, g, geometry, out)
+        implicit_gemm.weight_grad(x, g, geometry, out)
     return out
 
 
 def _bias_alone(bias: np.ndarray, slope: float, out: np.ndarray) -> None:
     """The result of a convolution of nothing: no pictures, or none of the channels it starts from or makes."""
-    launches.call(np.copyto, out, gate.slope_gate(bias, bias, slope))
+    recorded_calls.call(np.copyto, out, leaky_relu.slope_gate(bias, bias, slope))
 
 
 def _is_product(geometry: Geometry) -> bool:

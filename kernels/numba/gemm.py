@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit, types
 
 from minigan_kernels.aligned import result
-from minigan_kernels.numba import skinny
-from minigan_kernels.numba.crew import share
+from minigan_kernels.numba import skinny_gemm
 from minigan_kernels.numba.jit import Compiled, gated, inner, threads_for
 from minigan_kernels.numba.memory import plain, scratch, zeros
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
+from minigan_kernels.numba.parallel_for import parallel_for
 
 _FEW_ROWS = 64  # of the result: then a panel is read so few times that packing it first does not pay
 _NEAR = 1 << 18  # bytes that stay in a core's own cache: there packing does not pay either
@@ -150,9 +150,9 @@ def _gemm(a, a_transposed, b, b_transposed, direct, bias, slope, out, out_transp
         depth = packed.shape[1]
         _pack_part(b, b_transposed, packed, b.shape[1] // packed.shape[2] * depth, packed.shape[0] * depth)
     elif not apart:
-        share(threads, _pack_share, (b, b_transposed, packed))
+        parallel_for(threads, _pack_share, (b, b_transposed, packed))
     right = (b, b_transposed, direct, apart, packed)
-    share(threads, _multiply_share, (a, a_transposed, *right, bias, slope, out, out_transposed))
+    parallel_for(threads, _multiply_share, (a, a_transposed, *right, bias, slope, out, out_transposed))
 
 
 def _signature(number):
@@ -171,8 +171,8 @@ def matmul(a, b, transpose_a, transpose_b, out=None):
     rows, depth = a.shape[::-1] if transpose_a else a.shape
     columns = b.shape[0] if transpose_b else b.shape[1]
     out = result((rows, columns), a.dtype, out)
-    if rows <= skinny.LIMIT or depth <= skinny.LIMIT or columns <= skinny.LIMIT:
-        skinny.matmul(a, b, transpose_a, transpose_b, out)
+    if rows <= skinny_gemm.LIMIT or depth <= skinny_gemm.LIMIT or columns <= skinny_gemm.LIMIT:
+        skinny_gemm.matmul(a, b, transpose_a, transpose_b, out)
     elif transpose_b and rows * (depth + columns) < depth * columns:
         _run(b, False, a, not transpose_a, zeros(0, a.dtype), 1.0, out, True, columns, depth, rows)
     else:
@@ -184,8 +184,8 @@ def dense(x, w, b, slope, out=None):
     """leaky(x @ w + b); see `reference.dense`."""
     x, w, b = plain(x), plain(w), plain(b)
     out = result((x.shape[0], w.shape[1]), x.dtype, out)
-    if x.shape[1] <= skinny.LIMIT or w.shape[1] <= skinny.LIMIT:
-        skinny.dense(x, w, b, slope, out)
+    if x.shape[1] <= skinny_gemm.LIMIT or w.shape[1] <= skinny_gemm.LIMIT:
+        skinny_gemm.dense(x, w, b, slope, out)
     else:
         _run(x, False, w, False, b, slope, out, False, x.shape[0], x.shape[1], w.shape[1])
     return out

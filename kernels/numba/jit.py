@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from numba import config, float32, float64, njit, set_num_threads
 
-from minigan_kernels import environment, launches
+from minigan_kernels import environment, recorded_calls
 from minigan_kernels.notices import Announcer
-from minigan_kernels.numba.crew import assemble
 from minigan_kernels.numba.disk_cache import compile_or_load
+from minigan_kernels.numba.parallel_for import load_thread_loop
 
 # Starting a parallel region costs about 1 us with OpenMP, 39 us with workqueue and 115 us with TBB.
 _FASTEST_LAYERS_FIRST, _NUMBAS_LAYERS = ["omp", "tbb", "workqueue"], ["tbb", "omp", "workqueue"]
@@ -78,14 +78,14 @@ class Compiled(dict):
         Noted is the call of that code itself: the same arguments have been looked at by then.
         """
         self[dtype](*arguments)
-        if launches.noted is not None:
-            launches.noted.append(launches.Call(self._entries[dtype], arguments, self._writes))
+        if recorded_calls.recorded is not None:
+            recorded_calls.recorded.append(recorded_calls.Call(self._entries[dtype], arguments, self._writes))
 
     def __missing__(self, dtype: np.dtype):
         if dtype not in _NUMBA_TYPES:
             raise TypeError(f"the numba kernel '{self.name}' works in float32 and float64, not in {dtype}")
         start = time.perf_counter()
-        assemble()  # before the kernel is loaded, which calls it by name
+        load_thread_loop()  # before the kernel is loaded, which calls it by name
         self._function.disable_compile(False)
         signature = self._signature(_NUMBA_TYPES[dtype])
         compile_or_load(self._function, signature, f"'{self.name}' for {dtype}")

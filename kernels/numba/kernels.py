@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from minigan_kernels.numba.adam import adam
-from minigan_kernels.numba.average import approach, follow
 from minigan_kernels.numba.conv import conv2d, conv2d_input_grad, conv2d_weight_grad
-from minigan_kernels.numba.descent import rmsprop, sgd
-from minigan_kernels.numba.gate import gate_and_sum, slope_gate
 from minigan_kernels.numba.gemm import dense, matmul
 from minigan_kernels.numba.jit import prefer_fast_threads, set_threads
+from minigan_kernels.numba.leaky_relu import bias_act_grad, slope_gate
 from minigan_kernels.numba.memory import keep_freed_memory
+from minigan_kernels.numba.moving_average import lerp, update_running_statistics
 from minigan_kernels.numba.norm import batch_norm, batch_norm_grad
+from minigan_kernels.numba.sgd_rmsprop import rmsprop, sgd
 
 prefer_fast_threads()
 set_threads(None)
 keep_freed_memory()
 
 KERNELS = (
-    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, gate_and_sum, batch_norm,
-    batch_norm_grad, adam, sgd, rmsprop, follow, approach,
+    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, bias_act_grad, batch_norm,
+    batch_norm_grad, adam, sgd, rmsprop, update_running_statistics, lerp,
 )  # fmt: skip
 
 __all__ = ["KERNELS", "set_threads"]

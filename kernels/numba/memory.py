@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from minigan_kernels import launches
+from minigan_kernels import recorded_calls
 from minigan_kernels.aligned import ALIGNMENT, aligned_empty
 
 # From glibc's malloc.h.
@@ -44,14 +44,14 @@ def plain(array: np.ndarray) -> np.ndarray:
 def copied(array: np.ndarray) -> np.ndarray:
     """A copy in row-major order, made by a call that can be noted."""
     out = np.empty(array.shape, array.dtype)
-    launches.call(np.copyto, out, array)
+    recorded_calls.call(np.copyto, out, array)
     return out
 
 
 def repeated(vector: np.ndarray, count: int) -> np.ndarray:
     """`vector`, `count` times one after another."""
     out = np.empty((count, vector.size), vector.dtype)
-    launches.call(np.copyto, out, vector)
+    recorded_calls.call(np.copyto, out, vector)
     return out.reshape(-1)
 
 

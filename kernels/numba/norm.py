@@ -17,9 +17,9 @@ import numpy as np
 from numba import njit, types
 
 from minigan_kernels.aligned import result
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
 from minigan_kernels.numba.memory import plain
+from minigan_kernels.numba.parallel_for import parallel_for
 from minigan_kernels.numba.sums import GROUP, add_rows
 
 _COLUMNS = 512
@@ -131,10 +131,10 @@ def _normalise_share(t, threads, x, gamma, beta, slope, mean, scale, y, down, ta
 
 @njit
 def _forward(x, gamma, beta, eps, slope, y, mean, variance, scale, means, squares, tasks, threads):
-    share(threads, _moments_share, (x, means, squares, tasks))
+    parallel_for(threads, _moments_share, (x, means, squares, tasks))
     _merge(x.shape[0], means, squares, mean, variance)
     _inverse_root(variance, eps, scale)
-    share(threads, _normalise_share, (x, gamma, beta, slope, mean, scale, y, means.shape[0], tasks))
+    parallel_for(threads, _normalise_share, (x, gamma, beta, slope, mean, scale, y, means.shape[0], tasks))
 
 
 @inner
@@ -185,11 +185,11 @@ def _gradient_share(t, threads, g, x, gamma, beta, slope, mean, scale, dgamma, d
 def _backward(g, x, gamma, beta, slope, mean, variance, scale, eps, dx, dgamma, dbeta, sums_h, sums_hx, tasks, threads):
     _inverse_root(variance, eps, scale)
     inputs = (g, x, gamma, beta, slope, mean, scale)
-    share(threads, _sums_share, (*inputs, sums_h, sums_hx, tasks))
+    parallel_for(threads, _sums_share, (*inputs, sums_h, sums_hx, tasks))
     blocks = sums_h.shape[0]
     add_rows(sums_h, dbeta)
     add_rows(sums_hx, dgamma)
-    share(threads, _gradient_share, (*inputs, dgamma, dbeta, dx, blocks, tasks))
+    parallel_for(threads, _gradient_share, (*inputs, dgamma, dbeta, dx, blocks, tasks))
 
 
 def _forward_signature(number):

@@ -32,12 +32,10 @@ import numpy as np
 from numba import njit, types
 
 from minigan_kernels.aligned import aligned_zeros
-from minigan_kernels.memo import derived
-from minigan_kernels.numba.crew import share
 from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
-from minigan_kernels.numba.swap import swap_last
+from minigan_kernels.numba.parallel_for import parallel_for
 from minigan_kernels.numba.transform import (
     CHANNELS,
     transform_cotangent,
@@ -46,6 +44,8 @@ from minigan_kernels.numba.transform import (
     transform_weight_grad,
     transform_weights,
 )
+from minigan_kernels.numba.transpose import transpose_last_axes
+from minigan_kernels.packed_weights import get_packed
 
 _BLOCK = 72  # tiles whose points are multiplied together
 _GRADIENT_BLOCK = 96  # the same for the weight gradient
@@ -185,7 +185,7 @@ def _convolve_share(t, threads, large, small, most, source, weights, bias, slope
 @njit
 def _convolve(large, small, most, source, weights, bias, slope, out, up, points, products, regions, threads):
     job = (source, weights, bias, slope, out, up, points, products, regions)
-    share(threads, _convolve_share, (large, small, most, *job))
+    parallel_for(threads, _convolve_share, (large, small, most, *job))
 
 
 @inner
@@ -323,7 +323,7 @@ def _gradient_share(t, threads, large, small, most, x, g, out, points, cotangent
 @njit
 def _weight_grad(large, small, most, x, g, out, points, cotangents, sums, regions, shares_across, threads):
     job = (x, g, out, points, cotangents, sums, regions, shares_across)
-    share(threads, _gradient_share, (large, small, most, *job))
+    parallel_for(threads, _gradient_share, (large, small, most, *job))
 
 
 @inner
@@ -358,7 +358,7 @@ def _transform_share(t, threads, large, small, most, taps, up, weights):
 
 @njit
 def _transform(large, small, most, taps, up, weights, threads):
-    share(threads, _transform_share, (large, small, most, taps, up, weights))
+    parallel_for(threads, _transform_share, (large, small, most, taps, up, weights))
 
 
 def _signatures(largest):
@@ -445,14 +445,14 @@ def pays(geometry, images, channels, outputs) -> bool:
     return (geometry.kernel, geometry.stride, geometry.padding) == ((4, 4), (2, 2), ((1, 1), (1, 1)))
 
 
-def convolve(x, w, bias, slope, geometry, memo, out, *, up):
+def convolve(x, w, bias, slope, geometry, packed, out, *, up):
     """out = leaky(conv2d(x, w) + bias), or, `up`, leaky(conv2d_input_grad(x, w) + bias)."""
     family = _family(geometry, x.shape[0])
     rows, columns = ((n + 1) // 2 for n in geometry.size) if up else geometry.out
     threads = threads_for(out.size * w.shape[3 if up else 2])
     regions = _regions(family.largest, x.shape[0], rows, columns, _BLOCK, threads)
     most = int(regions[:, [_TALL, _WIDE]].max())
-    weights = _weights(family, most, w, memo, up)
+    weights = _weights(family, most, w, packed, up)
     points, products = scratch(
         x.dtype,
         (threads, weights.shape[1], _BLOCK, weights.shape[3] + _LINE // x.itemsize),
@@ -492,7 +492,7 @@ def _shares(threads, rows, columns):
     return min(((n, threads // n) for n in divisors), key=lambda share: rows / share[0] + columns / share[1])
 
 
-def _weights(family, most, w, memo, up):
+def _weights(family, most, w, packed, up):
     """The points of w in panels (groups, points, panels, depth, PANEL), made again when w has changed."""
     width = PANEL_BYTES // w.itemsize
     _, _, channels, outputs = w.shape
@@ -502,7 +502,7 @@ def _weights(family, most, w, memo, up):
         return aligned_zeros((groups, (most + 1) ** 2, -(-columns // width), depth, width), w.dtype)
 
     def fill(weights):
-        taps = swap_last(w) if up else w
+        taps = transpose_last_axes(w) if up else w
         family.transform.launch(w.dtype, *family.sizes, most, taps, up, weights, threads_for(w.size))
 
-    return derived(memo, ("winograd", family.largest, most, up), allocate, fill)
+    return get_packed(packed, ("winograd", family.largest, most, up), allocate, fill)

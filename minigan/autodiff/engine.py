@@ -19,8 +19,8 @@ import numpy as np
 
 from minigan.core import backend
 
-_rooms = backend.by_type  # looked up here, for every operation, without a call
-_numbers = itertools.count()
+_rooms = backend.by_array_type  # looked up here, for every operation, without a call
+_creation_count = itertools.count()
 _recording = True
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class Tensor:
     numbers, which become float64 as in NumPy. Raises TypeError for numbers that are not real.
     """
 
-    __slots__ = ("__weakref__", "data", "number", "parents", "rule", "saved", "stamp", "static")
+    __slots__ = ("__weakref__", "creation_index", "data", "inputs_version", "parents", "rule", "saved", "static")
     static: dict[str, Any]
-    stamp: int | None
+    inputs_version: int | None
     version = 0  # only what is `mutable` changes: a Parameter or a Buffer
     mutable = False
     __array_priority__ = 1000  # `array + tensor` asks the tensor
@@ -46,7 +46,7 @@ class Tensor:
         if isinstance(values, Tensor):  # a Parameter's numbers change, a Tensor's must not
             values = copied(values).data if values.mutable else values.data
         self.data: Any = backend.as_real_array(values)
-        self.number = next(_numbers)
+        self.creation_index = next(_creation_count)
         self.rule: Rule | None = None
         self.parents: tuple[Any, ...] = ()
         self.saved: tuple[Any, ...] = ()
@@ -69,12 +69,12 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """A copy on the host; waits for the device."""
-        backend.reading("an array")
+        backend.note_host_read("an array")
         return backend.of(self.data).to_numpy(self.data)
 
     def item(self) -> float:
         """The only element as a Python number; waits for the device."""
-        backend.reading("a number")
+        backend.note_host_read("a number")
         return self.data.item()
 
     def __len__(self) -> int:
@@ -96,10 +96,11 @@ class Tensor:
 class Rule:
     """What the engine knows of an operation: its name and its derivatives."""
 
-    __slots__ = ("composite", "joint", "name", "vjps")
+    __slots__ = ("composite", "has_zero_vjp", "joint", "name", "vjps")
 
     def __init__(self, name: str, vjps: tuple, joint: Callable | None, composite: Callable | None) -> None:
         self.name, self.vjps, self.joint, self.composite = name, vjps, joint, composite
+        self.has_zero_vjp = None in vjps
 
     def pull_back(self, g: Tensor, y: Tensor, wanted: Sequence[bool]) -> Sequence[Tensor | None]:
         """The cotangent of each wanted input of y, from the cotangent g of y itself."""
@@ -134,7 +135,7 @@ def primitive(
 
         def operation(*inputs: Any, **static: Any) -> Tensor:
             arrays: list[Any] = []
-            like, stamp = None, None  # the versions of the Parameters used, added up; None without any
+            like, inputs_version = None, None  # the versions of the Parameters used, added up; None without any
             for x in inputs:
                 if isinstance(x, Tensor):
                     data = x.data
@@ -143,7 +144,7 @@ def primitive(
                     elif data.dtype != like.dtype:
                         raise TypeError(f"{rule.name} was given {like.dtype} and {data.dtype}; convert one of them")
                     if x.mutable:
-                        stamp = (stamp or 0) + x.version
+                        inputs_version = (inputs_version or 0) + x.version
                         data = copied(x).data if view else data
                     arrays.append(data)
                 elif isinstance(x, (int, float)):
@@ -166,8 +167,8 @@ def primitive(
             data, y.saved = data if type(data) is tuple else (data, ())
             # NumPy gives scalars, not arrays, for full reductions.
             y.data = data if type(data) is room.array_type else room.asarray(data)
-            y.number = next(_numbers)
-            y.static, y.stamp = static, stamp
+            y.creation_index = next(_creation_count)
+            y.static, y.inputs_version = static, inputs_version
             y.rule, y.parents = (rule, inputs) if _recording else (None, ())
             return y
 
@@ -220,12 +221,12 @@ def vjp(
     targets = set(wrt)
     cotangents = {y: cotangent}
     with recording(create_graph):
-        path = _path(y, targets)
+        path = results_between(y, targets)
         while path:
             node, wanted = path.pop()
             g = cotangents.get(node) if node in targets else cotangents.pop(node, None)
             if g is None:
-                continue  # only rules whose derivative is zero lead here
+                continue  # every rule on the way to this node gave None: its derivative is zero
             for x, want, gx in zip(node.parents, wanted, _pull_back(node, g, wanted), strict=True):
                 if not want or gx is None:
                     continue
@@ -238,31 +239,40 @@ def vjp(
     return [cotangents[x] if x in cotangents else constant_like(x, 0.0) for x in wrt]
 
 
-def _path(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
-    """The results between the targets and y, in the order they were made, and which inputs of each lead to a target."""
-    seen, waiting, oldest = {y}, [y], min(map(_number, targets), default=0)  # what is older leads to no target
+def ancestors(y: Tensor, oldest: int = 0) -> list[Any]:
+    """y and every Tensor that it was computed from, in the order in which they were made, from number `oldest` on."""
+    seen, waiting = {y}, [y]
     while waiting:
         for x in waiting.pop().parents:
-            if x not in seen and isinstance(x, Tensor) and x.number >= oldest:
+            if x not in seen and isinstance(x, Tensor) and x.creation_index >= oldest:
                 seen.add(x)
                 waiting.append(x)
+    return sorted(seen, key=_creation_index)
+
+
+def results_between(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
+    """The results between the targets and y, in the order they were made, and which inputs of each lead to a target."""
     path, leads_to_target = [], set(targets)
-    for node in sorted(seen, key=_number):
+    for node in ancestors(y, min(map(_creation_index, targets), default=0)):  # what is older leads to no target
         if node.rule is not None and not node.parents:
             raise RuntimeError("an earlier gradient took this graph apart; ask for that one with keep_graph=True")
         if node.parents:
             wanted = [x in leads_to_target for x in node.parents]
+            if node.rule.has_zero_vjp:
+                wanted = [want and vjp is not None for want, vjp in zip(wanted, node.rule.vjps, strict=True)]
             if True in wanted:
                 leads_to_target.add(node)
                 path.append((node, wanted))
     return path
 
 
-_number = operator.attrgetter("number")
+_creation_index = operator.attrgetter("creation_index")
 
 
 def _pull_back(node: Any, g: Tensor, wanted: list[bool]) -> Sequence[Tensor | None]:
-    if node.stamp is not None and node.stamp != sum(x.version for x in node.parents if isinstance(x, Tensor)):
+    if node.inputs_version is not None and node.inputs_version != sum(
+        x.version for x in node.parents if isinstance(x, Tensor)
+    ):
         name = node.rule.name
         raise RuntimeError(
             f"a Parameter that {name} used has changed since; compute the loss again before its gradient"

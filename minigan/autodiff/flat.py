@@ -40,7 +40,7 @@ class FlatParameters:
         home = weakref.ref(self)
         for p, place in zip(self.parameters, self._places(self.values), strict=True):
             place[...] = p.data
-            p.data, p.home = place, home
+            p.data, p.owner = place, home
 
     def zeros(self) -> Any:
         """Another buffer of this layout."""
@@ -64,16 +64,16 @@ class FlatParameters:
                 raise ValueError(f"the gradient of {name} has shape {g.shape}, the parameter {p.shape}")
             if g.data.dtype != p.data.dtype:
                 raise TypeError(f"the gradient of {name} is {g.dtype}, the parameter {p.dtype}")
-            if p.home is None or p.home() is not self:
+            if p.owner is None or p.owner() is not self:
                 raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
         assign = self.backend.kernel("assign")
         for place, g in zip(self._gradient_places, gradients, strict=True):
             assign(place, g.data)
 
-    def changed(self) -> None:
+    def increment_versions(self) -> None:
         """Say that the numbers in `values` have been changed in place."""
         for p in self.parameters:
-            p.changed()
+            p.increment_version()
 
     def _places(self, buffer: Any) -> list[Any]:
         return [
@@ -81,10 +81,10 @@ class FlatParameters:
         ]
 
 
-def holding(parameters: Iterable[Parameter]) -> FlatParameters | None:
+def find_flat_parameters(parameters: Iterable[Parameter]) -> FlatParameters | None:
     """What holds exactly these parameters, in this order, in one buffer; None if nothing does."""
     parameters = list(parameters)
-    homes = {p.home for p in parameters}
+    homes = {p.owner for p in parameters}
     home = homes.pop() if len(homes) == 1 else None
     flat = home() if home is not None else None
     if flat is None or len(flat.parameters) != len(parameters):

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigan.autodiff.engine import Tensor, copied, no_grad
 from minigan.core import backend
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 
 class Variable(Tensor):
@@ -34,9 +34,9 @@ class Variable(Tensor):
             )
         room = backend.of(self.data)
         room.kernel("assign")(self.data, room.asarray(values, dtype=str(self.dtype)))
-        self.changed()
+        self.increment_version()
 
-    def changed(self) -> None:
+    def increment_version(self) -> None:
         """Say that the numbers in `data` have been changed in place."""
         self.version += 1
 
@@ -47,22 +47,22 @@ class Variable(Tensor):
 
 
 class Parameter(Variable):
-    """A Variable that learning changes. `memo` holds what kernels made of the present numbers."""
+    """A Variable that learning changes. `packed_weights` holds what kernels made of the present numbers."""
 
-    __slots__ = ("home", "memo")
+    __slots__ = ("owner", "packed_weights")
 
     def __init__(self, values: Any) -> None:
         super().__init__(values)
-        self.memo = Memo()
-        self.home: Callable[[], Any] | None = None  # a weak reference to the flat memory that holds the numbers
+        self.packed_weights = PackedWeights()
+        self.owner: Callable[[], Any] | None = None  # a weak reference to the flat memory that holds the numbers
 
-    def changed(self) -> None:
-        super().changed()
-        self.memo.forget()
+    def increment_version(self) -> None:
+        super().increment_version()
+        self.packed_weights.invalidate()
 
     def convert(self, dtype: str) -> None:
         super().convert(dtype)
-        self.memo = Memo()  # arrays of the other type would not do
+        self.packed_weights = PackedWeights()  # arrays of the other type would not do
 
 
 class Buffer(Variable):
@@ -86,11 +86,11 @@ class Buffer(Variable):
     def assign(self, values: Any) -> None:
         if self.is_count:
             self.data[...] = values
-            self.changed()
+            self.increment_version()
         else:
             super().assign(values)
 
-    def snapshot(self) -> Tensor:
+    def constant_copy(self) -> Tensor:
         """The numbers as they are now, constant: what is computed from them does not see them change."""
         with no_grad():
             return copied(self)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from minigan.checking import causes, directions, discontinuities, locate, picture, step_limits, tuning
+from minigan.checking import causes, directions, discontinuities, locate, step_limits, tuning
 from minigan.checking.analytic import AnalyticDerivative, AnalyticEvaluator, ConditionError
 from minigan.checking.causes import WrongArray
 from minigan.checking.directional import Comparison, DirectionalChecker
+from minigan.checking.error_map import measure_error_map
 from minigan.checking.finite_differences import taylor_order
 from minigan.checking.problem import CountedFunction, Problem, WeightedSum, flattened
 from minigan.checking.report import Report, Verdict, entry_name
@@ -223,7 +224,7 @@ class _Check:
         step, _ = locate.best_step(checker, comparison)
         return Report(
             Verdict.FAIL, False, cause.name, cause.explanation, taylor_order=order, shape=shape,
-            error_map=lambda: picture.error_map(checker, shape, offset, step), **entry,
+            error_map=lambda: measure_error_map(checker, shape, offset, step), **entry,
         )  # fmt: skip
 
     def _recurs(self, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.checking import picture
+from minigan.figures.error_map import save_error_map
 
 _MAX_NAMES = 6  # of inputs in the first line
 _MAX_ORDER_ERROR = 0.3  # an order of the remainder that is farther from 2 or 1 is not printed
@@ -133,7 +133,7 @@ class Report:
         """
         if self.error_map is None or self.name is None:
             raise ValueError("there is no picture to draw, since no entry was found wrong")
-        picture.save(path, self.error_map(), self.name, self.shape)
+        save_error_map(path, self.error_map(), self.name, self.shape)
 
     def to_json(self) -> str:
         """One JSON object: the fields, with `error` and `entry`; numbers that are not finite are null."""

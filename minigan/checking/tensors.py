@@ -18,7 +18,7 @@ from minigan.checking.report import Report, Verdict
 from minigan.checking.step_limits import first_in_domain, nearby_points
 from minigan.core import random
 from minigan.nn import Module
-from minigan.nn.module import preserved
+from minigan.nn.module import preserve_state
 
 # A function of all leaves (inputs, parameters, cotangents), and of whether to record the graph of its derivatives.
 _Recorded = Callable[[list[Tensor], bool], Tensor]
@@ -119,11 +119,11 @@ class _Leaves:
         """The function and its vector-Jacobian product, as functions of arrays."""
 
         def value(arrays: Arrays) -> np.ndarray:
-            with preserved(*self.modules):
+            with preserve_state(*self.modules):
                 return function(self._tensors(arrays), False).numpy()
 
         def vjp(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
-            with preserved(*self.modules):
+            with preserve_state(*self.modules):
                 leaves = self._tensors(arrays)
                 return [g.numpy() for g in autodiff.vjp(function(leaves, True), leaves, Tensor(weights))]
 

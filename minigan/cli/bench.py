@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.training import benchmark
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print milliseconds per step: median and quartiles."""
+    """Print the median and the quartiles of the milliseconds per step."""
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     names = arguments.networks or list(benchmark.NETWORKS)
     results = benchmark.measure(names, seconds=arguments.seconds)
@@ -33,4 +34,4 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{name:8} {result['median_ms']:8.3f} ms a step "
                 f"(quartiles {result['q1_ms']:.3f} to {result['q3_ms']:.3f}, {result['steps']:,} steps)"
             )
-    return 0
+    return SUCCESS

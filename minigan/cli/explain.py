@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from minigan import explain, recipes
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.explain import PLAYERS, Visit, Walk
 
@@ -42,14 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the walks."""
     _require_sense(arguments)
     options.choose_device("numpy", None, None, arguments.quiet)
-    recipe, named = recipes.get(arguments.recipe), options.settings(arguments)
+    recipe, named = recipes.get(arguments.recipe), options.parsed_settings(arguments)
     if "batch_size" in named:
         raise UsageError("--set batch_size has no effect, for --batch says how many examples there are; use --batch.")
     changes = {**named, "batch_size": arguments.batch}
     recipe.require_effect(named, recipe.resolve(changes))
     # In float64, where finite differences can tell.
     gan = recipe.build(seed=arguments.seed, dtype="float64", **changes)
-    real = explain.example_batch(recipe, recipe.resolve(changes), gan, arguments.batch * gan.rules.n_critic)
+    count = arguments.batch * gan.rules.n_critic
+    real = recipe.domain.example_batch(count, recipe.resolve(changes), seed=arguments.seed, dtype="float64")
     players = PLAYERS if arguments.player == _BOTH else (arguments.player,)
     walks = explain.walk_step(gan, real, players=players, check=arguments.check)
     if arguments.json:
@@ -61,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         for found in walks:
             print()
             print("\n".join(_lines(found, gan.loss.name)))
-    return options.DONE
+    return SUCCESS
 
 
 def _require_sense(arguments: argparse.Namespace) -> None:

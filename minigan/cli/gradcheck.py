@@ -1,6 +1,6 @@
 """Check every derivative in minigan against finite differences, or your own.
 
-Without a target: all primitives, layers, losses, penalties and recipes, on every array library at hand with every
+Without a target: all primitives, layers, losses, penalties and recipes, on every available array library with every
 implementation of its kernels.
 """
 
@@ -16,22 +16,22 @@ from typing import Any
 
 from minigan.checking import from_file
 from minigan.cli import options
-from minigan.cli.ending import at_once_if_interrupted
-from minigan.cli.options import DONE, FAILED
+from minigan.cli.exit_codes import FAILURE, SUCCESS
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core import backend
-from minigan.core.backend import FLOATS, Pair
+from minigan.core.backend import FLOATS, Implementation
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.selftest import Case, all_cases
-from minigan.selftest.check import Checked, Outcome, check
+from minigan.selftest.check import CaseResult, CheckResult, check
 from minigan_kernels import REFERENCE
 
-_PICTURES = (".png", ".svg", ".pdf")
-_OF_A_FILE = ("gradient", "vjp", "shape", "picture")
-_OF_THE_CATALOG = ("only", "order")
-_MOST_AXES = 32  # of an array, in any version of NumPy
-_MOST_NUMBERS = 10_000_000  # 80 MB in each array of them
-_COUNTABLE = 10**18
-_SHOWN = 60  # letters
+_PICTURE_FORMATS = (".png", ".svg", ".pdf")
+_FILE_OPTIONS = ("gradient", "vjp", "shape", "picture")
+_SELFTEST_OPTIONS = ("only", "order")
+_MAX_AXES = 32  # of an array, in any version of NumPy
+_MAX_NUMBERS = 10_000_000  # 80 MB in float64
+_MAX_SHOWN_NUMBER = 10**18
+_MAX_SHOWN_CHARACTERS = 60
 _COLUMNS = ("case", "kernels", "order", "verdict", "error", "bar", "evaluations")
 
 
@@ -60,10 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was found; 0 if every derivative is right."""
-    _require_sense(arguments)
+    """Print the results; the exit code is 0 if every derivative is right."""
+    _require_valid_options(arguments)
     options.choose_device("numpy", None, None, arguments.quiet)
-    return _check_catalog(arguments) if arguments.target is None else _check_file(arguments)
+    return _check_minigan(arguments) if arguments.target is None else _check_file(arguments)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -72,27 +72,27 @@ def _shape(text: str) -> tuple[int, ...]:
     except ValueError:
         extents = (0,)
     if not all(extent > 0 for extent in extents):
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        shown = text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}..."
         raise argparse.ArgumentTypeError(f"'{shown}' is not a shape; write whole numbers with commas, such as 3,4")
-    if len(extents) > _MOST_AXES:
-        raise argparse.ArgumentTypeError(f"a shape of {len(extents)} axes is too much; give at most {_MOST_AXES}")
+    if len(extents) > _MAX_AXES:
+        raise argparse.ArgumentTypeError(f"a shape of {len(extents)} axes is too much; give at most {_MAX_AXES}")
     return extents
 
 
 def _require_bounded(shapes: list[tuple[int, ...]]) -> None:
     count = sum(math.prod(shape) for shape in shapes)
-    if count > _MOST_NUMBERS:
-        asked = f"{count:,}" if count < _COUNTABLE else f"more than {_COUNTABLE:,}"
+    if count > _MAX_NUMBERS:
+        asked = f"{count:,}" if count < _MAX_SHOWN_NUMBER else f"more than {_MAX_SHOWN_NUMBER:,}"
         raise UsageError(
             f"--shape asks for {asked} numbers, and a check holds some 20 copies of them; choose shapes of at most "
-            f"{_MOST_NUMBERS:,} numbers together."
+            f"{_MAX_NUMBERS:,} numbers together."
         )
 
 
-def _require_sense(arguments: argparse.Namespace) -> None:
+def _require_valid_options(arguments: argparse.Namespace) -> None:
     own = arguments.target is not None
     use = "for the derivatives of minigan itself" if own else "with FILE.py:FUNCTION"
-    for name in _OF_THE_CATALOG if own else _OF_A_FILE:
+    for name in _SELFTEST_OPTIONS if own else _FILE_OPTIONS:
         if getattr(arguments, name) is not None:
             raise UsageError(f"--{name} is only of use {use}; leave it out, or see 'minigan gradcheck --help'.")
     _require_bounded(arguments.shape or [])
@@ -102,13 +102,15 @@ def _require_sense(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--seed must be a whole number of at least 0 and below 2**63, not {arguments.seed}.")
     if arguments.dtype not in FLOATS:
         raise UsageError(f"there is no type '{arguments.dtype}'; {did_you_mean(arguments.dtype, FLOATS)}")
-    if arguments.picture is not None and arguments.picture.suffix not in _PICTURES:
-        raise UsageError(f"--picture takes a name that ends in {', '.join(_PICTURES)}, not '{arguments.picture}'.")
+    if arguments.picture is not None and arguments.picture.suffix not in _PICTURE_FORMATS:
+        raise UsageError(
+            f"--picture takes a name that ends in {', '.join(_PICTURE_FORMATS)}, not '{arguments.picture}'."
+        )
     if arguments.picture is not None:
-        options.require_place(arguments.picture, "--picture")
+        options.require_output_file(arguments.picture, "--picture")
 
 
-# A function of one's own.
+# A user's function.
 
 
 def _check_file(arguments: argparse.Namespace) -> int:
@@ -120,37 +122,37 @@ def _check_file(arguments: argparse.Namespace) -> int:
     print(report.to_json() if arguments.json else report)
     if arguments.picture is not None:
         if report.error_map is None:
-            options.notice(arguments.quiet)(f"no entry was found wrong, so {arguments.picture} was not drawn")
+            options.notice_printer(arguments.quiet)(f"no entry was found wrong, so {arguments.picture} was not drawn")
         else:
             report.save_picture(arguments.picture)
-    return DONE if report.ok else FAILED
+    return SUCCESS if report.ok else FAILURE
 
 
-# Everything in minigan.
+# All derivatives in minigan.
 
 
-def _check_catalog(arguments: argparse.Namespace) -> int:
+def _check_minigan(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
-    with at_once_if_interrupted():  # this may import CuPy
-        pairs = backend.pairs()
+    with exit_on_interrupt():  # this may import CuPy
+        pairs = backend.implementations()
     usable = [pair for pair in pairs if pair.unavailable is None]
     missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
-    checked = _checked(_chosen(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
+    checked = _check_cases(_select(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
     seconds = time.perf_counter() - start
-    failed = [outcome for one in checked for outcome in one.outcomes if outcome.failed]
+    failed = [outcome for one in checked for outcome in one.results if outcome.failed]
     if arguments.json:
         options.print_json(_as_json(checked, usable, missing, seconds))
     else:
-        _print_table([outcome for one in checked for outcome in one.outcomes])
+        _print_table([outcome for one in checked for outcome in one.results])
         for outcome in failed:
-            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.account}")
+            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.details}")
         print()
         for sentence in _summary(checked, missing, seconds):
             print(sentence)
-    return FAILED if failed else DONE
+    return FAILURE if failed else SUCCESS
 
 
-def _chosen(cases: list[Case], only: str | None) -> list[Case]:
+def _select(cases: list[Case], only: str | None) -> list[Case]:
     if only is None:
         return cases
     chosen = [case for case in cases if only.lower() in case.name.lower()]
@@ -162,9 +164,9 @@ def _chosen(cases: list[Case], only: str | None) -> list[Case]:
     return chosen
 
 
-def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace) -> list[Checked]:
+def _check_cases(cases: list[Case], pairs: list[Implementation], arguments: argparse.Namespace) -> list[CaseResult]:
     checked = []
-    with options.bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
+    with options.progress_bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
             bar.set_postfix_str(case.name, refresh=False)
             checked.append(check(case, pairs, arguments.order, arguments.seed))
@@ -172,7 +174,7 @@ def _checked(cases: list[Case], pairs: list[Pair], arguments: argparse.Namespace
     return checked
 
 
-def _print_table(outcomes: list[Outcome]) -> None:
+def _print_table(outcomes: list[CheckResult]) -> None:
     rows = [_COLUMNS, *map(_row, outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
@@ -181,10 +183,10 @@ def _print_table(outcomes: list[Outcome]) -> None:
         print("  ".join([*words, *numbers]).rstrip())
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: CheckResult) -> tuple[str, ...]:
     report = outcome.report
     if report is None:
-        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unable else "ERROR", "", "", ""
+        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unsupported else "ERROR", "", "", ""
     numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
     verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
     return outcome.case.name, str(outcome.pair), str(report.order), verdict, *numbers
@@ -194,53 +196,55 @@ def _short(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.1e}"
 
 
-def _summary(checked: list[Checked], missing: dict[str, str], seconds: float) -> list[str]:
-    outcomes = [outcome for one in checked for outcome in one.outcomes]
+def _summary(checked: list[CaseResult], missing: dict[str, str], seconds: float) -> list[str]:
+    outcomes = [outcome for one in checked for outcome in one.results]
     failed = sum(outcome.failed for outcome in outcomes)
-    unable = sum(outcome.unable for outcome in outcomes)
+    unable = sum(outcome.unsupported for outcome in outcomes)
     kinks = sum(
         outcome.report is not None and outcome.report.ok and outcome.report.verdict == "KINK" for outcome in outcomes
     )
     sentences = []
-    for pair in dict.fromkeys(pair for one in checked for pair in one.left_to_reference):
-        left = sum(pair in one.left_to_reference for one in checked)
+    for pair in dict.fromkeys(pair for one in checked for pair in one.skipped_kernels):
+        left = sum(pair in one.skipped_kernels for one in checked)
         sentences.append(f"{left} cases do nothing that {pair} has a kernel for: the reference serves them.")
     sentences += [f"{name} was not checked: {reason}." for name, reason in missing.items()]
     if unable:
         sentences.append(f"{unable} of them cannot be done by an implementation (marked 'cannot').")
     at_kinks = f", {kinks} of them at a kink" if kinks else ""
     passed = len(outcomes) - failed - unable
-    what = f"{len(checked)} cases in {seconds:.1f} s"
-    sentences.append(f"{passed} of {len(outcomes)} checks passed{at_kinks}, {failed} failed; {what}.")
+    cases = f"{len(checked)} cases in {seconds:.1f} s"
+    sentences.append(f"{passed} of {len(outcomes)} checks passed{at_kinks}, {failed} failed; {cases}.")
     return sentences
 
 
-def _as_json(checked: list[Checked], pairs: list[Pair], missing: dict[str, str], seconds: float) -> dict[str, Any]:
-    outcomes = [outcome for one in checked for outcome in one.outcomes]
+def _as_json(
+    checked: list[CaseResult], pairs: list[Implementation], missing: dict[str, str], seconds: float
+) -> dict[str, Any]:
+    outcomes = [outcome for one in checked for outcome in one.results]
     failed = sum(outcome.failed for outcome in outcomes)
     return {
         "checks": [_outcome_as_json(outcome) for outcome in outcomes],
         "left_to_reference": {
-            str(pair): [one.outcomes[0].case.name for one in checked if pair in one.left_to_reference]
+            str(pair): [one.results[0].case.name for one in checked if pair in one.skipped_kernels]
             for pair in pairs
             if pair.kernels != REFERENCE
         },
         "unavailable": missing,
         "cases": len(checked),
-        "passed": len(outcomes) - failed - sum(outcome.unable for outcome in outcomes),
+        "passed": len(outcomes) - failed - sum(outcome.unsupported for outcome in outcomes),
         "failed": failed,
         "seconds": round(seconds, 3),
     }
 
 
-def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_as_json(outcome: CheckResult) -> dict[str, Any]:
     report = None if outcome.report is None else json.loads(outcome.report.to_json())
     return {
         "case": outcome.case.name,
         "backend": outcome.pair.backend.name,
         "kernels": outcome.pair.kernels,
         "failed": outcome.failed,
-        "unable": outcome.unable,
+        "unable": outcome.unsupported,
         "problem": outcome.problem,
         "seconds": round(outcome.seconds, 4),
         "report": report,

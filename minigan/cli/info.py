@@ -7,7 +7,8 @@ from typing import Any
 
 import minigan_kernels
 from minigan.cli import options
-from minigan.cli.ending import at_once_if_interrupted
+from minigan.cli.exit_codes import SUCCESS
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core import backend
 from minigan.training.config import versions
 from minigan_kernels import REFERENCE
@@ -20,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is here."""
+    """Print what this machine offers."""
     facts = _facts()
     if arguments.json:
         options.print_json(facts)
-        return 0
+        return SUCCESS
     table = facts.pop("kernels")
     facts["versions"] = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     options.print_table(facts.items())
@@ -33,19 +34,19 @@ def run(arguments: argparse.Namespace) -> int:
         (operation, "  ".join(f"{name}{'*' if used else ''}" for name, used in row.items()))
         for operation, row in table.items()
     )
-    return 0
+    return SUCCESS
 
 
 def _facts() -> dict[str, Any]:
-    with at_once_if_interrupted():
+    with exit_on_interrupt():
         current = backend.use("auto")
         threads = backend.set_threads(None)
-        pairs = backend.pairs()  # imports the packages whose versions are then known
+        pairs = backend.implementations()  # imports the packages whose versions are then known
     facts: dict[str, Any] = {
         "versions": versions(),
         "backend": current.name,
         "threads": threads,
-        "replay": "on" if backend.replays() else "off (MINIGAN_REPLAY=0)",
+        "replay": "on" if backend.replay_enabled() else "off (MINIGAN_REPLAY=0)",
         "cache folder": str(cache_directory("")),
     }
     reasons = {name: backend.unavailable(name) for name in minigan_kernels.IMPLEMENTATIONS}
@@ -55,11 +56,13 @@ def _facts() -> dict[str, Any]:
             facts[f"{fact} of {name}" if fact in facts else fact] = value
     facts["cupy"] = backend.why_no_cupy() or "available"
     usable = [pair for pair in pairs if pair.unavailable is None]
-    facts["kernels"] = {operation: _offers(operation, usable, current) for operation in minigan_kernels.OPERATIONS}
+    facts["kernels"] = {
+        operation: _implementations(operation, usable, current) for operation in minigan_kernels.OPERATIONS
+    }
     return facts
 
 
-def _offers(operation: str, pairs: list[backend.Pair], current: backend.Backend) -> dict[str, bool]:
+def _implementations(operation: str, pairs: list[backend.Implementation], current: backend.Backend) -> dict[str, bool]:
     """Which of `pairs` offer `operation`, and whether each is the one in use."""
     serving = current.kernels if operation in minigan_kernels.table(current.kernels, current.xp) else REFERENCE
     return {

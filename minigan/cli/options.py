@@ -1,4 +1,4 @@
-"""Options that several subcommands share, and the ways they print."""
+"""Options that several subcommands share, and how the subcommands print."""
 
 from __future__ import annotations
 
@@ -17,23 +17,21 @@ from typing import Any
 from tqdm import tqdm
 
 import minigan_kernels
-from minigan.cli.ending import DONE, FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core import backend, files
 from minigan.core.errors import UsageError, escaped, one_line
-
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USE"]
 
 
 def whole_number(text: str) -> int:
     """An integer written as people write it: 10000, 10_000 or 10,000."""
     if not _WHOLE_NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
-    if len(text) > _MOST_DIGITS:
+    if len(text) > _MAX_DIGITS:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number below 2**63")
     return int(text.replace(",", ""))
 
 
-_MOST_DIGITS = 100  # Python refuses to read numbers of thousands; what is smaller is compared with its own limit
+_MAX_DIGITS = 100  # Python refuses to parse thousands of digits; shorter numbers are compared with their own limits
 _WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 
 
@@ -67,8 +65,8 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
     )
 
 
-def settings(arguments: argparse.Namespace) -> dict[str, str]:
-    """What the options --set name; raises UsageError unless each is key=value."""
+def parsed_settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """The settings that the options --set name; raises UsageError unless each is key=value."""
     pairs = [text.partition("=") for text in arguments.set]
     for key, equals, _ in pairs:
         if not key or not equals:
@@ -77,34 +75,34 @@ def settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def choose_device(backend_name: str | None, kernels: str | None, threads: int | None, quiet: bool = False) -> None:
-    """Use what the options name; raises UsageError if it cannot be had."""
+    """Use the backend, kernels and threads that the options name; raises UsageError if one is unavailable."""
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
-    with at_once_if_interrupted():  # these import CuPy and what compiles the kernels
+    with exit_on_interrupt():  # these import CuPy and what compiles the kernels
         backend.use(backend_name or "auto", kernels or "auto")
         backend.set_threads(threads)
-    # Through tqdm, so that a sentence does not land in the middle of a progress bar.
+    # Through tqdm, so that the sentence does not break a progress bar.
     minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
 
 
 def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, default: str = "") -> None:
-    """--n and --seed, of samples; `default` says what happens without --n where that is no single number."""
+    """--n and --seed for samples; `default` describes the number of samples without --n if that is not `count`."""
     parser.add_argument(
         "--n", type=whole_number, default=count, help=f"how many samples (default: {default or f'{count:,}'})"
     )
     parser.add_argument("--seed", type=whole_number, default=1, help="of their latent vectors (default: 1)")
 
 
-def check_counts(arguments: argparse.Namespace) -> None:
-    """Raise UsageError unless --n and --seed make sense."""
+def require_valid_counts(arguments: argparse.Namespace) -> None:
+    """Raise UsageError unless --n and --seed are in range."""
     for name, least in (("n", 1), ("seed", 0)):
         value = getattr(arguments, name)
         if value is not None and not least <= value < 2**63:
             raise UsageError(f"--{name} must be a whole number of at least {least} and below 2**63, not {value}.")
 
 
-def require_place(out: Path, option: str) -> None:
-    """Raise UsageError, naming the option, unless a file can be written as `out`; before the work, not after it."""
+def require_output_file(out: Path, option: str) -> None:
+    """Raise UsageError, naming the option, unless a file can be written to `out`; to be called before the work."""
     try:
         kind = os.stat(out).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -118,33 +116,33 @@ def require_place(out: Path, option: str) -> None:
     files.require_writable(out.parent)
 
 
-def notice(quiet: bool) -> Callable[[str], None]:
-    """Says a sentence on standard error, unless `quiet`."""
-    # Through tqdm, so that it does not land in the middle of a progress bar.
+def notice_printer(quiet: bool) -> Callable[[str], None]:
+    """A function that prints a sentence on standard error, or nothing if `quiet`."""
+    # Through tqdm, so that the sentence does not break a progress bar.
     return lambda sentence: None if quiet else tqdm.write(f"minigan: {one_line(sentence)}.", file=sys.stderr)
 
 
 @contextmanager
-def warnings_told(quiet: bool) -> Iterator[None]:
-    """A context in which the library's warnings are sentences like any other notice."""
-    tell = notice(quiet)
+def warnings_as_notices(quiet: bool) -> Iterator[None]:
+    """A context in which warnings are printed as notices."""
+    notice = notice_printer(quiet)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: tell(str(message))
+        warnings.showwarning = lambda message, *_, **__: notice(str(message))
         yield
 
 
-def say(line: str) -> None:
-    """Print a line, which may hold the name of a file, on standard output."""
+def print_line(line: str) -> None:
+    """Print a line on standard output; control characters, as a file name may have, are escaped."""
     print(escaped(line))
 
 
 def print_json(content: Any) -> None:
-    """Print `content` for a program to read."""
+    """Print `content` as JSON on standard output."""
     print(json.dumps(content, indent=2))
 
 
-def bar(quiet: bool, **settings: Any) -> tqdm:
-    """A progress bar on standard error, which is not drawn if `quiet`."""
+def progress_bar(quiet: bool, **settings: Any) -> tqdm:
+    """A progress bar on standard error; none is drawn if `quiet`."""
     return tqdm(disable=quiet, file=sys.stderr, dynamic_ncols=True, **settings)
 
 
@@ -153,4 +151,4 @@ def print_table(rows: Iterable[tuple[str, Any]]) -> None:
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        say(f"{name:<{width}}  {value}")
+        print_line(f"{name:<{width}}  {value}")

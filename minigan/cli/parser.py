@@ -1,4 +1,4 @@
-"""The command line of `minigan`: which subcommand runs, with which options."""
+"""The command line of `minigan`: parses the arguments and runs the subcommand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from minigan import __version__
 from minigan.cli import bench, evaluate, explain, gradcheck, info, list_recipes, sample, study, train
-from minigan.cli.ending import WRONG_USE
+from minigan.cli.exit_codes import USAGE_ERROR
 from minigan.core.errors import UsageError, did_you_mean
 
 COMMANDS = {
@@ -27,34 +27,34 @@ COMMANDS = {
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.color = False  # of Python 3.14: the streams show control characters as escapes
+        self.color = False  # Python 3.14 would colour the help, and the streams would show its codes as escapes
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see '{self.prog} --help'.")
 
 
-_NO_VALUE = re.compile(r"-[^=]*=--")
+_OPTION_WITHOUT_VALUE = re.compile(r"-[^=]*=--")
 
 
 def run(arguments: list[str]) -> int:
-    """Run what `arguments` ask for and return the exit code; raises UsageError for what they cannot mean."""
+    """Run the subcommand that `arguments` name and return its exit code; raises UsageError for invalid arguments."""
     parser = make_parser()
     if not arguments:
         parser.print_help()
-        return WRONG_USE
+        return USAGE_ERROR
     for argument in arguments:
         if "\0" in argument:
             raise UsageError(f"'{argument}' holds a zero byte, which no name and no number has; leave it out.")
-        if _NO_VALUE.fullmatch(argument):  # argparse before Python 3.13 fails on it
+        if _OPTION_WITHOUT_VALUE.fullmatch(argument):  # argparse before Python 3.13 fails on it
             raise UsageError(f"'{argument}' gives no value, for '--' ends the options; write one after the '='.")
     first = arguments[0]
     if not first.startswith("-") and first not in COMMANDS:
         raise UsageError(f"there is no command '{first}'; {did_you_mean(first, COMMANDS)}")
     known, unknown = parser.parse_known_args(arguments)
     if unknown:
-        known_here = known.subparser if known.command else parser
-        options = [option for action in known_here._actions for option in action.option_strings]
-        raise UsageError(f"'{known_here.prog}' does not know '{unknown[0]}'; {did_you_mean(unknown[0], options)}")
+        subparser = known.subparser if known.command else parser
+        options = [option for action in subparser._actions for option in action.option_strings]
+        raise UsageError(f"'{subparser.prog}' does not know '{unknown[0]}'; {did_you_mean(unknown[0], options)}")
     if not known.command:
         raise UsageError(f"no command was given; known: {', '.join(COMMANDS)}.")
     code: int = known.run(known)
@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """The parser with all subcommands."""
     parser = _Parser(prog="minigan", description="Generative adversarial networks from scratch.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""How each way in which a command may end is told."""
+"""Runs a command, and turns every exception into a sentence on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -7,62 +7,63 @@ import os
 import sys
 import traceback
 
-from minigan.cli.ending import FAILED, INTERRUPTED, WRONG_USE, at_once_if_interrupted
-from minigan.cli.streams import OutputError, usable_streams
+from minigan.cli.exit_codes import FAILURE, INTERRUPTED, USAGE_ERROR
+from minigan.cli.interrupt import exit_on_interrupt
+from minigan.cli.streams import OutputError, robust_streams
 from minigan.core.errors import MiniganError, UsageError, one_line
 
 
 def run(arguments: list[str]) -> int:
     """Run `minigan` with `arguments` and return the exit code; see `minigan.cli.main`."""
-    with usable_streams():
-        return _code_of(arguments)
+    with robust_streams():
+        return _run_and_report(arguments)
 
 
-def _code_of(arguments: list[str]) -> int:
+def _run_and_report(arguments: list[str]) -> int:
     try:
-        return _run(arguments)
+        return _parse_and_run(arguments)
     except UsageError as error:
-        return _say(error, WRONG_USE)
+        return _report(error, USAGE_ERROR)
     except (MiniganError, OutputError) as error:
-        return _say(error, FAILED)
-    except BrokenPipeError:  # whoever read our output has gone (`minigan recipes | head -1`)
-        return FAILED
+        return _report(error, FAILURE)
+    except BrokenPipeError:  # the reader of the output has ended (`minigan recipes | head -1`)
+        return FAILURE
     except OSError as error:
-        return _say(_explain(error), FAILED)
+        return _report(_os_error_sentence(error), FAILURE)
     except MemoryError:
-        return _say("there is not enough memory; choose a smaller batch or network.", FAILED)
+        return _report("there is not enough memory; choose a smaller batch or network.", FAILURE)
     except KeyboardInterrupt:
-        return _say("interrupted.", INTERRUPTED)
+        return _report("interrupted.", INTERRUPTED)
     except Exception as error:
         if os.environ.get("MINIGAN_DEBUG"):
             raise
-        return _say(_unforeseen(error), FAILED)
+        return _report(_unexpected_error_sentence(error), FAILURE)
 
 
-def _run(arguments: list[str]) -> int:
-    with at_once_if_interrupted():
+def _parse_and_run(arguments: list[str]) -> int:
+    with exit_on_interrupt():
         from minigan.cli import parser
     try:
         return parser.run(arguments)
-    finally:  # --help and --version raise SystemExit
-        sys.stdout.flush()  # here, where it is understood if that fails
+    finally:  # also after --help and --version, which raise SystemExit
+        sys.stdout.flush()  # here, where a failure is reported
 
 
-def _say(problem: object, code: int) -> int:
+def _report(problem: object, code: int) -> int:
     sentence = one_line(str(problem).strip())
     ending = "" if sentence.endswith((".", "?", "!")) else "."
     print(f"minigan: {sentence}{ending}", file=sys.stderr)
     return code
 
 
-def _explain(error: OSError) -> str:
+def _os_error_sentence(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"the disk is full{where}; free some space, then try again (a run goes on with train --resume RUN)."
     return f"{error.strerror or error}{where}; check that the path exists and may be written."
 
 
-def _unforeseen(error: Exception) -> str:
+def _unexpected_error_sentence(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     problem = f"{type(error).__name__}: {error}".rstrip(" :.")
     return (

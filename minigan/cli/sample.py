@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from minigan.cli import options
+from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory, require_one_picture
 from minigan.core import files
 from minigan.core.errors import UsageError, did_you_mean
-from minigan.figures import plots
-from minigan.training.trained import draw_samples, load_run
+from minigan.figures.image_grid import save_png
+from minigan.training.trained_run import draw_samples, load_run
 
 _FORMATS = (".png", ".npz")
 _OUT_HELP = (
@@ -38,29 +38,23 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or arguments.path / f"samples-{arguments.seed}.png"
     if out.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")
-    options.check_counts(arguments)
+    options.require_valid_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path, arguments.checkpoint)
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
-    options.require_place(out, "--out")
-    require_memory(trained.form, arguments.n)
+    options.require_output_file(out, "--out")
+    require_memory(trained.domain, arguments.n)
     if out.suffix.lower() == ".png":
-        require_one_picture(trained.form, arguments.n)
+        require_one_picture(trained.domain, arguments.n)
     samples = draw_samples(trained, arguments.n, arguments.seed)
     if out.suffix.lower() == ".png":
-        plots.save_png(out, trained.form.picture(samples))
+        save_png(out, trained.domain.draw(samples))
     else:
         with files.atomic_path(out) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **_named(samples))
+            np.savez_compressed(file, **trained.domain.arrays(samples))
     if arguments.json:
         options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
     else:
-        options.say(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
-    return 0
-
-
-def _named(samples: np.ndarray) -> dict[str, Any]:
-    if samples.ndim == 2:
-        return {"points": samples}
-    return {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}
+        options.print_line(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
+    return SUCCESS

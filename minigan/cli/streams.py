@@ -1,4 +1,4 @@
-"""Standard output and standard error as the commands may rely on them, whatever they are connected to."""
+"""Standard output and standard error that the commands can rely on, whatever they are connected to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from minigan.core.errors import escaped
 
-_UP = "\x1b[A"
+_CURSOR_UP = "\x1b[A"
 
 
 class OutputError(Exception):
@@ -18,18 +18,18 @@ class OutputError(Exception):
 
 
 @contextmanager
-def usable_streams() -> Iterator[None]:
-    """Inside, both streams are there and take every character: what one cannot encode, and what would steer a terminal,
-    is written as an escape.
+def robust_streams() -> Iterator[None]:
+    """A context in which both streams exist and accept every character.
 
-    Where standard output cannot be written, writing raises OutputError, and BrokenPipeError if its reader has gone.
-    Where standard error cannot, what would be said there is lost, and the work goes on.
+    Characters that a stream cannot encode, and those that control a terminal, are written as escapes. Writing to
+    standard output raises OutputError if it fails, and BrokenPipeError if its reader has ended. What cannot be written
+    to standard error is lost, and the work goes on.
     """
     before = sys.stdout, sys.stderr
     if None in (sys.stdin, *before):
         _occupy_closed_descriptors()
-    sys.stdout = _Output(before[0] or os.fdopen(1, "w", encoding="utf-8", closefd=False))
-    sys.stderr = _Stream(before[1] or os.fdopen(2, "w", encoding="utf-8", closefd=False))
+    sys.stdout = _StrictStream(before[0] or os.fdopen(1, "w", encoding="utf-8", closefd=False))
+    sys.stderr = _LossyStream(before[1] or os.fdopen(2, "w", encoding="utf-8", closefd=False))
     try:
         yield
     finally:
@@ -37,19 +37,19 @@ def usable_streams() -> Iterator[None]:
 
 
 def _occupy_closed_descriptors() -> None:
-    """Else the next file that is opened would get the number of a standard stream, and what is printed there.
+    """Open the null device for each closed standard stream, for reading only, so that writing still fails.
 
-    They are opened for reading only, so that writing still fails.
+    Otherwise the next file that is opened would get the number of the stream, and receive what is printed to it.
     """
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
 
 
-class _Stream:
-    """A text stream; what cannot be written is lost."""
+class _LossyStream:
+    """A text stream; text that cannot be written is lost."""
 
-    _kept = "\n\r\t"  # with _UP, what a progress bar needs
+    _unescaped = "\n\r\t"  # with _CURSOR_UP, what a progress bar needs
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -59,7 +59,7 @@ class _Stream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        shown = _UP.join(escaped(part, self._kept) for part in text.split(_UP))
+        shown = _CURSOR_UP.join(escaped(part, self._unescaped) for part in text.split(_CURSOR_UP))
         try:
             self._stream.write(shown.encode(self._encoding, "backslashreplace").decode(self._encoding))
         except OSError as error:
@@ -73,17 +73,17 @@ class _Stream:
             self._failed(error)
 
     def _failed(self, error: OSError) -> None:
-        """Let what is left in the buffer go nowhere: at exit Python would try again, and complain with a traceback."""
+        """Discard what is left in the buffer: at exit Python would try to write it again, and print a traceback."""
         with suppress(OSError):  # a stream without a descriptor
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
 
 
-class _Output(_Stream):
-    """A text stream; what cannot be written is an error."""
+class _StrictStream(_LossyStream):
+    """A text stream; text that cannot be written is an error."""
 
-    _kept = "\n"
+    _unescaped = "\n"
 
     def _failed(self, error: OSError) -> None:
         super()._failed(error)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from minigan.cli import options
-from minigan.cli.options import DONE
+from minigan.cli.exit_codes import SUCCESS
 from minigan.core.errors import UsageError
 from minigan.study import page
 
@@ -21,13 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compute every section, and write the page."""
+    """Compute every section and write the page."""
     out: Path = arguments.out
-    options.require_place(out, "--out")
+    options.require_output_file(out, "--out")
     if not out.parent.is_dir():
         raise UsageError(f"--out is {out}, but there is no folder {out.parent}; make it first, or name another.")
     options.choose_device("numpy", None, 1, arguments.quiet)  # networks this small gain nothing from a second thread
-    with options.bar(arguments.quiet, desc="study", unit="section", total=len(page.SECTIONS), leave=False) as bar:
+    total = len(page.SECTIONS)
+    with options.progress_bar(arguments.quiet, desc="study", unit="section", total=total, leave=False) as bar:
 
         def progress(name: str) -> None:
             bar.update(list(page.SECTIONS).index(name) - bar.n)
@@ -40,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
         options.print_json({"out": str(arguments.out), "bytes": size, "sections": figures})
     else:
         count = sum(len(section.figures) for section in sections)
-        options.say(f"Wrote {arguments.out}: {len(sections)} sections, {count:,} numbers, {size / 1e6:.1f} MB")
-    return DONE
+        options.print_line(f"Wrote {arguments.out}: {len(sections)} sections, {count:,} numbers, {size / 1e6:.1f} MB")
+    return SUCCESS

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,15 @@ from tqdm import tqdm
 
 import minigan_kernels
 from minigan import recipes
-from minigan.cli import options
+from minigan.cli import exit_codes, options
 from minigan.core import backend, files
 from minigan.core.errors import UsageError, escaped
-from minigan.data.directory import some_of
-from minigan.data.folder import idx_within
-from minigan.data.points import Points
+from minigan.domains import Data
 from minigan.nn import Module
-from minigan.recipes.game import is_scheduled
-from minigan.training import Outcome, RunConfig, RunFolder, Trainer, load_config, next_free, open_run
-from minigan.training.form import Data, PointForm
+from minigan.recipes.settings import is_scheduled
+from minigan.training import Outcome, RunConfig, RunFolder, Trainer, first_free_path, load_config, open_run
 from minigan.training.interrupt import stop_on_signal
-from minigan.training.source import load_again, load_data
+from minigan.training.run_data import load_data, reload_data
 
 # What a resumed run may change without ceasing to be the same run.
 _FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
@@ -69,10 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run and config.download:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
     if arguments.strict:
-        _require_pictures(config)
+        recipes.get(config.recipe).domain.check_strict(config.data_dir)
     _require_place(folder, arguments)
-    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice(arguments.quiet)}
-    data = load_again(config, folder, **reading) if arguments.resume else load_data(config, **reading)
+    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice_printer(arguments.quiet)}
+    data = reload_data(config, folder, **reading) if arguments.resume else load_data(config, **reading)
     if arguments.dry_run:
         return _describe(_prepared(config, folder, data, arguments), arguments.json)
     with stop_on_signal() as request:
@@ -83,18 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         outcome = _train(trainer, lambda: request.made, arguments.quiet)
         compiling = minigan_kernels.compile_seconds() - compiling
     _tell(outcome, compiling, trainer, arguments)
-    return options.INTERRUPTED if outcome.interrupted else options.DONE
-
-
-def _require_pictures(config: RunConfig) -> None:
-    """Raise UsageError unless --strict can have an effect."""
-    if config.data_dir and not (idx := idx_within(Path(config.data_dir))):
-        return
-    found = f"{config.data_dir} holds IDX files ({some_of(idx)})" if config.data_dir else "there is none"
-    raise UsageError(
-        f"--strict is about a folder of pictures, some of which cannot be read, and {found}; leave it out, or name "
-        "such a folder with --data-dir."
-    )
+    return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS
 
 
 def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
@@ -107,11 +92,11 @@ def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
 
 def _prepared(config: RunConfig, folder: RunFolder, data: Data, arguments: argparse.Namespace) -> Trainer:
     """The run before its next step; a new one is in its folder, unless this is a dry run."""
-    with options.warnings_told(arguments.quiet):
+    with options.warnings_as_notices(arguments.quiet):
         if arguments.resume:
             return Trainer.resume(config, data, folder, arguments.checkpoint)
         if arguments.dry_run:
-            return Trainer.prepare(config, data, folder if arguments.out else RunFolder(next_free(folder.path)))
+            return Trainer.prepare(config, data, folder if arguments.out else RunFolder(first_free_path(folder.path)))
         return Trainer.begin(config, data, folder, numbered=not arguments.out)
 
 
@@ -126,7 +111,7 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
     recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
     given = _given(arguments)
-    named = options.settings(arguments)
+    named = options.parsed_settings(arguments)
     config = RunConfig(**values | given | {"settings": {**values.get("settings", {}), **named}})
     recipe.require_effect(named, config.settings)
     return config
@@ -141,7 +126,7 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
             f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
         )
     fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
-    fixed += ["set"] if options.settings(arguments) else []
+    fixed += ["set"] if options.parsed_settings(arguments) else []
     if is_scheduled(config.settings) and given.get("steps", config.steps) != config.steps:
         raise UsageError(
             f"--steps cannot change in this run, for its settings are laid out over {config.steps:,} steps; start a "
@@ -178,7 +163,7 @@ def _announce(trainer: Trainer) -> None:
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
     begun = trainer.gan.step
-    with options.bar(quiet, total=trainer.config.steps, initial=begun, unit="step") as bar:
+    with options.progress_bar(quiet, total=trainer.config.steps, initial=begun, unit="step") as bar:
 
         def report(step: int, metrics: dict[str, float]) -> None:
             if bar.n == begun:
@@ -189,20 +174,10 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
                 refresh=False,
             )
             bar.update(step - bar.n)
-            if not quiet and (scores := _scores_in_words(metrics)):
+            if not quiet and (scores := trainer.domain.measured_in_words(metrics)):
                 tqdm.write(f"step {step:,}: {scores}", file=sys.stderr)
 
-        return trainer.run(report, should_stop, options.notice(quiet))
-
-
-def _scores_in_words(metrics: Mapping[str, float]) -> str:
-    """What was measured of samples, where the form of the data allows it."""
-    if "modes" in metrics:
-        return (
-            f"{metrics['modes']:.0f} modes, {metrics['high_quality']:.1%} of high quality, reverse KL "
-            f"{metrics['reverse_kl']:.4f}"
-        )
-    return f"log density of the samples {metrics['log_density']:.3f}" if "log_density" in metrics else ""
+        return trainer.run(report, should_stop, options.notice_printer(quiet))
 
 
 def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
@@ -225,18 +200,16 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
     if arguments.quiet or arguments.json:
         return
     if outcome.interrupted:
-        options.say(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
+        options.print_line(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
     print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
-    points = isinstance(trainer.form, PointForm)
-    last = folder.contours if points else folder.sample_path(outcome.step)
-    made = [str(path) for path in (last, folder.film, folder.curves) if path.is_file()]
+    last = [folder.path / name for name in trainer.domain.artefacts()] or [folder.sample_path(outcome.step)]
+    made = [str(path) for path in (*last, folder.animation, folder.curves) if path.is_file()]
     if made:
-        options.say(f"Look at {', '.join(made)}.")
-    can_be_evaluated = isinstance(trainer.data, Points) or trainer.data.labels is not None
-    evaluate = f", minigan evaluate {run}" if can_be_evaluated else ""
-    options.say(f"Next: minigan sample {run}{evaluate}")
+        options.print_line(f"Look at {', '.join(made)}.")
+    evaluate = f", minigan evaluate {run}" if trainer.domain.can_evaluate(trainer.data) else ""
+    options.print_line(f"Next: minigan sample {run}{evaluate}")
 
 
 def _describe(trainer: Trainer, as_json: bool) -> int:
@@ -246,7 +219,7 @@ def _describe(trainer: Trainer, as_json: bool) -> int:
         options.print_json(
             {"run": str(folder.path), "config": dataclasses.asdict(config), "data": data.describe(), **networks}
         )
-        return options.DONE
+        return exit_codes.SUCCESS
     settings = ", ".join(f"{key}={value}" for key, value in config.settings.items())
     rows: list[tuple[str, Any]] = [
         ("recipe", config.recipe),
@@ -260,7 +233,7 @@ def _describe(trainer: Trainer, as_json: bool) -> int:
     for name, network in networks.items():
         rows.append((name, f"{' - '.join(network['layers'])} ({network['parameters']:,} parameters)"))
     options.print_table(rows)
-    return options.DONE
+    return exit_codes.SUCCESS
 
 
 def _network(network: Module) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Backend:
             raise UsageError(f"there are no kernels called '{kernels}'; {did_you_mean(kernels, known)}")
         if reason := unavailable(kernels):
             raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
-        if kernels not in minigan_kernels.serving(self.xp):
+        if kernels not in minigan_kernels.implementations_for(self.xp):
             raise UsageError(
                 f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'."
             )
@@ -104,7 +104,7 @@ recorder: Recorder | None = None
 """What notes operations and kernels at present."""
 
 _numpy = Backend("numpy", np)
-by_type: dict[type, Backend] = {np.ndarray: _numpy}
+by_array_type: dict[type, Backend] = {np.ndarray: _numpy}
 """Every backend in use, by the type of its arrays."""
 _current = _numpy
 _replays, _threads, _generation = True, 0, 0
@@ -113,10 +113,10 @@ _replays, _threads, _generation = True, 0, 0
 def of(array: Any) -> Backend:
     """The backend that holds `array`; raises TypeError for what is not an array of a known library."""
     try:
-        return by_type[type(array)]
+        return by_array_type[type(array)]
     except KeyError:
         raise TypeError(
-            f"expected an array of {' or '.join(b.name for b in by_type.values())}, got {type(array)}"
+            f"expected an array of {' or '.join(b.name for b in by_array_type.values())}, got {type(array)}"
         ) from None
 
 
@@ -125,7 +125,7 @@ def as_real_array(values: Any) -> Any:
 
     Other real numbers become float64, as in NumPy. Raises TypeError for what is not real.
     """
-    data = values if type(values) in by_type else np.asarray(values)
+    data = values if type(values) in by_array_type else np.asarray(values)
     if data.dtype not in _FLOAT_TYPES:
         if data.dtype.kind not in "biuf":
             raise TypeError(f"a Tensor holds real numbers, got dtype {data.dtype}")
@@ -133,7 +133,7 @@ def as_real_array(values: Any) -> Any:
     return _current.asarray(data) if type(data) is np.ndarray and _current.array_type is not np.ndarray else data
 
 
-def reading(what: str) -> None:
+def note_host_read(what: str) -> None:
     """Say that the host reads `what` from the device."""
     if recorder is not None:
         recorder.refuse(f"it reads {what} on the host")
@@ -159,17 +159,17 @@ def use(backend: str | Backend = "auto", kernels: str = "auto", replay: bool = T
     if before != (chosen, chosen.wanted):
         _generation += 1
     _replays = replay
-    by_type[chosen.array_type] = chosen
+    by_array_type[chosen.array_type] = chosen
     _current = chosen
     return chosen
 
 
-def replays() -> bool:
+def replay_enabled() -> bool:
     """Whether training steps are to be replayed."""
     return _replays and _replay_by_environment()
 
 
-def generation() -> tuple[int, str]:
+def configuration() -> tuple[int, str]:
     """What changes whenever the way in which things are computed is chosen anew, or "auto" has come to mean another."""
     return _generation, _current.kernels
 
@@ -185,18 +185,18 @@ def _replay_by_environment() -> bool:
 def using(backend: Backend, kernels: str = "auto") -> Iterator[None]:
     """A context in which `backend` with `kernels` is in use; afterwards all is as before. Raises as `use` does."""
     global _current, _generation
-    before, by_type_before, wanted_before = _current, dict(by_type), backend.wanted
+    before, by_array_type_before, wanted_before = _current, dict(by_array_type), backend.wanted
     use(backend, kernels, _replays)
     try:
         yield
     finally:
         backend.choose_kernels(wanted_before)
-        by_type.clear()
-        by_type.update(by_type_before)
+        by_array_type.clear()
+        by_array_type.update(by_array_type_before)
         _current, _generation = before, _generation + 1
 
 
-class Pair(NamedTuple):
+class Implementation(NamedTuple):
     """An implementation of the kernels for the arrays of `backend`, and why it cannot be used (None: it can)."""
 
     backend: Backend
@@ -207,19 +207,19 @@ class Pair(NamedTuple):
         return self.kernels if self.backend.xp is np else f"{self.backend.name} {self.kernels}"
 
 
-def pairs() -> list[Pair]:
+def implementations() -> list[Implementation]:
     """Each array library at hand (NumPy, CuPy where a GPU answers, any other in use) with each implementation of the
     kernels that serves its arrays, available or not; of each library the reference first. May import CuPy and what
     compiles kernels.
     """
-    libraries = dict(by_type)
+    libraries = dict(by_array_type)
     xp, _ = _cupy()
     if xp is not None:
         libraries[xp.ndarray] = _on_cupy(xp)
     return [
-        Pair(library, kernels, unavailable(kernels))
+        Implementation(library, kernels, unavailable(kernels))
         for library in libraries.values()
-        for kernels in minigan_kernels.serving(library.xp)
+        for kernels in minigan_kernels.implementations_for(library.xp)
     ]
 
 
@@ -267,7 +267,7 @@ def _find(name: str) -> Backend:
 
 
 def _on_cupy(xp: Any) -> Backend:
-    known = by_type.get(xp.ndarray)
+    known = by_array_type.get(xp.ndarray)
     return known if known is not None else Backend("cupy", xp)
 
 

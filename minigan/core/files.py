@@ -131,7 +131,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def draft_folder(target: Path) -> Iterator[Path]:
+def staging_folder(target: Path) -> Iterator[Path]:
     """Yield a new folder beside `target`, to be filled and renamed; it is removed if it was not.
 
     What killed processes left of theirs, in the same place, is removed first.
@@ -176,7 +176,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether `path` has a name that only `atomic_path` and `draft_folder` give."""
+    """Whether `path` has a name that only `atomic_path` and `staging_folder` give."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 

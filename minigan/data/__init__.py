@@ -6,15 +6,15 @@ import warnings
 from pathlib import Path
 
 from minigan.core.errors import UsageError
+from minigan.core.notice import Notice
 from minigan.data import mnist
 from minigan.data.batches import Batches
-from minigan.data.dataset import Dataset, ImageShape, in_words
-from minigan.data.directory import from_directory
+from minigan.data.dataset import Dataset, ImageShape, shape_in_words
 from minigan.data.folder import from_folder
-from minigan.data.pictures import Notice
+from minigan.data.idx_folder import from_directory
 from minigan.data.resize import resized
 
-__all__ = ["Batches", "Dataset", "ImageShape", "Notice", "in_words", "load", "resized"]
+__all__ = ["Batches", "Dataset", "ImageShape", "load", "resized", "shape_in_words"]
 
 
 def load(
@@ -42,7 +42,7 @@ def load(
         return from_folder(data_dir, image_shape, strict=strict, progress=progress, notice=notice)
     if image_shape != mnist.IMAGE_SHAPE:
         raise UsageError(
-            f"this recipe needs pictures, {in_words(image_shape)}, and the digits of MNIST are "
-            f"{in_words(mnist.IMAGE_SHAPE)}; name a folder of pictures with --data-dir"
+            f"this recipe needs pictures, {shape_in_words(image_shape)}, and the digits of MNIST are "
+            f"{shape_in_words(mnist.IMAGE_SHAPE)}; name a folder of pictures with --data-dir"
         )
     return from_directory(mnist.download(progress=progress)) if download else mnist.embedded()

@@ -17,7 +17,7 @@ ImageShape = tuple[int, int, int]
 CHANNELS = (1, 3)
 
 
-def in_words(shape: ImageShape) -> str:
+def shape_in_words(shape: ImageShape) -> str:
     """`shape` for people to read, such as "28 x 28 grey" or "64 x 64 colour"."""
     height, width, channels = shape
     return f"{height} x {width} {'grey' if channels == 1 else 'colour'}"
@@ -59,7 +59,7 @@ class Dataset:
         return len(self.images)
 
     def __str__(self) -> str:
-        return f"{len(self):,} pictures {in_words(self.image_shape)} ({self.name})"
+        return f"{len(self):,} pictures {shape_in_words(self.image_shape)} ({self.name})"
 
     def describe(self) -> dict[str, Any]:
         """What a configuration says of the data."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from minigan.core.errors import DataError
 from minigan.data.dataset import Dataset, ImageShape
-from minigan.data.directory import from_directory, is_idx, some_of, visible_entries
+from minigan.data.idx_folder import from_directory, is_idx, some_of, visible_entries
 from minigan.data.pictures import files_within, from_pictures, is_picture
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
 import importlib.resources
 import io
 import time
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from minigan.core.errors import DataError
 from minigan.core.files import atomic_path
 from minigan.data.dataset import Dataset, ImageShape
-from minigan.data.directory import from_directory
+from minigan.data.idx_folder import from_directory
 from minigan_kernels.cache import cache_directory
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 __all__ = ["CHECKSUMS", "IMAGE_SHAPE", "MIRRORS", "SIZES", "download", "embedded", "from_directory"]
 
@@ -134,12 +134,14 @@ def _most_packed(size: int) -> int:
 
 def _fetch_from_any(mirrors: list[str], filename: str, sha256: str, size: int, progress: bool) -> tuple[bytes, str]:
     """The content of `filename`, of `size` bytes once decompressed, and the first of `mirrors` to deliver it."""
+    from http.client import HTTPException  # imported late, as below: only a download needs the network
+
     failures = []
     for mirror in mirrors:
         try:
             body = _fetch(mirror + filename, _most_packed(size), progress)
             _check_content(body, sha256, size)
-        except (OSError, http.client.HTTPException, DataError) as error:
+        except (OSError, HTTPException, DataError) as error:
             failures.append(f"{mirror}: {_reason(error)}")
         else:
             return body, mirror
@@ -151,6 +153,8 @@ def _fetch_from_any(mirrors: list[str], filename: str, sha256: str, size: int, p
 
 def _fetch(url: str, most: int, progress: bool) -> bytes:
     """The body at `url`, up to `most` bytes. Held in memory, so that nothing unchecked ever reaches the disk."""
+    import urllib.request
+
     request = urllib.request.Request(url, headers={"User-Agent": "minigan"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
         announced: int | None = response.length
@@ -164,10 +168,10 @@ def _fetch(url: str, most: int, progress: bool) -> bytes:
     return body
 
 
-def _read_body(
-    response: http.client.HTTPResponse, announced: int | None, most: int, title: str, progress: bool
-) -> bytes:
+def _read_body(response: HTTPResponse, announced: int | None, most: int, title: str, progress: bool) -> bytes:
     """The body of `response`, up to one byte more than `most`; raises DataError if it comes too slowly."""
+    from tqdm import tqdm
+
     body, end, begun = bytearray(), most + 1 if announced is None else announced, time.monotonic()
     with tqdm(total=announced, desc=title, unit="B", unit_scale=True, disable=not progress) as bar:
         # What has come, however little: to wait for a whole chunk could take for ever.
@@ -199,6 +203,8 @@ def _check_content(body: bytes, sha256: str, size: int) -> None:
 
 
 def _reason(error: Exception) -> str:
+    import urllib.error
+
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP status {error.code}"
     if isinstance(error, urllib.error.URLError):

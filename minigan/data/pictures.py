@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from tqdm import tqdm
 
 from minigan.core.errors import DataError
+from minigan.core.notice import Notice
 from minigan.data.dataset import Dataset, ImageShape
-from minigan.data.directory import some_of, visible_entries
-
-Notice = Callable[[str], object]
-"""What is told of a data set that can be used all the same, as a sentence."""
+from minigan.data.idx_folder import some_of, visible_entries
 
 _KINDS = "PNG, JPEG, PPM, PGM, PBM, BMP, GIF, TIFF or WebP"
 _SUFFIXES = {
@@ -111,7 +107,9 @@ def _read_all(
 ) -> tuple[np.ndarray, list[str], list[int]]:
     """The pictures (N, H, W, C) that can be read; of each other its name, with the reason; the brightest pixels of
     those of 16 bits."""
-    from minigan.data.decode import UnreadableError, read_picture  # imported late because Pillow takes a moment
+    from tqdm import tqdm  # imported late, as Pillow by the next line, because both take a moment
+
+    from minigan.data.decode import UnreadableError, read_picture
 
     images, count, failures, brightest = np.empty((len(paths), *shape), np.uint8), 0, [], []
     for path in tqdm(paths, desc="reading pictures", unit="picture", disable=not progress, leave=False):

@@ -1,4 +1,4 @@
-"""Charts by Matplotlib under its default settings, whatever the user's matplotlibrc and MPLBACKEND say."""
+"""Charts drawn by Matplotlib with its default settings, whatever the user's matplotlibrc and MPLBACKEND say."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def chart(path: Path, size: tuple[float, float], dpi: int) -> Iterator[Figure]:
-    """An empty figure of `size` (width, height) in inches; what the block draws on it is written to `path`, atomically.
+    """A context with an empty figure; what the block draws on it is then written to `path`, atomically.
 
-    The ending of `path` names the format (.png, .svg, .pdf; PNG without one), `dpi` the pixels an inch. The settings
-    that hold in the block are Matplotlib's defaults, and the user's again after it. Nothing is written if the block
-    raises. Raises DrawingError if Matplotlib cannot be imported.
+    size: (width, height) in inches. dpi: pixels per inch. The ending of `path` names the format (.png, .svg, .pdf; PNG
+    without an ending). In the block Matplotlib has its default settings, afterwards the user's again. Nothing is
+    written if the block raises. Raises DrawingError if Matplotlib cannot be imported.
     """
     matplotlib = _matplotlib()
     from matplotlib.figure import Figure
 
-    # The backend is for windows, of which there are none here; rc_context would not put it back.
+    # The backend is only for windows, of which there are none here, and rc_context does not restore it.
     defaults = {name: matplotlib.rcParamsDefault[name] for name in matplotlib.rcParamsDefault if name != "backend"}
     with matplotlib.rc_context(defaults):
         figure = Figure(figsize=size, layout="constrained")
@@ -37,10 +37,10 @@ def chart(path: Path, size: tuple[float, float], dpi: int) -> Iterator[Figure]:
 
 
 def _matplotlib() -> Any:
-    """The package, imported late because that takes a moment.
+    """The package matplotlib, imported late because that takes a moment.
 
-    Its import fails if MPLBACKEND names no backend, so the variable is hidden from it, and obeyed afterwards if it can
-    be: the program that calls may want to open windows.
+    Its import fails if MPLBACKEND names an unknown backend. So the variable is hidden during the import, and applied
+    afterwards if possible, since the calling program may want to open windows.
     """
     if "matplotlib" in sys.modules:
         return sys.modules["matplotlib"]

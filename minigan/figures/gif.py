@@ -1,9 +1,9 @@
-"""Pictures one after the other as an animated GIF, of bounded length and size, with one of them in memory at a time."""
+"""Images one after the other as an animated GIF of bounded length and size; one at a time is in memory."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,84 +11,84 @@ import numpy as np
 
 from minigan.core.errors import DrawingError, clause
 from minigan.core.files import atomic_path
+from minigan.core.notice import Notice
 
 if TYPE_CHECKING:
     from PIL import Image
 
-FRAMES = 44
-SIDE = 560  # pixels: a grid of 64 pictures of 28 or 64 pixels a side has fewer
-_MILLISECONDS, _REST_MILLISECONDS = 150, 2000  # of a frame, and of the last one
+MAX_FRAMES = 44
+MAX_SIDE = 560  # pixels: a grid of 64 images of 28 or 64 pixels a side has fewer
+_FRAME_MILLISECONDS, _LAST_FRAME_MILLISECONDS = 150, 2000
 
-# Of the format (CompuServe, 1990, GIF89a): a header with the size of the screen, a table of colours, blocks, a trailer.
-_SIZE = slice(6, 10)
-_TABLE_FLAGS, _HEADER = 10, 13  # where the flags of the table are, and where the table begins
+# The format (CompuServe, 1990, GIF89a): a header with the size of the screen, a colour table, blocks, a trailer.
+_SCREEN_SIZE = slice(6, 10)  # bytes of the header
+_TABLE_FLAGS, _HEADER_LENGTH = 10, 13  # the colour table begins after the header
 _HAS_TABLE = 0x80
-_IMAGE, _IMAGE_FLAGS, _IMAGE_HEADER = b",", 9, 10
+_IMAGE, _IMAGE_FLAGS, _IMAGE_HEADER_LENGTH = b",", 9, 10
 _TRAILER = b";"
-_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # Netscape's extension: repeat without end
-
-Notice = Callable[[str], None]
+_ENDLESS_LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # Netscape's extension
 
 
 def save(path: Path, pictures: Sequence[Path], notice: Notice = lambda sentence: None) -> None:
-    """Write the PNG `pictures` as one GIF that rests on the last and then begins again, atomically.
+    """Write the PNG files `pictures` as one looping GIF, whose last frame is shown longest, atomically.
 
-    It has at most 44 frames: of more pictures so many are chosen, evenly, with the first and the last. A picture of
-    more than 560 pixels in height or width is shrunk by the whole factor that it takes. So the file has less than
-    20 MB even of noise, and mostly a few. A picture that cannot be read, or has another size than those before, is left
-    out, and `notice(sentence)` is told of it. Raises DrawingError if no picture is left.
+    It has at most MAX_FRAMES frames: of more images so many are chosen, evenly spaced, with the first and the last. An
+    image of more than MAX_SIDE pixels in height or width is reduced by the smallest sufficient whole factor. So the
+    file has less than 20 MB even for noise, and mostly a few. Images that cannot be read, or have another size than
+    those before, are left out, and `notice(sentence)` is called for each. Raises DrawingError if no image is left.
     """
-    stills = _stills(_evenly(pictures, FRAMES), notice)
+    frames = _one_frame_gifs(_evenly_spaced(pictures, MAX_FRAMES), notice)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        last = next(stills, None)
+        last = next(frames, None)
         if last is None:
             raise DrawingError("none of the pictures for it can be read")
-        file.write(b"GIF89a" + last[_SIZE] + bytes(3) + _FOR_EVER)
-        for still in stills:
-            file.write(_frame(last, _MILLISECONDS))
-            last = still
-        file.write(_frame(last, _REST_MILLISECONDS) + _TRAILER)
+        file.write(b"GIF89a" + last[_SCREEN_SIZE] + bytes(3) + _ENDLESS_LOOP)
+        for frame in frames:
+            file.write(_frame_blocks(last, _FRAME_MILLISECONDS))
+            last = frame
+        file.write(_frame_blocks(last, _LAST_FRAME_MILLISECONDS) + _TRAILER)
 
 
-def _evenly(pictures: Sequence[Path], most: int) -> list[Path]:
+def _evenly_spaced(pictures: Sequence[Path], most: int) -> list[Path]:
     places = np.linspace(0, len(pictures) - 1, min(len(pictures), most))
     return [pictures[i] for i in np.rint(places).astype(int)]
 
 
-def _stills(pictures: Sequence[Path], notice: Notice) -> Iterator[bytes]:
-    """Each picture as a GIF of its own, as far as they can be shown together."""
+def _one_frame_gifs(pictures: Sequence[Path], notice: Notice) -> Iterator[bytes]:
+    """Each image as a GIF of its own, without those that cannot be read or have another size."""
     size = None
     for picture in pictures:
         try:
-            still = _still(picture)
+            gif = _one_frame_gif(picture)
         except Exception as error:  # Pillow has no one error for a file that it cannot decode
-            notice(f"the film goes without {picture}, which cannot be read ({clause(error)})")
+            notice(f"the animation goes without {picture}, which cannot be read ({clause(error)})")
             continue
-        size = size or still[_SIZE]
-        if still[_SIZE] == size:
-            yield still
+        size = size or gif[_SCREEN_SIZE]
+        if gif[_SCREEN_SIZE] == size:
+            yield gif
         else:
-            notice(f"the film goes without {picture}, which has another size than those before it")
+            notice(f"the animation goes without {picture}, which has another size than those before it")
 
 
-def _still(picture: Path) -> bytes:
+def _one_frame_gif(picture: Path) -> bytes:
     from PIL import Image  # comes with matplotlib; imported late because it takes a moment
 
     with Image.open(picture, formats=["PNG"]) as opened:
         image = opened.convert("L" if opened.mode == "L" else "RGB")
-    image = image.reduce(max(1, -(-max(image.size) // SIDE)))
+    image = image.reduce(max(1, -(-max(image.size) // MAX_SIDE)))
     if image.mode == "RGB":
-        image = _in_256_colours(image)
+        image = _with_256_colours(image)
     image.info.clear()
     stream = io.BytesIO()
     image.save(stream, "GIF", interlace=0)
     return stream.getvalue()
 
 
-def _in_256_colours(image: Image.Image) -> Image.Image:
-    """As it is if it has no more; if it has, in its own best ones, dithered, or there would be bands of one colour.
+def _with_256_colours(image: Image.Image) -> Image.Image:
+    """The same image if it has at most 256 colours, else one with the best 256, dithered.
 
-    To choose them, every fourth pixel is enough, and takes a quarter of the time.
+    Without dithering there would be bands of one colour. Every fourth pixel is enough to choose the colours from, and
+    takes a quarter of the time.
     """
     from PIL import Image
 
@@ -99,22 +99,26 @@ def _in_256_colours(image: Image.Image) -> Image.Image:
     return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
-def _frame(still: bytes, milliseconds: int) -> bytes:
-    """The one image of the GIF `still` as a frame of a film, with its table of colours, shown so long."""
-    flags = still[_TABLE_FLAGS]
-    begin = _HEADER + (3 << (flags & 7) + 1)
-    at = _after_extensions(still, begin)
-    image = bytearray(still[at : at + _IMAGE_HEADER])
-    image[_IMAGE_FLAGS] |= _HAS_TABLE | flags & 7
-    shown = b"\x21\xf9\x04\x00" + (milliseconds // 10).to_bytes(2, "little") + bytes(2)
-    return shown + image + still[_HEADER:begin] + still[at + _IMAGE_HEADER :].removesuffix(_TRAILER)
+def _frame_blocks(gif: bytes, milliseconds: int) -> bytes:
+    """The blocks of the only frame in `gif`, with its colour table, to be shown for so many milliseconds."""
+    flags = gif[_TABLE_FLAGS]
+    table_end = _HEADER_LENGTH + (3 << (flags & 7) + 1)
+    begin = _skip_extensions(gif, table_end)
+    image_header = bytearray(gif[begin : begin + _IMAGE_HEADER_LENGTH])
+    image_header[_IMAGE_FLAGS] |= _HAS_TABLE | flags & 7
+    duration = b"\x21\xf9\x04\x00" + (milliseconds // 10).to_bytes(2, "little") + bytes(2)
+    table = gif[_HEADER_LENGTH:table_end]
+    return duration + image_header + table + gif[begin + _IMAGE_HEADER_LENGTH :].removesuffix(_TRAILER)
 
 
-def _after_extensions(still: bytes, at: int) -> int:
-    """Where the image begins: an extension is a mark, a label, and sub-blocks after their lengths, of which 0 ends."""
-    while still[at : at + 1] != _IMAGE:
+def _skip_extensions(gif: bytes, at: int) -> int:
+    """Where the image begins after any extensions.
+
+    An extension is a mark, a label, and sub-blocks, each after its length; the length 0 ends them.
+    """
+    while gif[at : at + 1] != _IMAGE:
         at += 2
-        while still[at]:
-            at += 1 + still[at]
+        while gif[at]:
+            at += 1 + gif[at]
         at += 1
     return at

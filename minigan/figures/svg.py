@@ -1,4 +1,4 @@
-"""Small drawings as SVG text: a few kilobytes each, sharp at any size, and quick enough for every frame of a film."""
+"""Small charts as SVG text: a few kilobytes each, sharp at any size, and fast enough for the frames of an animation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-INK, FAINT = "#26313d", "#8a94a0"
+INK, FAINT = "#26313d", "#8a94a0"  # of text, and of axes
 REAL, FAKE, THIRD, FOURTH = "#1d5fa8", "#c2470d", "#2c7a4b", "#7b3fa0"
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 24, 36
-PLANE = (340, 340)  # the size of a chart whose axes have one scale, if their spans are alike
-_LINE = 15  # from one line of the legend to the next
-Span = tuple[float, float]
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 24, 36  # pixels around the axes
+PLANE = (340, 340)  # the size of a chart whose axes have equal scales, if their spans are equal
+_LINE_HEIGHT = 15  # pixels, of the legend
+Span = tuple[float, float]  # (lowest, highest)
 
 
 class Chart:
-    """Axes with whatever is drawn onto them, later things on top; `svg()` is the text.
+    """Axes and what is drawn on them, later things on top; `svg()` is the text.
 
-    x, y: the spans of the axes. Colours are CSS colours. Points are (n, 2), in units of the axes. All words are HTML.
+    x, y: the spans of the axes. size: (width, height) in pixels. Colours are CSS colours. Points are (n, 2), in units
+    of the axes. Titles and labels are HTML. Each method that draws returns the chart itself.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Chart:
         self._around = self._axes(title, x_label, y_label)
 
     def line(self, points: Any, colour: str, *, label: str = "", dashed: bool = False, width: float = 1.8) -> Chart:
-        """A broken line; `label` goes into the legend."""
+        """A polyline; `label` goes into the legend."""
         style = _stroke(colour, width, dashed)
         self._inside.append(f'<path d="{self._path(points)}" fill="none" {style}/>')
         if label:
@@ -63,7 +64,7 @@ class Chart:
         self, x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[float], colour: str, *,
         label: str = "", dashed: bool = False,
     ) -> Chart:  # fmt: skip
-        """Where a function with these values (len(x), len(y)) takes each of `levels`."""
+        """The contour lines at `levels` of a function with these values on the grid x, y: (len(x), len(y))."""
         from contourpy import contour_generator  # comes with matplotlib
 
         found = contour_generator(x, y, values.T)
@@ -73,10 +74,13 @@ class Chart:
             self._add_to_legend(label, f'<path d="M0 -4h18" {_stroke(colour, 1.4, dashed)}/>')
         return self
 
-    def heat(self, shares: np.ndarray) -> Chart:
-        """Colours from FAKE (0) over white (1/2) to REAL (1) on equal cells (columns, rows) that fill the axes."""
+    def heat(self, values: np.ndarray) -> Chart:
+        """A heat map of values from 0 to 1 on equal cells (columns, rows) that fill the axes.
+
+        Colours go from FAKE (0) over white (1/2) to REAL (1).
+        """
         left, top, right, bottom = self._frame()
-        data = base64.b64encode(_png(_two_colours(shares.T[::-1]))).decode("ascii")
+        data = base64.b64encode(_png(_diverging_colours(values.T[::-1]))).decode("ascii")
         self._inside.append(
             f'<image x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}" '
             f'preserveAspectRatio="none" href="data:image/png;base64,{data}"/>'
@@ -84,13 +88,14 @@ class Chart:
         return self
 
     def svg(self) -> str:
-        """The drawing, as wide as it has room."""
+        """The chart as an <svg> element of its natural width."""
         left, top, right, bottom = self._frame()
         frame = f'x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"'
         box = f"{left:g} {top:g} {right - left:g} {bottom - top:g}"
-        width, height = self.size[0], self.size[1] + (_LINE * len(self._legend) + self._gap - 6) * bool(self._legend)
+        width, height = self.size
+        height += (_LINE_HEIGHT * len(self._legend) + self._gap - 6) * bool(self._legend)
         legend = "".join(
-            f'<g transform="translate({_LEFT} {self.size[1] + _LINE * i + self._gap})">{entry}</g>'
+            f'<g transform="translate({_LEFT} {self.size[1] + _LINE_HEIGHT * i + self._gap})">{entry}</g>'
             for i, entry in enumerate(self._legend)
         )
         return (
@@ -112,25 +117,25 @@ class Chart:
     def _path(self, points: Any) -> str:
         return "M" + "L".join(f"{u:.1f} {v:.1f}" for u, v in self._pixels(points)) if len(points) else ""
 
-    def _add_to_legend(self, label: str, sign: str) -> None:
-        self._legend.append(f'{sign}<text x="24">{label}</text>')
+    def _add_to_legend(self, label: str, symbol: str) -> None:
+        self._legend.append(f'{symbol}<text x="24">{label}</text>')
 
     def _axes(self, title: str, x_label: str, y_label: str) -> str:
         left, top, right, bottom = self._frame()
         parts = [
             f'<path d="M{left:.1f} {top:.1f}V{bottom:.1f}H{right:.1f}" fill="none" stroke="{FAINT}"/>',
-            _words(title, left, 14, "start", weight=600),
-            _words(x_label, (left + right) / 2, bottom + 31),
-            f'<g transform="translate(11 {(top + bottom) / 2:.1f}) rotate(-90)">{_words(y_label, 0, 0)}</g>',
+            _text(title, left, 14, "start", weight=600),
+            _text(x_label, (left + right) / 2, bottom + 31),
+            f'<g transform="translate(11 {(top + bottom) / 2:.1f}) rotate(-90)">{_text(y_label, 0, 0)}</g>',
         ]
         for value in ticks(self.x):
             u = self._pixels([(value, self.y[0])])[0, 0]
             parts.append(f'<path d="M{u:.1f} {bottom:.1f}v4" stroke="{FAINT}"/>')
-            parts.append(_words(_tick(value, self.x), u, bottom + 16))
+            parts.append(_text(_tick(value, self.x), u, bottom + 16))
         for value in ticks(self.y):
             v = self._pixels([(self.x[0], value)])[0, 1]
             parts.append(f'<path d="M{left:.1f} {v:.1f}h-4" stroke="{FAINT}"/>')
-            parts.append(_words(_tick(value, self.y), left - 6, v + 4, "end"))
+            parts.append(_text(_tick(value, self.y), left - 6, v + 4, "end"))
         return "".join(parts)
 
 
@@ -152,9 +157,9 @@ def _tick(value: float, span: Span) -> str:
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") if value else "0"
 
 
-def _words(words: str, x: float, y: float, anchor: str = "middle", weight: int = 400) -> str:
+def _text(html: str, x: float, y: float, anchor: str = "middle", weight: int = 400) -> str:
     bold = f' font-weight="{weight}"' if weight != 400 else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{bold}>{words}</text>' if words else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{bold}>{html}</text>' if html else ""
 
 
 def _arrow(tail: np.ndarray, tip: np.ndarray) -> str:
@@ -168,17 +173,17 @@ def _arrow(tail: np.ndarray, tip: np.ndarray) -> str:
     return "".join(f"{letter}{u:.1f} {v:.1f}" for letter, (u, v) in corners)
 
 
-def _two_colours(shares: np.ndarray) -> np.ndarray:
-    """(rows, columns) from 0 to 1 as RGB: FAKE, white, REAL."""
+def _diverging_colours(values: np.ndarray) -> np.ndarray:
+    """RGB colours of values from 0 to 1: FAKE, white, REAL; (rows, columns) to (rows, columns, 3) uint8."""
     fake, real = (np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], float) for colour in (FAKE, REAL))
-    towards = np.where(shares[..., None] < 0.5, fake, real)
-    strength = np.abs(2 * shares[..., None] - 1) * 0.85
+    towards = np.where(values[..., None] < 0.5, fake, real)
+    strength = np.abs(2 * values[..., None] - 1) * 0.85
     return np.rint(255 + (towards - 255) * strength).astype(np.uint8)
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _png(pixels: np.ndarray) -> bytes:
     from PIL import Image  # comes with matplotlib; imported late because it takes a moment
 
     stream = io.BytesIO()
-    Image.fromarray(picture).quantize(64, dither=Image.Dither.NONE).save(stream, format="PNG", optimize=True)
+    Image.fromarray(pixels).quantize(64, dither=Image.Dither.NONE).save(stream, format="PNG", optimize=True)
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""Makes what a training step of a GAN is computed from, before the step; see minigan.gan.inputs."""
+"""Makes the inputs of a training step before the step; see minigan.gan.inputs."""
 
 from __future__ import annotations
 
@@ -7,71 +7,73 @@ from typing import TYPE_CHECKING, Any
 
 from minigan.autodiff import Tensor
 from minigan.core import random
-from minigan.gan.inputs import StepInputs, UpdateInputs, form, leaves
-from minigan.gan.penalties import drawn
-from minigan.gan.recordable import Recordable
+from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, signature
+from minigan.gan.penalties import draw_for
+from minigan.gan.recordable import RecordableStep
 from minigan.gan.replay.attributes import Attributes
-from minigan.nn import Dropout, Module, masks
-from minigan.nn.module import preserved
-from minigan.optim.schedules import at
+from minigan.nn import Dropout, Module, dropout_masks
+from minigan.nn.module import preserve_state
+from minigan.optim.schedules import value_at
 
 if TYPE_CHECKING:
     from minigan.gan.gan import GAN
 
-_MOST_FORMS = 8  # of inputs, for which it is remembered which masks a step takes
+_MAX_SIGNATURES = 8  # the mask requests of so many signatures of inputs are kept
 
 
-def of_update(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
-    """What the discriminator's update that comes `ahead` of its next one is computed from, given its batch."""
+def update_inputs(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
+    """The inputs of the discriminator's update that comes `ahead` updates after its next one, on batch `real`."""
     update = gan.step * gan.rules.n_critic + ahead
     draws = weight = None
     if gan.penalty is not None and update % gan.penalty_every == 0:
-        shape = gan.rules.shown_shape(real.shape)
-        draws = drawn(gan.penalty, random.generator(gan.seed, "penalty", update), shape, real.dtype)
-        weight = Tensor(real.dtype.type(at(gan.penalty_weight, gan.step) * gan.penalty_every))
+        shape = gan.rules.discriminator_input_shape(real.shape)
+        draws = draw_for(gan.penalty, random.generator(gan.seed, "penalty", update), shape, real.dtype)
+        weight = Tensor(real.dtype.type(value_at(gan.penalty_weight, gan.step) * gan.penalty_every))
     return UpdateInputs(
         real=real,
         latent=gan.latent(len(real), "train", update),
-        real_noise=gan.rules.noise(real, gan.seed, "real", update),
-        fake_noise=gan.rules.noise(real, gan.seed, "fake", update),
+        real_noise=gan.rules.draw_noise(real, gan.seed, "real", update),
+        fake_noise=gan.rules.draw_noise(real, gan.seed, "fake", update),
         penalty_draws=draws,
         penalty_weight=weight,
-        numbers=gan.discriminator_optimizer.numbers(ahead),
+        update_scalars=gan.discriminator_optimizer.update_scalars(ahead),
     )
 
 
-class Masks:
-    """Those of the dropout layers of both networks. Which a step asks for is found out once for each form of inputs.
+class DropoutMasks:
+    """Draws the masks of both networks' dropout layers.
 
-    To find it out, the passes of a step are made once, and what they leave behind is put back.
+    To find out which masks a step takes, its forward passes run once for each signature of the inputs, and the
+    networks' state is restored afterwards.
     """
 
     def __init__(self) -> None:
-        self._known: list[tuple[Any, Attributes, list[masks.Requests]]] = []
+        self._known: list[tuple[Any, Attributes, list[dropout_masks.MaskRequests]]] = []
         self._networks: tuple[Module, ...] = ()
-        self._needed = False
+        self._has_dropout = False
 
     def add(self, gan: GAN, inputs: StepInputs) -> StepInputs:
         """`inputs` with the masks that the step takes."""
-        if not self._are_needed(gan.generator, gan.discriminator):
+        if not self._needed(gan.generator, gan.discriminator):
             return inputs
-        of_inputs = form(leaves(inputs))
-        known = (asked for of, attributes, asked in self._known if of == of_inputs and attributes.are_unchanged())
+        key = signature(leaves(inputs))
+        known = (found for of, attributes, found in self._known if of == key and attributes.are_unchanged())
         requests = next(known, None)
         if requests is None:
-            requests = self._asked_for(gan, inputs)
-            self._known = [(of_inputs, Recordable(gan).attributes(), requests), *self._known[: _MOST_FORMS - 1]]
-        return replace(inputs, masks=tuple(asked.draw() for asked in requests))
+            requests = self._requests(gan, inputs)
+            entry = key, RecordableStep(gan).attributes(), requests
+            self._known = [entry, *self._known[: _MAX_SIGNATURES - 1]]
+        return replace(inputs, masks=tuple(request.draw() for request in requests))
 
-    def _are_needed(self, *networks: Module) -> bool:
+    def _needed(self, *networks: Module) -> bool:
         if networks != self._networks:
             self._networks, self._known = networks, []
-            self._needed = any(isinstance(module, Dropout) for network in networks for module in network.modules())
-        return self._needed
+            self._has_dropout = any(isinstance(module, Dropout) for network in networks for module in network.modules())
+        return self._has_dropout
 
-    def _asked_for(self, gan: GAN, inputs: StepInputs) -> list[masks.Requests]:
-        """The masks that the passes of a step ask for."""
-        with preserved(*self._networks), masks.noted() as requests:
-            judged = [gan.discriminator_pass(update) for update in inputs.updates]
-            gan.generator_pass(inputs.updates[-1], judged[-1])
+    def _requests(self, gan: GAN, inputs: StepInputs) -> list[dropout_masks.MaskRequests]:
+        """The masks that the forward passes of a step ask for."""
+        with preserve_state(*self._networks), dropout_masks.recording_requests() as requests:
+            passes = [gan.discriminator_pass(update) for update in inputs.updates]
+            gan.generator_pass(inputs.updates[-1], passes[-1])
         return requests

@@ -1,4 +1,4 @@
-"""The moving average of a network's numbers along its training: a steadier network than any moment's."""
+"""The exponential moving average (EMA) of a network's parameters and running statistics along its training."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from minigan.autodiff import Tensor
-from minigan.autodiff.flat import FlatParameters, holding
+from minigan.autodiff.flat import FlatParameters, find_flat_parameters
 from minigan.nn import Module
 
-_EVERY = 10  # steps; an average over hundreds does not notice, and large networks take a while to read
+_UPDATE_EVERY = 10  # steps; averages run over hundreds of steps, and each update reads the whole network
 
 
-class Average:
-    """`network`: a copy whose numbers are mean = decay * mean + (1 - decay) * those of `source`, each step.
+class EMA:
+    """`network`: a copy of `source` whose numbers are mean = decay * mean + (1 - decay) * source, step by step.
 
     The weights of a GAN circle about an equilibrium; their average lies nearer to it (Yazici et al., 2019). Running
-    statistics are averaged with the parameters. While few steps are done the mean forgets faster, so that the first
-    weights do not linger. Raises ValueError unless `decay` lies in [0, 1).
+    statistics are averaged like the parameters. In the first steps the decay is smaller, so that the initial weights do
+    not dominate the mean. Raises ValueError unless `decay` lies in [0, 1).
     """
 
     def __init__(self, source: Module, decay: float) -> None:
@@ -29,35 +29,35 @@ class Average:
         self.decay, self._source = decay, source
         self.network = copy.deepcopy(source)
         for parameter in self.network.parameters().values():
-            parameter.home = None  # no optimiser holds the copies
+            parameter.owner = None  # no optimiser owns the copies
         self._flat = FlatParameters(self.network.parameters())
 
-    def share(self, step: int) -> Tensor | None:
-        """What the source after `step` steps weighs in the mean, (1,) of float64; None if it is not taken in there."""
-        if step % _EVERY:
+    def weight(self, step: int) -> Tensor | None:
+        """The weight of the source in the mean after `step` steps, (1,) of float64; None if no update is due then."""
+        if step % _UPDATE_EVERY:
             return None
-        return Tensor(np.array([1 - min(self.decay**_EVERY, step / (step + 10 * _EVERY))]))
+        return Tensor(np.array([1 - min(self.decay**_UPDATE_EVERY, step / (step + 10 * _UPDATE_EVERY))]))
 
-    def update(self, share: Tensor) -> None:
-        """Take in what the source is now, which weighs `share`."""
-        approach = self._flat.backend.kernel("approach")
+    def update(self, weight: Tensor) -> None:
+        """mean = (1 - weight) * mean + weight * source, with the source as it is now."""
+        lerp = self._flat.backend.kernel("lerp")
         for mean, source in self._pairs():
-            approach(mean, source, share.data)
+            lerp(mean, source, weight.data)
         self.changed()
 
     def changed(self) -> None:
-        """Say that the mean has been changed in place."""
-        self._flat.changed()
+        """Count a new version of the mean's parameters and buffers, whose numbers have changed in place."""
+        self._flat.increment_versions()
         for buffer in self.network.buffers().values():
-            buffer.changed()
+            buffer.increment_version()
 
     def memory(self) -> list[Any]:
         """The arrays that an update changes in place."""
         return [mean for mean, _ in self._pairs()]
 
     def _pairs(self) -> list[tuple[Any, Any]]:
-        """The arrays of the mean, and what they approach: all parameters at once where the source's are flat too."""
-        flat = holding(self._source.parameters().values())
+        """(array of the mean, array of the source); all parameters are one pair if the source's are flat, too."""
+        flat = find_flat_parameters(self._source.parameters().values())
         buffers = self.network.buffers().values(), self._source.buffers().values()
         pairs = [(mean.data, value.data) for mean, value in zip(*buffers, strict=True) if value.dtype.kind == "f"]
         if flat is not None:
@@ -70,5 +70,5 @@ class Average:
         return self.network.state()
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take what `state` gave; raises ValueError, and changes nothing, unless all of it fits."""
+        """Restore what `state()` returned; raises ValueError, and changes nothing, unless all of it matches."""
         self.network.load_state(state)

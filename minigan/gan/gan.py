@@ -1,4 +1,4 @@
-"""A GAN: a generator, a discriminator, and the game they play (Goodfellow et al., 2014, Algorithm 1)."""
+"""A GAN: a generator and a discriminator, and their training step (Goodfellow et al., 2014, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ import numpy as np
 
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import backend, random
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 from minigan.gan import draws, latents
-from minigan.gan.ema import Average
+from minigan.gan.ema import EMA
 from minigan.gan.inputs import StepInputs, UpdateInputs
-from minigan.gan.losses import Loss, Smoothed
-from minigan.gan.penalties import Penalty, repeatable
-from minigan.gan.recordable import Recordable
+from minigan.gan.losses import LabelSmoothing, Loss
+from minigan.gan.penalties import Penalty, copy_draws
+from minigan.gan.recordable import RecordableStep
 from minigan.gan.replay import Replay
 from minigan.gan.rules import Rules
 from minigan.gan.unrolling import unrolled_logits
-from minigan.nn import BatchNorm, Module, masks
-from minigan.nn.module import preserved
+from minigan.nn import BatchNorm, Module, dropout_masks
+from minigan.nn.module import preserve_state
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
 from minigan.optim.schedules import Schedule
 
-Observe = Callable[[str, list[Tensor]], None]
-"""Is told of a player, "discriminator" or "generator", and of the gradients that its optimiser is to be given."""
+GradientObserver = Callable[[str, list[Tensor]], None]
+"""A function (player, gradients): called before each update with the player's name, "discriminator" or "generator"."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What a player minimises, and what of.
+    """The forward pass of one player: its objective, and the Tensors from which that is computed.
 
-    real, fake: the data, and what the generator made. shown: both as the discriminator saw them. real_logits,
-    fake_logits: what it answered, (n, 1); no real ones where the generator's loss needs none. loss: the player's.
-    penalty: the discriminator's, without its weight, or None. objective: the loss, and the penalty with its weight.
+    real, fake: the real examples, and the generator's samples. discriminator_inputs: both as the discriminator sees
+    them, with instance noise and packed. real_logits, fake_logits: the discriminator's outputs (n, 1); real_logits is
+    None where the generator's loss does not need it. loss: the player's loss. penalty: the discriminator's penalty
+    without its weight, or None. objective: what the player minimises, the loss plus the weighted penalty.
     """
 
     real: Tensor
     fake: Tensor
-    shown: tuple[Tensor, Tensor]
+    discriminator_inputs: tuple[Tensor, Tensor]
     real_logits: Tensor | None
     fake_logits: Tensor
     loss: Tensor
@@ -51,16 +52,18 @@ class Pass:
 
 
 class GAN:
-    """Two networks, a loss, and an optimiser for each; `step` counts the training steps taken.
+    """Two networks, a loss, and an optimiser for each network; `step` counts the training steps taken.
 
-    generator: latent (batch, latent_size) to data; discriminator: data to logits (batch, 1). Latent vectors are
-    draws of the law `latent_law` (see gan/latents.py), a pure function of (seed, purpose, step). With `average` above 0
-    the samples come from the moving average of the generator with that decay a step.
+    generator: maps latent vectors (batch, latent_size) to samples. discriminator: maps data to logits (batch, 1).
+    latent_distribution: the distribution of the latent vectors (see minigan.gan.latents). ema_decay: if above 0,
+    `sample` uses an exponential moving average (EMA) of the generator with this decay per step.
 
     With a `penalty` (see minigan.gan.penalties) the discriminator minimises its loss + penalty_weight * penalty; the
-    weight is a number or a schedule over the steps. With `penalty_every` k it is computed at every k-th of its updates
-    only, beginning with the first, and weighs k times as much there (Karras et al., 2020, appendix B). `rules` say how
-    the game is played. Raises ValueError for what makes no sense.
+    weight is a number or a schedule over the steps. With `penalty_every` k the penalty is computed at every k-th of the
+    discriminator's updates only, beginning with the first, with k times the weight (Karras et al., 2020, appendix B).
+
+    rules: the order of the updates and what the discriminator sees (see minigan.gan.rules). Raises ValueError for
+    settings out of range.
     """
 
     def __init__(
@@ -72,9 +75,9 @@ class GAN:
         discriminator_optimizer: Optimizer,
         *,
         latent_size: int,
-        latent_law: str = "normal",
+        latent_distribution: str = "normal",
         seed: int = 0,
-        average: float = 0.0,
+        ema_decay: float = 0.0,
         penalty: Penalty | None = None,
         penalty_weight: float | Schedule = 10.0,
         penalty_every: int = 1,
@@ -82,143 +85,141 @@ class GAN:
     ) -> None:
         if not isinstance(penalty_every, int) or penalty_every < 1:
             raise ValueError(f"penalty_every is {penalty_every!r}, expected 1 for every step, 2 for every second, ...")
-        latents.require_law(latent_law)
+        latents.require_distribution(latent_distribution)
         self.generator, self.discriminator, self.rules = generator, discriminator, rules
-        self.loss = Smoothed(loss, rules.label_smoothing) if rules.label_smoothing else loss
+        self.loss = LabelSmoothing(loss, rules.label_smoothing) if rules.label_smoothing else loss
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
-        self.latent_size, self.latent_law, self.seed, self.step = latent_size, latent_law, seed, 0
-        self.average = Average(generator, average) if average else None
+        self.latent_size, self.latent_distribution, self.seed, self.step = latent_size, latent_distribution, seed, 0
+        self.ema = EMA(generator, ema_decay) if ema_decay else None
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.replay = Replay()
-        self._masks = draws.Masks()
-        # Batch norm ties the examples of a batch together; without it reals and fakes can share one pass.
-        self._judge_together = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
-        if penalty is not None and not self._judge_together:
+        self._masks = draws.DropoutMasks()
+        # Batch norm makes each output depend on the whole batch; without it one pass can take reals and fakes.
+        self._single_pass = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
+        if penalty is not None and not self._single_pass:
             warnings.warn(
                 "the discriminator has batch norm, so its score of one example depends on all others, but a gradient "
-                "penalty constrains its slope at each example alone; leave batch norm out of the discriminator, or the "
-                "penalty out of the game",
+                "penalty constrains its slope at each example alone; leave batch norm out, or train without penalty",
                 stacklevel=2,
             )
 
-    def train_step(self, real: Any, observe: Observe | None = None) -> dict[str, Tensor]:
-        """One step of Algorithm 1: n_critic updates of the discriminator and one of the generator.
+    def train_step(self, real: Any, observe: GradientObserver | None = None) -> dict[str, Tensor]:
+        """One step of Algorithm 1: n_critic updates of the discriminator, then one of the generator.
 
-        real: (n_critic * batch, ...), real data. The generator is judged by the fakes of the discriminator's last
-        update: that spares it a second pass, and each player's gradient keeps its expectation. `observe(player,
-        gradients)` is called before each update. Returns scalars on the device, which nothing has read yet:
-        "discriminator_loss", "generator_loss", "real_score" = mean D(x), "fake_score" = mean D(G(z)), the scores as the
-        discriminator gave them before its last update; with a penalty also "penalty", without its weight, where that
-        update computed it. The loss of the discriminator is without the penalty.
+        real: (n_critic * batch, ...), real examples. The generator's update uses the samples of the discriminator's
+        last update: this saves a forward pass of the generator, and changes neither player's expected gradient.
+        `observe(player, gradients)` is called before each update.
 
-        Where the step has been recorded before (see minigan.gan.replay) it is replayed: the same numbers, sooner.
+        Returns scalar Tensors, not yet read from the device: "discriminator_loss" (without the penalty),
+        "generator_loss", "real_score" = mean D(x), "fake_score" = mean D(G(z)), both as computed in the discriminator's
+        last update, before its weights changed; and "penalty", without its weight, if that update computed it. A step
+        that has been recorded (see minigan.gan.replay) is replayed: the same numbers in less time.
         """
         inputs = self.draw(real)
-        replayed = observe is None and backend.replays()
-        report = self.replay(Recordable(self), inputs) if replayed else self.play(inputs, observe)
-        for layer, count in inputs.draws:
+        replayed = observe is None and backend.replay_enabled()
+        report = self.replay(RecordableStep(self), inputs) if replayed else self.run_step(inputs, observe)
+        for layer, count in inputs.dropout_draws:
             layer.draws.assign(layer.draws.data + count)
         self.step += 1
         return report
 
-    def play(self, inputs: StepInputs, observe: Observe | None = None) -> dict[str, Tensor]:
-        """What a training step computes from `inputs` and from the memory that it changes in place; see `train_step`.
-
-        It draws nothing, and reads nothing back from the device.
-        """
-        *earlier, last = inputs.updates  # the discriminator's: k of them in Algorithm 1
-        with masks.supplied(inputs.masks):
+    def run_step(self, inputs: StepInputs, observe: GradientObserver | None = None) -> dict[str, Tensor]:
+        """The computation of `train_step`: it draws no random numbers and reads nothing back from the device."""
+        *earlier, last = inputs.updates  # k updates of the discriminator in Algorithm 1
+        with dropout_masks.using_masks(inputs.masks):
             for update in earlier:
-                gradients = self._gradients("discriminator", self.discriminator_pass(update), observe)
-                self.discriminator_optimizer.step(gradients, update.numbers)
-            judged = self.discriminator_pass(last)
-            gradients = self._gradients("discriminator", judged, observe)
+                self.update_discriminator(update, observe)
+            d_pass = self.discriminator_pass(last)
+            d_gradients = self._gradients("discriminator", d_pass, observe)
             if not self.rules.simultaneous:
-                self.discriminator_optimizer.step(gradients, last.numbers)
-            answered = self.generator_pass(last, judged)
-            generator_gradients = self._gradients("generator", answered, observe)
+                self.discriminator_optimizer.step(d_gradients, last.update_scalars)
+            g_pass = self.generator_pass(last, d_pass)
+            g_gradients = self._gradients("generator", g_pass, observe)
         if self.rules.simultaneous:
-            self.discriminator_optimizer.step(gradients, last.numbers)
-        self.generator_optimizer.step(generator_gradients, inputs.numbers)
-        if self.average is not None and inputs.share is not None:
-            self.average.update(inputs.share)
-        return _report(judged, answered)
+            self.discriminator_optimizer.step(d_gradients, last.update_scalars)
+        self.generator_optimizer.step(g_gradients, inputs.update_scalars)
+        if self.ema is not None and inputs.ema_weight is not None:
+            self.ema.update(inputs.ema_weight)
+        return _report(d_pass, g_pass)
 
-    def _gradients(self, player: str, of: Pass, observe: Observe | None) -> list[Tensor]:
-        """Those of what the player minimises; none goes to the other's weights: they are not asked for."""
-        gradients = grad(of.objective, getattr(self, f"{player}_optimizer").parameters, keep_graph=False)
+    def update_discriminator(self, inputs: UpdateInputs, observe: GradientObserver | None = None) -> None:
+        """One update of the discriminator, against the generator as it is now."""
+        gradients = self._gradients("discriminator", self.discriminator_pass(inputs), observe)
+        self.discriminator_optimizer.step(gradients, inputs.update_scalars)
+
+    def _gradients(self, player: str, forward: Pass, observe: GradientObserver | None) -> list[Tensor]:
+        """The gradients of the player's objective with respect to its own parameters only."""
+        gradients = grad(forward.objective, getattr(self, f"{player}_optimizer").parameters, keep_graph=False)
         if observe is not None:
             observe(player, gradients)
         return gradients
 
     def discriminator_pass(self, inputs: UpdateInputs) -> Pass:
-        """What the discriminator minimises in an update, as a function of `inputs` and of both networks."""
-        fake, shown = self._shown(inputs)
-        real_logits, fake_logits = self.judge(*shown)
+        """The discriminator's objective: its loss, plus the weighted penalty where `inputs` has a penalty weight."""
+        fake, both = self._generate(inputs)
+        real_logits, fake_logits = self.discriminate(*both)
         loss = objective = self.loss.discriminator(real_logits, fake_logits)
         penalty = None
         if self.penalty is not None and inputs.penalty_weight is not None:
-            penalty = self.penalty(self.discriminator, *shown, repeatable(inputs.penalty_draws))
+            penalty = self.penalty(self.discriminator, *both, copy_draws(inputs.penalty_draws))
             objective = loss + penalty * inputs.penalty_weight
-        return Pass(inputs.real, fake, shown, real_logits, fake_logits, loss, penalty, objective)
+        return Pass(inputs.real, fake, both, real_logits, fake_logits, loss, penalty, objective)
 
-    def generator_pass(self, inputs: UpdateInputs, judged: Pass | None = None) -> Pass:
-        """What the generator minimises, as a function of `inputs` and of both networks.
+    def generator_pass(self, inputs: UpdateInputs, d_pass: Pass | None = None) -> Pass:
+        """The generator's objective, its loss under the discriminator as it is now, or unrolled if the rules say so.
 
-        With `judged`, the discriminator's pass on the same inputs, it answers for the fakes made there.
+        d_pass: the discriminator's pass on the same inputs, whose samples are then used instead of new ones.
         """
-        fake, shown = self._shown(inputs) if judged is None else (judged.fake, judged.shown)
-        real_logits: Tensor | None
-        if self.rules.unroll_steps:
-            real_logits, fake_logits = unrolled_logits(
-                self.discriminator, self.loss, *shown, self.rules.unroll_steps, self.rules.unroll_rate
-            )
+        fake, both = self._generate(inputs) if d_pass is None else (d_pass.fake, d_pass.discriminator_inputs)
+        real_input, fake_input = both
+        if not self.rules.unroll_steps:
+            with no_grad():  # the real examples do not depend on the generator
+                real_logits = self.discriminator(real_input) if self.loss.relativistic else None
+            fake_logits = self.discriminator(fake_input)
         else:
-            with no_grad():  # the reals do not depend on the generator
-                real_logits = self.discriminator(shown[0]) if self.loss.relative else None
-            fake_logits = self.discriminator(shown[1])
+            real_logits, fake_logits = unrolled_logits(
+                self.discriminator, self.loss, real_input, fake_input, self.rules.unroll_steps, self.rules.unroll_rate
+            )
         loss = self.loss.generator(fake_logits, real_logits)
-        return Pass(inputs.real, fake, shown, real_logits, fake_logits, loss, None, loss)
+        return Pass(inputs.real, fake, both, real_logits, fake_logits, loss, None, loss)
 
-    def _shown(self, inputs: UpdateInputs) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """What the generator makes of `inputs`, and what the discriminator sees of real and fake examples."""
-        fake = self.generator(inputs.latent)
-        shown = self.rules.shown
-        return fake, (shown(inputs.real, inputs.real_noise), shown(fake, inputs.fake_noise))
+    def _generate(self, inputs: UpdateInputs) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The generator's samples, and both inputs of the discriminator, real and fake, with noise and packed."""
+        fake, as_input = self.generator(inputs.latent), self.rules.discriminator_input
+        return fake, (as_input(inputs.real, inputs.real_noise), as_input(fake, inputs.fake_noise))
 
-    def judge(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits of both, in one pass of the discriminator where that makes no difference."""
-        if not self._judge_together:
+    def discriminate(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of real and fake examples, in one pass of the discriminator unless it has batch norm."""
+        if not self._single_pass:
             return self.discriminator(real), self.discriminator(fake)
         logits = self.discriminator(concatenate([real, fake]))
         return logits[: len(real)], logits[len(real) :]
 
     def draw(self, real: Any) -> StepInputs:
-        """What the next training step is computed from, given its real data; the same until that step has been taken.
+        """The inputs of the next training step on real examples `real`; the same until that step has been taken.
 
-        What is random is a pure function of (seed, purpose, step), a dropout mask of its layer's seed and count of
-        draws; the numbers of the optimisers follow their settings and counts of updates. With dropout the passes of the
-        step are made once for each new form of inputs, to find out which masks they take; what they leave behind is put
-        back.
+        Random numbers are a pure function of (seed, purpose, step), dropout masks of their layer's seed and count of
+        draws. If a network has dropout, the step's forward passes run once for each new signature of the inputs, to
+        find out which masks they take; the networks' state is restored afterwards.
         """
         batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
         inputs = StepInputs(
             tuple(self.draw_update(batch, ahead) for ahead, batch in enumerate(batches)),
-            self.generator_optimizer.numbers(),
-            self.average.share(self.step + 1) if self.average else None,
+            self.generator_optimizer.update_scalars(),
+            self.ema.weight(self.step + 1) if self.ema else None,
         )
         return self._masks.add(self, inputs)
 
     def draw_update(self, real: Tensor, ahead: int = 0) -> UpdateInputs:
-        """What the discriminator's update that comes `ahead` of its next one is computed from, given its batch."""
-        return draws.of_update(self, real, ahead)
+        """The inputs of the discriminator's update that comes `ahead` updates after its next one, on batch `real`."""
+        return draws.update_inputs(self, real, ahead)
 
-    def first_bad_gradient(self) -> tuple[int, str] | None:
+    def first_nonfinite_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
         found = []
         for name, updates in (("discriminator", self.rules.n_critic), ("generator", 1)):  # in the order of a step
             optimizer: Optimizer = getattr(self, f"{name}_optimizer")
-            if bad := optimizer.first_bad_gradient():
+            if bad := optimizer.first_nonfinite_gradient():
                 found.append((-(-bad[0] // updates), f"{name}.{bad[1]}"))
         return min(found, key=lambda bad: bad[0]) if found else None
 
@@ -227,15 +228,15 @@ class GAN:
         rng = random.generator(self.seed, f"latent/{purpose}", step)
         return self.latent_from(rng, count, latents.draw_batch if purpose == "train" else latents.draw)
 
-    def latent_from(self, rng: np.random.Generator, count: int, draw: latents.Draw = latents.draw) -> Tensor:
+    def latent_from(self, rng: np.random.Generator, count: int, draw: latents.DrawFunction = latents.draw) -> Tensor:
         """`count` latent vectors (count, latent_size) drawn from `rng`."""
         dtype = self.generator_optimizer.parameters[0].dtype
-        return Tensor(draw(self.latent_law, rng, (count, self.latent_size), dtype.type))
+        return Tensor(draw(self.latent_distribution, rng, (count, self.latent_size), dtype.type))
 
     def sample(self, latent: Any) -> Tensor:
-        """What the (averaged) generator makes of `latent` (count, latent_size): running statistics, no dropout."""
-        generator = self.average.network if self.average else self.generator
-        with preserved(generator), no_grad():
+        """Samples of the generator, or of its EMA, at `latent` (count, latent_size), in eval mode."""
+        generator = self.ema.network if self.ema else self.generator
+        with preserve_state(generator), no_grad():
             return generator.eval()(latent)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -246,34 +247,34 @@ class GAN:
         return state
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Take what `state` gave; raises ValueError, and changes nothing, unless all of it fits."""
-        require_fit(self.state(), state)
+        """Restore what `state()` returned; raises ValueError, and changes nothing, unless all of it matches."""
+        require_matching_state(self.state(), state)
         for prefix, part in self._parts().items():
             names = [name for name in state if name.startswith(f"{prefix}.")]
             part.load_state({name.removeprefix(f"{prefix}."): state[name] for name in names})
         self.step = int(state["step"])
 
-    def _parts(self) -> dict[str, Module | Optimizer | Average]:
-        parts: dict[str, Module | Optimizer | Average] = {
+    def _parts(self) -> dict[str, Module | Optimizer | EMA]:
+        return {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
+            **({"generator_average": self.ema} if self.ema else {}),
         }
-        return parts if self.average is None else parts | {"generator_average": self.average}
 
 
-def _report(judged: Pass, answered: Pass) -> dict[str, Tensor]:
-    """What a step tells of itself; new Tensors, for those of the passes would keep the graph in memory."""
-    report = {"discriminator_loss": judged.loss}
+def _report(d_pass: Pass, g_pass: Pass) -> dict[str, Tensor]:
+    """The scalars that a step returns, as new Tensors: those of the passes would keep the graph in memory."""
+    report = {"discriminator_loss": d_pass.loss}
     with no_grad():
-        report |= {"real_score": _score(judged.real_logits), "fake_score": _score(judged.fake_logits)}
-    if judged.penalty is not None:
-        report["penalty"] = judged.penalty
-    report["generator_loss"] = answered.loss
+        report |= {"real_score": _score(d_pass.real_logits), "fake_score": _score(d_pass.fake_logits)}
+    if d_pass.penalty is not None:
+        report["penalty"] = d_pass.penalty
+    report["generator_loss"] = g_pass.loss
     return {name: Tensor(value) for name, value in report.items()}
 
 
 def _score(logits: Any) -> Tensor:
-    """mean D = mean sigmoid(logits), for people to watch: tanh is exact enough for them."""
+    """mean sigmoid(logits), by tanh: rounding near 0 does not matter in a report."""
     return mean(tanh(logits * 0.5)) * 0.5 + 0.5

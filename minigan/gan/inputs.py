@@ -1,7 +1,7 @@
-"""What a training step is computed from besides the memory that it changes: what is random, or differs between steps.
+"""The inputs of a training step: everything that is random, or that differs from one step to the next.
 
-It is made before the step, on the host; the step draws nothing. What is random is a pure function of (seed, purpose,
-step), or of a dropout layer's seed and count of draws.
+They are made on the host before the step; the step itself draws nothing. Random numbers are a pure function of (seed,
+purpose, step), dropout masks of their layer's seed and count of draws.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 from minigan.autodiff import Tensor
 from minigan.gan.penalties import Draws
 from minigan.nn import Dropout
-from minigan.nn.masks import Supply
+from minigan.nn.dropout_masks import DrawnMasks
 
 
 @dataclass(frozen=True)
 class UpdateInputs:
-    """Those of one update of the discriminator, and of the generator's where that follows.
+    """The inputs of one update of the discriminator, and of the generator's update if that comes next.
 
-    real: (batch, ...). latent: (batch, latent_size). real_noise, fake_noise: what is added to both, None for nothing.
-    penalty_draws: what the penalty draws. penalty_weight: what it weighs, a scalar; None where it is not computed.
-    numbers: of the discriminator's optimiser, see `Optimizer.numbers`.
+    real: a batch of real examples. latent: (batch, latent_size). real_noise, fake_noise: instance noise, None for no
+    noise. penalty_draws: the random numbers of the penalty. penalty_weight: a scalar; None if this update does not
+    compute the penalty. update_scalars: of the discriminator's optimiser, see `Optimizer.numbers`.
     """
 
     real: Tensor
@@ -31,35 +31,41 @@ class UpdateInputs:
     fake_noise: Tensor | None
     penalty_draws: Draws
     penalty_weight: Tensor | None
-    numbers: Tensor
+    update_scalars: Tensor
 
 
 @dataclass(frozen=True)
 class StepInputs:
-    """Those of a training step: of each update of the discriminator, and of what follows these.
+    """The inputs of a training step.
 
-    numbers: of the generator's optimiser. share: of the generator in its moving average, None where it is not taken in.
-    masks: what each dropout layer needs.
+    updates: of each update of the discriminator. update_scalars: of the generator's optimiser, see `Optimizer.numbers`.
+    ema_weight: the weight of the generator in its moving average; None if that is not updated in this step. masks: of
+    each dropout layer.
     """
 
     updates: tuple[UpdateInputs, ...]
-    numbers: Tensor
-    share: Tensor | None
-    masks: tuple[Supply, ...] = ()
+    update_scalars: Tensor
+    ema_weight: Tensor | None
+    masks: tuple[DrawnMasks, ...] = ()
 
     @property
-    def draws(self) -> list[tuple[Dropout, int]]:
-        """By how much the count of draws of each dropout layer grows in the step."""
-        return [(supply.layer, supply.counted) for supply in self.masks]
+    def dropout_draws(self) -> list[tuple[Dropout, int]]:
+        """Each dropout layer, and the number of draws to add to its count after the step."""
+        return [(supply.layer, supply.draw_count) for supply in self.masks]
 
 
-_PARTS = {kind: tuple(part.name for part in fields(kind)) for kind in (StepInputs, UpdateInputs)} | {Supply: ("masks",)}
+_FIELDS: dict[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind)) for kind in (StepInputs, UpdateInputs)
+}
+_FIELDS[DrawnMasks] = ("masks",)
+
+# Functions of trees: of these dataclasses and of tuples, nested to any depth.
 
 
 def leaves(inputs: Any) -> list[Any]:
-    """What lies in `inputs`, dataclasses and tuples to any depth, in order; None where there is nothing."""
-    if type(inputs) in _PARTS:
-        inputs = tuple(getattr(inputs, name) for name in _PARTS[type(inputs)])
+    """The leaves of `inputs` in order, None among them."""
+    if type(inputs) in _FIELDS:
+        inputs = tuple(getattr(inputs, name) for name in _FIELDS[type(inputs)])
     if not isinstance(inputs, tuple):
         return [inputs]
     found: list[Any] = []
@@ -71,15 +77,16 @@ def leaves(inputs: Any) -> list[Any]:
     return found
 
 
-def mapped(inputs: Any, change: Callable[[Any], Any]) -> Any:
-    """`inputs` with change(leaf) in place of every leaf but None."""
-    if type(inputs) in _PARTS:
-        return replace(inputs, **{name: mapped(getattr(inputs, name), change) for name in _PARTS[type(inputs)]})
+def tree_map(inputs: Any, function: Callable[[Any], Any]) -> Any:
+    """`inputs` with function(leaf) in place of every leaf that is not None."""
+    if type(inputs) in _FIELDS:
+        changes = {name: tree_map(getattr(inputs, name), function) for name in _FIELDS[type(inputs)]}
+        return replace(inputs, **changes)
     if isinstance(inputs, tuple):
-        return tuple(mapped(part, change) for part in inputs)
-    return None if inputs is None else change(inputs)
+        return tuple(tree_map(part, function) for part in inputs)
+    return None if inputs is None else function(inputs)
 
 
-def form(of: Sequence[Any]) -> tuple[Any, ...]:
-    """What the `leaves` of two inputs have in common for which a step does the same: their shapes and types."""
-    return tuple([(x.data.shape, x.data.dtype) if isinstance(x, Tensor) else type(x) for x in of])
+def signature(leaves: Sequence[Any]) -> tuple[Any, ...]:
+    """The shape and dtype of each leaf, or its type if it is no Tensor; a step computes alike for equal signatures."""
+    return tuple([(x.data.shape, x.data.dtype) if isinstance(x, Tensor) else type(x) for x in leaves])

@@ -1,4 +1,4 @@
-"""Latent vectors: what a generator makes its samples from."""
+"""Latent vectors: the random inputs of a generator."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ import numpy as np
 
 from minigan.core.errors import did_you_mean
 
-Draw = Callable[[str, np.random.Generator, tuple[int, int], Any], np.ndarray]
-LAWS = ("normal", "uniform", "logistic")
+DrawFunction = Callable[[str, np.random.Generator, tuple[int, int], Any], np.ndarray]
+"""A function (distribution, rng, shape, dtype) that draws latent vectors: `draw` or `draw_batch`."""
+DISTRIBUTIONS = ("normal", "uniform", "logistic")
 LOGISTIC_SCALE = math.sqrt(3) / math.pi
-"""That of the logistic law of variance 1, whose distribution function is F(z) = (1 + tanh(z / (2 scale))) / 2."""
+"""Scale of the logistic distribution of variance 1; its distribution function is (1 + tanh(z / (2 scale))) / 2."""
 
-_STRATIFIED = 2  # how many numbers of a latent vector
+_STRATIFIED = 2  # coordinates of a latent vector that `draw_batch` stratifies
 
 
-def draw(law: str, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> np.ndarray:
-    """Independent numbers of mean 0 and variance 1, (count, size): normal, uniform within sqrt 3, or logistic."""
-    if law == "normal":
+def draw(distribution: str, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> np.ndarray:
+    """Independent numbers of mean 0 and variance 1, (count, size): normal, uniform within +-sqrt(3), or logistic."""
+    if distribution == "normal":
         return rng.standard_normal(shape, dtype=dtype)
-    if law == "uniform":
-        shares = rng.random(shape, dtype=dtype)
-        return (shares * 2 - 1) * shares.dtype.type(math.sqrt(3))
-    return _logistic(rng.random(shape)).astype(dtype)
+    if distribution == "uniform":
+        uniform = rng.random(shape, dtype=dtype)
+        return (uniform * 2 - 1) * uniform.dtype.type(math.sqrt(3))
+    return _logistic_quantiles(rng.random(shape)).astype(dtype)
 
 
-def draw_batch(law: str, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> np.ndarray:
-    """The latent vectors of a batch in training: as `draw` makes them, unless the law is "logistic".
+def draw_batch(distribution: str, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> np.ndarray:
+    """The latent vectors of a training batch: drawn by `draw`, unless the distribution is "logistic".
 
-    Then their first two numbers are stratified: of the plane, cut by quantiles into a grid of equally likely cells, the
-    finest that they fill, one lies in each cell, and those left over anywhere. Each is logistic by itself, and a mean
-    over the batch, such as the share of the samples in a mode, has less noise (Owen, 2013, chapter 8).
+    Then the first two coordinates are stratified (Owen, 2013, chapter 8): quantiles cut the plane into a grid of
+    equally likely cells, with as many cells as the batch can fill. Each cell gets one vector, and the remaining vectors
+    lie anywhere. Every coordinate by itself is logistic, and a mean over the batch, such as the fraction of samples in
+    a mode, has less variance.
     """
-    if law != "logistic":
-        return draw(law, rng, shape, dtype)
+    if distribution != "logistic":
+        return draw(distribution, rng, shape, dtype)
     count, size = shape[0], min(_STRATIFIED, shape[1])
-    shares = rng.random(shape)
+    uniform = rng.random(shape)
     side = math.floor(count ** (1 / size) + 1e-9)  # the root of 81 must not fall short of 9
     cells = np.stack(np.unravel_index(np.arange(side**size), (side,) * size), axis=1)
-    shares[: len(cells), :size] = (cells + shares[: len(cells), :size]) / side
-    return _logistic(rng.permutation(shares)).astype(dtype)
+    uniform[: len(cells), :size] = (cells + uniform[: len(cells), :size]) / side
+    return _logistic_quantiles(rng.permutation(uniform)).astype(dtype)
 
 
-def require_law(law: str) -> None:
-    """Raise ValueError, naming the nearest, unless there is such a law."""
-    if law not in LAWS:
-        raise ValueError(f"there is no latent law '{law}'; {did_you_mean(law, LAWS)}")
+def require_distribution(name: str) -> None:
+    """Raise ValueError, naming the nearest, unless there is a distribution called `name`."""
+    if name not in DISTRIBUTIONS:
+        raise ValueError(f"there is no latent distribution '{name}'; {did_you_mean(name, DISTRIBUTIONS)}")
 
 
-def _logistic(shares: np.ndarray) -> np.ndarray:
-    """The quantiles of the logistic law of variance 1 at shares from 0 to 1, of which 0 itself is taken for 1e-16."""
-    return LOGISTIC_SCALE * (np.log(np.maximum(shares, 1e-16)) - np.log1p(-shares))
+def _logistic_quantiles(p: np.ndarray) -> np.ndarray:
+    """Quantiles of the logistic distribution of variance 1 at probabilities p in [0, 1), where 0 counts as 1e-16."""
+    return LOGISTIC_SCALE * (np.log(np.maximum(p, 1e-16)) - np.log1p(-p))

@@ -1,4 +1,4 @@
-"""How the game is played: who moves when, and what the discriminator is shown."""
+"""The rules of training: the order of the updates, and what the discriminator sees of an example."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.ops import reshape, transpose
-from minigan.optim.schedules import Schedule, at
+from minigan.optim.schedules import Schedule, value_at
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of a GAN; by default those of Algorithm 1 of Goodfellow et al., 2014, with k = 1.
+    """The rules of a GAN's training; by default those of Algorithm 1 of Goodfellow et al., 2014, with k = 1.
 
-    n_critic: updates of the discriminator in a step, each on a batch of its own (their k; Arjovsky et al., 2017).
-    simultaneous: in the last of them both players move from where they stand; else the generator sees its result.
-    packing: so many examples are judged together (PacGAN, Lin et al., 2018): the discriminator takes them side by side
-        in the last axis, (batch / packing, ..., packing * channels).
-    unroll_steps, unroll_rate: the generator plays against the discriminator as it would be so many gradient steps
-        ahead, and its gradient goes through them (Metz et al., 2017).
-    label_smoothing: reals are labelled 1 - label_smoothing; fakes stay 0 (one-sided: Salimans et al., 2016).
-    instance_noise: standard deviation of the Gaussian noise on all that the discriminator sees, a number or a schedule
-        over the steps (Arjovsky and Bottou, 2017).
+    n_critic: updates of the discriminator in a step, each on its own batch (their k; Arjovsky et al., 2017).
+    simultaneous: the last of these and the generator's update are computed from the same weights; by default the
+        generator's update sees the updated discriminator.
+    packing: number of examples that the discriminator sees as one input (PacGAN, Lin et al., 2018): they are
+        concatenated along the last axis, (batch / packing, ..., packing * channels).
+    unroll_steps, unroll_rate: the generator's loss is computed with the discriminator as it would be after so many
+        further gradient steps of this rate, and differentiated through them (Metz et al., 2017).
+    label_smoothing: reals have the label 1 - label_smoothing, fakes keep 0 (one-sided: Salimans et al., 2016).
+    instance_noise: standard deviation of the Gaussian noise on everything that the discriminator sees, a number or a
+        schedule over the steps (Arjovsky and Bottou, 2017).
 
-    Raises ValueError for what makes no sense.
+    Raises ValueError for settings out of range.
     """
 
     n_critic: int = 1
@@ -36,10 +37,10 @@ class Rules:
     instance_noise: float | Schedule = 0.0
 
     def __post_init__(self) -> None:
-        for name, least in (("n_critic", 1), ("packing", 1), ("unroll_steps", 0)):
+        for name, minimum in (("n_critic", 1), ("packing", 1), ("unroll_steps", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}, expected a whole number of at least {least}")
+            if not isinstance(value, int) or value < minimum:
+                raise ValueError(f"{name} is {value!r}, expected a whole number of at least {minimum}")
         if self.simultaneous not in (False, True):
             raise ValueError(f"simultaneous is {self.simultaneous!r}, expected 0 (take turns) or 1")
         if self.unroll_steps and not self.unroll_rate > 0:
@@ -50,7 +51,7 @@ class Rules:
             raise ValueError(f"instance_noise is {self.instance_noise!r}, expected a number of at least 0")
 
     def batches(self, real: Tensor) -> list[Tensor]:
-        """The batch of each update of the discriminator; raises ValueError unless `real` can be dealt out evenly."""
+        """The batch of each update of the discriminator; raises ValueError unless `real` can be divided evenly."""
         if len(real) == 0 or len(real) % (self.n_critic * self.packing):
             raise ValueError(
                 f"a step takes {self.n_critic} batches (n_critic) of packs of {self.packing} (packing), so the number "
@@ -59,25 +60,28 @@ class Rules:
         size = len(real) // self.n_critic
         return [real] if self.n_critic == 1 else [real[i : i + size] for i in range(0, len(real), size)]
 
-    def noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
-        """What is added at `update` to examples of a kind, "real" or "fake", shaped as `like`; None for nothing."""
-        deviation = at(self.instance_noise, update // self.n_critic)
+    def draw_noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
+        """Instance noise of the shape of `like`, for the examples of a kind, "real" or "fake"; None if it is 0.
+
+        update: the number of the discriminator's update, from 0.
+        """
+        deviation = value_at(self.instance_noise, update // self.n_critic)
         if not deviation:
             return None
         rng = random.generator(seed, f"instance noise/{kind}", update)
         return Tensor(rng.standard_normal(like.shape, dtype=like.dtype.type) * float(deviation))
 
-    def shown(self, examples: Tensor, noise: Tensor | None = None) -> Tensor:
-        """`examples` as the discriminator sees them: with `noise`, and packed."""
-        return packed(examples if noise is None else examples + noise, self.packing)
+    def discriminator_input(self, examples: Tensor, noise: Tensor | None = None) -> Tensor:
+        """`examples` as the discriminator sees them: with `noise` added, and packed."""
+        return pack(examples if noise is None else examples + noise, self.packing)
 
-    def shown_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of what the discriminator sees of examples of `shape`."""
+    def discriminator_input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of `discriminator_input` for examples of `shape`."""
         return (shape[0] // self.packing, *shape[1:-1], shape[-1] * self.packing)
 
 
-def packed(examples: Tensor, count: int) -> Tensor:
-    """`count` examples side by side in the last axis: (n, ..., channels) to (n / count, ..., count * channels)."""
+def pack(examples: Tensor, count: int) -> Tensor:
+    """Concatenate `count` examples each along the last axis, (n, ..., c) to (n / count, ..., count * c)."""
     if count == 1:
         return examples
     *middle, channels = examples.shape[1:]

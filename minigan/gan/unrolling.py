@@ -1,4 +1,4 @@
-"""A discriminator as it would be some gradient steps later, for a generator that looks ahead (Metz et al., 2017)."""
+"""Unrolled GANs: the discriminator after some further gradient steps, for the generator's loss (Metz et al., 2017)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from minigan.autodiff import Tensor, grad
 from minigan.autodiff.parameter import Parameter, Variable
 from minigan.gan.losses import Loss
 from minigan.nn import Module
-from minigan.nn.module import exchanged, preserved
+from minigan.nn.module import preserve_state, tree_map
 
 
 def unrolled_logits(
@@ -17,10 +17,10 @@ def unrolled_logits(
 ) -> tuple[Tensor, Tensor]:
     """The logits of `real` and of `fake` under the discriminator after `steps` plain gradient steps on its loss.
 
-    theta_0 are its parameters, theta_{k+1} = theta_k - rate d loss(theta_k) / d theta_k on these very batches, all of
-    it differentiable in whatever the fakes were made from: a generator that minimises its loss at these logits sees
-    how the discriminator would answer (Metz et al., 2017, section 2). The discriminator itself stays as it is: its
-    parameters, running statistics, and the draws of dropout, of which each step uses the next.
+    theta_0 are its parameters, and theta_{k+1} = theta_k - rate d loss(theta_k) / d theta_k on these same batches. All
+    of it is differentiable in whatever the fakes were computed from: a generator that minimises its loss at these
+    logits takes the discriminator's reaction into account (Metz et al., 2017, section 2). The discriminator itself is
+    left unchanged: its parameters, running statistics, and counts of dropout draws, of which each step uses the next.
 
     Raises ValueError unless `steps` is a whole number from 0 up and `rate` is above 0.
     """
@@ -30,11 +30,11 @@ def unrolled_logits(
         raise ValueError(f"the rate of unrolled steps must be above 0, got {rate}")
     parameters = list(dict.fromkeys(discriminator.parameters().values()))
     theta: list[Tensor] = [*parameters]
-    with preserved(discriminator):
+    with preserve_state(discriminator):
         for _ in range(steps):
             with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
-                descended = loss.discriminator(discriminator(real), discriminator(fake))
-            gradients = grad(descended, theta, create_graph=True)
+                value = loss.discriminator(discriminator(real), discriminator(fake))
+            gradients = grad(value, theta, create_graph=True)
             theta = [t - g * rate for t, g in zip(theta, gradients, strict=True)]
         with substituted(discriminator, dict(zip(parameters, theta, strict=True))):
             return discriminator(real), discriminator(fake)
@@ -42,21 +42,21 @@ def unrolled_logits(
 
 @contextlib.contextmanager
 def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator[None]:
-    """A context in which `module`, and every one inside it, computes with `tensors` in place of its Parameters."""
+    """A context in which `module` and every module inside it compute with `tensors` in place of their Parameters."""
 
     def exchange(item: Variable | Module) -> Tensor | Module:
         return tensors.get(item, item) if isinstance(item, Parameter) else item
 
-    places = [
+    changes = [
         (part, name, value, new)
         for part in module.modules()
         for name, value in vars(part).items()
-        if (new := exchanged(value, exchange)) is not value
+        if (new := tree_map(value, exchange)) is not value
     ]
     try:
-        for part, name, _, new in places:
+        for part, name, _, new in changes:
             setattr(part, name, new)
         yield
     finally:
-        for part, name, value, _ in places:
+        for part, name, value, _ in changes:
             setattr(part, name, value)

@@ -1,5 +1,5 @@
-"""How good is what a generator makes?"""
+"""Metrics of generated samples: mode coverage, divergences, two-sample tests, a classifier of images."""
 
-from minigan.metrics.classifier import Classifier, Scores
+from minigan.metrics.classifier import Classifier, ClassifierScores
 
-__all__ = ["Classifier", "Scores"]
+__all__ = ["Classifier", "ClassifierScores"]

@@ -1,8 +1,7 @@
-"""Does a generator make every kind of picture? Ask a classifier, trained here on the labels of the real ones.
+"""A classifier of images, trained here on labelled real images, that scores generated ones.
 
-What it answers: is every class there, and how sure is the classifier of each picture? What it does not: whether the
-pictures of one class differ from each other; nor anything of pictures that are of none of its classes, for it must
-choose one.
+It tells whether every class is generated, and how sure it is of each image. It does not tell whether the images of one
+class differ from each other, nor whether an image is of no class at all, since it must choose one.
 """
 
 from __future__ import annotations
@@ -23,33 +22,33 @@ from minigan.data import Batches, Dataset
 from minigan.nn import BatchNorm, Dense, Dropout, Module, ReLU, Sequential
 from minigan.optim import Adam
 
-_FEWEST = 100  # pictures
+_MIN_IMAGES = 100
 
 
 @dataclass(frozen=True)
 class _Training:
-    """How the classifier learns; what is changed here, or in the code below, asks for another `version`."""
+    """Hyperparameters of the classifier. Whoever changes them, or the code below, must change `version` too."""
 
     version: int = 1
     seed: int = 0
-    held_out: int = 1000  # pictures, and at most a tenth
+    held_out: int = 1000  # images, and at most a tenth of all
     epochs: int = 40
     most_steps: int = 3600
     batch: int = 100
     rate: float = 2e-3
-    shift: int = 1  # pixels by which pictures move, at most
+    shift: int = 1  # pixels by which images are moved, at most
 
 
 _TRAINING = _Training()
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What the classifier finds among generated pictures; shares and confidences lie in [0, 1].
+class ClassifierScores:
+    """What the classifier finds among generated images; shares and confidences lie in [0, 1].
 
-    held_out_accuracy: of the classifier on real pictures it was not trained on. classes: the labels. shares: of each
-    class among the pictures. mean_confidence: the probability given to the chosen class, on average; real_confidence:
-    the same for the held-out real pictures, which is the figure to compare it with.
+    held_out_accuracy: of the classifier on real images it was not trained on. classes: the labels. shares: the fraction
+    of the images in each class. mean_confidence: the mean probability of the chosen class; real_confidence: the same
+    for the held-out real images, to compare it with. pictures: the number of generated images.
     """
 
     held_out_accuracy: float
@@ -71,24 +70,24 @@ class Scores:
 
 
 class Classifier:
-    """Dense pixels-512-256-classes with batch norm and dropout; cross-entropy, Adam, shifted copies of the pictures.
+    """Dense pixels-512-256-classes with batch norm and dropout; cross-entropy, Adam, randomly shifted images.
 
-    A tenth of the pictures, at most 1,000, is held out. Raises UsageError unless `dataset` has labels of two classes or
-    more, and at least 100 pictures.
+    A tenth of the images, at most 1,000, is held out. Raises UsageError unless `dataset` has labels of two or more
+    classes, and at least 100 images.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         if dataset.labels is None:
             raise UsageError(f"the pictures of {dataset.source} have no labels, from which a classifier could learn.")
         labels, self._targets = np.unique(dataset.labels, return_inverse=True)
-        if len(labels) < 2 or len(dataset) < _FEWEST:
+        if len(labels) < 2 or len(dataset) < _MIN_IMAGES:
             raise UsageError(
-                f"{dataset.source} has {len(dataset):,} pictures of {len(labels)} classes, expected at least {_FEWEST} "
-                "of 2 classes for a classifier to learn from."
+                f"{dataset.source} has {len(dataset):,} pictures of {len(labels)} classes, expected at least "
+                f"{_MIN_IMAGES} of 2 classes for a classifier to learn from."
             )
         self.classes = [int(label) for label in labels]
         self._images, self._data_sha256 = dataset.images, dataset.sha256
-        self._learned, self._held_out = _split(self._targets)
+        self._training_set, self._held_out = _split(self._targets)
         seed = _TRAINING.seed
         rng, pixels = random.generator(seed, "classifier weights"), int(np.prod(dataset.image_shape))
         self.network: Module = Sequential(
@@ -98,7 +97,10 @@ class Classifier:
         )  # fmt: skip
 
     def fingerprint(self, made_by: Mapping[str, str]) -> str:
-        """A hex digest of all that the trained classifier depends on; `made_by` says on what it is computed."""
+        """A hex digest of all that the trained classifier depends on.
+
+        made_by: names and versions of the software that computes it.
+        """
         facts = {
             "data": self._data_sha256,
             "image_shape": self._images.shape[1:],
@@ -109,16 +111,16 @@ class Classifier:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def train(self, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
-        """Learn; `progress(step, steps)` is called now and then."""
-        how, count = _TRAINING, len(self._learned)
+        """Train the classifier; `progress(step, steps)` is called every 50 steps."""
+        how, count = _TRAINING, len(self._training_set)
         batch = min(how.batch, count)
         batches = Batches(count, batch, how.seed)
         steps = min(how.epochs * (count // batch), how.most_steps)
         optimizer = Adam(self.network.parameters(), beta1=0.9)
         self.network.train()
         for step in range(steps):
-            optimizer.rate = how.rate * (1 - step / steps)  # falls to zero, so that the last steps settle
-            chosen = self._learned[batches.indices(step)]
+            optimizer.learning_rate = how.rate * (1 - step / steps)  # decays to zero, so that the last steps converge
+            chosen = self._training_set[batches.indices(step)]
             images = _shifted(self._images[chosen], random.generator(how.seed, "shifts", step), how.shift)
             loss = _cross_entropy(self.network(_as_input(images)), self._targets[chosen])
             optimizer.step(grad(loss, optimizer.parameters))
@@ -126,7 +128,7 @@ class Classifier:
                 progress(step + 1, steps)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """The probability of each class, (N, classes), for pictures (N, H, W, C) uint8."""
+        """The probability of each class, (N, classes), for images (N, H, W, C) uint8."""
         self.network.eval()
         parts = []
         with no_grad():
@@ -135,12 +137,12 @@ class Classifier:
                 parts.append(ops.softmax(logits).numpy())
         return np.concatenate(parts)
 
-    def score(self, images: np.ndarray) -> Scores:
+    def score(self, images: np.ndarray) -> ClassifierScores:
         """What the classifier finds among `images` (N, H, W, C) uint8."""
         held_out = self.probabilities(self._images[self._held_out])
         found = self.probabilities(images)
         counts = np.bincount(found.argmax(axis=1), minlength=len(self.classes))
-        return Scores(
+        return ClassifierScores(
             held_out_accuracy=float((held_out.argmax(axis=1) == self._targets[self._held_out]).mean()),
             classes=self.classes,
             shares=[float(count) for count in counts / len(images)],
@@ -151,13 +153,15 @@ class Classifier:
 
 
 def _split(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which examples to learn from and which to hold out: the last, or if they are sorted by class so that one would be
-    missing from either, any."""
+    """The indices of the examples to train on, and of those to hold out.
+
+    The last ones are held out; if then a class is missing from either part, as in sorted data, random ones.
+    """
     count = len(targets)
-    order, kept = np.arange(count), count - min(_TRAINING.held_out, count // 10)
-    if len(set(targets[:kept])) < len(set(targets)) or len(set(targets[kept:])) < len(set(targets)):
+    order, split = np.arange(count), count - min(_TRAINING.held_out, count // 10)
+    if len(set(targets[:split])) < len(set(targets)) or len(set(targets[split:])) < len(set(targets)):
         order = random.generator(_TRAINING.seed, "held out").permutation(count)
-    return order[:kept], order[kept:]
+    return order[:split], order[split:]
 
 
 def _cross_entropy(logits: Tensor, targets: np.ndarray) -> Tensor:
@@ -171,7 +175,7 @@ def _as_input(images: np.ndarray) -> Tensor:
 
 
 def _shifted(images: np.ndarray, rng: np.random.Generator, most: int) -> np.ndarray:
-    """Each picture moved by up to `most` pixels down and right, or up and left; black where nothing is."""
+    """Each image moved by up to `most` pixels along both axes, with black where nothing is left."""
     height, width = images.shape[1:3]
     padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)))
     top, left = rng.integers(0, 2 * most + 1, (2, len(images)))

@@ -1,9 +1,8 @@
-"""Trained classifiers in minigan's cache, one file each, named by all that it depends on."""
+"""Trained classifiers in minigan's cache, one file each, named by a fingerprint of all that they depend on."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,40 +10,34 @@ from typing import Any
 
 import numpy as np
 
-from minigan.core import files, strict_json
+from minigan.core import files, safetensors_file
+from minigan.core.errors import FileError
 from minigan.metrics.classifier import Classifier
 from minigan_kernels.cache import cache_directory
 
-_KEY = "minigan"
 
+def load(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
+    """Load what `classifier` learned before; False, and nothing is changed, if that is missing or damaged.
 
-def restore(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
-    """Give `classifier` what it learned before; False, and nothing is changed, if that is not there or damaged."""
-    from safetensors import SafetensorError, safe_open
-
+    made_by: see Classifier.fingerprint.
+    """
     try:
-        path = _path(classifier, made_by)
-        if not path.is_file():
-            return False
-        with safe_open(str(path), framework="numpy") as file:
-            note = strict_json.parse(file.metadata()[_KEY])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        with files.open_regular(_path(classifier, made_by)) as file:
+            note, stored = safetensors_file.read_header(file)
+            state = {name: array.read(file) for name, array in stored.items()}
         if note != _note(classifier, made_by, state):
             return False
         classifier.network.load_state(state)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, FileError):
         return False
     return True
 
 
-def keep(classifier: Classifier, made_by: Mapping[str, str]) -> None:
-    """Write what `classifier` has learned, atomically; where that cannot be done it is learned anew next time."""
-    from safetensors.numpy import save
-
-    state = {name: np.asarray(value, order="C") for name, value in classifier.network.state().items()}
-    content = save(state, metadata={_KEY: json.dumps(_note(classifier, made_by, state), sort_keys=True)})
-    with suppress(OSError), files.atomic_path(_path(classifier, made_by)) as temporary:
-        temporary.write_bytes(content)
+def save(classifier: Classifier, made_by: Mapping[str, str]) -> None:
+    """Write what `classifier` has learned, atomically; if that fails, it is trained again next time."""
+    state = classifier.network.state()
+    with suppress(OSError):
+        safetensors_file.save(_path(classifier, made_by), state, _note(classifier, made_by, state))
 
 
 def _path(classifier: Classifier, made_by: Mapping[str, str]) -> Path:

@@ -1,6 +1,6 @@
-"""How far apart are two distributions whose densities are known? By quadrature on a grid.
+"""Divergences between two distributions of known density, by quadrature on a grid.
 
-Densities come as their logarithms at the points of a `Grid`, so that nothing is lost where they are tiny.
+Densities are given by their logarithms at the points of a `Grid`, so that nothing is lost where they are tiny.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from minigan.core.errors import UsageError
 from minigan.data.mixtures import Target, as_points
 
 _SPACING = 0.25  # sigmas: the midpoint rule is then exact to rounding for Gaussians, and nearly so for their ratios
-_MOST_NODES = 20_000_000
+_MAX_NODES = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The middles of equal cells that fill a box of the plane, for integrals by the midpoint rule.
+    """The centres of equal cells that fill a box of the plane, for integrals by the midpoint rule.
 
-    tolerance: by how much the integral of a density may miss 1 before it is refused. With the default the identity
-    V(D*, G) = 2 JSD - log 4 holds to 1e-6, since both sides see the same missing mass.
+    box: ((left, bottom), (right, top)). shape: cells along each axis. tolerance: how far the integral of a density may
+    be from 1 before it is refused. With the default the identity V(D*, G) = 2 JSD - log 4 holds to 1e-6, since both
+    sides lack the same mass.
     """
 
     box: np.ndarray
@@ -39,9 +40,9 @@ class Grid:
                 f"the box {self.box} with {self.shape} cells is empty, expected its lower and its upper corner and at "
                 "least one cell a side; swap or widen them"
             )
-        if math.prod(self.shape) > _MOST_NODES:
+        if math.prod(self.shape) > _MAX_NODES:
             raise UsageError(
-                f"a grid of {self.shape} cells is too fine, expected {_MOST_NODES} at most; take a wider spacing"
+                f"a grid of {self.shape} cells is too fine, expected {_MAX_NODES} at most; take a wider spacing"
             )
         step = (high - low) / self.shape
         x, y = (low[i] + step[i] * (np.arange(self.shape[i]) + 0.5) for i in (0, 1))
@@ -50,7 +51,7 @@ class Grid:
 
     @classmethod
     def covering(cls, *targets: Target, spacing: float = _SPACING, tolerance: float = 5e-7) -> Grid:
-        """One that holds the boxes of all `targets`, its cells at most `spacing` times their smallest sigma wide."""
+        """A grid over the boxes of all `targets`, with cells at most `spacing` times their smallest sigma wide."""
         boxes = np.array([target.box for target in targets])
         box = np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
         width = spacing * min(target.sigma for target in targets)
@@ -58,11 +59,11 @@ class Grid:
         return cls(box, (columns, rows), tolerance)
 
     def integral(self, values: np.ndarray) -> float:
-        """Of a function whose values at `points` these are."""
+        """The integral of a function with these values at `points`."""
         return float(values.sum()) * self.cell
 
     def density(self, log_density: Any, what: str) -> np.ndarray:
-        """exp of a log density at `points`; raises UsageError if that is no density, or not one inside of this box."""
+        """exp of a log density at `points`; raises UsageError unless it integrates to 1 over the box."""
         log_density = np.asarray(log_density, dtype=np.float64)
         if log_density.shape != (len(self.points),):
             raise UsageError(
@@ -99,7 +100,7 @@ def optimal_logits(log_p: Any, log_q: Any) -> np.ndarray:
 
 
 def optimal_discriminator(log_p: Any, log_q: Any) -> np.ndarray:
-    """D* = p / (p + q) (Goodfellow et al., 2014, proposition 1), also where both are too small to write down."""
+    """D* = p / (p + q) (Goodfellow et al., 2014, proposition 1), also where both are too small for floating point."""
     return np.exp(-np.logaddexp(0.0, -optimal_logits(log_p, log_q)))
 
 

@@ -1,9 +1,9 @@
-"""Which modes of a mixture does a generator reach, how often, and how sharply?
+"""Mode coverage: which modes of a mixture a generator reaches, how often, and how sharply.
 
 The protocol of PacGAN (Lin et al., 2018, section 4.1, after VEEGAN): of 2,500 samples those within 3 sigma of the
-nearest mode are of high quality (HQ), a mode with one of them is covered. One sample in a corner is little, so beside
-it stand a strict count, and how wide each mode is. And since a perfect generator does not score 100%, each score
-stands beside what that one would reach: its ceiling, or its floor with so many samples.
+nearest mode are of high quality (HQ), and a mode with at least one of them is covered. Since one sample proves little,
+there are also a strict count and the width of each mode. A perfect generator does not score 100%, so that each score is
+printed with the value that a perfect generator reaches: a ceiling, or a floor for so many samples.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from minigan.data.mixtures import Target, as_points, squared_distances
 SAMPLES = 2_500
 STRICT_SAMPLES = 25_000
 _RADIUS = 3.0  # sigmas, within which a sample is of high quality
-_CUT = _RADIUS**2 / 2  # u = r^2 / (2 sigma^2) is exponential with mean 1, in the plane
+_CUT = _RADIUS**2 / 2  # the largest u = r^2 / (2 sigma^2) of an HQ sample; in the plane u is exponential with mean 1
 _STRICT_SHARE = 0.2  # of a mode's fair share
-_AT_ONCE = 100_000
+_POINTS_AT_ONCE = 100_000
 
 PERFECT_HIGH_QUALITY = -math.expm1(-_CUT)
-"""The share of a Gaussian's samples within 3 sigma, 1 - exp(-4.5) = 98.89%: the ceiling of an honest HQ."""
+"""The share of a Gaussian's samples within 3 sigma, 1 - exp(-4.5) = 98.89%: the HQ share of a perfect generator."""
 
 
 @dataclass(frozen=True)
 class ModeScores:
-    """How samples fall on the modes of a mixture; `counts` are those of high quality, mode by mode.
+    """How samples are distributed over the modes of a mixture.
 
-    high_quality: their share among all samples. A share above the ceiling means that the modes are too narrow.
-    sigma_ratios: how wide each mode is, over how wide it should be: the root mean square of both coordinates about
-    the samples' own mean, of the samples within 3 sigma of the mode, corrected for that cut as if they were Gaussian
-    about the mode; inf for a width no Gaussian has after the cut, NaN below two samples. The ceiling supposes modes
-    at least 6 sigma apart.
+    counts: the samples of high quality at each mode. high_quality: their share among all samples. A share above the
+    ceiling means that the modes are too narrow; the ceiling supposes modes at least 6 sigma apart. sigma_ratios: the
+    width of each mode over that of the mixture: the root mean square of both coordinates about the samples' own mean,
+    of the samples within 3 sigma of the mode, corrected for that truncation as if they were Gaussian about the mode;
+    inf for a width that no truncated Gaussian has, NaN for less than two samples.
     """
 
     samples: int
@@ -46,7 +46,7 @@ class ModeScores:
 
     @property
     def modes(self) -> int:
-        """How many there are to find."""
+        """The number of modes of the mixture."""
         return len(self.counts)
 
     @property
@@ -104,7 +104,7 @@ class ModeScores:
 
 @dataclass(frozen=True)
 class ModeReport:
-    """PacGAN's protocol on 2,500 samples, and the strict one on 25,000 others."""
+    """The scores by PacGAN's protocol on 2,500 samples, and the strict ones on 25,000 others."""
 
     pacgan: ModeScores
     strict: ModeScores
@@ -114,12 +114,12 @@ class ModeReport:
 
 
 def evaluate(sample: Callable[[int], Any], target: Target) -> ModeReport:
-    """Score a generator: `sample(count)` gives that many of its points, (count, 2)."""
-    return ModeReport(*(score(_drawn(sample, count), target) for count in (SAMPLES, STRICT_SAMPLES)))
+    """Score a generator; `sample(count)` returns that many of its points, (count, 2)."""
+    return ModeReport(*(score_samples(_drawn(sample, count), target) for count in (SAMPLES, STRICT_SAMPLES)))
 
 
-def score(samples: Any, target: Target) -> ModeScores:
-    """How `samples` (n, 2) fall on the modes of `target`.
+def score_samples(samples: Any, target: Target) -> ModeScores:
+    """How `samples` (n, 2) are distributed over the modes of `target`.
 
     Raises UsageError if they are not finite points, or `target` has no modes.
     """
@@ -129,7 +129,7 @@ def score(samples: Any, target: Target) -> ModeScores:
     nearest, near = _nearest(points, modes, _RADIUS * target.sigma)
     kept, groups = points[near], nearest[near]
     counts = np.bincount(groups, minlength=len(modes))
-    ratios = [_ratio(kept[groups == mode], target.sigma) for mode in range(len(modes))]
+    ratios = [_sigma_ratio(kept[groups == mode], target.sigma) for mode in range(len(modes))]
     return ModeScores(len(points), tuple(map(int, counts)), tuple(ratios))
 
 
@@ -154,29 +154,29 @@ def _drawn(sample: Callable[[int], Any], count: int) -> np.ndarray:
 def _nearest(points: np.ndarray, modes: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """The nearest mode of each point, (n,), and whether it is within `radius`, (n,)."""
     which, near = np.empty(len(points), int), np.empty(len(points), bool)
-    for start in range(0, len(points), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
+    for start in range(0, len(points), _POINTS_AT_ONCE):
+        some = slice(start, start + _POINTS_AT_ONCE)
         distances = squared_distances(points[some], modes)
         which[some] = distances.argmin(axis=1)
         near[some] = distances.min(axis=1) <= radius**2
     return which, near
 
 
-def _ratio(points: np.ndarray, sigma: float) -> float:
-    """How wide `points` (n, 2) are, over sigma, undoing the cut at 3 sigma."""
+def _sigma_ratio(points: np.ndarray, sigma: float) -> float:
+    """The width of `points` (n, 2) over sigma, corrected for the truncation at 3 sigma."""
     if len(points) < 2:
         return math.nan
     found = points.var(axis=0, ddof=1).mean() / sigma**2  # E[u | u <= cut], since u is the sum of both over 2
-    if found >= _CUT / 2:  # that of a uniform disc, which an infinitely wide Gaussian leaves
+    if found >= _CUT / 2:  # that of a uniform disc, the limit of ever wider Gaussians
         return math.inf
     low, high = 0.0, 1e3
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _mean_when_cut(middle) < found else (low, middle)
+        low, high = (middle, high) if _truncated_mean(middle) < found else (low, middle)
     return (low + high) / 2
 
 
-def _mean_when_cut(ratio: float) -> float:
-    """E[u | u <= cut] for an exponential u of mean ratio^2: increasing, from 0 to cut / 2."""
+def _truncated_mean(ratio: float) -> float:
+    """E[u | u <= _CUT] for an exponential u of mean ratio^2: increasing, from 0 to _CUT / 2."""
     c = _CUT / ratio**2
     return ratio**2 - _CUT / math.expm1(c) if c < 700 else ratio**2

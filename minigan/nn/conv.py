@@ -9,7 +9,7 @@ import numpy as np
 from minigan import ops
 from minigan.autodiff import Tensor
 from minigan.nn import init
-from minigan.nn.layers import LeakyReLU, is_bend, new_parameter, require_counts
+from minigan.nn.layers import LeakyReLU, is_fusible_leaky_relu, new_parameter, require_counts
 from minigan.nn.module import Fusible, Module
 from minigan_kernels.geometry import Padding, Pair, pair
 
@@ -45,10 +45,10 @@ class _Convolution(Fusible):
     def forward(self, x: Tensor) -> Tensor:
         return self._apply(x, 1.0)
 
-    def fuses_with(self, following: Module) -> bool:
-        return is_bend(following)
+    def can_fuse(self, following: Module) -> bool:
+        return is_fusible_leaky_relu(following)
 
-    def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
+    def forward_fused(self, following: LeakyReLU, x: Tensor) -> Tensor:
         return self._apply(x, following.slope)
 
     def _apply(self, x: Tensor, slope: float) -> Tensor:

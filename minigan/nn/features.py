@@ -37,7 +37,7 @@ class FourierFeatures(Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 or x.shape[1] != self.inputs:
             raise ValueError(f"{self} takes (batch, {self.inputs}), got shape {x.shape}")
-        phases, weights = ops.matmul(x, self.directions.snapshot()), self.weights.snapshot()
+        phases, weights = ops.matmul(x, self.directions.constant_copy()), self.weights.constant_copy()
         return ops.concatenate([x, ops.sin(phases) * weights, ops.cos(phases) * weights], axis=1)
 
     def __repr__(self) -> str:

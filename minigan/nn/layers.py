@@ -11,7 +11,7 @@ from minigan import ops
 from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.core import backend
-from minigan.nn import init, masks
+from minigan.nn import dropout_masks, init
 from minigan.nn.module import Fusible, Module
 
 
@@ -38,10 +38,10 @@ class Dense(Fusible):
     def forward(self, x: Tensor) -> Tensor:
         return self._apply(x, 1.0)
 
-    def fuses_with(self, following: Module) -> bool:
-        return self.bias is not None and is_bend(following)
+    def can_fuse(self, following: Module) -> bool:
+        return self.bias is not None and is_fusible_leaky_relu(following)
 
-    def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
+    def forward_fused(self, following: LeakyReLU, x: Tensor) -> Tensor:
         return self._apply(x, following.slope)
 
     def _apply(self, x: Tensor, slope: float) -> Tensor:
@@ -77,10 +77,10 @@ class BatchNorm(Fusible):
     def forward(self, x: Tensor) -> Tensor:
         return self._apply(x, 1.0)
 
-    def fuses_with(self, following: Module) -> bool:
-        return is_bend(following)
+    def can_fuse(self, following: Module) -> bool:
+        return is_fusible_leaky_relu(following)
 
-    def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
+    def forward_fused(self, following: LeakyReLU, x: Tensor) -> Tensor:
         return self._apply(x, following.slope) if self.training else following(self._apply(x, 1.0))
 
     def _apply(self, x: Tensor, slope: float) -> Tensor:
@@ -89,15 +89,15 @@ class BatchNorm(Fusible):
         if not self.training:
             with no_grad():
                 deviation = ops.sqrt(self.running_variance + self.eps)
-            return (x - self.running_mean.snapshot()) / deviation * self.scale + self.shift
+            return (x - self.running_mean.constant_copy()) / deviation * self.scale + self.shift
         y = ops.batch_norm(x, self.scale, self.shift, eps=self.eps, slope=slope)
         self._follow(*y.saved)
         return y
 
     def _follow(self, *moments: Any) -> None:
         for running, moment in zip((self.running_mean, self.running_variance), moments, strict=True):
-            backend.of(moment).kernel("follow")(running.data, moment, self.momentum)
-            running.changed()
+            backend.of(moment).kernel("update_running_statistics")(running.data, moment, self.momentum)
+            running.increment_version()
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.features})"
@@ -162,7 +162,7 @@ class Dropout(Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        return x * masks.take(self, x)
+        return x * dropout_masks.next_mask(self, x)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate})"
@@ -194,7 +194,7 @@ class Reshape(Module):
         return f"Reshape{self.shape}"
 
 
-def is_bend(layer: Module) -> bool:
+def is_fusible_leaky_relu(layer: Module) -> bool:
     """Whether it is LeakyReLU with a slope that keeps signs. Not a subclass: its forward may do something else."""
     return isinstance(layer, LeakyReLU) and type(layer) in (LeakyReLU, ReLU) and layer.slope >= 0
 

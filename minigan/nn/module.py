@@ -11,14 +11,14 @@ import numpy as np
 
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Buffer, Parameter, Variable
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 
 
 class Module:
     """Base of everything with parameters.
 
     A subclass sets Parameters, Buffers, Modules, or lists, tuples and dicts of them (to any depth) as attributes and
-    defines `forward`. A forward may change its Buffers, in place, and then calls their `changed()`.
+    defines `forward`. A forward may change its Buffers, in place, and then calls their `increment_version()`.
 
     What lies inside is named by its place: "left.weight", "parts.0.weight" in a list, "parts.a.weight" in a dict. What
     several places share is found once, by the first of its names. Raises TypeError where a set holds some of it: a set
@@ -95,7 +95,7 @@ class Module:
         Raises RuntimeError if an optimiser already holds the parameters: it would go on with the old ones.
         """
         parameters = self.parameters().values()
-        if any(p.home is not None for p in parameters):
+        if any(p.owner is not None for p in parameters):
             raise RuntimeError("convert the parameters with astype before an optimiser is made for them")
         for p in parameters:
             p.convert(dtype)
@@ -113,18 +113,18 @@ class Module:
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take the values of `state` (see `state`); raises ValueError, and changes nothing, unless all fit."""
-        require_fit(self.state(), state)
+        require_matching_state(self.state(), state)
         for name, x in (self.parameters() | self.buffers()).items():
             x.assign(state[name])
 
 
 @contextlib.contextmanager
-def preserved(*modules: Module) -> Iterator[None]:
+def preserve_state(*modules: Module) -> Iterator[None]:
     """A context after which the buffers of `modules` and the mode, training or use, of every part are as before."""
     parts = [part for module in modules for part in module.modules()]
     modes = [part.training for part in parts]
     buffers = {b: b.version for part in parts for _, b in part._contents() if isinstance(b, Buffer)}
-    before = [int(b.data) if b.is_count else b.snapshot() for b in buffers]
+    before = [int(b.data) if b.is_count else b.constant_copy() for b in buffers]
     try:
         yield
     finally:
@@ -149,7 +149,7 @@ def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tupl
             yield from _leaves(item, f"{name}.{key}", (*above, id(value)))
 
 
-def exchanged(value: Any, exchange: Callable[[Variable | Module], Any], above: tuple[int, ...] = ()) -> Any:
+def tree_map(value: Any, exchange: Callable[[Variable | Module], Any], above: tuple[int, ...] = ()) -> Any:
     """`value`, an attribute of a Module, with exchange(item) in place of every Variable and Module in it.
 
     Lists, tuples and dicts are made anew where they change. `above` are the containers that `value` lies in.
@@ -159,7 +159,7 @@ def exchanged(value: Any, exchange: Callable[[Variable | Module], Any], above: t
     if not isinstance(value, (list, tuple, dict)) or id(value) in above:
         return value
     items = value.values() if isinstance(value, dict) else value
-    new = [exchanged(item, exchange, (*above, id(value))) for item in items]
+    new = [tree_map(item, exchange, (*above, id(value))) for item in items]
     if all(a is b for a, b in zip(new, items, strict=True)):
         return value
     if isinstance(value, tuple):
@@ -188,7 +188,7 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, following in self._passes:
-            x = layer(x) if following is None else layer.forward_with(following, x)
+            x = layer(x) if following is None else layer.forward_fused(following, x)
         return x
 
     def _contents(self) -> Iterator[tuple[str, Variable | Module]]:
@@ -211,11 +211,11 @@ class Sequential(Module):
 class Fusible(Module):
     """A Module that may compute itself and the one after it in a single pass."""
 
-    def fuses_with(self, following: Module) -> bool:
-        """Whether `forward_with(following, x)` can serve."""
+    def can_fuse(self, following: Module) -> bool:
+        """Whether `forward_fused(following, x)` can serve."""
         raise NotImplementedError
 
-    def forward_with(self, following: Any, x: Tensor) -> Tensor:
+    def forward_fused(self, following: Any, x: Tensor) -> Tensor:
         """`following(self(x))` in one pass."""
         raise NotImplementedError
 
@@ -226,7 +226,7 @@ def _fused(layers: Sequence[Module]) -> list[tuple[Any, Module | None]]:
     i = 0
     while i < len(layers):
         layer, following = layers[i], layers[i + 1] if i + 1 < len(layers) else None
-        both = isinstance(layer, Fusible) and following is not None and layer.fuses_with(following)
+        both = isinstance(layer, Fusible) and following is not None and layer.can_fuse(following)
         passes.append((layer, following if both else None))
         i += 2 if both else 1
     return passes

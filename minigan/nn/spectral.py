@@ -13,7 +13,7 @@ from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.layers import Dense, LeakyReLU, require_counts
-from minigan.nn.module import Fusible, Module, exchanged
+from minigan.nn.module import Fusible, Module, tree_map
 
 _NORMABLE = (Dense, Conv2d, ConvTranspose2d)
 
@@ -43,11 +43,11 @@ class SpectralNorm(Fusible):
     def forward(self, x: Tensor) -> Tensor:
         return self._normalised(self.layer.forward, x)
 
-    def fuses_with(self, following: Module) -> bool:
-        return self.layer.fuses_with(following)
+    def can_fuse(self, following: Module) -> bool:
+        return self.layer.can_fuse(following)
 
-    def forward_with(self, following: LeakyReLU, x: Tensor) -> Tensor:
-        return self._normalised(self.layer.forward_with, following, x)
+    def forward_fused(self, following: LeakyReLU, x: Tensor) -> Tensor:
+        return self._normalised(self.layer.forward_fused, following, x)
 
     def effective_weight(self) -> Tensor:
         """weight / sigma with u and v as they are, in the shape of the layer's weight."""
@@ -110,7 +110,7 @@ def _normed(module: Module, rng: np.random.Generator, done: dict[int, Module]) -
         return module
     twin = done[id(module)] = copy.copy(module)
     for name, value in vars(module).items():
-        setattr(twin, name, exchanged(value, lambda x: _normed(x, rng, done) if isinstance(x, Module) else x))
+        setattr(twin, name, tree_map(value, lambda x: _normed(x, rng, done) if isinstance(x, Module) else x))
     return twin
 
 

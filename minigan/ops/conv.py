@@ -21,24 +21,24 @@ from minigan_kernels.geometry import Geometry, Padding, Pair, of_convolution, of
 
 
 @primitive(
-    lambda g, y, x, w, *, geometry, memo: _input_grad(g, w, geometry=geometry, memo=memo),
-    lambda g, y, x, w, *, geometry, memo: _weight_grad(x, g, geometry=geometry),
+    lambda g, y, x, w, *, geometry, packed: _input_grad(g, w, geometry=geometry, packed=packed),
+    lambda g, y, x, w, *, geometry, packed: _weight_grad(x, g, geometry=geometry),
 )
-def _conv2d(B, x, w, *, geometry, memo):
-    return B.kernel("conv2d")(x, w, None, 1.0, geometry, memo)
+def _conv2d(B, x, w, *, geometry, packed):
+    return B.kernel("conv2d")(x, w, None, 1.0, geometry, packed)
 
 
 @primitive(
-    lambda v, y, g, w, *, geometry, memo: _conv2d(v, w, geometry=geometry, memo=memo),
-    lambda v, y, g, w, *, geometry, memo: _weight_grad(v, g, geometry=geometry),
+    lambda v, y, g, w, *, geometry, packed: _conv2d(v, w, geometry=geometry, packed=packed),
+    lambda v, y, g, w, *, geometry, packed: _weight_grad(v, g, geometry=geometry),
 )
-def _input_grad(B, g, w, *, geometry, memo):
-    return B.kernel("conv2d_input_grad")(g, w, None, 1.0, geometry, memo)
+def _input_grad(B, g, w, *, geometry, packed):
+    return B.kernel("conv2d_input_grad")(g, w, None, 1.0, geometry, packed)
 
 
 @primitive(
-    lambda v, y, x, g, *, geometry: _input_grad(g, v, geometry=geometry, memo=None),
-    lambda v, y, x, g, *, geometry: _conv2d(x, v, geometry=geometry, memo=None),
+    lambda v, y, x, g, *, geometry: _input_grad(g, v, geometry=geometry, packed=None),
+    lambda v, y, x, g, *, geometry: _conv2d(x, v, geometry=geometry, packed=None),
 )
 def _weight_grad(B, x, g, *, geometry):
     return B.kernel("conv2d_weight_grad")(x, g, geometry)
@@ -48,7 +48,7 @@ def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
     """LeakyReLU keeps the sign for slope >= 0, so the output tells which side of the kink the sum was on."""
     if b and wanted[2]:
         rows = (math.prod(g.shape[:3]), g.shape[3])
-        gated, db = backend.of(g.data).kernel("gate_and_sum")(reshape(y, rows).data, reshape(g, rows).data, slope)
+        gated, db = backend.of(g.data).kernel("bias_act_grad")(reshape(y, rows).data, reshape(g, rows).data, slope)
         h, db = Tensor(gated.reshape(g.shape)), Tensor(db)
     else:
         h, db = g if slope == 1 else slope_gate(y, g, slope=slope), None
@@ -59,15 +59,17 @@ def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
     return (dx, dw, db) if b else (dx, dw)
 
 
-def _fused_composite(x: Any, w: Any, *b: Any, transposed: bool, slope: float, geometry: Geometry, memo: Any) -> Tensor:
-    """The same in differentiable operations; the memo is of the weights as they are now, w may be older."""
-    y = (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, memo=None)
+def _fused_composite(
+    x: Any, w: Any, *b: Any, transposed: bool, slope: float, geometry: Geometry, packed: Any
+) -> Tensor:
+    """The same in differentiable operations; `packed` is of the weights as they are now, w may be older."""
+    y = (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, packed=None)
     return leaky_relu(y + b[0] if b else y, slope)
 
 
 @primitive(joint=_fused_vjp, composite=_fused_composite)
-def _fused(B, x, w, *b, transposed, slope, geometry, memo):
-    return B.kernel("conv2d_input_grad" if transposed else "conv2d")(x, w, b[0] if b else None, slope, geometry, memo)
+def _fused(B, x, w, *b, transposed, slope, geometry, packed):
+    return B.kernel("conv2d_input_grad" if transposed else "conv2d")(x, w, b[0] if b else None, slope, geometry, packed)
 
 
 def conv2d(
@@ -115,15 +117,15 @@ def conv2d_weight_grad(x: Any, g: Any, *, kernel: Pair, stride: int | Pair = 1, 
 
 
 def _apply(x: Any, w: Any, b: Any, slope: float, geometry: Geometry, *, transposed: bool) -> Tensor:
-    memo = getattr(w, "memo", None)  # a Parameter keeps what kernels make of it
+    packed = getattr(w, "packed_weights", None)  # a Parameter keeps what kernels make of it
     if b is None and slope == 1:
-        return (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, memo=memo)
+        return (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, packed=packed)
     if b is not None and b.shape != (w.shape[2 if transposed else 3],):
         raise ValueError(f"weights of shape {w.shape} need one bias for each channel they make, got shape {b.shape}")
     if slope < 0:
         raise ValueError(f"a convolution fuses LeakyReLU of slope 0 or more, got {slope}; apply leaky_relu separately")
     bias = () if b is None else (b,)
-    return _fused(x, w, *bias, transposed=transposed, slope=slope, geometry=geometry, memo=memo)
+    return _fused(x, w, *bias, transposed=transposed, slope=slope, geometry=geometry, packed=packed)
 
 
 def _require_pictures(name: str, x: Any, w: Any, *, transposed: bool) -> None:

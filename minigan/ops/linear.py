@@ -57,7 +57,7 @@ def _dense_vjp(g, y, x, w, b, *, wanted, slope):
     if slope == 1:
         h, db = g, sum_(g, axis=0) if wanted[2] else None
     elif wanted[2]:
-        h, db = map(Tensor, backend.of(g.data).kernel("gate_and_sum")(y.data, g.data, slope))
+        h, db = map(Tensor, backend.of(g.data).kernel("bias_act_grad")(y.data, g.data, slope))
     else:
         h, db = slope_gate(y, g, slope=slope), None
     return (

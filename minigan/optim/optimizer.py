@@ -11,21 +11,22 @@ import numpy as np
 from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.flat import FlatParameters
 from minigan.autodiff.parameter import Parameter
-from minigan.core.state import require_fit
+from minigan.core.state_check import require_matching_state
 from minigan.ops import minimum, sqrt
 from minigan.ops import sum as sum_
-from minigan.optim.schedules import Schedule, at
+from minigan.optim.schedules import Schedule, value_at
 
 
 class Optimizer:
     """Base: moves `parameters` (by name) into flat memory and keeps `slots` more buffers of the same size as state.
 
-    `step(gradients)` updates them in place, reading nothing back from the device. `first_bad_gradient()` tells
+    `step(gradients)` updates them in place, reading nothing back from the device. `first_nonfinite_gradient()` tells
     afterwards whether a gradient was ever not finite.
 
-    rate: a number, or a Schedule of the updates already done, which may fall to 0. gradient_limit: what the joint norm
-    of all gradients is first clipped to (see `clip_by_global_norm`). weight_limit: c, into [-c, c] every parameter is
-    clipped after each update (Arjovsky et al., 2017, Algorithm 1). Raises ValueError for settings out of range.
+    learning_rate: a number, or a Schedule of the number of updates done so far, which may fall to 0.
+    gradient_limit: the largest joint norm of all gradients; they are scaled down to it (see `clip_by_global_norm`).
+    weight_limit: c; after each update every parameter is clipped to [-c, c] (Arjovsky et al., 2017, Algorithm 1).
+    Raises ValueError for settings out of range.
     """
 
     slots: tuple[str, ...] = ()
@@ -33,19 +34,19 @@ class Optimizer:
     def __init__(
         self,
         parameters: Mapping[str, Parameter],
-        rate: float | Schedule,
+        learning_rate: float | Schedule,
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
         if not parameters:
             raise ValueError("an optimiser needs at least one parameter")
-        if not (callable(rate) or rate > 0):
-            raise ValueError(f"the learning rate must be above 0, got {rate}")
+        if not (callable(learning_rate) or learning_rate > 0):
+            raise ValueError(f"the learning rate must be above 0, got {learning_rate}")
         _require_limit("the norm of the gradients", gradient_limit)
         _require_limit("the weights", weight_limit)
         self.flat = FlatParameters(parameters)
         self.names, self.parameters = self.flat.names, self.flat.parameters
-        self.rate = rate
+        self.learning_rate = learning_rate
         self.gradient_limit, self.weight_limit = gradient_limit, weight_limit
         self.steps = 0
         self._backend = self.flat.backend
@@ -56,14 +57,14 @@ class Optimizer:
     def step(self, gradients: Sequence[Tensor], numbers: Tensor | None = None) -> None:
         """One update from `gradients`, in the order of `parameters`; raises ValueError or TypeError unless they fit.
 
-        numbers: those of this update, where they were made before (see `numbers`).
+        numbers: those of this update, where they were made before (see `update_scalars`).
         """
-        numbers = self.numbers() if numbers is None else numbers
+        numbers = self.update_scalars() if numbers is None else numbers
         self.flat.gather(gradients)
         first_bad = self._first_bad
         if self.gradient_limit is not None:
             # A gradient that is not finite makes all of them so when they are clipped: note those at fault before.
-            self._kernel("note_bad")(self._gradients, self.flat.bounds, first_bad, numbers.data)
+            self._kernel("record_nonfinite")(self._gradients, self.flat.bounds, first_bad, numbers.data)
             with no_grad():
                 self.flat.gather(clip_by_global_norm(gradients, self.gradient_limit)[0])
             first_bad = self._unnoted
@@ -73,14 +74,14 @@ class Optimizer:
         )  # fmt: skip
         if self.weight_limit is not None:
             self._kernel("clip")(self.flat.values, self.weight_limit)
-        self.advance(1)
+        self.count_updates(1)
 
-    def advance(self, updates: int) -> None:
+    def count_updates(self, updates: int) -> None:
         """Count `updates` that have changed the numbers of the parameters in place."""
         self.steps += updates
-        self.flat.changed()
+        self.flat.increment_versions()
 
-    def numbers(self, ahead: int = 0) -> Tensor:
+    def update_scalars(self, ahead: int = 0) -> Tensor:
         """What changes from update to update, (1 + k,) of float64, for the update that comes `ahead` of the next one.
 
         The number of the update, from 1, and what the rule makes of the learning rate there.
@@ -89,12 +90,12 @@ class Optimizer:
         return Tensor(np.array([steps + 1, *self._rates(self._rate_at(steps), steps + 1)], np.float64))
 
     @property
-    def rate_now(self) -> float:
+    def current_learning_rate(self) -> float:
         """The learning rate of the next update; raises ValueError if a schedule gives none."""
         return self._rate_at(self.steps)
 
     def _rate_at(self, steps: int) -> float:
-        rate = at(self.rate, steps)
+        rate = value_at(self.learning_rate, steps)
         if not 0 <= rate < math.inf:
             raise ValueError(f"the learning rate at step {steps} must be a finite number from 0 up, got {rate}")
         return rate
@@ -114,12 +115,12 @@ class Optimizer:
     def _kernel(self, operation: str) -> Callable[..., None]:
         return self._backend.kernel(operation)
 
-    def memory(self) -> list[Any]:
+    def update_arrays(self) -> list[Any]:
         """The arrays that an update reads and changes in place."""
         flat = self.flat
         return [flat.values, self._gradients, flat.bounds, *self.moments.values(), self._first_bad, self._unnoted]
 
-    def first_bad_gradient(self) -> tuple[int, str] | None:
+    def first_nonfinite_gradient(self) -> tuple[int, str] | None:
         """(step, parameter name) of the first gradient that was not finite, None if all were; waits for the device."""
         steps = self._backend.to_numpy(self._first_bad)
         bad = [(int(step), name) for step, name in zip(steps, self.names, strict=True) if step >= 0]
@@ -132,7 +133,7 @@ class Optimizer:
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take what `state` gave; raises ValueError, and changes nothing, unless it fits."""
-        require_fit(self.state(), state)
+        require_matching_state(self.state(), state)
         for slot in self.slots:
             self.moments[slot][...] = self._backend.asarray(state[slot])
         self.steps = int(state["steps"])
@@ -147,14 +148,14 @@ class SGD(Optimizer):
     def __init__(
         self,
         parameters: Mapping[str, Parameter],
-        rate: float | Schedule = 0.01,
+        learning_rate: float | Schedule = 0.01,
         *,
         momentum: float = 0.0,
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
         _require_share("SGD", momentum=momentum)
-        super().__init__(parameters, rate, gradient_limit, weight_limit)
+        super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.momentum = momentum
 
     @property
@@ -170,7 +171,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         parameters: Mapping[str, Parameter],
-        rate: float | Schedule = 2e-4,
+        learning_rate: float | Schedule = 2e-4,
         *,
         beta1: float = 0.5,
         beta2: float = 0.999,
@@ -180,7 +181,7 @@ class Adam(Optimizer):
     ) -> None:
         _require_share("Adam", beta1=beta1, beta2=beta2)
         _require_eps("Adam", eps)
-        super().__init__(parameters, rate, gradient_limit, weight_limit)
+        super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     @property
@@ -201,7 +202,7 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         parameters: Mapping[str, Parameter],
-        rate: float | Schedule = 1e-3,
+        learning_rate: float | Schedule = 1e-3,
         *,
         decay: float = 0.9,
         eps: float = 1e-8,
@@ -210,7 +211,7 @@ class RMSprop(Optimizer):
     ) -> None:
         _require_share("RMSprop", decay=decay)
         _require_eps("RMSprop", eps)
-        super().__init__(parameters, rate, gradient_limit, weight_limit)
+        super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.decay, self.eps = decay, eps
 
     @property

@@ -93,7 +93,7 @@ def get(name: str) -> Callable[[float, float, int], Schedule]:
         raise UsageError(f"there is no schedule '{name}'; {did_you_mean(name, SCHEDULES)}") from None
 
 
-def at(value: float | Schedule, step: int) -> float:
+def value_at(value: float | Schedule, step: int) -> float:
     """What a number, or a schedule of them, is at `step`."""
     return value(step) if callable(value) else value
 

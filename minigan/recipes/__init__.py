@@ -5,10 +5,10 @@ from __future__ import annotations
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.recipes.dcgan import DCGAN64, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE
 from minigan.recipes.mnist_mlp import MNIST_MLP, MNIST_MLP_SIGMOID
-from minigan.recipes.points import POINT_RECIPES
-from minigan.recipes.recipe import PictureRecipe, PointRecipe, Recipe
+from minigan.recipes.recipe import Recipe
+from minigan.recipes.synthetic import POINT_RECIPES
 
-__all__ = ["DEFAULT", "RECIPES", "PictureRecipe", "PointRecipe", "Recipe", "get"]
+__all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
 
 _ALL = (MNIST_MLP, MNIST_MLP_SIGMOID, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE, DCGAN64, *POINT_RECIPES)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}

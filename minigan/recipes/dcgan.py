@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigan.domains import ImageDomain
 from minigan.nn import (
     BatchNorm,
     Conv2d,
@@ -28,8 +29,8 @@ from minigan.nn import (
     Upsample2d,
     init,
 )
-from minigan.recipes.game import Settings
-from minigan.recipes.recipe import PictureRecipe, packed_shape
+from minigan.recipes.recipe import Recipe, packed_shape
+from minigan.recipes.settings import Settings
 
 _COMMON: Settings = {
     "latent_size": 100,
@@ -155,7 +156,7 @@ def _require_dcgan64(s: Settings, shape: tuple[int, ...]) -> None:
         )
 
 
-MNIST_DCGAN = PictureRecipe(
+MNIST_DCGAN = Recipe(
     name="mnist-dcgan",
     # The hidden dense layers and the generator's faster rate are InfoGAN's (Chen et al., 2016, appendix C.1), with
     # narrower layers. Without the layers both networks see little more than strokes: after 2,000 steps those are right
@@ -167,12 +168,10 @@ MNIST_DCGAN = PictureRecipe(
         "generator_widths": [128, 64], "discriminator_widths": [64, 128], "discriminator_dense": 256,
     },
     steps=4000,
-    value_range=(-1.0, 1.0),
-    image_shape=(28, 28, 1),
-    flat=False,
+    domain=ImageDomain((28, 28, 1), value_range=(-1.0, 1.0), flat=False),
 )  # fmt: skip
 
-MNIST_DCGAN_UPSAMPLE = PictureRecipe(
+MNIST_DCGAN_UPSAMPLE = Recipe(
     name="mnist-dcgan-upsample",
     summary="upsampling and convolutions with batch norm in the generator, dropout in the discriminator",
     # Hidden dense layers, which mend the digits of mnist-dcgan, end in three digits here, where D has no batch norm.
@@ -182,12 +181,10 @@ MNIST_DCGAN_UPSAMPLE = PictureRecipe(
         "discriminator_widths": [32, 64, 128], "discriminator_dense": 0,
     },
     steps=4000,
-    value_range=(-1.0, 1.0),
-    image_shape=(28, 28, 1),
-    flat=False,
+    domain=ImageDomain((28, 28, 1), value_range=(-1.0, 1.0), flat=False),
 )  # fmt: skip
 
-DCGAN64 = PictureRecipe(
+DCGAN64 = Recipe(
     name="dcgan64",
     summary="the DCGAN of Radford et al., for a folder of pictures",
     networks=_dcgan64,
@@ -195,7 +192,5 @@ DCGAN64 = PictureRecipe(
         **_COMMON, "generator_widths": [512, 256, 128, 64], "discriminator_widths": [64, 128, 256, 512], "channels": 0,
     },
     steps=3000,
-    value_range=(-1.0, 1.0),
-    image_shape=(64, 64, 3),
-    flat=False,
+    domain=ImageDomain((64, 64, 3), value_range=(-1.0, 1.0), flat=False),
 )  # fmt: skip

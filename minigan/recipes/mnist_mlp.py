@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 
+from minigan.domains import ImageDomain
 from minigan.nn import BatchNorm, Dense, Dropout, LeakyReLU, Module, Sequential, Sigmoid, Tanh
-from minigan.recipes.game import Settings
-from minigan.recipes.recipe import PictureRecipe, packed_shape
+from minigan.recipes.recipe import Recipe, packed_shape
+from minigan.recipes.settings import Settings
 
 _COMMON: Settings = {
     "latent_size": 100,
@@ -49,18 +50,16 @@ def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, squ
     )
 
 
-MNIST_MLP = PictureRecipe(
+MNIST_MLP = Recipe(
     name="mnist-mlp",
     summary="dense layers with batch norm in the generator, tanh, pixels in [-1, 1]",
     networks=lambda s, shape, rng: _networks(s, shape, rng, Tanh()),
     settings={**_COMMON, "generator_widths": [256, 512, 1024], "discriminator_widths": [512, 256], "dropout": 0.0},
     steps=10_000,
-    value_range=(-1.0, 1.0),
-    image_shape=(28, 28, 1),
-    flat=True,
+    domain=ImageDomain((28, 28, 1), value_range=(-1.0, 1.0), flat=True),
 )
 
-MNIST_MLP_SIGMOID = PictureRecipe(
+MNIST_MLP_SIGMOID = Recipe(
     name="mnist-mlp-sigmoid",
     # Without batch norm in this small generator the discriminator wins outright within 2,000 steps, and all samples
     # are one digit; without dropout in the discriminator some digits are rare (the least frequent 2.2% against 4.7%).
@@ -68,7 +67,5 @@ MNIST_MLP_SIGMOID = PictureRecipe(
     networks=lambda s, shape, rng: _networks(s, shape, rng, Sigmoid()),
     settings={**_COMMON, "generator_widths": [128, 256], "discriminator_widths": [256, 128], "dropout": 0.4},
     steps=10_000,
-    value_range=(0.0, 1.0),
-    image_shape=(28, 28, 1),
-    flat=True,
+    domain=ImageDomain((28, 28, 1), value_range=(0.0, 1.0), flat=True),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,19 +10,18 @@ import numpy as np
 
 from minigan.core import random
 from minigan.core.errors import UsageError, did_you_mean
-from minigan.data import ImageShape, mixtures
-from minigan.data.dataset import CHANNELS
-from minigan.data.points import Points
+from minigan.domains import Domain
 from minigan.gan import GAN
 from minigan.nn import Module
-from minigan.recipes.game import COMMON, IDLE, Settings, gan_of, require_feasible
+from minigan.recipes.build import build_gan
+from minigan.recipes.settings import COMMON, INEFFECTIVE_WITH, Settings, require_feasible
 
 Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Module, Module]]
 
 
 @dataclass(frozen=True)
-class Recipe(ABC):
-    """What `minigan train NAME` trains; subclasses say on what kind of data.
+class Recipe:
+    """What `minigan train NAME` trains, on the kind of data that `domain` describes.
 
     `networks(settings, shape, rng)` gives the generator, latent to examples, and the discriminator, examples to logits
     (batch, 1), for examples of `shape`: those of the data at hand. Where the setting "packing" is not 1 the
@@ -31,7 +29,7 @@ class Recipe(ABC):
     says what to do, for a shape or settings that do not suit.
 
     `settings` holds the defaults of all that may be changed with `--set key=value`: its own, and after them those
-    that all recipes have in common (see minigan.recipes.game).
+    that all recipes have in common (see minigan.recipes.settings).
     """
 
     name: str
@@ -39,14 +37,11 @@ class Recipe(ABC):
     networks: Networks
     settings: Settings
     steps: int
+    domain: Domain[Any]
 
     def __post_init__(self) -> None:
         common = {key: value for key, value in COMMON.items() if key not in self.settings}
         object.__setattr__(self, "settings", self.settings | common)
-
-    @abstractmethod
-    def wanted_shape(self, settings: Settings) -> tuple[int, ...]:
-        """The shape of an example, where the data do not say otherwise, by all `settings` as `resolve` gives them."""
 
     def build(
         self,
@@ -65,9 +60,9 @@ class Recipe(ABC):
         settings = self.resolve(changes)
         try:
             networks = self.networks(
-                settings, shape or self.wanted_shape(settings), random.generator(seed, "initial weights")
+                settings, shape or self.domain.wanted_shape(settings), random.generator(seed, "initial weights")
             )
-            return gan_of(networks, settings, steps or self.steps, seed, dtype)
+            return build_gan(networks, settings, steps or self.steps, seed, dtype)
         except ValueError as error:
             changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
             said = f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}"
@@ -81,70 +76,17 @@ class Recipe(ABC):
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
             settings[key] = _like(self.settings[key], key, value)
         require_feasible(settings)
+        self.domain.check_settings(settings)
         return settings
 
     def require_effect(self, named: Iterable[str], settings: Settings) -> None:
         """Raise UsageError if a setting that somebody `named`, not at its default, has no effect in all `settings`."""
         for key in named:
-            for other, value in IDLE.get(key, ()):
+            for other, value in INEFFECTIVE_WITH.get(key, ()):
                 if settings[other] == value and settings[key] != self.settings[key]:
                     raise UsageError(
                         f"the setting '{key}' has no effect while {other} is {value}; leave it out, or change {other}."
                     )
-
-
-@dataclass(frozen=True)
-class PictureRecipe(Recipe):
-    """A recipe for pictures.
-
-    They are (batch, H * W * C) if it is `flat`, else (batch, H, W, C), their pixels scaled to `value_range`. A folder
-    of pictures is cut and resized to `image_shape`; pictures that come as an array, as from IDX files, keep the shape
-    that they have. Of both, where a recipe has the settings "image_size" (of a side) and "channels" (1 or 3), these say
-    otherwise unless they are 0.
-    """
-
-    value_range: tuple[float, float]
-    image_shape: ImageShape
-    flat: bool
-
-    def resolve(self, changes: Mapping[str, Any]) -> Settings:
-        """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""
-        settings = super().resolve(changes)
-        if settings.get("channels", 0) not in (0, *CHANNELS):
-            raise UsageError(
-                f"the setting 'channels' must be 1 (grey) or 3 (colour), or 0 (as the data are), not "
-                f"{settings['channels']}."
-            )
-        return settings
-
-    def wanted_shape(self, settings: Settings) -> ImageShape:
-        """(H, W, C) to which a folder of pictures is cut and resized, by all `settings` as `resolve` gives them."""
-        return self.fitted_shape(settings, self.image_shape)
-
-    def fitted_shape(self, settings: Settings, found: ImageShape) -> ImageShape:
-        """(H, W, C) to which pictures of the shape `found` are cut and resized: what `settings` name, else `found`."""
-        height, width, channels = found
-        size = settings.get("image_size")
-        return size or height, size or width, settings.get("channels") or channels
-
-
-@dataclass(frozen=True)
-class PointRecipe(Recipe):
-    """A recipe for points of the plane, drawn anew at each step from the distribution `target` (see data.mixtures).
-
-    Unless it is `scaled` the networks see the points as they are, else at unit root mean square.
-    """
-
-    target: str
-    scaled: bool = True
-
-    def wanted_shape(self, settings: Settings) -> tuple[int, ...]:
-        """(2,)."""
-        return (2,)
-
-    def points(self) -> Points:
-        """The data."""
-        return Points(mixtures.get(self.target), scaled=self.scaled)
 
 
 def packed_shape(settings: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from minigan.selftest import layers, losses, primitives, recipes, sizes
-from minigan.selftest.case import Case, Subject
+from minigan.selftest.case import Case, CheckedFunction
 
-__all__ = ["Case", "Subject", "all_cases"]
+__all__ = ["Case", "CheckedFunction", "all_cases"]
 
 
 def all_cases(seed: int = 0, dtype: str = "float64") -> list[Case]:

@@ -14,7 +14,7 @@ from minigan.nn import Module
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckedFunction:
     """What `gradcheck` takes: `f` of `inputs`, the parameters it depends on, and the modules whose buffers it changes.
 
     f may be a Module, whose parameters and buffers then take part without being named.
@@ -33,7 +33,7 @@ class Case:
 
     name: str
     order: int
-    make: Callable[[], Subject]
+    make: Callable[[], CheckedFunction]
 
     def __str__(self) -> str:
         return self.name

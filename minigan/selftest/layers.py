@@ -28,8 +28,8 @@ from minigan.nn import (
     Tanh,
     Upsample2d,
 )
-from minigan.selftest.case import Case, Subject
-from minigan.selftest.draw import Draw
+from minigan.selftest.case import Case, CheckedFunction
+from minigan.selftest.sampler import Sampler
 
 _Make = Callable[[np.random.Generator], Module]
 
@@ -114,16 +114,16 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 def _subject(
     purpose: str, make: _Make, shape: tuple[int, ...], mode: str, seed: int, dtype: str
-) -> Callable[[], Subject]:
-    def subject() -> Subject:
-        draw = Draw(seed, purpose, dtype)
+) -> Callable[[], CheckedFunction]:
+    def subject() -> CheckedFunction:
+        draw = Sampler(seed, purpose, dtype)
         layer = drawn_anew(make(draw.rng), draw).train(mode == "train")
-        return Subject(layer, [draw.distinct(*shape)], names=["x"])
+        return CheckedFunction(layer, [draw.distinct(*shape)], names=["x"])
 
     return subject
 
 
-def drawn_anew(module: Module, draw: Draw) -> Module:
+def drawn_anew(module: Module, draw: Sampler) -> Module:
     """The module in the type of `draw`, with what begins at 0 or 1 drawn at random: biases, scales, statistics."""
     module.astype(draw.dtype)
     for parameter in module.parameters().values():

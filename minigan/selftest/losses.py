@@ -14,23 +14,23 @@ from minigan.gan.losses import LOSSES, Loss
 from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import unrolled_logits
 from minigan.nn import Conv2d, Dense, Flatten, LeakyReLU, Module, Sequential, Tanh
-from minigan.selftest.case import Case, Subject
-from minigan.selftest.draw import Draw
+from minigan.selftest.case import Case, CheckedFunction
 from minigan.selftest.layers import drawn_anew
+from minigan.selftest.sampler import Sampler
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
     """Cases of order 2; penalties and unrolled games, which contain a derivative already, are of order 1."""
     for name, loss in LOSSES.items():
-        real, fake = Draw(seed, f"losses/{name}", dtype).apart(6, 1)
+        real, fake = Sampler(seed, f"losses/{name}", dtype).apart(6, 1)
         players: dict[str, tuple[Callable[..., Tensor], list[np.ndarray]]] = {
             "discriminator": (loss.discriminator, [real, fake]),
             "discriminator-closed-form": (_discriminator_in_closed_form(loss), [real, fake]),
-            "generator": (loss.generator, [fake, real] if loss.relative else [fake]),
+            "generator": (loss.generator, [fake, real] if loss.relativistic else [fake]),
             "generator-closed-form": (_generator_in_closed_form(loss, real), [fake]),
         }
         for player, (f, inputs) in players.items():
-            yield Case(f"losses/{name}/{player}", 2, functools.partial(Subject, f, inputs))
+            yield Case(f"losses/{name}/{player}", 2, functools.partial(CheckedFunction, f, inputs))
     for critic in _CRITICS:
         for penalty in PENALTIES:
             yield Case(f"penalties/{penalty}/{critic}", 1, functools.partial(_penalised, penalty, critic, seed, dtype))
@@ -76,20 +76,20 @@ _CRITICS: dict[str, tuple[Callable[..., Module], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
-def _penalised(penalty: str, critic: str, seed: int, dtype: str) -> Subject:
-    draw = Draw(seed, f"penalties/{critic}", dtype)
+def _penalised(penalty: str, critic: str, seed: int, dtype: str) -> CheckedFunction:
+    draw = Sampler(seed, f"penalties/{critic}", dtype)
     make, shape = _CRITICS[critic]
     network = drawn_anew(make(draw.rng), draw)
 
     def penalised(real: Tensor, fake: Tensor) -> Tensor:
         return PENALTIES[penalty](network, real, fake, random.generator(seed, f"catalog/penalties/{penalty}/draws"))
 
-    return Subject(penalised, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])
+    return CheckedFunction(penalised, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])
 
 
-def _unrolled(name: str, seed: int, dtype: str) -> Subject:
+def _unrolled(name: str, seed: int, dtype: str) -> CheckedFunction:
     """What the generator loses to a critic that is two gradient steps ahead, also as a function of its weights now."""
-    draw, loss = Draw(seed, f"unrolled/{name}", dtype), LOSSES[name]
+    draw, loss = Sampler(seed, f"unrolled/{name}", dtype), LOSSES[name]
     make, shape = _CRITICS["dense-smooth"]
     network = drawn_anew(make(draw.rng), draw)
 
@@ -97,4 +97,4 @@ def _unrolled(name: str, seed: int, dtype: str) -> Subject:
         real_logits, fake_logits = unrolled_logits(network, loss, real, fake, 2, 0.3)
         return loss.generator(fake_logits, real_logits)
 
-    return Subject(ahead, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])
+    return CheckedFunction(ahead, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])

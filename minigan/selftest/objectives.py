@@ -13,7 +13,7 @@ from minigan.gan import GAN, losses, penalties
 from minigan.gan.inputs import UpdateInputs
 from minigan.nn import Dropout
 from minigan.ops import concatenate, mean
-from minigan.recipes.game import NONE, Settings
+from minigan.recipes.settings import NONE, Settings
 
 
 def of_discriminator(gan: GAN, settings: Settings, inputs: UpdateInputs) -> Tensor:
@@ -30,7 +30,7 @@ def of_generator(gan: GAN, settings: Settings, inputs: UpdateInputs) -> Tensor:
     """Its loss against the discriminator as that will be `unroll_steps` gradient steps later (Metz et al., 2017)."""
     loss, (real, fake) = losses.get(settings["loss"]), _seen(gan, settings, inputs)
     with _ahead(gan, settings, real, fake):
-        real_logits = gan.discriminator(real) if loss.relative or settings["unroll_steps"] else None
+        real_logits = gan.discriminator(real) if loss.relativistic or settings["unroll_steps"] else None
         return loss.generator(gan.discriminator(fake), real_logits)
 
 
@@ -51,7 +51,7 @@ def _logits(gan: GAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _with_labels(settings: Settings, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The loss of the discriminator; a label 1 - s of reals adds s mean real to it (see losses.Smoothed)."""
+    """The loss of the discriminator; a label 1 - s of reals adds s mean real to it (see losses.LabelSmoothing)."""
     loss = losses.get(settings["loss"]).discriminator(real_logits, fake_logits)
     return loss + mean(real_logits) * settings["label_smoothing"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from minigan import autodiff, ops
 from minigan.autodiff import Tensor, engine
 from minigan.ops import pool, shape
-from minigan.selftest.case import Case, Subject
-from minigan.selftest.draw import Draw
+from minigan.selftest.case import Case, CheckedFunction
+from minigan.selftest.sampler import Sampler
 from minigan_kernels.geometry import Geometry
 
 Table = dict[str, list[tuple[Callable[..., Tensor], tuple[np.ndarray, ...]]]]
@@ -29,12 +29,12 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
     for group, table in (("primitives", primitives), ("operations", composed)):
         for name, rows in table(seed, dtype).items():
             for number, (f, inputs) in enumerate(rows):
-                yield Case(f"{group}/{name.lstrip('_')}/{number}", 2, functools.partial(Subject, f, inputs))
+                yield Case(f"{group}/{name.lstrip('_')}/{number}", 2, functools.partial(CheckedFunction, f, inputs))
 
 
 def primitives(seed: int = 0, dtype: str = "float64") -> Table:
     """(function, inputs) by the name of the primitive with which the function ends."""
-    d = Draw(seed, "primitives", dtype)
+    d = Sampler(seed, "primitives", dtype)
     return {
         "add": [
             (ops.add, (d.signed(3, 5), d.signed(3, 5))),
@@ -293,7 +293,7 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
 
 def composed(seed: int = 0, dtype: str = "float64") -> Table:
     """What is made of primitives: the derivatives are theirs, but the formulas are their own."""
-    d = Draw(seed, "composed operations", dtype)
+    d = Sampler(seed, "composed operations", dtype)
     return {
         "minimum": [
             (ops.minimum, d.apart(3, 5)),

@@ -16,12 +16,12 @@ from minigan.gan.inputs import UpdateInputs
 from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import substituted
 from minigan.nn.init import he_normal
-from minigan.nn.module import preserved
-from minigan.recipes import RECIPES, PictureRecipe, Recipe
-from minigan.recipes.game import Settings
+from minigan.nn.module import preserve_state
+from minigan.recipes import RECIPES, Recipe
+from minigan.recipes.settings import Settings
 from minigan.selftest import objectives
-from minigan.selftest.case import Case, Subject
-from minigan.selftest.draw import Draw
+from minigan.selftest.case import Case, CheckedFunction
+from minigan.selftest.sampler import Sampler
 
 _BATCH = 4
 _PLAYERS = ("discriminator", "generator")
@@ -54,7 +54,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 def narrowed(recipe: Recipe) -> dict[str, Any]:
     """The settings of the recipe with few channels: the derivatives are the same formulas at any width."""
-    narrow: dict[str, Any] = {"latent_size": 5} if isinstance(recipe, PictureRecipe) else {}
+    narrow: dict[str, Any] = {"latent_size": min(5, recipe.settings["latent_size"])}
     for key, value in recipe.settings.items():
         if key.endswith("_widths"):
             narrow[key] = [3 + place % 3 for place in range(len(value))]
@@ -63,7 +63,7 @@ def narrowed(recipe: Recipe) -> dict[str, Any]:
     return narrow
 
 
-def enlarge(gan: GAN, draw: Draw) -> None:
+def enlarge(gan: GAN, draw: Sampler) -> None:
     """Give it weights as large as in the midst of training: at first many sums lie near their kinks."""
     for network in (gan.generator, gan.discriminator):
         for parameter in network.parameters().values():
@@ -71,8 +71,8 @@ def enlarge(gan: GAN, draw: Draw) -> None:
             parameter.assign(values)
 
 
-def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: int, dtype: str) -> Subject:
-    draw = Draw(seed, name, dtype)
+def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: int, dtype: str) -> CheckedFunction:
+    draw = Sampler(seed, name, dtype)
     changes = narrowed(recipe) | changes
     gan = recipe.build(seed=seed, dtype=dtype, **changes)
     enlarge(gan, draw)
@@ -89,12 +89,12 @@ def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: in
         return objective(*tensors, *weights.values())
 
     arrays = [getattr(inputs, field).numpy() for field in given]
-    return Subject(of_given, arrays, weights, [gan.generator, gan.discriminator], given)
+    return CheckedFunction(of_given, arrays, weights, [gan.generator, gan.discriminator], given)
 
 
 def _answer(gan: GAN, inputs: UpdateInputs) -> Pass:
     """The generator's pass as a training step makes it, for fakes that the discriminator's pass has made before."""
-    with preserved(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
+    with preserve_state(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
         judged = gan.discriminator_pass(inputs)
     return gan.generator_pass(inputs, judged)
 
@@ -114,7 +114,7 @@ def _objective(
 
     def of_pass(*leaves: Tensor) -> Tensor:
         own = dict(zip(weights, leaves[len(given) :], strict=True))
-        with preserved(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
+        with preserve_state(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
             return made(on(leaves)).objective
 
     def as_in_training(g: Tensor, y: Tensor, *leaves: Tensor, wanted: Any) -> list[Tensor]:
@@ -125,16 +125,12 @@ def _objective(
 
     @primitive(joint=as_in_training, composite=of_pass)
     def objective(B: Any, *arrays: Any) -> Any:
-        with preserved(*networks):
+        with preserve_state(*networks):
             return stated(on(map(Tensor, arrays))).data
 
     return objective
 
 
-def examples(recipe: Recipe, draw: Draw, count: int = _BATCH) -> np.ndarray:
+def examples(recipe: Recipe, draw: Sampler, count: int = _BATCH) -> np.ndarray:
     """`count` examples of what the recipe might learn from."""
-    shape = (count, *recipe.wanted_shape(recipe.settings))
-    if not isinstance(recipe, PictureRecipe):
-        return draw.normal(*shape)
-    pictures = draw.rng.uniform(*recipe.value_range, size=shape).astype(draw.dtype)
-    return pictures.reshape(count, -1) if recipe.flat else pictures
+    return recipe.domain.noise(count, recipe.settings, draw.rng, draw.dtype)

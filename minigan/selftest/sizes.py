@@ -10,8 +10,8 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor
-from minigan.selftest.case import Case, Subject
-from minigan.selftest.draw import Draw
+from minigan.selftest.case import Case, CheckedFunction
+from minigan.selftest.sampler import Sampler
 from minigan_kernels.geometry import of_convolution
 
 _TIMES_TWO: dict[str, Any] = {"stride": 2, "padding": 1}
@@ -37,25 +37,25 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
     for name in _CONVOLUTIONS:
         for kind, make in (("conv2d", _convolution), ("conv_transpose2d", _transposed)):
             for suffix, slope in (("", 1.0), ("+LeakyReLU", 0.2)):
-                draw = functools.partial(Draw, seed, f"sizes/{kind}/{name}", dtype)
+                draw = functools.partial(Sampler, seed, f"sizes/{kind}/{name}", dtype)
                 yield Case(f"sizes/{kind}{suffix}/{name}", 1, functools.partial(make, name, slope, draw))
     for name in _PRODUCTS:
-        draw = functools.partial(Draw, seed, f"sizes/matmul/{name}", dtype)
+        draw = functools.partial(Sampler, seed, f"sizes/matmul/{name}", dtype)
         for turned in ("", "a", "b", "ab"):
             kind = f"matmul-transposed-{turned}" if turned else "matmul"
             yield Case(f"sizes/{kind}/{name}", 1, functools.partial(_product, name, turned, draw))
         yield Case(f"sizes/dense+LeakyReLU/{name}", 1, functools.partial(_dense, name, draw))
 
 
-_MakeDraw = Callable[[], Draw]
+_MakeDraw = Callable[[], Sampler]
 
 
-def _convolution(name: str, slope: float, make_draw: _MakeDraw) -> Subject:
+def _convolution(name: str, slope: float, make_draw: _MakeDraw) -> CheckedFunction:
     settings, picture, kernel = _CONVOLUTIONS[name]
     return _layer(functools.partial(ops.conv2d, **settings), slope, make_draw().for_conv(picture, kernel))
 
 
-def _transposed(name: str, slope: float, make_draw: _MakeDraw) -> Subject:
+def _transposed(name: str, slope: float, make_draw: _MakeDraw) -> CheckedFunction:
     settings, picture, kernel = _CONVOLUTIONS[name]
     size = picture[1:3]
     out = of_convolution(size, kernel[:2], settings.get("stride", 1), settings.get("padding", 0)).out
@@ -63,11 +63,11 @@ def _transposed(name: str, slope: float, make_draw: _MakeDraw) -> Subject:
     return _layer(functools.partial(ops.conv_transpose2d, output_size=size, **settings), slope, inputs)
 
 
-def _dense(name: str, make_draw: _MakeDraw) -> Subject:
+def _dense(name: str, make_draw: _MakeDraw) -> CheckedFunction:
     return _layer(ops.dense, 0.2, make_draw().for_dense(*_PRODUCTS[name]))
 
 
-def _layer(f: Callable[..., Tensor], slope: float, inputs: tuple[np.ndarray, ...]) -> Subject:
+def _layer(f: Callable[..., Tensor], slope: float, inputs: tuple[np.ndarray, ...]) -> CheckedFunction:
     """f with LeakyReLU and a bias, or, where the slope is 1, without both.
 
     The drawn sums have one sign in each channel; here it alternates from example to example as well.
@@ -75,13 +75,13 @@ def _layer(f: Callable[..., Tensor], slope: float, inputs: tuple[np.ndarray, ...
     x, w, b = inputs
     x[1::2] *= -1
     if slope == 1:
-        return Subject(f, [x, w], names=["x", "w"])
-    return Subject(functools.partial(f, slope=slope), [x, w, b], names=["x", "w", "b"])
+        return CheckedFunction(f, [x, w], names=["x", "w"])
+    return CheckedFunction(functools.partial(f, slope=slope), [x, w, b], names=["x", "w", "b"])
 
 
-def _product(name: str, turned: str, make_draw: _MakeDraw) -> Subject:
+def _product(name: str, turned: str, make_draw: _MakeDraw) -> CheckedFunction:
     (rows, depth, columns), draw = _PRODUCTS[name], make_draw()
     a = draw.normal(depth, rows) if "a" in turned else draw.normal(rows, depth)
     b = draw.normal(columns, depth) if "b" in turned else draw.normal(depth, columns)
     product = functools.partial(ops.matmul, transpose_a="a" in turned, transpose_b="b" in turned)
-    return Subject(product, [a, b], names=["a", "b"])
+    return CheckedFunction(product, [a, b], names=["a", "b"])

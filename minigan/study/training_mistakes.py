@@ -63,7 +63,7 @@ class TrainingResult:
     @property
     def scores(self) -> modes.ModeScores:
         """The modes that the samples cover, and their quality."""
-        return modes.score(self.samples, TARGET)
+        return modes.score_samples(self.samples, TARGET)
 
     @property
     def accuracy(self) -> float:

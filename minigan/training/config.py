@@ -17,7 +17,6 @@ from minigan import __version__, recipes
 from minigan.core import files, strict_json
 from minigan.core.backend import BACKENDS, FLOATS
 from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_mean
-from minigan.data.dataset import CHANNELS
 
 _LIMIT = 2**63
 _MOST_THREADS = 4096  # more than any machine has cores
@@ -88,19 +87,11 @@ def load_config(path: Path) -> RunConfig:
         config = RunConfig(**{name: content[name] for name in names if name in content})
     except UsageError as error:
         raise CheckpointError(f"{path} does not describe a run: {error}") from None
-    return _with_the_shape_it_had(config, content.get("data"))
-
-
-def _with_the_shape_it_had(config: RunConfig, data: Any) -> RunConfig:
-    """`config`, less an image_size and channels without effect: IDX files kept their shape in earlier versions."""
-    recipe = recipes.get(config.recipe)
-    if not isinstance(recipe, recipes.PictureRecipe) or not isinstance(data, dict) or "pixels_sha256" in data:
+    data = content.get("data")
+    if not isinstance(data, dict):
         return config
-    shape: Any = data.get("image_shape")
-    if not _is_shape(shape) or recipe.fitted_shape(config.settings, _in_full(shape)) == _in_full(shape):
-        return config
-    as_the_data = {name: 0 for name in ("image_size", "channels") if name in config.settings}
-    return dataclasses.replace(config, settings=config.settings | as_the_data)
+    settings = recipes.get(config.recipe).domain.recorded_settings(config.settings, data)
+    return dataclasses.replace(config, settings=settings)
 
 
 def recorded_data(path: Path) -> dict[str, Any]:
@@ -111,20 +102,17 @@ def recorded_data(path: Path) -> dict[str, Any]:
     return data
 
 
-def recorded_shape(path: Path) -> tuple[int, int, int]:
-    """(H, W, C) of the pictures by the configuration in `path`; raises CheckpointError if it does not say.
+def recorded_shape(path: Path, config: RunConfig) -> tuple[int, ...]:
+    """The shape of the examples of the run that `path` describes and that `load_config` read as `config`.
 
-    Earlier versions, which knew grey pictures only, recorded [height, width].
+    Raises CheckpointError if the file does not say it.
     """
-    shape: Any = recorded_data(path).get("image_shape")
-    if not _is_shape(shape):
-        raise CheckpointError(f"{path} does not say which pictures the run was trained on; restore the file.")
-    return _in_full(shape)
-
-
-def _in_full(shape: list[int]) -> tuple[int, int, int]:
-    height, width, channels = shape if len(shape) == 3 else [*shape, 1]
-    return height, width, channels
+    data = _read(path).get("data")
+    domain = recipes.get(config.recipe).domain
+    try:
+        return domain.recorded_shape(config.settings, data if isinstance(data, dict) else {})
+    except ValueError as error:
+        raise CheckpointError(f"{path} does not say {error}; restore the file.") from None
 
 
 def versions() -> dict[str, str]:
@@ -148,12 +136,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "recipe" not in content:
         raise CheckpointError(f"{path} is not the configuration of a run; name the config.json of a run.")
     return content
-
-
-def _is_shape(value: Any) -> bool:
-    if not isinstance(value, list) or not all(isinstance(n, int) and n > 0 for n in value):
-        return False
-    return len(value) == 2 or (len(value) == 3 and value[2] in CHANNELS)
 
 
 def _require_whole(name: str, value: Any, least: int) -> None:

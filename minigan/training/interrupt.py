@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether somebody asked the run to stop."""
+    """Whether the run has been asked to stop: `made`."""
 
     def __init__(self) -> None:
         self.made = False
@@ -19,14 +19,14 @@ class StopRequest:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
-        # Not print: the signal may have come while something else was printing.
-        with suppress(OSError):  # nobody may be there to read it
+        # Not print: the signal may arrive while something else is printing.
+        with suppress(OSError):  # standard error may be closed
             os.write(2, b"\nminigan: stopping as soon as a checkpoint is written; again to stop at once.\n")
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Inside, Ctrl-C and a polite kill (SIGTERM) become a StopRequest. Only for the main thread."""
+    """A context in which Ctrl-C (SIGINT) and SIGTERM become a StopRequest; for the main thread only."""
     request = StopRequest()
     before = {number: signal.signal(number, request._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps beside the last one, and which of them is meant by a step or by "best"."""
+"""Which checkpoints a run keeps besides the last one, and finding one of them by its step or as the best."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ BEST = "best"
 
 
 def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, score: float | None) -> None:
-    """Make `state` the last checkpoint, and keep of the earlier ones what is due.
+    """Save `state` as the last checkpoint, and remove the earlier ones that are no longer kept.
 
-    Those are the `config.keep_checkpoints` last, this one included, and that of the best score. Only those of steps
-    that `config.checkpoint_every` divides are kept, so that a run which was interrupted keeps the same ones.
+    Kept are the last `config.keep_checkpoints`, this one included, and that of the best score. Only checkpoints of
+    steps that `config.checkpoint_every` divides are kept, so that a run which was interrupted keeps the same ones.
     """
     step, scores = int(state["step"]), _scores(folder)
-    kept = _due(scores | {step: score}, step, config)
-    with suppress(CheckpointError):  # removed or damaged while the run went on: then there is nothing to keep of it
-        last = checkpoint.read_note(folder.checkpoint).step
+    kept = _steps_to_keep(scores | {step: score}, step, config)
+    with suppress(CheckpointError):  # it was removed or damaged while the run went on, so that there is nothing to keep
+        last = checkpoint.read_metadata(folder.checkpoint).step
         if last in kept:
             files.link(folder.checkpoint, folder.earlier_path(last))
     checkpoint.save(folder.checkpoint, state, config.recipe, score)
@@ -34,15 +34,15 @@ def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, 
 
 
 def remove_superfluous(folder: RunFolder, config: RunConfig) -> None:
-    """Remove what a `save` that was cut short left, or what the configuration no longer asks for."""
-    last = checkpoint.read_note(folder.checkpoint).step
-    _remove_all_but(_due(_scores(folder), last, config), folder)
+    """Remove the checkpoints that an interrupted `save` left, or that the configuration no longer keeps."""
+    last = checkpoint.read_metadata(folder.checkpoint).step
+    _remove_all_but(_steps_to_keep(_scores(folder), last, config), folder)
 
 
 def choose(folder: RunFolder, wanted: str | None) -> Path:
-    """The checkpoint of the step that `wanted` names, the one of the best score ("best"), or the last (None).
+    """The checkpoint that `wanted` names: a step, "best" for the one of the best score, or None for the last.
 
-    Raises UsageError, naming those there are, if there is no such one.
+    Raises UsageError, naming the checkpoints there are, if there is no such one.
     """
     if wanted is None:
         return folder.checkpoint
@@ -50,14 +50,14 @@ def choose(folder: RunFolder, wanted: str | None) -> Path:
         scored = {step: score for step, score in _scores(folder).items() if score is not None}
         if not scored:
             raise UsageError(
-                f"no checkpoint of {folder.path} has a score, by which recipes of points are judged as they train; "
-                f"name a step: {_in_words(folder)}."
+                f"no checkpoint of {folder.path} has a score, which only recipes of points measure as they train; "
+                f"name a step: {_steps_as_text(folder)}."
             )
         return _path_of(folder, max(scored, key=lambda step: (scored[step], -step)))
     steps = {str(step): step for step in _scores(folder)}
-    step = steps.get(wanted.lstrip("0") or wanted[:1])  # zeros in front, as in the names of files
+    step = steps.get(wanted.lstrip("0") or wanted[:1])  # leading zeros, as in file names
     if step is None:
-        raise UsageError(f"there is no checkpoint '{wanted}' in {folder.path}; there are: {_in_words(folder)}.")
+        raise UsageError(f"there is no checkpoint '{wanted}' in {folder.path}; there are: {_steps_as_text(folder)}.")
     return _path_of(folder, step)
 
 
@@ -68,12 +68,12 @@ def earlier_in_words(folder: RunFolder) -> str:
 
 def _path_of(folder: RunFolder, step: int) -> Path:
     with suppress(CheckpointError):
-        if checkpoint.read_note(folder.checkpoint).step == step:
+        if checkpoint.read_metadata(folder.checkpoint).step == step:
             return folder.checkpoint
     return folder.earlier_path(step)
 
 
-def _in_words(folder: RunFolder) -> str:
+def _steps_as_text(folder: RunFolder) -> str:
     return ", ".join(map(str, sorted(_scores(folder)))) or "none that can be read"
 
 
@@ -82,14 +82,14 @@ def _scores(folder: RunFolder) -> dict[int, float | None]:
     scores = {}
     for path in [*folder.earlier_paths().values(), folder.checkpoint]:
         with suppress(CheckpointError):
-            note = checkpoint.read_note(path)
+            note = checkpoint.read_metadata(path)
             if path in (folder.checkpoint, folder.earlier_path(note.step)):
                 scores[note.step] = note.score
     return scores
 
 
-def _due(scores: Mapping[int, float | None], last: int, config: RunConfig) -> set[int]:
-    """The steps before `last` whose checkpoints are to be kept."""
+def _steps_to_keep(scores: Mapping[int, float | None], last: int, config: RunConfig) -> set[int]:
+    """The steps before `last` whose checkpoints to keep; `scores` of all checkpoints there are, by step."""
     regular = {step: score for step, score in scores.items() if step <= last and not step % config.checkpoint_every}
     earlier = sorted(step for step in regular if step < last)
     kept = set(earlier[max(0, len(earlier) - config.keep_checkpoints + 1) :])

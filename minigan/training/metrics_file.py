@@ -1,4 +1,4 @@
-"""The file of a run's metrics: a JSON object a line, each with its step and what was measured there."""
+"""The file of a run's metrics: one JSON object per line, with a step and what was measured at it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from minigan.core import files, strict_json
 from minigan.core.errors import CheckpointError, FileError
 
-_MOST = 1 << 30  # bytes: some five million rows
+_MAX_BYTES = 1 << 30  # some five million rows
 
 Row = dict[str, Any]
 
 
 def append(path: Path, row: Row) -> None:
-    """Add a row, and see it to the disk; raises FileError if it is no ordinary file."""
+    """Add a row and flush it to the disk; raises FileError if `path` is not an ordinary file."""
     with files.open_to_append(path) as file:
         file.write((json.dumps(row) + "\n").encode())
         file.flush()
@@ -29,15 +29,15 @@ def write(path: Path, rows: list[Row]) -> None:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows, by step; none if there is no file. A last line without an end is what a kill cut off, and left out.
+    """The rows in the order of their steps; none if there is no file.
 
-    What a row says of its step is for whoever draws or prints it to judge. Raises CheckpointError, naming the line, for
-    what is no row.
+    A last line without a line end was cut off when the process was killed, and is left out. The other numbers of a row
+    are not checked. Raises CheckpointError, naming the line, for a line that is no row.
     """
     if path.is_symlink():
         raise CheckpointError(f"{path} is a link, expected an ordinary file; put one in its place.")
     try:
-        lines = files.read_text(path, _MOST).split("\n")
+        lines = files.read_text(path, _MAX_BYTES).split("\n")
     except FileNotFoundError:
         return []
     except FileError as error:
@@ -55,7 +55,7 @@ def read(path: Path) -> list[Row]:
 
 
 def _row(line: str, after: int) -> Row:
-    """The row that `line` holds; raises ValueError unless it is one of a step after `after`."""
+    """The row that `line` holds; raises ValueError unless it is a row with a step above `after`."""
     row = strict_json.parse(line)
     if not isinstance(row, dict):
         raise ValueError("it is no JSON object")

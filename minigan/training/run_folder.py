@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, how it comes to be, and how it goes back to an earlier step."""
+"""The folder of a run: where its files are, how it is created, and how it is rewound to an earlier step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minigan.core import files
 from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_mean
 from minigan.training import checkpoint, metrics_file
 
-_STEP = r"step_(\d{6}|[1-9]\d{6,17})"  # as it is written here, and not by somebody else
+_STEP = r"step_(\d{6}|[1-9]\d{6,17})"  # exactly as minigan writes it, so that files of others are left alone
 _SAMPLE = re.compile(_STEP + r"\.png")
 _CHECKPOINT = re.compile(_STEP + r"\.safetensors")
 _DROPPED = re.compile(r"dropped-\d+(-\d+)?")
@@ -23,8 +23,8 @@ class RunFolder:
     """The files of a run in `path`:
 
     config.json, checkpoint.safetensors (the last), checkpoints/step_*.safetensors (earlier ones), metrics.jsonl,
-    samples/step_*.png, samples.gif, losses.png, and of points also contours.png. What a resume went back behind lies
-    in dropped-STEP/, laid out in the same way.
+    samples/step_*.png, samples.gif, losses.png, and the artefacts of the domain, such as contours.png. dropped-STEP/,
+    laid out in the same way, holds what was recorded after the step to which a resumed run was rewound.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,38 +34,36 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.samples = self.path / "samples"
-        self.film = self.path / "samples.gif"
+        self.animation = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
-        self.contours = self.path / "contours.png"
         self._lock = self.path / ".lock"
 
     def sample_path(self, step: int) -> Path:
-        """Where the samples of `step` belong."""
+        """The file for the samples of `step`."""
         return self.samples / f"step_{step:06d}.png"
 
     def sample_paths(self) -> list[Path]:
-        """The samples there are, by step."""
+        """The files of samples that exist, in the order of their steps."""
         return list(_by_step(self.samples, _SAMPLE).values())
 
     def earlier_path(self, step: int) -> Path:
-        """Where the checkpoint of `step` belongs when it is no longer the last."""
+        """The file for the checkpoint of `step` when it is no longer the last."""
         return self.checkpoints / f"step_{step:06d}.safetensors"
 
     def earlier_paths(self) -> dict[int, Path]:
-        """The earlier checkpoints there are, by step."""
+        """The files of earlier checkpoints that exist, by step."""
         return _by_step(self.checkpoints, _CHECKPOINT)
 
     def create(self, fill: Callable[[RunFolder], None], *, numbered: bool = False) -> RunFolder:
-        """Make the folder with what `fill` writes into it, and return it; it appears whole or not at all.
+        """Create the folder with what `fill` writes into it, and return it; it appears completely or not at all.
 
-        If its place is taken, `numbered` takes the first free one of path-2, path-3, ...; otherwise UsageError is
-        raised. An empty folder is filled where it is, for it may be a mount point; should that fail, it is emptied
-        again.
+        If the path is taken, `numbered` uses the first free one of path-2, path-3, ...; without it UsageError is
+        raised. An empty folder is filled where it is, since it may be a mount point; if that fails, it is emptied.
         """
         if self.path.exists() and not numbered:
             self._fill_in_place(fill)
             return self
-        with files.draft_folder(Path(os.path.abspath(self.path))) as draft:  # a name even where the path is "."
+        with files.staging_folder(Path(os.path.abspath(self.path))) as draft:  # absolute: "." has no name
             fill(RunFolder(draft))
             for place in _numbered(self.path) if numbered else [self.path]:
                 if _move(draft, place):
@@ -74,8 +72,8 @@ class RunFolder:
 
     def _fill_in_place(self, fill: Callable[[RunFolder], None]) -> None:
         self._require_empty()
-        with files.locked_folder(self.path) as alone:
-            if alone is False:  # another process fills it
+        with files.locked_folder(self.path) as locked:
+            if locked is False:  # another process is filling it
                 raise self._taken()
             self._require_empty()
             files.remove_leftovers(self.path)
@@ -87,7 +85,7 @@ class RunFolder:
                 raise
 
     def require_free(self) -> None:
-        """Raise UsageError unless `create` can make the folder here: nothing is in its place, and it can be written."""
+        """Raise UsageError unless `create` can make the folder here: the path is free and can be written to."""
         if os.path.lexists(self.path):
             self._require_empty()
         files.require_writable(self.path)
@@ -97,10 +95,10 @@ class RunFolder:
             raise self._taken()
 
     def _may_be_replaced(self, path: Path) -> bool:
-        """Whether it was left by a process that was killed while it filled the folder."""
+        """Whether `path` was left by a process that was killed while it filled the folder."""
         if path == self.checkpoint and not os.path.lexists(self.config):
             with suppress(CheckpointError):
-                return checkpoint.read_note(path).step == 0  # written before the configuration, and untrained
+                return checkpoint.read_metadata(path).step == 0  # written before the configuration, and untrained
         return path == self._lock or files.is_temporary(path)
 
     def _taken(self) -> UsageError:
@@ -113,18 +111,18 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training into this folder; raises UsageError if one does.
+        """A context in which no other process can train into this folder; raises UsageError if one already does.
 
-        The lock goes with the process, however that ends. Where there are no locks, none is taken.
+        The lock ends with the process, however that ends. On systems without file locks none is taken.
         """
         with files.open_to_append(self._lock) as file:
             if files.take_lock(file.fileno()) is False:
                 raise UsageError(f"another process is training into {self.path}; wait for it, or stop it.")
             yield
 
-    def require_ordinary(self) -> None:
-        """Raise CheckpointError for what a run would write into and that is a link, a pipe or anything else that a run
-        does not make."""
+    def require_regular_files(self) -> None:
+        """Raise CheckpointError if a path that the run would write to is a link, a pipe or anything else that a run
+        does not create."""
         written = [self.config, self.checkpoint, self.metrics, self._lock, *self.sample_paths()]
         for path in [*written, *self.earlier_paths().values()]:
             if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
@@ -134,18 +132,18 @@ class RunFolder:
                 raise CheckpointError(f"{path} is no folder, as a run makes one; put that in its place.")
 
     def append(self, row: metrics_file.Row) -> None:
-        """Add a row to the metrics, and see it to the disk."""
+        """Add a row to the metrics and flush it to the disk."""
         metrics_file.append(self.metrics, row)
 
     def rows(self) -> list[metrics_file.Row]:
         """The metrics recorded so far; raises CheckpointError if the file holds anything else."""
         return metrics_file.read(self.metrics)
 
-    def go_back(self, step: int, source: Path) -> Path | None:
-        """Go back to `step`, of which the checkpoint `source` is: what was recorded later moves into dropped-STEP.
+    def rewind(self, step: int, source: Path) -> Path | None:
+        """Rewind to `step`, that of the checkpoint `source`: what was recorded later is moved into dropped-STEP.
 
-        Returns that folder, None if nothing was recorded later. If it is cut short, the run can be resumed as before,
-        from the same checkpoint or a later one.
+        Returns that folder, or None if nothing was recorded later. If this is interrupted, the run can still be
+        resumed, from the same checkpoint or a later one.
         """
         for folder in (self.path, self.samples, self.checkpoints):
             files.remove_leftovers(folder)
@@ -156,7 +154,7 @@ class RunFolder:
         dropped = self._new_dropped(step) if late or late_rows or source != self.checkpoint else None
         if dropped:
             if source != self.checkpoint:
-                if os.path.lexists(self.checkpoint):  # it may be what is missing
+                if os.path.lexists(self.checkpoint):  # it may be missing
                     files.link(self.checkpoint, dropped.checkpoint)
                 files.link(source, self.checkpoint)
             if late_rows:
@@ -166,7 +164,7 @@ class RunFolder:
                 target.parent.mkdir(exist_ok=True)
                 files.replace(path, target)
         kept = [row for row in rows if row["step"] <= step]
-        if late_rows or not self.metrics.exists() or _ends_torn(self.metrics):
+        if late_rows or not self.metrics.exists() or _last_line_is_incomplete(self.metrics):
             metrics_file.write(self.metrics, kept)
         return dropped.path if dropped else None
 
@@ -175,23 +173,23 @@ class RunFolder:
             with suppress(FileExistsError):
                 place.mkdir()
                 return RunFolder(place)
-        raise AssertionError  # the numbers do not end
+        raise AssertionError  # there is always a free number
 
-    def forget_repeated(self) -> None:
+    def remove_repeated(self) -> None:
         """Remove from the folders dropped-STEP what the run has meanwhile recorded again, bit for bit.
 
-        Steps are pure functions of what came before them, so that after a crash this is all of it.
+        Each step is a pure function of the state before it, so that after a crash this is everything.
         """
         recorded = self.rows()
         for entry in sorted(self.path.iterdir()):
             if _DROPPED.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
-                self._forget(RunFolder(entry), recorded)
+                self._remove_repeated_from(RunFolder(entry), recorded)
 
-    def _forget(self, dropped: RunFolder, recorded: list[metrics_file.Row]) -> None:
+    def _remove_repeated_from(self, dropped: RunFolder, recorded: list[metrics_file.Row]) -> None:
         for folder in (dropped.path, dropped.samples, dropped.checkpoints):
             files.remove_leftovers(folder)
         again = {row["step"]: row for row in recorded}
-        with suppress(CheckpointError):  # somebody edited it: it stays
+        with suppress(CheckpointError):  # a file that somebody edited stays
             if all(again.get(row["step"]) == row for row in dropped.rows()):
                 dropped.metrics.unlink(missing_ok=True)
         for path in [*dropped.sample_paths(), *dropped.earlier_paths().values()]:
@@ -207,15 +205,15 @@ class RunFolder:
 def open_run(path: Path) -> RunFolder:
     """The run in `path`; raises CheckpointError, naming the nearest folder, if there is none."""
     folder = RunFolder(path)
-    if not os.path.lexists(folder.config):  # of what else may be there, reading it will tell
+    if not os.path.lexists(folder.config):
         siblings = [p.name for p in folder.path.parent.glob("*") if os.path.isfile(p / "config.json")]
         hint = did_you_mean(folder.path.name, siblings) if siblings else "minigan train makes one."
         raise CheckpointError(f"there is no run in {path} (no config.json); {hint}")
     return folder
 
 
-def next_free(path: Path) -> Path:
-    """`path`, or `path-2` and so on where that is taken."""
+def first_free_path(path: Path) -> Path:
+    """The first free path of `path`, path-2, path-3, ..."""
     return next(place for place in _numbered(path) if not os.path.lexists(place))
 
 
@@ -225,7 +223,10 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 def _move(draft: Path, place: Path) -> bool:
-    """Rename a folder to `place` unless that is taken; whether it was done. One step: of two who try, one fails."""
+    """Rename a folder to `place` unless that is taken, and return whether that was done.
+
+    The rename is atomic: if two processes try, one fails.
+    """
     try:
         if os.path.lexists(place):
             return False
@@ -242,8 +243,8 @@ def _by_step(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
     return dict(sorted((int(match[1]), path) for match, path in found))
 
 
-def _ends_torn(path: Path) -> bool:
-    """Whether a kill cut off the last line."""
+def _last_line_is_incomplete(path: Path) -> bool:
+    """Whether the process was killed while it wrote the last line."""
     with files.open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
@@ -251,7 +252,7 @@ def _ends_torn(path: Path) -> bool:
 
 
 def _same(path: Path, other: Path) -> bool:
-    """Whether both are files with the same content."""
+    """Whether both paths are files with the same content."""
     try:
         with files.open_regular(path) as one, files.open_regular(other) as two:
             while True:

@@ -17,23 +17,24 @@ from minigan import recipes
 from minigan.autodiff import Tensor, no_grad
 from minigan.core import backend
 from minigan.core.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
-from minigan.figures import density_map, gif, plots
+from minigan.core.notice import Notice
+from minigan.domains import Data
+from minigan.figures import gif, loss_curves
+from minigan.figures.image_grid import save_png
 from minigan.gan import GAN
-from minigan.nn.module import preserved
-from minigan.training import checkpoint, consistent, kept_checkpoints
+from minigan.nn.module import preserve_state
+from minigan.training import checkpoint, consistency, kept_checkpoints
 from minigan.training.config import RunConfig, load_config
 from minigan.training.diagnosis import Diagnosis
-from minigan.training.form import Data, PointForm, form_of
+from minigan.training.run_data import require_same_data
 from minigan.training.run_folder import RunFolder
-from minigan.training.source import require_same_data
-from minigan.training.trained import build, load_into, made
+from minigan.training.trained_run import generate, load_into, untrained_gan
 
 _NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
 _LOOK_EVERY = 100  # steps between looks at what may go wrong
 _FAR_LARGER = 10  # times: a learning rate so much larger than the other is the one at fault
 
 Report = Callable[[int, dict[str, float]], None]
-Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Trainer:
 
     def __init__(self, config: RunConfig, gan: GAN, data: Data, folder: RunFolder) -> None:
         self.config, self.gan, self.data, self.folder = config, gan, data, folder
-        self.form = form_of(recipes.get(config.recipe), data.shape)
-        self._real = self.form.feed(data, config)
+        self.domain = recipes.get(config.recipe).domain.with_shape(data.shape)
+        self._real = self.domain.batches(data, config)
         self._diagnosis = Diagnosis(gan)
         self._unread: list[tuple[int, dict[str, Tensor]]] = []
         self._told_of_replay = False
@@ -68,7 +69,7 @@ class Trainer:
     @classmethod
     def prepare(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
         """A new run as far as it can be made without its folder; raises UsageError for what cannot be trained."""
-        trainer = cls(config, build(config, data.shape), data, folder)
+        trainer = cls(config, untrained_gan(config, data.shape), data, folder)
         trainer._rehearse()
         return trainer
 
@@ -98,9 +99,9 @@ class Trainer:
         than `config.steps`.
         """
         require_same_data(data, folder)
-        folder.require_ordinary()
+        folder.require_regular_files()
         last = _identity(folder.checkpoint)
-        gan, source = build(config, data.shape), kept_checkpoints.choose(folder, wanted)
+        gan, source = untrained_gan(config, data.shape), kept_checkpoints.choose(folder, wanted)
         of_diagnosis = load_into(gan, load_config(folder.config), folder, source)
         _require_recorded(gan.step, config, folder)
         if gan.step > config.steps:
@@ -111,15 +112,15 @@ class Trainer:
             trainer._diagnosis.load_state(of_diagnosis, trainer._real)
         except ValueError as error:
             raise CheckpointError(
-                f"the checkpoint {source} does not fit its configuration: {checkpoint.EXTRA}{error}; "
+                f"the checkpoint {source} does not fit its configuration: {checkpoint.DIAGNOSIS_PREFIX}{error}; "
                 "restore both from the same run."
             ) from None
         return trainer
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint holds: the state of the GAN, and that of the diagnosis under names of its own."""
-        of_diagnosis = self._diagnosis.state()
-        return self.gan.state() | {f"{checkpoint.EXTRA}{name}": value for name, value in of_diagnosis.items()}
+        of_diagnosis, prefix = self._diagnosis.state(), checkpoint.DIAGNOSIS_PREFIX
+        return self.gan.state() | {f"{prefix}{name}": value for name, value in of_diagnosis.items()}
 
     def _rehearse(self) -> None:
         """Make the first batch and the first samples, and pass both through the networks; it changes nothing.
@@ -130,7 +131,7 @@ class Trainer:
             self._require_finite_passes()
             with np.errstate(all="ignore"):
                 samples = self._samples()
-                self.form.picture(samples)
+                self.domain.draw(samples)
                 self._measured(samples)
         except ValueError as error:
             raise UsageError(f"the recipe '{self.config.recipe}' cannot be trained: {error}.") from None
@@ -154,7 +155,7 @@ class Trainer:
         with self.folder.locked(), np.errstate(all="ignore"):
             if _identity(self.folder.checkpoint) != self._last_checkpoint:
                 raise UsageError(f"another process has meanwhile trained into {self.folder.path}; resume it again.")
-            if dropped := self.folder.go_back(self.gan.step, self._source):
+            if dropped := self.folder.rewind(self.gan.step, self._source):
                 notice(
                     f"what was recorded after step {self.gan.step:,} has been moved to {dropped}, and will be removed "
                     "from there where the run records the same again"
@@ -166,7 +167,7 @@ class Trainer:
                 return self._run(report, should_stop, notice)
             finally:
                 with suppress(OSError, MiniganError):  # it only tidies up
-                    self.folder.forget_repeated()
+                    self.folder.remove_repeated()
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
         started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
@@ -174,7 +175,7 @@ class Trainer:
             self._save_samples()
         while self.gan.step < steps:
             real = self._real(self.gan.step)
-            self._unread.append((self.gan.step + 1, self.gan.train_step(real, self._diagnosis.observer())))
+            self._unread.append((self.gan.step + 1, self.gan.train_step(real, self._diagnosis.gradient_observer())))
             self._tell_of_replay(notice)
             stopping = should_stop()
             self._keep_records(report, notice, stopping)
@@ -192,7 +193,7 @@ class Trainer:
 
     def _tell_of_replay(self, notice: Notice) -> None:
         """Say once why steps cannot be replayed, which takes them longer."""
-        refused = self.gan.replay.refused
+        refused = self.gan.replay.fallback_reason
         if refused is not None and not self._told_of_replay:
             self._told_of_replay = True
             notice(f"training steps run without replay: {refused}")
@@ -209,7 +210,7 @@ class Trainer:
         metrics = self._read_metrics()
         measured = self._save_samples() if sampled else {}
         metrics |= measured
-        findings = self._diagnosis.look(self._real(step)) if looked else []
+        findings = self._diagnosis.check(self._real(step)) if looked else []
         told = {"diagnosis": [f"{finding.name}: {finding.sentence}" for finding in findings]} if findings else {}
         if recorded:
             self.folder.append({"step": step, **metrics, **told})
@@ -231,7 +232,7 @@ class Trainer:
         return metrics
 
     def _refuse_bad_gradient(self) -> None:
-        bad = self.gan.first_bad_gradient()
+        bad = self.gan.first_nonfinite_gradient()
         if bad is None:
             return
         step, name = bad
@@ -247,9 +248,9 @@ class Trainer:
     def _save_checkpoint(self, measured: dict[str, float]) -> None:
         """Unless a number of the networks, or one that they give, is not finite: then the last checkpoint stays."""
         try:
-            consistent.require_finite(self.gan.state())
+            consistency.require_finite(self.gan.state())
             self._require_finite_passes()
-            score = self.form.score(measured or self._measured(self._samples()))
+            score = self.domain.score(measured or self._measured(self._samples()))
         except (ValueError, NonFiniteError) as error:
             raise self._not_finite(str(error), self.gan.step) from None
         kept_checkpoints.save(self.folder, self.state(), self.config, score)
@@ -264,7 +265,7 @@ class Trainer:
         gan = self.gan
         inputs = gan.draw_update(gan.rules.batches(self._real(gan.step))[0])
         inputs = replace(inputs, latent=gan.latent(len(inputs.real), "samples"), penalty_weight=None)
-        with preserved(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+        with preserve_state(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
             gan.generator.eval()
             gan.discriminator.eval()
             judged = gan.discriminator_pass(inputs)
@@ -273,7 +274,7 @@ class Trainer:
 
     def _samples(self) -> np.ndarray:
         """Those that show the progress, as people know them; raises NonFiniteError unless all are finite."""
-        return made(self.gan, self.form, self.gan.latent(self.form.shown, "samples"))
+        return generate(self.gan, self.domain, self.gan.latent(self.domain.samples_shown, "samples"))
 
     def _save_samples(self) -> dict[str, float]:
         """Save a picture of samples; how good they are, as far as that is cheap to tell."""
@@ -282,11 +283,11 @@ class Trainer:
             measured = self._measured(samples)
         except NonFiniteError as error:
             raise self._not_finite(str(error), self.gan.step) from None
-        plots.save_png(self.folder.sample_path(self.gan.step), self.form.picture(samples))
+        save_png(self.folder.sample_path(self.gan.step), self.domain.draw(samples))
         return measured
 
     def _measured(self, samples: np.ndarray) -> dict[str, float]:
-        measured = self.form.measure(samples)
+        measured = self.domain.measure(samples)
         for name, value in measured.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"the {name.replace('_', ' ')} of the samples is {value}")
@@ -305,13 +306,13 @@ class Trainer:
         folder, samples = self.folder, self.folder.sample_paths()
         if rows:
             with _told(folder.curves, notice):
-                plots.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
+                loss_curves.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
         if samples:
-            with _told(folder.film, notice):
-                gif.save(folder.film, samples, notice)
-        if isinstance(self.form, PointForm):
-            with _told(folder.contours, notice):
-                density_map.save_contours(folder.contours, self.form.data.target, self._samples())
+            with _told(folder.animation, notice):
+                gif.save(folder.animation, samples, notice)
+        for name, save in self.domain.artefacts().items():
+            with _told(folder.path / name, notice):
+                save(folder.path / name, self._samples())
 
 
 @contextmanager
@@ -356,7 +357,7 @@ def _device() -> dict[str, str]:
 
 def _require_recorded(step: int, config: RunConfig, folder: RunFolder) -> None:
     try:
-        consistent.require_recorded(folder.rows(), step, config)
+        consistency.require_recorded(folder.rows(), step, config)
     except ValueError as error:
         earlier = kept_checkpoints.earlier_in_words(folder)
         raise CheckpointError(

@@ -12,10 +12,10 @@ from support import strict_device
 import minigan as mg
 from minigan import Buffer, Parameter, Tensor, grad, ops
 from minigan.core import backend
-from minigan.gan.ema import Average
+from minigan.gan.ema import EMA
 from minigan.gan.unrolling import unrolled_logits
-from minigan.nn import BatchNorm, Dense, Dropout, FourierFeatures, Module, Sequential, SpectralNorm, masks
-from minigan.nn.module import preserved
+from minigan.nn import BatchNorm, Dense, Dropout, FourierFeatures, Module, Sequential, SpectralNorm, dropout_masks
+from minigan.nn.module import preserve_state
 
 
 class _Tally(Module):
@@ -75,7 +75,7 @@ def test_a_count_is_a_whole_number_on_the_host_whatever_the_type_and_backend() -
         tally.load_state(state)
         assert _bits(tally) == {name: value.tobytes() for name, value in state.items()}
     finally:
-        backend.by_type.pop(strict_device.ndarray)
+        backend.by_array_type.pop(strict_device.ndarray)
 
 
 def test_passes_change_them_in_place_and_say_so(kernels: str, make_rng: Callable) -> None:
@@ -97,7 +97,7 @@ def test_passes_change_them_in_place_and_say_so(kernels: str, make_rng: Callable
 
 def test_a_copy_has_buffers_of_its_own(make_rng: Callable) -> None:
     network = _changing(make_rng())
-    twin, average = copy.deepcopy(network), Average(network, 0.9).network
+    twin, average = copy.deepcopy(network), EMA(network, 0.9).network
     before = _bits(network)
     network(_x(6, 3))
     assert _bits(twin) == _bits(average) == before
@@ -130,7 +130,7 @@ def test_graphs_of_layers_hold_no_buffer_that_changes(training: bool, kernels: s
     rng = make_rng()
     network = Sequential(FourierFeatures(3, 2, rng), Dense(7, 3, rng), *_changing(rng)).train(training)
     x = Tensor(_x(6, 3))
-    with preserved(network):
+    with preserve_state(network):
         at_once = grad(ops.sum(network(x)), x).numpy()
     y = ops.sum(network(x))
     for buffer in network.buffers().values():
@@ -138,7 +138,7 @@ def test_graphs_of_layers_hold_no_buffer_that_changes(training: bool, kernels: s
     np.testing.assert_array_equal(grad(y, x).numpy(), at_once)
 
 
-# preserved
+# preserve_state
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -148,7 +148,7 @@ def test_after_it_buffers_and_modes_are_as_before(fails: bool, kernels: str, mak
     before, modes = (_bits(network), _bits(other)), [part.training for part in network.modules()]
     arrays = [buffer.data for buffer in network.buffers().values()]
     try:
-        with preserved(network, other, network.layers[1]):
+        with preserve_state(network, other, network.layers[1]):
             other(_x(4, 3))
             network.eval()(_x(6, 3))
             network.train()(_x(6, 3))
@@ -165,7 +165,7 @@ def test_what_did_not_change_keeps_its_version() -> None:
     """So that a graph made inside, of a module that computes with its buffer itself, can be differentiated after."""
     tally = _Tally()
     x = Tensor(_x(2, 3))
-    with preserved(tally):
+    with preserve_state(tally):
         y = ops.sum(x * tally.total * 2.0)
     np.testing.assert_array_equal(grad(y, x).numpy(), np.zeros((2, 3)))
 
@@ -187,14 +187,14 @@ def test_a_list_of_names_of_buffers_is_refused() -> None:
 # masks
 
 
-def _drawn(layer: Dropout, *numbers: int, shape: tuple[int, ...] = (5, 7)) -> masks.Supply:
-    drawn = tuple(masks.draw(layer, number, shape, np.dtype(np.float32)) for number in numbers)
-    return masks.Supply(layer, drawn, len(numbers))
+def _drawn(layer: Dropout, *numbers: int, shape: tuple[int, ...] = (5, 7)) -> dropout_masks.DrawnMasks:
+    drawn = tuple(dropout_masks.draw_mask(layer, number, shape, np.dtype(np.float32)) for number in numbers)
+    return dropout_masks.DrawnMasks(layer, drawn, len(numbers))
 
 
 def test_supplied_masks_are_used_and_no_draw_is_counted() -> None:
     layer, x = Dropout(0.5, seed=4), Tensor(_x(5, 7))
-    with masks.supplied([_drawn(layer, 1, 0)]):
+    with dropout_masks.using_masks([_drawn(layer, 1, 0)]):
         second, first = layer(x).numpy(), layer(x).numpy()
     assert layer.draws.item() == 0
     np.testing.assert_array_equal(first, layer(x).numpy())
@@ -204,7 +204,7 @@ def test_supplied_masks_are_used_and_no_draw_is_counted() -> None:
 
 def test_each_layer_takes_its_own_masks_in_whatever_order_they_ask() -> None:
     one, other, x = Dropout(0.5, seed=4), Dropout(0.2, seed=5), Tensor(_x(5, 7))
-    with masks.supplied([_drawn(one, 0, 1), _drawn(other, 0, 1)]):
+    with dropout_masks.using_masks([_drawn(one, 0, 1), _drawn(other, 0, 1)]):
         found = [layer(x).numpy() for layer in (other, one, one, other)]
     np.testing.assert_array_equal(found, [layer(x).numpy() for layer in (other, one, one, other)])
 
@@ -212,21 +212,21 @@ def test_each_layer_takes_its_own_masks_in_whatever_order_they_ask() -> None:
 def test_masks_that_were_asked_for_can_be_drawn_before_the_pass() -> None:
     network, x = _changing(np.random.default_rng(2)), Tensor(_x(6, 3))
     network(x)  # so that the count is not 0
-    with preserved(network), masks.noted() as requests:
+    with preserve_state(network), dropout_masks.recording_requests() as requests:
         network(x)
         network(x)
     twin = copy.deepcopy(network)
     drawn = [asked.draw() for asked in requests]
-    assert [supply.counted for supply in drawn] == [2]
+    assert [supply.draw_count for supply in drawn] == [2]
     expected = [twin(x).numpy() for _ in range(2)]
-    with masks.supplied(drawn):
+    with dropout_masks.using_masks(drawn):
         found = [network(x).numpy() for _ in range(2)]
     np.testing.assert_array_equal(found, expected)
 
 
 def test_masks_are_supplied_within_their_context_only() -> None:
     layer, x = Dropout(0.5, seed=4), Tensor(np.ones((2, 2)))
-    with pytest.raises(ZeroDivisionError), masks.supplied([_drawn(layer, 0)]):
+    with pytest.raises(ZeroDivisionError), dropout_masks.using_masks([_drawn(layer, 0)]):
         raise ZeroDivisionError
     assert set(layer(x).numpy().ravel()) <= {0.0, 2.0}
 
@@ -236,12 +236,18 @@ def test_a_mask_of_another_shape_type_or_layer_is_refused() -> None:
     sentence = (
         r"Dropout\(0\.5\) needs a mask of float32 and shape \(5, 1\), but the next is of float32 and shape \(5, 7\)"
     )
-    with pytest.raises(RuntimeError, match=sentence), masks.supplied([_drawn(layer, 0)]):
+    with pytest.raises(RuntimeError, match=sentence), dropout_masks.using_masks([_drawn(layer, 0)]):
         layer(_x(5, 1))  # to which a mask of (5, 7) would be broadcast
-    with pytest.raises(RuntimeError, match=r"of float64 .* the next is of float32"), masks.supplied([_drawn(layer, 0)]):
+    with (
+        pytest.raises(RuntimeError, match=r"of float64 .* the next is of float32"),
+        dropout_masks.using_masks([_drawn(layer, 0)]),
+    ):
         layer(_x(5, 7).astype(np.float64))
     for supply in (_drawn(other, 0), _drawn(layer)):
-        with pytest.raises(RuntimeError, match="but none is left; masks are drawn before"), masks.supplied([supply]):
+        with (
+            pytest.raises(RuntimeError, match="but none is left; masks are drawn before"),
+            dropout_masks.using_masks([supply]),
+        ):
             layer(_x(5, 7))
 
 
@@ -249,6 +255,6 @@ def test_masks_that_nobody_takes_are_told() -> None:
     layer = Dropout(0.5, seed=4)
     with (
         pytest.raises(RuntimeError, match=r"Dropout\(0.5\) left 2 of the masks that were drawn for it"),
-        masks.supplied([_drawn(layer, 0, 1, 2)]),
+        dropout_masks.using_masks([_drawn(layer, 0, 1, 2)]),
     ):
         layer(_x(5, 7))

@@ -598,7 +598,7 @@ def test_where_nothing_can_be_written_nothing_is_computed(command, out, places, 
     def work(*arguments, **more):
         raise AssertionError("it should have been refused before")
 
-    for name in ("study.page.write", "commands.sample.draw_samples", "commands.gradcheck.from_file.load"):
+    for name in ("study.page.write", "cli.sample.draw_samples", "cli.gradcheck.from_file.load"):
         monkeypatch.setattr(f"minigan.{name}", work)
     before = sorted(places.rglob("*"))
     arguments = {

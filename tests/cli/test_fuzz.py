@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("resource", reason="the fuzzer limits memory and time as POSIX systems can")
 
-from conftest import EXHAUSTIVE
+from support.environment import EXHAUSTIVE
 from support.fuzz import Ended, Fuzzer, digest, judged
 from support.fuzz_inputs import KINDS
 

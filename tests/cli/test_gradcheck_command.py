@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import WITHOUT_NUMBA, needs_numba
 from PIL import Image
+from support.environment import WITHOUT_NUMBA, needs_numba
 
 import minigan_kernels
 from minigan import cli, ops

@@ -108,8 +108,8 @@ def test_a_link_has_the_content_and_keeps_it(tmp_path, monkeypatch):
 HOLD = """
 import sys, time
 from pathlib import Path
-from minigan import files
-with files.atomic_path(Path(sys.argv[1])) as file, files.draft_folder(Path(sys.argv[2])) as folder:
+from minigan.core import files
+with files.atomic_path(Path(sys.argv[1])) as file, files.staging_folder(Path(sys.argv[2])) as folder:
     file.write_text("half")
     (folder / "inside").write_text("half")
     print("writing", flush=True)
@@ -134,7 +134,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_of_a_live_one_or_of_an
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (tmp_path / ".link.minigan-0123456789abcdef.partial").symlink_to(own[0])
-    with files.draft_folder(tmp_path / "another"):
+    with files.staging_folder(tmp_path / "another"):
         assert not any(path.exists() for path in theirs)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*own, ".link.minigan-0123456789abcdef.partial"])
 

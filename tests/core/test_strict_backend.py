@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-import test_gan
-import test_primitives
-from support import strict_device
+from support import primitive_cases, strict_device
+from support.small_gan import make_gan, real_batch
 
 import minigan as mg
 from minigan import Parameter, Tensor, ops, vjp
@@ -52,15 +51,15 @@ def on_both() -> Iterator[Callable]:
             np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
     yield run
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def _host(x: Tensor | np.ndarray) -> np.ndarray:
     return x.numpy() if isinstance(x, Tensor) else x
 
 
-@pytest.mark.parametrize("case", test_primitives.CASES, ids=str)
-def test_primitives(case: test_primitives.Case, on_both: Callable) -> None:
+@pytest.mark.parametrize("case", primitive_cases.CASES, ids=str)
+def test_primitives(case: primitive_cases.Case, on_both: Callable) -> None:
     def run() -> list[Tensor]:
         tensors = [Tensor(x) for x in case.inputs]
         with strict_device.count_synchronisations() as waits:
@@ -149,7 +148,7 @@ def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
                 norms.append(norm)
                 optimizer.step(clipped)
         assert waits.count == 0
-        assert optimizer.first_bad_gradient() is None
+        assert optimizer.first_nonfinite_gradient() is None
         state = optimizer.state()
         optimizer.load_state(state)
         optimizer.step(gradients[0])
@@ -165,18 +164,18 @@ def test_a_bad_gradient_is_found_on_the_device(on_both: Callable) -> None:
         with np.errstate(all="ignore"):
             for value in (1.0, np.inf, np.nan):
                 optimizer.step([Tensor([1.0, 1.0]), Tensor([value])])
-        assert optimizer.first_bad_gradient() == (2, "b")
+        assert optimizer.first_nonfinite_gradient() == (2, "b")
         return []
 
     on_both(run)
 
 
-@pytest.mark.parametrize("judge_norm", [False, True])
+@pytest.mark.parametrize("discriminator_norm", [False, True])
 @pytest.mark.parametrize("loss", sorted(losses.LOSSES))
-def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) -> None:
+def test_whole_training_steps(loss: str, discriminator_norm: bool, on_both: Callable) -> None:
     def run() -> list:
-        gan = test_gan._gan(loss, rich=True, judge_norm=judge_norm)
-        batches = [Tensor(test_gan._real(step)) for step in range(3)]
+        gan = make_gan(loss, rich=True, discriminator_norm=discriminator_norm)
+        batches = [Tensor(real_batch(step)) for step in range(3)]
         reports = []
         with strict_device.count_synchronisations() as waits:
             for real in batches:
@@ -193,11 +192,11 @@ def test_whole_training_steps(loss: str, judge_norm: bool, on_both: Callable) ->
 @pytest.mark.parametrize("name", sorted(penalties.PENALTIES))
 def test_training_steps_with_a_penalty(name: str, on_both: Callable) -> None:
     def run() -> list:
-        gan = test_gan._gan("hinge", rich=True, penalty=penalties.get(name), penalty_every=2)
+        gan = make_gan("hinge", rich=True, penalty=penalties.get(name), penalty_every=2)
         reports = []
         with strict_device.count_synchronisations() as waits:
             for step in range(3):
-                reports += list(gan.train_step(Tensor(test_gan._real(step))).values())
+                reports += list(gan.train_step(Tensor(real_batch(step))).values())
         assert waits.count == 0
         return [*reports, *gan.state().values()]
 
@@ -211,7 +210,7 @@ def test_the_counter_counts() -> None:
         ops.sum(Tensor([1.0, 2.0])).item()
     assert waits.count == 1
     assert type(Tensor([1.0]).data) is strict_device.ndarray
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)
 
 
 def test_arrays_of_two_libraries_do_not_mix() -> None:
@@ -219,4 +218,4 @@ def test_arrays_of_two_libraries_do_not_mix() -> None:
     mg.use(backend.Backend("strict", strict_device))
     with pytest.raises(TypeError):
         on_host + Tensor([1.0, 2.0])
-    backend.by_type.pop(strict_device.ndarray, None)
+    backend.by_array_type.pop(strict_device.ndarray, None)

@@ -28,9 +28,9 @@ import minigan as mg
 from minigan.core import backend
 from minigan.core.errors import DataError, UsageError
 from minigan.data import Batches, Dataset, load, mnist
-from minigan.data.directory import from_directory
-from minigan.data.feed import Feed
 from minigan.data.idx import read_idx, read_shape
+from minigan.data.idx_folder import from_directory
+from minigan.data.image_batches import ImageBatches
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNSIGNED_BYTE = 0x08
@@ -340,7 +340,7 @@ def test_counts_that_differ_are_an_error_before_the_images_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fill(tmp_path, {"images": random_images(12), "labels": random_labels(11)})
-    monkeypatch.setattr("minigan.data.directory.read_idx", lambda _: pytest.fail("read a whole file"))
+    monkeypatch.setattr("minigan.data.idx_folder.read_idx", lambda _: pytest.fail("read a whole file"))
     with pytest.raises(DataError) as error:
         from_directory(folder)
     assert_one_sentence(error, str(folder / "labels"), "11 labels", "12 images")
@@ -438,7 +438,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 def test_file_that_vanishes_after_its_header_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, {"images": random_images()})
-    monkeypatch.setattr("minigan.data.directory._check_agreement", lambda images, _: images.path.unlink())
+    monkeypatch.setattr("minigan.data.idx_folder._check_agreement", lambda images, _: images.path.unlink())
     with pytest.raises(DataError) as error:
         from_directory(tmp_path)
     assert_one_sentence(error, str(tmp_path / "images"), "does not exist")
@@ -941,24 +941,24 @@ def test_feed_gives_the_chosen_pictures_in_the_range(channels: int, value_range:
     dataset, (low, high) = Dataset("odd", images, None, "a test"), value_range
     for step in (0, 3):
         expected = low + images[Batches(9, 4, seed=2).indices(step)] / 255 * (high - low)
-        batch = Feed(dataset, 4, 2, value_range, "float64", flat=False).batch(step).numpy()
+        batch = ImageBatches(dataset, 4, 2, value_range, "float64", flat=False).batch(step).numpy()
         assert batch.dtype == np.float64
         np.testing.assert_allclose(batch, expected, rtol=0, atol=1e-15)
-        flat = Feed(dataset, 4, 2, value_range, "float64", flat=True).batch(step).numpy()
+        flat = ImageBatches(dataset, 4, 2, value_range, "float64", flat=True).batch(step).numpy()
         np.testing.assert_array_equal(flat, batch.reshape(4, -1))
 
 
 @pytest.mark.parametrize("flat", [True, False])
 def test_feed_never_waits_for_the_device(flat: bool) -> None:
     dataset = Dataset("odd", np.arange(72, dtype=np.uint8).reshape(6, 2, 2, 3), None, "a test")
-    expected = Feed(dataset, 2, 0, (-1.0, 1.0), "float32", flat=flat).batch(1).numpy()
+    expected = ImageBatches(dataset, 2, 0, (-1.0, 1.0), "float32", flat=flat).batch(1).numpy()
     try:
         mg.use(backend.Backend("strict", strict_device))
-        feed = Feed(dataset, 2, 0, (-1.0, 1.0), "float32", flat=flat)
+        feed = ImageBatches(dataset, 2, 0, (-1.0, 1.0), "float32", flat=flat)
         with strict_device.count_synchronisations() as waits:
             batch = feed.batch(1)
         assert waits.count == 0
         assert type(batch.data) is strict_device.ndarray
         np.testing.assert_array_equal(batch.numpy(), expected)
     finally:
-        backend.by_type.pop(strict_device.ndarray, None)
+        backend.by_array_type.pop(strict_device.ndarray, None)

@@ -20,7 +20,7 @@ FANCY = {"text.usetex": True, "figure.facecolor": "red", "lines.linewidth": 9.0,
 DRAW = """
 import os, sys
 from pathlib import Path
-from minigan import drawing
+from minigan.figures import charts
 
 with charts.chart(Path("here.png"), (3, 2), dpi=50) as figure:
     figure.add_subplot().plot([1, 2], label="a line")

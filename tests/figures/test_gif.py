@@ -1,4 +1,4 @@
-"""The film of a run: that it shows its pictures, how long and large it may become, and what it does without."""
+"""The animation of a run: that it shows its images, its length and size limits, and which images are left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from PIL import Image, ImageSequence
 
 from minigan.core.errors import DrawingError
 from minigan.data import mixtures
-from minigan.figures import density_map, gif, plots
+from minigan.figures import density_map, gif
+from minigan.figures.image_grid import image_grid, save_png
 
 
 def random_images(count: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -19,7 +20,7 @@ def random_images(count: int, *shape: int, seed: int = 0) -> np.ndarray:
 
 def files_of(folder: Path, pictures: list[np.ndarray]) -> list[Path]:
     for i, picture in enumerate(pictures):
-        plots.save_png(folder / f"{i}.png", picture)
+        save_png(folder / f"{i}.png", picture)
     return [folder / f"{i}.png" for i in range(len(pictures))]
 
 
@@ -39,7 +40,7 @@ def greys(count: int, height: int = 12, width: int = 16) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_film_of_few_colours_is_exact(tmp_path: Path, count: int, channels: int) -> None:
+def test_an_animation_of_few_colours_is_exact(tmp_path: Path, count: int, channels: int) -> None:
     pictures = [random_images(1, 12, 16, channels, seed=i)[0] // 64 * 85 for i in range(count)]  # of 4 or 64 colours
     gif.save(tmp_path / "a.gif", files_of(tmp_path, pictures))
     frames = read(tmp_path / "a.gif")
@@ -51,7 +52,7 @@ def test_a_film_of_few_colours_is_exact(tmp_path: Path, count: int, channels: in
         assert opened.info["loop"] == 0  # for ever
 
 
-def test_a_film_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
+def test_an_animation_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
     """Dithering: pixels may be off, but not the mean of a small patch, in any frame and any channel."""
     y, x = np.mgrid[0:128, 0:128] / 128
     slopes = [np.stack([x, y, (x + t + y) % 1], -1) for t in (0, 0.3, 0.6)]
@@ -65,8 +66,9 @@ def test_a_film_of_many_colours_is_right_on_average(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["ring", "grid", "two-gaussians"])
 def test_a_map_of_points_is_exact(tmp_path: Path, target: str) -> None:
     """Its shades are at most 256, and close to each other."""
-    chart = density_map.DensityMap(mixtures.get(target))
-    picture = chart.with_points(mixtures.get(target).sample(500, np.random.default_rng(0)))
+    drawn = mixtures.get(target)
+    chart = density_map.DensityMap(drawn.box, drawn.log_density)
+    picture = chart.with_points(drawn.sample(500, np.random.default_rng(0)))
     gif.save(tmp_path / "a.gif", files_of(tmp_path, [picture]))
     (frame,) = read(tmp_path / "a.gif")
     np.testing.assert_array_equal(frame, picture)
@@ -81,7 +83,7 @@ def test_a_picture_may_be_narrow(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_of_many_pictures_some_are_shown_evenly_from_the_first_to_the_last(tmp_path: Path) -> None:
     gif.save(tmp_path / "a.gif", files_of(tmp_path, greys(250)))
     shown = [int(frame[0, 0, 0]) for frame in read(tmp_path / "a.gif")]
-    assert len(shown) == gif.FRAMES
+    assert len(shown) == gif.MAX_FRAMES
     assert (shown[0], shown[-1]) == (0, 249)
     assert set(np.diff(shown)) == {5, 6}
     assert durations(tmp_path / "a.gif") == [150] * 43 + [2000]
@@ -98,7 +100,7 @@ def test_a_large_picture_is_shrunk_by_a_whole_factor(
 
 
 def test_a_grid_of_64_digits_is_shown_as_it_is(tmp_path: Path) -> None:
-    grid = plots.image_grid(random_images(64, 28, 28, 1))
+    grid = image_grid(random_images(64, 28, 28, 1))
     assert len(grid) == 484
     gif.save(tmp_path / "a.gif", files_of(tmp_path, [grid]))
     np.testing.assert_array_equal(read(tmp_path / "a.gif")[0][..., :1], grid)
@@ -106,8 +108,8 @@ def test_a_grid_of_64_digits_is_shown_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_file_is_bounded_even_of_noise(tmp_path: Path, channels: int) -> None:
-    gif.save(tmp_path / "a.gif", files_of(tmp_path, list(random_images(1, gif.SIDE, gif.SIDE, channels))))
-    assert (tmp_path / "a.gif").stat().st_size * gif.FRAMES < 20e6
+    gif.save(tmp_path / "a.gif", files_of(tmp_path, list(random_images(1, gif.MAX_SIDE, gif.MAX_SIDE, channels))))
+    assert (tmp_path / "a.gif").stat().st_size * gif.MAX_FRAMES < 20e6
 
 
 def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
     files[0].write_bytes(b"")
     files[2].write_bytes(files[2].read_bytes()[:40])
     files[3].write_text("no picture")
-    plots.save_png(files[4], greys(1, 9, 9)[0])
+    save_png(files[4], greys(1, 9, 9)[0])
     files[6].unlink()
     told: list[str] = []
     gif.save(tmp_path / "a.gif", files, told.append)
@@ -127,7 +129,7 @@ def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
     assert "another size" in told[3]
 
 
-def test_without_a_readable_picture_the_old_film_stays(tmp_path: Path) -> None:
+def test_without_a_readable_image_the_old_animation_stays(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(b"old")
     (tmp_path / "0.png").write_bytes(b"new")
     with pytest.raises(DrawingError, match="none of the pictures"):

@@ -1,4 +1,4 @@
-"""The games: autodiff, closed forms and finite differences agree; exact for logits of any size."""
+"""The losses: autodiff, closed forms and finite differences agree, and are exact for logits of any size."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from support import differences
+from support.critics import smooth_critic
 
 import minigan as mg
 from minigan import MiniganError, Tensor, grad
 from minigan.gan import losses
-from minigan.nn import Conv2d, Dense, Flatten, Module, Sequential, Tanh
 
-RELATIVE = ["relativistic-average", "relativistic-pairing"]
-NAMES = ["hinge", "least-squares", "minimax", "non-saturating", *RELATIVE, "wasserstein"]
+RELATIVISTIC = ["relativistic-average", "relativistic-pairing"]
+NAMES = ["hinge", "least-squares", "minimax", "non-saturating", *RELATIVISTIC, "wasserstein"]
 
 
 @pytest.fixture(params=NAMES)
@@ -73,21 +73,21 @@ GRADIENTS: dict[str, Callable] = {
 
 
 def _logits(rng: np.random.Generator, loss: losses.Loss, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of more real examples than fakes, unless the loss pairs them."""
+    """(real, fake) logits; more real ones than fake ones unless the loss pairs them."""
     fakes = 7 if loss.name == "relativistic-pairing" else 5
     return rng.standard_normal((7, 1)) * size, rng.standard_normal((fakes, 1)) * size
 
 
 def test_the_table_holds_what_these_tests_cover() -> None:
     assert sorted(losses.LOSSES) == NAMES == sorted(DEFINITIONS) == sorted(GRADIENTS)
-    assert [name for name in NAMES if losses.get(name).relative] == RELATIVE
+    assert [name for name in NAMES if losses.get(name).relativistic] == RELATIVISTIC
 
 
 def test_finite_differences(loss: losses.Loss, make_rng: Callable) -> None:
     real, fake = _logits(make_rng(), loss, 2)
     if loss.name == "hinge":  # whose kinks lie at real = 1 and fake = -1
         assert min(abs(real - 1).min(), abs(fake + 1).min()) > 2 * differences.FIRST_STEP
-    of_generator = [fake, real] if loss.relative else [fake]
+    of_generator = [fake, real] if loss.relativistic else [fake]
     for f, inputs in ((loss.discriminator, [real, fake]), (loss.generator, of_generator)):
         differences.check_first_order(f, inputs)
         differences.check_second_order(f, inputs)
@@ -102,12 +102,12 @@ def test_autodiff_equals_the_closed_forms(loss: losses.Loss, make_rng: Callable)
         np.testing.assert_allclose(f.numpy(), e.numpy(), rtol=1e-14, atol=1e-16)
 
 
-def test_values_are_those_of_the_definition(loss: losses.Loss, make_rng: Callable) -> None:
+def test_values_equal_the_definition(loss: losses.Loss, make_rng: Callable) -> None:
     real, fake = _logits(make_rng(1), loss, 1)
     of_discriminator, of_generator = (f(real, fake) for f in DEFINITIONS[loss.name])
     assert loss.discriminator(Tensor(real), Tensor(fake)).item() == pytest.approx(of_discriminator, rel=1e-13)
     assert loss.generator(Tensor(fake), Tensor(real)).item() == pytest.approx(of_generator, rel=1e-13)
-    if not loss.relative:
+    if not loss.relativistic:
         assert loss.generator(Tensor(fake)).item() == loss.generator(Tensor(fake), Tensor(real)).item()
 
 
@@ -121,10 +121,10 @@ def test_minimax_is_a_zero_sum_game(make_rng: Callable) -> None:
 
 
 def _exact_values(name: str, r: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The definitions for one real and one fake logit, in a form that loses nothing for large ones."""
+    """The definitions for one real and one fake logit, in a form that is accurate for large logits."""
     if name in ("minimax", "non-saturating"):
         return _softplus(-r) + _softplus(f), -_softplus(f) if name == "minimax" else _softplus(-f)
-    if name in RELATIVE:
+    if name in RELATIVISTIC:
         times = 2 if name == "relativistic-average" else 1
         return times * _softplus(f - r), times * _softplus(r - f)
     of_discriminator, of_generator = DEFINITIONS[name]
@@ -153,10 +153,10 @@ def test_exact_for_logits_of_any_size(loss: losses.Loss, size: float, dtype: typ
                 np.testing.assert_allclose(one.numpy().reshape(1, 1), np.reshape(two, (1, 1)), rtol=rtol, atol=atol)
 
 
-# What is known of the games.
+# Known properties.
 
-# The score of a discriminator that cannot tell, and what both players' losses are then.
-UNDECIDED = {
+# The score of a discriminator that cannot tell reals from fakes, and both players' losses at it.
+CHANCE_LEVEL = {
     "minimax": (0.0, np.log(4), -np.log(2)),
     "non-saturating": (0.0, np.log(4), np.log(2)),
     "least-squares": (0.5, 0.25, 0.125),
@@ -167,16 +167,16 @@ UNDECIDED = {
 }
 
 
-def test_fixed_point_where_the_discriminator_cannot_tell(loss: losses.Loss) -> None:
-    """At D = 1/2 everywhere the values are known, and what pulls reals up pulls fakes down as much."""
-    score, of_discriminator, of_generator = UNDECIDED[loss.name]
+def test_fixed_point_where_the_discriminator_cannot_tell_reals_from_fakes(loss: losses.Loss) -> None:
+    """At D = 1/2 everywhere the values are known, and the gradients of reals and fakes cancel."""
+    score, of_discriminator, of_generator = CHANCE_LEVEL[loss.name]
     real, fake = Tensor(np.full((6, 1), score)), Tensor(np.full((6, 1), score))
     assert loss.discriminator(real, fake).item() == pytest.approx(of_discriminator, rel=1e-14, abs=0)
     assert loss.generator(fake, real).item() == pytest.approx(of_generator, rel=1e-14, abs=0)
     by_real, by_fake = (g.numpy() for g in loss.discriminator_logit_grads(real, fake))
     np.testing.assert_array_equal(by_real, -by_fake)
     assert (by_real < 0).all()
-    assert (loss.generator_logit_grads(fake, real).numpy() < 0).all()  # G wants its samples to look more real
+    assert (loss.generator_logit_grads(fake, real).numpy() < 0).all()  # descent raises the logits of the samples
 
 
 COUNTS_P, COUNTS_Q = np.array([6, 3, 2, 1]), np.array([1, 2, 3, 6])
@@ -184,7 +184,7 @@ P, Q = COUNTS_P / COUNTS_P.sum(), COUNTS_Q / COUNTS_Q.sum()
 
 
 def _of_scores(loss: losses.Loss, scores: np.ndarray) -> float:
-    """The discriminator's loss where data follow P and samples Q, from its score of each of the four outcomes."""
+    """The discriminator's loss for data from P and samples from Q, given its score of each of the four outcomes."""
     real, fake = np.repeat(scores, COUNTS_P)[:, None], np.repeat(scores, COUNTS_Q)[:, None]
     return loss.discriminator(Tensor(real), Tensor(fake)).item()
 
@@ -194,8 +194,8 @@ def _jensen_shannon() -> float:
     return float((P * np.log(P / middle)).sum() + (Q * np.log(Q / middle)).sum()) / 2
 
 
-# The best score of each outcome, and the loss there.
-BEST = {
+# The optimal score of each outcome, and the loss there.
+OPTIMAL = {
     "minimax": (np.log(P / Q), np.log(4) - 2 * _jensen_shannon()),
     "non-saturating": (np.log(P / Q), np.log(4) - 2 * _jensen_shannon()),
     "least-squares": (P / (P + Q), (P * Q / (P + Q)).sum() / 2),
@@ -203,23 +203,23 @@ BEST = {
 }
 
 
-@pytest.mark.parametrize("name", BEST)
-def test_the_best_discriminator_measures_a_divergence(name: str) -> None:
+@pytest.mark.parametrize("name", OPTIMAL)
+def test_the_optimal_discriminator_measures_a_divergence(name: str) -> None:
     """Jensen-Shannon: -V = log 4 - 2 JSD (Goodfellow et al., 2014); the hinge: total variation (Lim and Ye, 2017)."""
-    loss, (best, value) = losses.get(name), BEST[name]
+    loss, (best, value) = losses.get(name), OPTIMAL[name]
     assert _of_scores(loss, best) == pytest.approx(value, rel=1e-13)
     for shift in [*np.eye(4) * 0.01, *np.eye(4) * -0.01]:
         assert _of_scores(loss, best + shift) > value
 
 
 def test_wasserstein_measures_a_distance() -> None:
-    """With the critic -x, best and 1-Lipschitz where the data lie left of the samples: W1 of outcomes 0, 1, 2, 3."""
+    """W1 of outcomes 0, 1, 2, 3, by the critic -x, which is optimal as the data lie left of the samples."""
     distance = np.abs(np.cumsum(P - Q)).sum()
     assert -_of_scores(losses.get("wasserstein"), -np.arange(4.0)) == pytest.approx(distance, rel=1e-13)
 
 
-@pytest.mark.parametrize("name", [*RELATIVE, "wasserstein"])
-def test_only_differences_of_scores_count(name: str, make_rng: Callable) -> None:
+@pytest.mark.parametrize("name", [*RELATIVISTIC, "wasserstein"])
+def test_only_differences_of_scores_matter(name: str, make_rng: Callable) -> None:
     loss = losses.get(name)
     real, fake = map(Tensor, _logits(make_rng(2), loss, 2))
     assert loss.discriminator(real + 3, fake + 3).item() == pytest.approx(loss.discriminator(real, fake).item())
@@ -227,15 +227,15 @@ def test_only_differences_of_scores_count(name: str, make_rng: Callable) -> None
     assert by_real == pytest.approx(-by_fake, rel=1e-14)
 
 
-@pytest.mark.parametrize("name", RELATIVE)
-def test_relativistic_players_exchange_the_roles(name: str, make_rng: Callable) -> None:
+@pytest.mark.parametrize("name", RELATIVISTIC)
+def test_the_relativistic_generator_loss_swaps_real_and_fake(name: str, make_rng: Callable) -> None:
     loss = losses.get(name)
     real, fake = map(Tensor, _logits(make_rng(3), loss, 2))
     assert loss.generator(fake, real).item() == loss.discriminator(fake, real).item()
 
 
-@pytest.mark.parametrize("name", RELATIVE)
-def test_a_relativistic_generator_asks_for_the_reals(name: str) -> None:
+@pytest.mark.parametrize("name", RELATIVISTIC)
+def test_a_relativistic_generator_loss_needs_real_logits(name: str) -> None:
     fake = Tensor(np.zeros((2, 1)))
     for method in (losses.get(name).generator, losses.get(name).generator_logit_grads):
         with pytest.raises(ValueError, match=rf"'{name}' compares with real examples; give their logits"):
@@ -243,19 +243,19 @@ def test_a_relativistic_generator_asks_for_the_reals(name: str) -> None:
 
 
 @pytest.mark.parametrize("fakes", [1, 3])  # one would broadcast
-def test_pairs_need_as_many_of_each(fakes: int) -> None:
+def test_pairs_need_equal_numbers_of_logits(fakes: int) -> None:
     real, fake, loss = Tensor(np.zeros((2, 1))), Tensor(np.zeros((fakes, 1))), losses.get("relativistic-pairing")
     for method in (loss.discriminator, loss.discriminator_logit_grads):
         with pytest.raises(
-            ValueError, match=rf"as many real logits as fake ones, got shapes \(2, 1\) and \({fakes}, 1"
+            ValueError, match=rf"as many real logits as fake logits, got shapes \(2, 1\) and \({fakes}, 1"
         ):
             method(real, fake)
 
 
-def test_both_generators_want_the_same_but_one_saturates() -> None:
-    hopeless = Tensor(np.full((1, 1), -20.0))  # D is sure that it is fake
-    weak = grad(losses.get("minimax").generator(hopeless), [hopeless])[0].item()
-    strong = grad(losses.get("non-saturating").generator(hopeless), [hopeless])[0].item()
+def test_only_the_minimax_generator_saturates() -> None:
+    detected = Tensor(np.full((1, 1), -20.0))  # D is sure that it is fake
+    weak = grad(losses.get("minimax").generator(detected), [detected])[0].item()
+    strong = grad(losses.get("non-saturating").generator(detected), [detected])[0].item()
     assert weak < 0
     assert strong < 0
     assert abs(weak) < 1e-8
@@ -265,20 +265,10 @@ def test_both_generators_want_the_same_but_one_saturates() -> None:
 # Through a critic, to every weight.
 
 
-def _critic(kind: str) -> tuple[Module, tuple[int, ...]]:
-    """A smooth critic of a few weights, and the shape of an example."""
-    rng = np.random.default_rng(7)
-    if kind == "mlp":
-        network = Sequential(Dense(3, 5, rng), Tanh(), Dense(5, 4, rng), Tanh(), Dense(4, 1, rng))
-        return network.astype("float64"), (3,)
-    layers = [Conv2d(2, 3, 4, rng, stride=2, padding=1), Tanh(), Conv2d(3, 2, 3, rng, padding="same"), Tanh()]
-    return Sequential(*layers, Flatten(), Dense(8, 1, rng)).astype("float64"), (4, 4, 2)
-
-
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_derivatives_through_a_critic(loss: losses.Loss, kind: str, kernels: str, make_rng: Callable) -> None:
-    """To first and second order, for all weights and both batches."""
-    network, shape = _critic(kind)
+    """First and second order, for all weights and both batches."""
+    network, shape = smooth_critic(kind)
     real, fake = (make_rng(seed).standard_normal((3, *shape)) for seed in (4, 5))
     players = (
         lambda r, f: loss.discriminator(network(r), network(f)),

@@ -1,4 +1,4 @@
-"""Penalties on the gradient of a critic: closed forms, where they look, finite differences, no NaN at zero gradient."""
+"""Gradient penalties: closed forms, the points they use, finite differences, no NaN at zero gradient."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from test_losses import _critic
+from support.critics import smooth_critic
 
 import minigan as mg
 from minigan import MiniganError, Parameter, Tensor, grad, ops
@@ -46,8 +46,8 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     ("names", "fakes"), [("r1+r2", 5), ("r1+r2", 3), ("r2+zero-centred", 5), ("wgan-gp+dragan+r1", 5)]
 )
 def test_a_sum_of_penalties(names: str, fakes: int, make_rng: Callable) -> None:
-    """Their values, and their derivatives for every weight; the draws go from one to the next."""
-    critic, shape = _critic("mlp")
+    """The sum of values and of derivatives for every weight; one generator serves the penalties in turn."""
+    critic, shape = smooth_critic("mlp")
     real, fake = (Tensor(make_rng(seed).standard_normal((n, *shape))) for seed, n in ((1, 5), (2, fakes)))
     together = penalties.get(names)(critic, real, fake, _draws())
     draws, separate = _draws(), Tensor(0.0)
@@ -67,7 +67,7 @@ def _linear(w: Tensor) -> penalties.Critic:
     return lambda x: ops.reshape(x, (len(x), -1)) @ w
 
 
-# What a penalty of the linear critic is, and its gradient, in terms of w.
+# The penalty of the linear critic, and its gradient, as functions of w.
 OF_A_LINEAR_CRITIC: dict[str, tuple[Callable, Callable]] = {
     "r1": (lambda w: (w**2).sum() / 2, lambda w: w),
     "r2": (lambda w: (w**2).sum() / 2, lambda w: w),
@@ -85,7 +85,7 @@ OF_A_LINEAR_CRITIC: dict[str, tuple[Callable, Callable]] = {
 
 @pytest.mark.parametrize("length", [1e-8, 0.3, 1.0, 5.0])
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 2)])
-def test_of_a_linear_critic(name: str, shape: tuple[int, ...], length: float, make_rng: Callable) -> None:
+def test_penalty_of_a_linear_critic(name: str, shape: tuple[int, ...], length: float, make_rng: Callable) -> None:
     real, fake = _batches(make_rng, 4, *shape)
     w = make_rng(3).standard_normal((np.prod(shape), 1))
     w *= length / np.linalg.norm(w)
@@ -98,7 +98,7 @@ def test_of_a_linear_critic(name: str, shape: tuple[int, ...], length: float, ma
 
 
 def _bowl(x: Tensor) -> Tensor:
-    """|x|^2 / 2 of each example: its gradient is x, which tells where the penalty looks."""
+    """|x|^2 / 2 of each example: its gradient is x, the point at which the penalty takes it."""
     return ops.sum(ops.reshape(x * x, (len(x), -1)), axis=1) * 0.5
 
 
@@ -107,7 +107,7 @@ def _squares(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 2)])
-def test_where_a_penalty_looks(name: str, shape: tuple[int, ...], make_rng: Callable) -> None:
+def test_points_at_which_a_penalty_takes_the_gradient(name: str, shape: tuple[int, ...], make_rng: Callable) -> None:
     real, fake = _batches(make_rng, 5, *shape)
     r, f = real.numpy(), fake.numpy()
     u = make_rng(3).random((5, *(1 for _ in shape)))
@@ -126,11 +126,11 @@ def test_where_a_penalty_looks(name: str, shape: tuple[int, ...], make_rng: Call
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_draws_are_those_of_the_generator(name: str, dtype: str, make_rng: Callable) -> None:
+def test_draws_equal_those_of_the_generator(name: str, dtype: str, make_rng: Callable) -> None:
     real, fake = _batches(make_rng, 5, 2, 2, dtype=dtype)
     rng = _draws()
-    drawn = {"dragan": lambda: rng.standard_normal((5, 2, 2), dtype=dtype)}
-    draws = drawn.get(name, lambda: rng.random((5, 1, 1), dtype=dtype))()
+    draw = {"dragan": lambda: rng.standard_normal((5, 2, 2), dtype=dtype)}
+    draws = draw.get(name, lambda: rng.random((5, 1, 1), dtype=dtype))()
     found = penalties.get(name)(_bowl, real, fake, _draws())
     assert found.dtype == dtype
     assert found.item() == penalties.get(name)(_bowl, real, fake, Tensor(draws)).item()
@@ -141,7 +141,7 @@ def test_draws_are_those_of_the_generator(name: str, dtype: str, make_rng: Calla
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_finite_where_the_gradient_of_the_critic_is_zero(name: str, dtype: str, make_rng: Callable) -> None:
-    """The derivative of the norm is taken as 0 there, and what is smaller than its square can tell counts as 0."""
+    """The derivative of the norm counts as 0 there, also for a norm whose square underflows."""
     real, fake = _batches(make_rng, 4, 3, dtype=dtype)
     tiny = np.finfo(dtype).tiny
     for size in (0.0, tiny, float(tiny) ** 0.5, float(tiny) ** 0.4):
@@ -157,7 +157,7 @@ def test_finite_where_the_gradient_of_the_critic_is_zero(name: str, dtype: str, 
 
 
 @pytest.mark.parametrize("name", ONE_CENTRED)
-def test_examples_without_gradient_do_not_disturb_others(name: str) -> None:
+def test_examples_without_gradient_do_not_affect_others(name: str) -> None:
     """relu(x . w) has no gradient for x . w < 0: half of the examples here."""
     w = Tensor(np.array([[0.6], [0.8]]))
     real = Tensor(np.array([[1.0, 1.0], [-1.0, -1.0]]))
@@ -178,8 +178,8 @@ def _require_right(f: Callable, inputs: list[np.ndarray], network: mg.nn.Module,
 
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_derivatives_through_a_critic(name: str, kind: str, kernels: str, make_rng: Callable) -> None:
-    """To first and second order, for all weights, both batches and the draws."""
-    network, shape = _critic(kind)
+    """First and second order, for all weights, both batches and the draws."""
+    network, shape = smooth_critic(kind)
     real, fake = (x.numpy() for x in _batches(make_rng, 3, *shape))
     draws = (
         make_rng(3).standard_normal(real.shape) if name == "dragan" else make_rng(3).random((3, *(1 for _ in shape)))
@@ -191,8 +191,8 @@ def test_derivatives_through_a_critic(name: str, kind: str, kernels: str, make_r
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_derivatives_of_sums_with_losses(name: str, loss: str, kind: str, make_rng: Callable) -> None:
-    """What a discriminator minimises, to first and second order, for all weights."""
-    network, shape = _critic(kind)
+    """A discriminator's objective, first and second order, for all weights."""
+    network, shape = smooth_critic(kind)
     batches = [x.numpy() for x in _batches(make_rng, 3, *shape)]
 
     def total(real: Tensor, fake: Tensor) -> Tensor:
@@ -203,8 +203,8 @@ def test_derivatives_of_sums_with_losses(name: str, loss: str, kind: str, make_r
         _require_right(total, batches, network, order)
 
 
-def test_only_the_wanted_derivatives_are_asked_for(name: str, make_rng: Callable) -> None:
-    """The graph behind the fakes is not taken apart by a gradient for the critic's weights."""
+def test_a_gradient_for_the_critic_keeps_the_graph_of_the_fakes(name: str, make_rng: Callable) -> None:
+    """A gradient for the critic's weights, with keep_graph=False, does not release the graph behind the fakes."""
     w, seed = Parameter(np.ones((3, 1))), Parameter(np.ones((4, 3)))
     real, _ = _batches(make_rng, 4, 3)
     fake = ops.tanh(seed)
@@ -223,9 +223,9 @@ def test_batches_must_have_one_shape(name: str) -> None:
         penalties.get(name)(_bowl, real, fake, _draws())
 
 
-@pytest.mark.parametrize(("draws", "said"), [(None, "none"), (Tensor(np.ones((4, 2))), r"a Tensor of shape \(4, 2\)")])
+@pytest.mark.parametrize(("draws", "found"), [(None, "none"), (Tensor(np.ones((4, 2))), r"a Tensor of shape \(4, 2\)")])
 @pytest.mark.parametrize("name", ["wgan-gp", "zero-centred", "dragan"])
-def test_draws_must_fit(name: str, draws: Tensor | None, said: str) -> None:
+def test_draws_must_fit(name: str, draws: Tensor | None, found: str) -> None:
     real = Tensor(np.ones((4, 3)))
-    with pytest.raises(ValueError, match=rf"needs draws of shape \(4, [13]\), or a random generator.*; got {said}"):
+    with pytest.raises(ValueError, match=rf"needs draws of shape \(4, [13]\), or a random generator.*; got {found}"):
         penalties.get(name)(_bowl, real, real, draws)

@@ -1,4 +1,4 @@
-"""A replayed step gives the bits of a plain one, for every rule of the game; what cannot be replayed is not."""
+"""A replayed step gives the bits of a plain one under every rule of training; other steps run plainly."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _gan(dtype: str = "float32", *, networks: tuple[Module, Module] | None = Non
     )
 
 
-def _pictures() -> tuple[Module, Module]:
+def _image_networks() -> tuple[Module, Module]:
     rng = np.random.default_rng(3)
     generator = Sequential(
         Dense(2, 4 * 4 * 16, rng), BatchNorm(4 * 4 * 16), LeakyReLU(0.2), Reshape(4, 4, 16),
@@ -73,7 +73,7 @@ def _pictures() -> tuple[Module, Module]:
     return generator, discriminator
 
 
-GAMES: dict[str, Callable[[str], GAN]] = {
+GANS: dict[str, Callable[[str], GAN]] = {
     "plain": lambda dtype: _gan(dtype),
     "critic": lambda dtype: _gan(
         dtype, loss=losses.get("wasserstein"), penalty=penalties.wgan_gp, rules=Rules(n_critic=3)
@@ -91,11 +91,11 @@ GAMES: dict[str, Callable[[str], GAN]] = {
         penalty_weight=schedules.Exponential(1.0, 0.01, STEPS),
     ),
     "zero-centred": lambda dtype: _gan(dtype, penalty=penalties.zero_centred, rules=Rules(simultaneous=True)),
-    "average": lambda dtype: _gan(dtype, average=0.9, loss=losses.get("relativistic-average")),
+    "average": lambda dtype: _gan(dtype, ema_decay=0.9, loss=losses.get("relativistic-average")),
     "packed and unrolled": lambda dtype: _gan(
         dtype, networks=(_dense(2), _dense(1, inputs=4)), rules=Rules(packing=2, unroll_steps=2)
     ),
-    "noise that falls to nothing": lambda dtype: _gan(
+    "noise that decays to 0": lambda dtype: _gan(
         dtype, rules=Rules(label_smoothing=0.1, instance_noise=schedules.Linear(0.5, 0.0, 8)),
         optimizer=lambda p, rate: Adam(p, schedules.Cosine(rate, 0.0, STEPS)),
     ),
@@ -106,7 +106,7 @@ GAMES: dict[str, Callable[[str], GAN]] = {
     "spectral norm": lambda dtype: _gan(
         dtype, loss=losses.get("hinge"), networks=(_dense(2), spectral_norm(_dense(1), np.random.default_rng(0)))
     ),
-    "pictures": lambda dtype: _gan(dtype, networks=_pictures(), average=0.9),
+    "images": lambda dtype: _gan(dtype, networks=_image_networks(), ema_decay=0.9),
 }  # fmt: skip
 
 
@@ -128,26 +128,26 @@ def _bits(gan: GAN) -> dict[str, bytes]:
 
 
 @pytest.fixture(autouse=True)
-def _averaged_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ema, "_EVERY", 3)
+def _frequent_ema_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ema, "_UPDATE_EVERY", 3)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("game", GAMES)
-def test_replayed_steps_give_the_bits_of_plain_ones(game: str, dtype: str, kernels: str) -> None:
-    plain, replayed = GAMES[game](dtype), GAMES[game](dtype)
+@pytest.mark.parametrize("kind", GANS)
+def test_replayed_steps_give_the_bits_of_plain_ones(kind: str, dtype: str, kernels: str) -> None:
+    plain, replayed = GANS[kind](dtype), GANS[kind](dtype)
     assert _steps(plain, range(STEPS), replay=False) == _steps(replayed, range(STEPS), replay=True)
     assert _bits(plain) == _bits(replayed)
     assert plain.replay.steps == 0
-    assert replayed.replay.refused is None
-    assert replayed.replay.steps >= STEPS - 3 * 4  # of each form two are plain, one is recorded, and one compared
+    assert replayed.replay.fallback_reason is None
+    assert replayed.replay.steps >= STEPS - 3 * 4  # for each signature two are plain, one is recorded, and one compared
 
 
-def test_what_happens_between_steps_is_seen() -> None:
-    """Loaded states, assigned weights, samples, rates and weights that change: as without replay."""
+def test_changes_between_steps_take_effect() -> None:
+    """Loaded states, assigned weights, sampling and changed learning rates act as they do without replay."""
 
-    def played(replay: bool) -> list[Any]:
-        gan, other = GAMES["pictures"]("float32"), GAMES["pictures"]("float32")
+    def results(replay: bool) -> list[Any]:
+        gan, other = GANS["images"]("float32"), GANS["images"]("float32")
         found: list[Any] = _steps(gan, range(6), replay)
         saved = gan.state()
         found += _steps(gan, range(6, 8), replay)
@@ -155,7 +155,7 @@ def test_what_happens_between_steps_is_seen() -> None:
         next(iter(gan.discriminator.parameters().values())).assign(saved["discriminator.0.weight"] * 0.5)
         found += _steps(gan, range(8, 10), replay)
         gan.load_state(saved)
-        gan.generator_optimizer.rate = 0.1
+        gan.generator_optimizer.learning_rate = 0.1
         found += _steps(gan, range(6, 8), replay)
         other.load_state(gan.state())
         return [
@@ -166,7 +166,7 @@ def test_what_happens_between_steps_is_seen() -> None:
             _bits(other),
         ]
 
-    assert played(replay=False) == played(replay=True)
+    assert results(replay=False) == results(replay=True)
 
 
 def _replace_optimizer(gan: GAN) -> None:
@@ -178,7 +178,7 @@ def _replace_discriminator(gan: GAN) -> None:
     _replace_optimizer(gan)
 
 
-def _replace_layer(gan: GAN) -> None:
+def _change_slope(gan: GAN) -> None:
     gan.discriminator[1].slope = 0.7
 
 
@@ -189,33 +189,33 @@ def _move_memory(gan: GAN) -> None:
 
 CHANGES: dict[str, Callable[[GAN], Any]] = {
     "loss": lambda gan: setattr(gan, "loss", losses.get("hinge")),
-    "use": lambda gan: gan.discriminator.eval(),
+    "eval mode": lambda gan: gan.discriminator.eval(),
     "decay": lambda gan: setattr(gan.discriminator_optimizer, "beta1", 0.9),
     "optimiser": _replace_optimizer,
     "discriminator": _replace_discriminator,
-    "slope": _replace_layer,
+    "slope": _change_slope,
     "dropout": lambda gan: setattr(gan.discriminator[2], "rate", 0.0),
     "moments": _move_memory,
-    "average": lambda gan: setattr(gan, "average", ema.Average(gan.generator, 0.5)),
+    "average": lambda gan: setattr(gan, "ema", ema.EMA(gan.generator, 0.5)),
     "rules": lambda gan: setattr(gan, "rules", Rules(simultaneous=True)),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_game_is_recorded_anew(change: str) -> None:
-    def played(replay: bool) -> list[Any]:
-        gan = GAMES["dropout"]("float32")
+def test_a_changed_gan_is_recorded_again(change: str) -> None:
+    def results(replay: bool) -> list[Any]:
+        gan = GANS["dropout"]("float32")
         found: list[Any] = _steps(gan, range(7), replay)
         CHANGES[change](gan)
         found += [*_steps(gan, range(7, 18), replay), _bits(gan)]
         assert (gan.replay.steps >= 5) == replay
         return found
 
-    assert played(replay=False) == played(replay=True)
+    assert results(replay=False) == results(replay=True)
 
 
 def test_networks_that_were_replaced_are_not_kept() -> None:
-    gan, replaced = GAMES["dropout"]("float32"), []
+    gan, replaced = GANS["dropout"]("float32"), []
     for number in range(9):
         _steps(gan, range(6), replay=True)
         replaced.append(weakref.ref(gan.discriminator))
@@ -225,15 +225,15 @@ def test_networks_that_were_replaced_are_not_kept() -> None:
     assert sum(network() is not None for network in replaced) <= 4
 
 
-def test_a_network_given_to_another_optimiser_is_refused_as_ever() -> None:
-    gan = GAMES["plain"]("float32")
+def test_a_network_moved_to_another_optimiser_raises_as_without_replay() -> None:
+    gan = GANS["plain"]("float32")
     _steps(gan, range(6), replay=True)
     Adam(gan.discriminator.parameters(), 0.1)
     with pytest.raises(RuntimeError, match="another optimiser"):
         _steps(gan, range(6, 7), replay=True)
 
 
-def test_a_loss_that_cannot_be_hashed_serves() -> None:
+def test_an_unhashable_loss_can_be_replayed() -> None:
     @dataclasses.dataclass
     class Scaled(losses.NonSaturating):
         scale: float = 1.0
@@ -241,18 +241,18 @@ def test_a_loss_that_cannot_be_hashed_serves() -> None:
         def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
             return super().generator(fake_logits, real_logits) * self.scale
 
-    def played(replay: bool) -> list[Any]:
+    def results(replay: bool) -> list[Any]:
         gan = _gan(loss=Scaled(), networks=(_dense(2, dropout=0.1), _dense(1, dropout=0.1)))
         found: list[Any] = _steps(gan, range(6), replay)
         gan.loss.scale = 3.0  # type: ignore[attr-defined]
         return [*found, *_steps(gan, range(6, 12), replay), _bits(gan)]
 
-    assert played(replay=False) == played(replay=True)
+    assert results(replay=False) == results(replay=True)
 
 
-def test_an_interrupted_replay_leaves_nothing_that_was_made_of_older_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packed or transformed weights are made anew, and a graph from before is refused."""
-    gan = GAMES["pictures"]("float32")
+def test_an_interrupted_replay_leaves_no_stale_packed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are packed again, and `grad` refuses a graph from before."""
+    gan = GANS["images"]("float32")
     _steps(gan, range(9), replay=True)
     x = _real(gan, 0)
     older = ops.sum(gan.discriminator(x))
@@ -260,7 +260,7 @@ def test_an_interrupted_replay_leaves_nothing_that_was_made_of_older_weights(mon
         recording._calls.append((_interrupt, ()))
     with pytest.raises(KeyboardInterrupt):
         _steps(gan, range(9, 10), replay=True)
-    twin = GAMES["pictures"]("float32")
+    twin = GANS["images"]("float32")
     twin.load_state(gan.state())
     np.testing.assert_array_equal(gan.discriminator(x).numpy(), twin.discriminator(x).numpy())
     with pytest.raises(RuntimeError, match="changed since"):
@@ -271,23 +271,23 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def test_samples_between_steps_cost_no_recording() -> None:
-    gan, plain = GAMES["pictures"]("float32"), GAMES["pictures"]("float32")
+def test_sampling_between_steps_needs_no_new_recording() -> None:
+    gan, plain = GANS["images"]("float32"), GANS["images"]("float32")
     for step in range(40):
         for each, replay in ((gan, True), (plain, False)):
             _steps(each, range(step, step + 1), replay)
             if step % 3 == 0:
-                each.average = None if step == 0 else each.average
+                each.ema = None if step == 0 else each.ema
                 for _ in range(2):
                     each.sample(np.zeros((12, 2), np.float32))
                     each.discriminator(_real(each, step))
     assert _bits(gan) == _bits(plain)
-    assert gan.replay.refused is None
+    assert gan.replay.fallback_reason is None
     assert gan.replay.steps > 20
 
 
-def test_many_forms_of_inputs_are_not_recorded_again_and_again() -> None:
-    gan, plain = GAMES["plain"]("float32"), GAMES["plain"]("float32")
+def test_many_signatures_of_inputs_are_not_recorded_again_and_again() -> None:
+    gan, plain = GANS["plain"]("float32"), GANS["plain"]("float32")
     recordings = []
     for step in range(120):
         for each, replay in ((gan, True), (plain, False)):
@@ -299,8 +299,8 @@ def test_many_forms_of_inputs_are_not_recorded_again_and_again() -> None:
     assert gan.replay.steps >= 8 * 5
 
 
-def test_other_shapes_are_recorded_anew() -> None:
-    plain, replayed = GAMES["average"]("float32"), GAMES["average"]("float32")
+def test_each_shape_has_a_recording() -> None:
+    plain, replayed = GANS["average"]("float32"), GANS["average"]("float32")
     for gan, replay in ((plain, False), (replayed, True)):
         mg.use("numpy", "auto", replay=replay)
         for step in range(24):
@@ -310,21 +310,21 @@ def test_other_shapes_are_recorded_anew() -> None:
 
 
 class OwnNumbers(Module):
-    """What a user might write: array code of its own in the middle of a network."""
+    """NumPy code in the middle of a network, as a user might write it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * Tensor(np.abs(x.data).max() * np.ones((), x.dtype))
 
 
 class OwnControlFlow(Module):
-    """A network that does this or that, by the numbers."""
+    """A network with a branch that depends on the numbers."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x if ops.mean(x).item() > 0 else x * 2.0
 
 
 class Counting(Module):
-    """A network that counts its calls, and depends on their number."""
+    """A network whose result depends on a Python counter of its calls."""
 
     calls = 0
 
@@ -334,7 +334,7 @@ class Counting(Module):
 
 
 class HiddenState(Module):
-    """A network whose state changes from call to call where no recording can see it."""
+    """A network with state that changes from call to call and that no recording can see."""
 
     def __init__(self) -> None:
         self.numbers = itertools.count()
@@ -352,7 +352,7 @@ class HiddenState(Module):
         (HiddenState, "does not do the same"),
     ],
 )
-def test_what_cannot_be_replayed_runs_as_ever(module: type[Module], reason: str) -> None:
+def test_a_step_that_cannot_be_replayed_runs_plainly(module: type[Module], reason: str) -> None:
     def network(outputs: int) -> Sequential:
         rng = np.random.default_rng(0)
         return Sequential(Dense(2, 8, rng), module(), Dense(8, outputs, rng))
@@ -361,20 +361,20 @@ def test_what_cannot_be_replayed_runs_as_ever(module: type[Module], reason: str)
     assert _steps(plain, range(20), replay=False) == _steps(replayed, range(20), replay=True)
     assert _bits(plain) == _bits(replayed)
     assert replayed.replay.steps == 0
-    assert reason in (replayed.replay.refused or "")
+    assert reason in (replayed.replay.fallback_reason or "")
 
 
-def test_a_penalty_that_draws_for_itself_runs_as_ever() -> None:
+def test_a_penalty_without_draw_runs_plainly() -> None:
     def penalty(critic: Any, real: Tensor, fake: Tensor, draws: np.random.Generator) -> Tensor:
         return penalties.r1(critic, real + Tensor(draws.standard_normal(real.shape, dtype=real.dtype.type)))
 
     plain, replayed = (_gan(penalty=penalty) for _ in range(2))
     assert _steps(plain, range(6), replay=False) == _steps(replayed, range(6), replay=True)
-    assert "what it draws" in (replayed.replay.refused or "")
+    assert "what it draws" in (replayed.replay.fallback_reason or "")
 
 
-def test_an_observed_step_is_a_plain_one_that_tells_every_gradient() -> None:
-    gan, seen = GAMES["critic"]("float32"), []
+def test_an_observed_step_runs_plainly_and_reports_every_gradient() -> None:
+    gan, seen = GANS["critic"]("float32"), []
     for step in range(8):
         observe = (lambda player, gradients: seen.append((player, len(gradients)))) if step == 5 else None
         gan.train_step(_real(gan, step), observe)
@@ -383,26 +383,26 @@ def test_an_observed_step_is_a_plain_one_that_tells_every_gradient() -> None:
     assert gan.replay.steps == 3
 
 
-class Telling(GAN):
-    """Reports a number that no operation has made."""
+class ReportingStep(GAN):
+    """A GAN that reports a number that no operation has made."""
 
-    def play(self, inputs: Any, observe: Any = None) -> dict[str, Tensor]:
-        return super().play(inputs, observe) | {"step": Tensor(float(self.step))}
+    def run_step(self, inputs: Any, observe: Any = None) -> dict[str, Tensor]:
+        return super().run_step(inputs, observe) | {"step": Tensor(float(self.step))}
 
 
-def test_a_report_of_what_no_operation_has_made_is_not_replayed() -> None:
+def test_a_report_with_a_number_that_no_operation_has_made_is_not_replayed() -> None:
     rng = np.random.default_rng(0)
     generator, discriminator = Sequential(Dense(2, 2, rng)), Sequential(Dense(2, 1, rng))
     optimizers = SGD(generator.parameters(), 0.1), SGD(discriminator.parameters(), 0.1)
-    gan = Telling(generator, discriminator, losses.get("hinge"), *optimizers, latent_size=2)
+    gan = ReportingStep(generator, discriminator, losses.get("hinge"), *optimizers, latent_size=2)
     assert [gan.train_step(_real(gan, step))["step"].item() for step in range(12)] == list(range(12))
-    assert "no operation has made" in (gan.replay.refused or "")
+    assert "no operation has made" in (gan.replay.fallback_reason or "")
 
 
-def test_the_environment_switches_replay_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_switches_replay_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINIGAN_REPLAY", "0")
     mg.use("numpy", "auto")
-    gan = GAMES["plain"]("float32")
+    gan = GANS["plain"]("float32")
     for step in range(6):
         gan.train_step(_real(gan, step))
     assert gan.replay.steps == 0
@@ -411,8 +411,8 @@ def test_the_environment_switches_replay_off(monkeypatch: pytest.MonkeyPatch) ->
         mg.use("numpy", "auto")
 
 
-def test_reports_of_earlier_steps_stay_as_they_are() -> None:
-    gan = GAMES["plain"]("float32")
+def test_later_replays_do_not_change_earlier_reports() -> None:
+    gan = GANS["plain"]("float32")
     reports = [gan.train_step(_real(gan, step)) for step in range(8)]
     values = [[value.item() for value in report.values()] for report in reports]
     for step in range(8, 12):

@@ -1,4 +1,4 @@
-"""The rules of the game: who moves when, and what the discriminator is shown, against closed forms."""
+"""The rules of training: the order of the updates, and the discriminator's inputs, against closed forms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from minigan import GAN, Parameter, Rules, Tensor, grad, nn, optim
 from minigan.core import random
 from minigan.gan import latents, losses, penalties
-from minigan.gan.rules import packed
+from minigan.gan.rules import pack
 from minigan.ops import reshape
 from minigan.optim import schedules
 
@@ -41,11 +41,11 @@ class Psi(nn.Module):
 def dirac(**options: Any) -> GAN:
     """The Dirac-GAN of Mescheder et al., 2018, with plain gradient steps; all reals are 0."""
     generator, discriminator = Theta(THETA), Psi(PSI)
-    players = (optim.SGD(player.parameters(), RATE) for player in (generator, discriminator))
-    return GAN(generator, discriminator, losses.get("minimax"), *players, latent_size=1, **options)
+    optimizers = (optim.SGD(network.parameters(), RATE) for network in (generator, discriminator))
+    return GAN(generator, discriminator, losses.get("minimax"), *optimizers, latent_size=1, **options)
 
 
-def place(gan: GAN) -> tuple[float, float]:
+def theta_and_psi(gan: GAN) -> tuple[float, float]:
     return gan.generator.theta.numpy().item(), gan.discriminator.psi.numpy().item()
 
 
@@ -66,48 +66,48 @@ def theta_after(theta: float, psi: float) -> float:
 ZEROS = np.zeros((4, 1))
 
 
-# Who moves when
+# The order of the updates
 
 
-def test_taking_turns_the_generator_sees_the_discriminators_move() -> None:
+def test_alternating_updates_the_generator_uses_the_updated_discriminator() -> None:
     gan = dirac()
     gan.train_step(ZEROS)
     psi = psi_after(THETA, PSI)
-    assert place(gan) == pytest.approx((theta_after(THETA, psi), psi), abs=1e-14)
+    assert theta_and_psi(gan) == pytest.approx((theta_after(THETA, psi), psi), abs=1e-14)
 
 
-def test_moving_at_once_both_start_from_where_they_stand() -> None:
+def test_simultaneous_updates_use_the_same_weights() -> None:
     gan = dirac(rules=Rules(simultaneous=True))
     gan.train_step(ZEROS)
-    assert place(gan) == pytest.approx((theta_after(THETA, PSI), psi_after(THETA, PSI)), abs=1e-14)
+    assert theta_and_psi(gan) == pytest.approx((theta_after(THETA, PSI), psi_after(THETA, PSI)), abs=1e-14)
     assert abs(theta_after(THETA, PSI) - theta_after(THETA, psi_after(THETA, PSI))) > 1e-3  # the two rules differ
 
 
 @pytest.mark.parametrize("simultaneous", [False, True])
-def test_n_critic_moves_of_the_discriminator_for_one_of_the_generator(simultaneous: bool) -> None:
+def test_n_critic_updates_of_the_discriminator_for_one_of_the_generator(simultaneous: bool) -> None:
     gan = dirac(rules=Rules(n_critic=3, simultaneous=simultaneous))
     gan.train_step(np.zeros((12, 1)))
     psis = [PSI]
     for _ in range(3):
         psis.append(psi_after(THETA, psis[-1]))
-    assert place(gan) == pytest.approx((theta_after(THETA, psis[2 if simultaneous else 3]), psis[3]), abs=1e-14)
+    assert theta_and_psi(gan) == pytest.approx((theta_after(THETA, psis[2 if simultaneous else 3]), psis[3]), abs=1e-14)
     assert (gan.discriminator_optimizer.steps, gan.generator_optimizer.steps, gan.step) == (3, 1, 1)
 
 
-def test_the_critic_sees_new_data_and_new_fakes_at_each_of_its_moves() -> None:
+def test_each_update_of_the_critic_has_new_reals_and_new_fakes() -> None:
     gan = dense_gan(rules=Rules(n_critic=3))
     seen: list[np.ndarray] = []
-    judge = gan.discriminator.forward
-    gan.discriminator.forward = lambda x: seen.append(x.numpy()) or judge(x)  # type: ignore[method-assign]
+    forward = gan.discriminator.forward
+    gan.discriminator.forward = lambda x: seen.append(x.numpy()) or forward(x)  # type: ignore[method-assign]
     real = np.arange(24.0, dtype=np.float32).reshape(12, 2)
     gan.train_step(real)
     np.testing.assert_array_equal(np.concatenate([x[:4] for x in seen[:3]]), real)
     fakes = [x[4:] for x in seen[:3]]
     assert not any(np.array_equal(fakes[i], fakes[j]) for i in range(3) for j in range(i))
-    np.testing.assert_array_equal(seen[3], fakes[2])  # the generator is judged by the last
+    np.testing.assert_array_equal(seen[3], fakes[2])  # the generator's update uses the last fakes
 
 
-def test_a_generator_that_looks_one_step_ahead() -> None:
+def test_a_generator_with_one_unrolled_step() -> None:
     """psi_1 = psi - eta s(psi theta) theta; the generator descends -softplus(psi_1 theta), through psi_1 as well."""
     eta = 0.8
     gan = dirac(rules=Rules(unroll_steps=1, unroll_rate=eta))
@@ -117,10 +117,10 @@ def test_a_generator_that_looks_one_step_ahead() -> None:
     ahead = psi - eta * s * THETA
     through = -eta * (s * (1 - s) * psi * THETA + s)  # d psi_1 / d theta
     slope = -sigmoid(ahead * THETA) * (ahead + THETA * through)
-    assert place(gan) == pytest.approx((THETA - RATE * slope, psi), abs=1e-14)
+    assert theta_and_psi(gan) == pytest.approx((THETA - RATE * slope, psi), abs=1e-14)
 
 
-# What the discriminator is shown
+# The inputs of the discriminator
 
 
 def dense_gan(*, packing: int = 1, seed: int = 0, **options: Any) -> GAN:
@@ -134,13 +134,13 @@ def dense_gan(*, packing: int = 1, seed: int = 0, **options: Any) -> GAN:
 
 @pytest.mark.parametrize("shape", [(6, 2), (6, 5, 4, 3)])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_pack_is_its_examples_side_by_side(shape: tuple[int, ...], count: int) -> None:
+def test_a_pack_concatenates_its_examples(shape: tuple[int, ...], count: int) -> None:
     x = np.random.default_rng(0).standard_normal(shape)
     expected = [np.concatenate(list(x[i : i + count]), axis=-1) for i in range(0, len(x), count)]
-    np.testing.assert_array_equal(packed(Tensor(x), count).numpy(), np.stack(expected))
+    np.testing.assert_array_equal(pack(Tensor(x), count).numpy(), np.stack(expected))
 
 
-def test_packs_of_reals_are_judged_against_packs_of_fakes() -> None:
+def test_the_loss_is_that_of_packs() -> None:
     gan = dense_gan(packing=2, rules=Rules(packing=2))
     real = np.random.default_rng(1).standard_normal((8, 2)).astype(np.float32)
     fake = gan.generator(gan.latent(8, "train", 0)).numpy()
@@ -149,41 +149,43 @@ def test_packs_of_reals_are_judged_against_packs_of_fakes() -> None:
     assert gan.train_step(real)["discriminator_loss"].item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_noise_has_its_deviation_and_goes_with_its_schedule() -> None:
+def test_noise_has_the_scheduled_deviation() -> None:
     rules = Rules(instance_noise=schedules.Linear(0.5, 0.0, 10))
     x = Tensor(np.ones((20_000, 2)))
     for step, deviation in ((0, 0.5), (4, 0.3), (10, 0.0), (11, 0.0)):
-        noise = rules.shown(x, rules.noise(x, 0, "real", step)).numpy() - 1
+        noise = rules.discriminator_input(x, rules.draw_noise(x, 0, "real", step)).numpy() - 1
         assert noise.mean() == pytest.approx(0, abs=4 * deviation / 200 + 1e-15)
         assert noise.std() == pytest.approx(deviation, rel=0.02)
 
 
-def test_noise_differs_between_reals_and_fakes_and_between_steps_and_not_otherwise() -> None:
+def test_noise_depends_on_seed_kind_and_step_only() -> None:
     rules, x = Rules(instance_noise=0.1), Tensor(np.zeros((5, 2)))
-    drawn: list[Any] = [rules.noise(x, *of) for of in ((0, "real", 0), (0, "fake", 0), (0, "real", 1), (1, "real", 0))]
-    assert not any(np.array_equal(drawn[i].numpy(), drawn[j].numpy()) for i in range(4) for j in range(i))
-    again: Any = rules.noise(x, 0, "real", 0)
-    np.testing.assert_array_equal(again.numpy(), drawn[0].numpy())
-    np.testing.assert_array_equal(rules.shown(x, again).numpy(), drawn[0].numpy())
+    noises: list[Any] = [
+        rules.draw_noise(x, *of) for of in ((0, "real", 0), (0, "fake", 0), (0, "real", 1), (1, "real", 0))
+    ]
+    assert not any(np.array_equal(noises[i].numpy(), noises[j].numpy()) for i in range(4) for j in range(i))
+    again: Any = rules.draw_noise(x, 0, "real", 0)
+    np.testing.assert_array_equal(again.numpy(), noises[0].numpy())
+    np.testing.assert_array_equal(rules.discriminator_input(x, again).numpy(), noises[0].numpy())
 
 
 # Labels
 
 
 @pytest.mark.parametrize("name", ["minimax", "non-saturating", "least-squares"])
-def test_smoothed_labels_are_the_mixture_of_both_labels(name: str) -> None:
+def test_a_smoothed_label_is_a_mixture_of_both_labels(name: str) -> None:
     """A label 1 - s is the label 1 with weight 1 - s and the label 0 with weight s, for reals only."""
     rng, s = np.random.default_rng(2), 0.3
     real, fake = (Parameter(rng.standard_normal((5, 1)) * 3) for _ in range(2))
     loss = losses.get(name)
-    nobody = Tensor(np.full((1, 1), -800.0 if name != "least-squares" else 0.0))  # a fake that costs nothing
+    free_fake = Tensor(np.full((1, 1), -800.0 if name != "least-squares" else 0.0))  # a fake that costs nothing
 
     def costs_as_fake(logits: Tensor) -> Tensor:
-        certain = Tensor(np.full((1, 1), 800.0 if name != "least-squares" else 1.0))  # a real that costs nothing
-        return loss.discriminator(certain, logits)
+        free_real = Tensor(np.full((1, 1), 800.0 if name != "least-squares" else 1.0))  # a real that costs nothing
+        return loss.discriminator(free_real, logits)
 
-    mixture = loss.discriminator(real, nobody) * (1 - s) + costs_as_fake(real) * s + costs_as_fake(fake)
-    smoothed = losses.Smoothed(loss, s)
+    mixture = loss.discriminator(real, free_fake) * (1 - s) + costs_as_fake(real) * s + costs_as_fake(fake)
+    smoothed = losses.LabelSmoothing(loss, s)
     found = grad(smoothed.discriminator(real, fake), [real, fake])
     closed = smoothed.discriminator_logit_grads(real, fake)
     for a, b, c in zip(found, closed, grad(mixture, [real, fake]), strict=True):
@@ -192,9 +194,9 @@ def test_smoothed_labels_are_the_mixture_of_both_labels(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["non-saturating", "least-squares"])
-def test_the_best_discriminator_of_smoothed_labels(name: str) -> None:
-    """(1 - s) p / (p + q), where p : q = 3 : 1: there, three reals and one fake pull equally."""
-    s, smoothed = 0.2, losses.Smoothed(losses.get(name), 0.2)
+def test_the_optimal_discriminator_of_smoothed_labels(name: str) -> None:
+    """(1 - s) p / (p + q) with p : q = 3 : 1: there the gradients of three reals and one fake cancel."""
+    s, smoothed = 0.2, losses.LabelSmoothing(losses.get(name), 0.2)
     best = (1 - s) * 3 / 4
     logit = np.log(best / (1 - best)) if name == "non-saturating" else best
     of_real, of_fake = smoothed.discriminator_logit_grads(*(Tensor(np.array([[logit]])) for _ in range(2)))
@@ -209,29 +211,29 @@ def test_the_gan_smooths_its_loss() -> None:
     assert with_smoothing - without == pytest.approx(0.1 * logits.mean(), rel=1e-4)
 
 
-# Penalties along the way
+# Penalties
 
 
-def test_a_lazy_penalty_is_computed_at_every_kth_update_and_weighs_k_times_as_much() -> None:
+def test_a_lazy_penalty_has_k_times_the_weight_at_every_kth_update() -> None:
     """R1 here is psi^2 / 2: its gradient is psi."""
     gan = dirac(penalty=penalties.get("r1"), penalty_weight=0.3, penalty_every=4)
     for step in range(8):
-        theta, psi = place(gan)
+        theta, psi = theta_and_psi(gan)
         report = gan.train_step(ZEROS)
-        pull = 0.3 * 4 * psi if step % 4 == 0 else 0.0
-        assert place(gan)[1] == pytest.approx(psi_after(theta, psi) - RATE * pull, abs=1e-14)
+        slope = 0.3 * 4 * psi if step % 4 == 0 else 0.0
+        assert theta_and_psi(gan)[1] == pytest.approx(psi_after(theta, psi) - RATE * slope, abs=1e-14)
         assert ("penalty" in report) == (step % 4 == 0)
 
 
-def test_a_scheduled_weight_is_that_of_the_step() -> None:
+def test_a_scheduled_penalty_weight_follows_the_step() -> None:
     gan = dirac(penalty=penalties.get("r1"), penalty_weight=schedules.Exponential(1.0, 0.01, 2))
     for weight in (1.0, 0.1, 0.01, 0.01):
-        theta, psi = place(gan)
+        theta, psi = theta_and_psi(gan)
         gan.train_step(ZEROS)
-        assert place(gan)[1] == pytest.approx(psi_after(theta, psi) - RATE * weight * psi, abs=1e-14)
+        assert theta_and_psi(gan)[1] == pytest.approx(psi_after(theta, psi) - RATE * weight * psi, abs=1e-14)
 
 
-# Runs and mistakes
+# Resuming, latent vectors, wrong settings
 
 
 EVERYTHING = {
@@ -239,12 +241,12 @@ EVERYTHING = {
     "rules": Rules(n_critic=2, packing=2, unroll_steps=1, instance_noise=schedules.Linear(0.3, 0.0, 5)),
     "penalty": penalties.get("wgan-gp"),
     "penalty_every": 3,
-    "average": 0.9,
-    "latent_law": "uniform",
+    "ema_decay": 0.9,
+    "latent_distribution": "uniform",
 }
 
 
-def test_a_resumed_game_goes_on_as_if_nothing_had_happened() -> None:
+def test_resuming_gives_the_same_bits() -> None:
     def real(step: int) -> np.ndarray:
         return random.generator(0, "reals", step).standard_normal((16, 2)).astype(np.float32)
 
@@ -262,59 +264,61 @@ def test_a_resumed_game_goes_on_as_if_nothing_had_happened() -> None:
 
 
 def test_uniform_latents_have_mean_0_and_variance_1() -> None:
-    z = dense_gan(latent_law="uniform").latent(40_000, "test").numpy()
+    z = dense_gan(latent_distribution="uniform").latent(40_000, "test").numpy()
     assert np.abs(z).max() <= np.sqrt(3) and np.abs(z).max() > 1.73
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(z.var(axis=0), 1, atol=0.02)
 
 
-def shares(z: np.ndarray) -> np.ndarray:
+def cdf(z: np.ndarray) -> np.ndarray:
     """The logistic distribution function of variance 1, 1 / (1 + exp(-pi z / sqrt 3)), at each number."""
     return 1 / (1 + np.exp(-np.pi * z / np.sqrt(3)))
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_stratified_latents_lie_one_in_each_cell_and_are_logistic_each(size: int) -> None:
+def test_stratified_latents_fill_each_cell_once_and_are_logistic(size: int) -> None:
     count, side = 4**size, 4
     batches = [
         latents.draw_batch("logistic", random.generator(0, "test", step), (count, size), np.float64)
         for step in range(2000)
     ]
     for z in batches[:50]:
-        cells = np.floor(shares(z) * side).astype(int)
+        cells = np.floor(cdf(z) * side).astype(int)
         assert len({tuple(cell) for cell in cells}) == count and cells.min() >= 0 and cells.max() < side
-    uniform = (2 * shares(np.stack(batches)) - 1) * np.sqrt(3)  # of variance 1
-    first = uniform[:, 0]  # in random order, so that every one may lie anywhere
+    uniform = (2 * cdf(np.stack(batches)) - 1) * np.sqrt(3)  # of variance 1
+    first = uniform[:, 0]  # the order is random, so the first may lie anywhere
     np.testing.assert_allclose([first.mean(), first.var()], [0, 1], atol=0.06)
-    assert uniform.mean(axis=1).var() == pytest.approx(1 / side**2 / count, rel=0.1)  # of independent ones: 1 / count
+    assert uniform.mean(axis=1).var() == pytest.approx(
+        1 / side**2 / count, rel=0.1
+    )  # independent vectors would have 1 / count
 
 
-def in_cells(z: np.ndarray) -> np.ndarray:
-    """How many lie in each of 9 cells, which are equally likely."""
-    return np.histogramdd(shares(z[:, :2]), bins=3, range=[(0, 1)] * 2)[0]
+def counts_in_cells(z: np.ndarray) -> np.ndarray:
+    """The number of vectors in each of 9 equally likely cells."""
+    return np.histogramdd(cdf(z[:, :2]), bins=3, range=[(0, 1)] * 2)[0]
 
 
-def test_samples_are_independent_even_if_batches_are_stratified() -> None:
-    gan = dense_gan(latent_law="logistic")
-    assert in_cells(gan.latent(9, "samples").numpy()).max() > 1
-    assert in_cells(gan.latent(9, "train").numpy()).max() == 1
+def test_latents_of_samples_are_independent() -> None:
+    gan = dense_gan(latent_distribution="logistic")
+    assert counts_in_cells(gan.latent(9, "samples").numpy()).max() > 1
+    assert counts_in_cells(gan.latent(9, "train").numpy()).max() == 1
 
 
-def test_batches_that_fill_no_grid_fill_the_next_smaller_one() -> None:
-    counts = in_cells(latents.draw_batch("logistic", random.generator(0, "test"), (12, 2), np.float64))
+def test_a_batch_between_two_grids_fills_the_smaller_one() -> None:
+    counts = counts_in_cells(latents.draw_batch("logistic", random.generator(0, "test"), (12, 2), np.float64))
     assert counts.min() == 1 and counts.sum() == 12
 
 
 @pytest.mark.parametrize("draw", [latents.draw, latents.draw_batch])
-def test_logistic_latents_are_independent_and_of_variance_1(draw: latents.Draw) -> None:
+def test_logistic_latents_are_independent_with_variance_1(draw: latents.DrawFunction) -> None:
     z = draw("logistic", random.generator(0, "test"), (40_000, 4), np.float64)
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(z.var(axis=0), 1, atol=0.03)
-    np.testing.assert_allclose(np.quantile(shares(z), [0.1, 0.5, 0.9], axis=0).T, [[0.1, 0.5, 0.9]] * 4, atol=0.01)
+    np.testing.assert_allclose(np.quantile(cdf(z), [0.1, 0.5, 0.9], axis=0).T, [[0.1, 0.5, 0.9]] * 4, atol=0.01)
     np.testing.assert_allclose(np.corrcoef(z.T), np.eye(4), atol=0.02)
 
 
-def test_a_logistic_latent_is_finite_at_a_share_of_0() -> None:
+def test_a_logistic_latent_is_finite_at_probability_0() -> None:
     class Zeros:
         def random(self, shape: tuple[int, ...]) -> np.ndarray:
             return np.zeros(shape)
@@ -335,7 +339,7 @@ def test_a_logistic_latent_is_finite_at_a_share_of_0() -> None:
         ({"instance_noise": -1.0}, "instance_noise is -1.0, expected a number of at least 0"),
     ],
 )
-def test_rules_that_make_no_sense(options: dict[str, Any], sentence: str) -> None:
+def test_rules_out_of_range_raise(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Rules(**options)
 
@@ -348,10 +352,10 @@ def test_reals_that_cannot_be_dealt_out() -> None:
 
 
 def test_a_loss_without_labels_cannot_be_smoothed() -> None:
-    with pytest.raises(ValueError, match="'hinge' teaches the discriminator no labels that could be smoothed"):
+    with pytest.raises(ValueError, match="'hinge' uses no labels that could be smoothed"):
         dense_gan(loss="hinge", rules=Rules(label_smoothing=0.1))
 
 
-def test_an_unknown_law_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="no latent law 'unifrom'; did you mean 'uniform'"):
-        dense_gan(latent_law="unifrom")
+def test_an_unknown_distribution_suggests_the_nearest() -> None:
+    with pytest.raises(ValueError, match="no latent distribution 'unifrom'; did you mean 'uniform'"):
+        dense_gan(latent_distribution="unifrom")

@@ -1,7 +1,7 @@
 """Everything numerical in a training step passes through the forward of a primitive or through a kernel.
 
-It moves nothing between host and device, and waits for nothing: its inputs are drawn, and moved, before it. A step is
-run on the strict device, which tells of every array function it is given; the call stack tells from where.
+A step moves nothing between host and device, and does not synchronise: its inputs are drawn, and uploaded, before it.
+The tests run steps on the strict device, which reports every array function called on it; the call stack tells where.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from support import strict_device
 
 import minigan as mg
 from minigan import autodiff, ops, recipes
-from minigan.autodiff import Tensor
+from minigan.autodiff import Tensor, engine
 from minigan.core import backend, random
 from minigan.gan import GAN
 from minigan.nn import (
@@ -40,15 +40,15 @@ from minigan.nn import (
     Sequential,
     Upsample2d,
 )
-from minigan.selftest.draw import Draw
 from minigan.selftest.recipes import enlarge, examples, narrowed
+from minigan.selftest.sampler import Sampler
 from minigan_kernels import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 STRICT_DEVICE = Path(strict_device.__file__).parent
 
 MOVES = {"minigan/core/backend.py", "minigan/autodiff/engine.py"}
-"""Tensor(...), asarray: uploads are by who calls these."""
+"""Files of Tensor(...) and asarray; an upload is attributed to their caller."""
 
 SMALL = {"generator_widths": [5, 4], "discriminator_widths": [4, 5]}
 RULES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -76,10 +76,10 @@ RULES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _inside() -> frozenset[CodeType]:
+def _allowed_code() -> frozenset[CodeType]:
     """The code of every forward of a primitive and of every kernel."""
     modules = [
-        autodiff,
+        engine,
         *(importlib.import_module(f"minigan.ops.{m.name}") for m in pkgutil.walk_packages(ops.__path__)),
     ]
     found = {kernel.__code__ for kernel in reference.KERNELS}
@@ -90,11 +90,11 @@ def _inside() -> frozenset[CodeType]:
     return frozenset(found)
 
 
-INSIDE = _inside()
+ALLOWED_CODE = _allowed_code()
 
 
 def _callers() -> Iterator[FrameType]:
-    """The stack from where the device was given work, the innermost first."""
+    """The stack frames that led to the current call of the device, the innermost first."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         if not Path(frame.f_code.co_filename).is_relative_to(STRICT_DEVICE):
@@ -103,54 +103,54 @@ def _callers() -> Iterator[FrameType]:
 
 
 def _file(frame: FrameType) -> str | None:
-    """Where the code of this project lies; None for other code."""
+    """The file of a frame, relative to the repository; None for code from elsewhere."""
     path = Path(frame.f_code.co_filename)
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else None
 
 
 class Escapes:
-    """What the device was given outside of primitives and kernels: how often each "file:line function"."""
+    """Counts the calls of the device outside of primitives and kernels, by "file:line function"."""
 
     def __init__(self) -> None:
         self.found: Counter[str] = Counter()
-        self.work = 0
+        self.calls = 0
 
     def __call__(self, name: str) -> None:
-        self.work += 1
+        self.calls += 1
         callers = list(_callers())
-        if not any(frame.f_code in INSIDE for frame in callers):
-            between = MOVES if name == "upload" else set()
-            place, line = next((file, f.f_lineno) for f in callers if (file := _file(f)) and file not in between)
-            self.found[f"{place}:{line} {name}"] += 1
+        if not any(frame.f_code in ALLOWED_CODE for frame in callers):
+            skipped = MOVES if name == "upload" else set()
+            file, line = next((file, f.f_lineno) for f in callers if (file := _file(f)) and file not in skipped)
+            self.found[f"{file}:{line} {name}"] += 1
 
 
 @pytest.fixture
 def on_the_device() -> Iterator[None]:
     mg.use(backend.Backend("strict", strict_device))
     yield
-    backend.by_type.pop(strict_device.ndarray)
+    backend.by_array_type.pop(strict_device.ndarray)
 
 
 def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Tensor]]:
-    """The GAN and the data of two steps, between which all is due: penalties, averaging."""
+    """A GAN and the data of two steps; in these a lazy penalty and the moving average are due."""
     chosen = recipes.get(recipe)
     gan = chosen.build(**narrowed(chosen) | changes)
-    draw = Draw(1, "escapes", "float32")
-    enlarge(gan, draw)
+    sampler = Sampler(1, "escapes", "float32")
+    enlarge(gan, sampler)
     gan.step = 9
     count = gan.rules.n_critic
-    return gan, [Tensor(np.concatenate([examples(chosen, draw) for _ in range(count)])) for _ in range(2)]
+    return gan, [Tensor(np.concatenate([examples(chosen, sampler) for _ in range(count)])) for _ in range(2)]
 
 
 def _escapes(gan: GAN, batches: list[Tensor]) -> Escapes:
     escapes = Escapes()
     for real in batches:
         inputs = gan.draw(real)
-        with strict_device.count_synchronisations() as waits, strict_device.observed(escapes):
-            gan.play(inputs)
+        with strict_device.count_synchronisations() as synchronisations, strict_device.observed(escapes):
+            gan.run_step(inputs)
         gan.step += 1
-        assert waits.count == 0
-    assert escapes.work > 100
+        assert synchronisations.count == 0
+    assert escapes.calls > 100
     return escapes
 
 
@@ -159,42 +159,42 @@ def test_nothing_numerical_escapes(name: str, on_the_device: None) -> None:
     assert _escapes(*_gan(*RULES.get(name, (name, {})))).found == {}
 
 
-class Odd(Module):
-    """The layers that no recipe has, in a discriminator of pictures (n, 6, 6, 1)."""
+class OtherLayers(Module):
+    """A discriminator of images (n, 6, 6, 1) with the layers that no recipe has."""
 
-    def __init__(self, rng: np.random.Generator, judge: Module | None = None) -> None:
+    def __init__(self, rng: np.random.Generator, last: Module | None = None) -> None:
         self.pools = Sequential(AveragePool2d(3, stride=1, padding=1), MaxPool2d(2), Flatten())
         self.features = Sequential(FourierFeatures(9, 3, rng), Dense(15, 8, rng), Maxout(2), BatchNorm(4).eval())
-        self.judge = judge or Dense(4, 1, rng)
+        self.last = last or Dense(4, 1, rng)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.judge(self.features(self.pools(x)))
+        return self.last(self.features(self.pools(x)))
 
 
-def _odd_gan(judge: Module | None = None) -> tuple[GAN, list[Tensor]]:
+def _gan_of_other_layers(last: Module | None = None) -> tuple[GAN, list[Tensor]]:
     rng = np.random.default_rng(7)
     generator = Sequential(Dense(2, 9, rng), BatchNorm(9), Reshape(3, 3, 1), Upsample2d())
-    discriminator = Odd(rng, judge)
+    discriminator = OtherLayers(rng, last)
     optimizers = [mg.optim.SGD(network.parameters(), 0.1) for network in (generator, discriminator)]
     gan = GAN(generator, discriminator, mg.losses.get("least-squares"), *optimizers, latent_size=2)
     return gan, [Tensor(rng.standard_normal((4, 6, 6, 1)).astype(np.float32))]
 
 
 def test_nothing_escapes_from_other_layers(on_the_device: None) -> None:
-    assert _escapes(*_odd_gan()).found == {}
+    assert _escapes(*_gan_of_other_layers()).found == {}
 
 
-class Leaky(Dense):
-    """A layer that computes on raw arrays, in its forward."""
+class RawArithmetic(Dense):
+    """A layer that computes on raw arrays in its forward."""
 
     def forward(self, x: Tensor) -> Tensor:
         scale = Tensor(abs(x.data).max() + 1.0)
         return super().forward(x / scale)
 
 
-def test_what_escapes_is_told_by_file_and_line(on_the_device: None) -> None:
-    found = list(_escapes(*_odd_gan(Leaky(4, 1, np.random.default_rng(1)))).found)
-    line = inspect.getsourcelines(Leaky.forward)[1] + 1
+def test_an_escape_is_reported_by_file_and_line(on_the_device: None) -> None:
+    found = list(_escapes(*_gan_of_other_layers(RawArithmetic(4, 1, np.random.default_rng(1)))).found)
+    line = inspect.getsourcelines(RawArithmetic.forward)[1] + 1
     assert found == [f"tests/gan/test_step_is_pure.py:{line} {name}" for name in ("absolute", "max", "add")]
 
 
@@ -211,7 +211,7 @@ def test_raw_arithmetic_in_a_derivative_escapes(on_the_device: None, monkeypatch
     assert list(escapes.found) == [f"tests/gan/test_step_is_pure.py:{line} multiply"]
 
 
-def test_an_upload_that_is_no_draw_is_told(on_the_device: None) -> None:
+def test_an_upload_is_reported(on_the_device: None) -> None:
     escapes = Escapes()
     with strict_device.observed(escapes):
         ops.exp(np.ones(3))
@@ -220,8 +220,8 @@ def test_an_upload_that_is_no_draw_is_told(on_the_device: None) -> None:
 
 
 @pytest.mark.parametrize("step", [0, 7, 2**64 - 1])
-def test_a_stream_is_that_of_its_key_and_counter(step: int) -> None:
-    """As Salmon et al. (2011) define it: of NumPy's Philox, given them directly."""
+def test_a_random_stream_is_determined_by_its_key_and_counter(step: int) -> None:
+    """As in Salmon et al., 2011: NumPy's Philox, given key and counter directly."""
     key = np.array([2**64 - 3, zlib.crc32(b"latent/train")], np.uint64)
     expected = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, step], np.uint64)))
     found = random.generator(2**64 - 3, "latent/train", step)

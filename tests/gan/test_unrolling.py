@@ -1,4 +1,4 @@
-"""Unrolling: against a discriminator that is really trained, finite differences, a closed form; no trace is left."""
+"""Unrolling: against a discriminator that is actually trained, finite differences, a closed form; nothing changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LATENT, RATE = 3, 0.3
 
 
 def _critic(kind: str, rng: np.random.Generator) -> tuple[Module, tuple[int, ...]]:
-    """A discriminator, and the shape of what it judges."""
+    """A discriminator, and the shape of an example."""
     if kind == "conv":
         layers = [Conv2d(1, 3, 4, rng, stride=2, padding=1), LeakyReLU(0.2), Flatten(), Dense(12, 1, rng)]
         return Sequential(*layers), (4, 4, 1)
@@ -55,13 +55,13 @@ def _players(kind: str, make_rng: Callable) -> tuple[Module, Module, np.ndarray,
     return generator.astype("float64"), discriminator.astype("float64"), real, latent
 
 
-def _really_trained(
+def _trained_logits(
     discriminator: Module, loss: losses.Loss, real: Tensor, fake: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """The logits of a copy that takes the steps: no substitution, no graph of a gradient."""
+    """The logits of a copy that an optimiser trains, without substitution and without a graph of gradients."""
     twin = copy.deepcopy(discriminator)
     for parameter in twin.parameters().values():
-        parameter.home = None
+        parameter.owner = None
     optimizer = SGD(twin.parameters(), RATE)
     for _ in range(steps):
         optimizer.step(grad(loss.discriminator(twin(real), twin(fake)), optimizer.parameters))
@@ -70,14 +70,14 @@ def _really_trained(
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("kind", ["plain", "conv", "norm", "dropout", "spectral"])
-def test_the_logits_are_those_of_a_discriminator_that_takes_the_steps(
+def test_the_logits_equal_those_of_a_trained_discriminator(
     kind: str, steps: int, kernels: str, make_rng: Callable
 ) -> None:
     generator, discriminator, real, latent = _players(kind, make_rng)
     loss = losses.get("non-saturating")
     fake = generator(latent)
     found = unrolled_logits(discriminator, loss, Tensor(real), fake, steps, RATE)
-    expected = _really_trained(discriminator, loss, Tensor(real), Tensor(fake.numpy()), steps)
+    expected = _trained_logits(discriminator, loss, Tensor(real), Tensor(fake.numpy()), steps)
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-11, atol=1e-12)
 
@@ -94,32 +94,32 @@ def test_the_logits_are_those_of_a_discriminator_that_takes_the_steps(
         ("dropout", "hinge", 2),
     ],
 )
-def test_the_gradient_of_the_generator_is_that_of_the_unrolled_game(
+def test_the_gradient_of_the_generator_goes_through_the_unrolled_steps(
     kind: str, loss: str, steps: int, kernels: str, make_rng: Callable
 ) -> None:
-    """Finite differences of what G would lose if D were really trained, in every weight of G."""
+    """Finite differences, in every weight of G, of its loss against a D that is actually trained."""
     generator, discriminator, real, latent = _players(kind, make_rng)
-    game, weights = losses.get(loss), list(generator.parameters().values())
+    objective, weights = losses.get(loss), list(generator.parameters().values())
 
     def fakes(*values: np.ndarray) -> Tensor:
         for weight, value in zip(weights, values, strict=True):
             weight.assign(value)
         return generator(latent)
 
-    def lost(*values: np.ndarray) -> float:
-        real_logits, fake_logits = _really_trained(discriminator, game, Tensor(real), fakes(*values), steps)
-        return game.generator(fake_logits, real_logits).item()
+    def generator_loss(*values: np.ndarray) -> float:
+        real_logits, fake_logits = _trained_logits(discriminator, objective, Tensor(real), fakes(*values), steps)
+        return objective.generator(fake_logits, real_logits).item()
 
     def gradient(*values: np.ndarray) -> list[np.ndarray]:
         fake = fakes(*values)
-        real_logits, fake_logits = unrolled_logits(discriminator, game, Tensor(real), fake, steps, RATE)
-        return [g.numpy() for g in grad(game.generator(fake_logits, real_logits), weights, keep_graph=False)]
+        real_logits, fake_logits = unrolled_logits(discriminator, objective, Tensor(real), fake, steps, RATE)
+        return [g.numpy() for g in grad(objective.generator(fake_logits, real_logits), weights, keep_graph=False)]
 
-    report = mg.check_pair(lost, gradient, tuple(weight.numpy() for weight in weights))
+    report = mg.check_pair(generator_loss, gradient, tuple(weight.numpy() for weight in weights))
     assert report.verdict == mg.checking.Verdict.PASS, report
 
 
-def test_of_no_steps_it_is_the_ordinary_game(make_rng: Callable) -> None:
+def test_zero_unrolled_steps_give_the_plain_loss(make_rng: Callable) -> None:
     generator, discriminator, real, latent = _players("plain", make_rng)
     weights = list(generator.parameters().values())
     loss = losses.get("relativistic-average")
@@ -143,15 +143,15 @@ def test_one_step_of_the_dirac_gan(theta: float, psi: float, make_rng: Callable)
     position = Tensor([[theta]])
     loss = losses.get("minimax")
     _, logit = unrolled_logits(critic, loss, Tensor([[0.0]]), position, 1, RATE)
-    answer = psi - RATE * theta * sigmoid(psi * theta)
-    assert logit.item() == pytest.approx(answer * theta, rel=1e-14)
+    psi_1 = psi - RATE * theta * sigmoid(psi * theta)
+    assert logit.item() == pytest.approx(psi_1 * theta, rel=1e-14)
     slope = -RATE * sigmoid(psi * theta) * (1 + psi * theta * sigmoid(-psi * theta))  # of psi_1, in theta
-    expected = -sigmoid(answer * theta) * (answer + theta * slope)
+    expected = -sigmoid(psi_1 * theta) * (psi_1 + theta * slope)
     assert grad(loss.generator(logit), [position])[0].item() == pytest.approx(expected, rel=1e-13)
 
 
 class _Listed(Module):
-    """A discriminator whose numbers lie in a list, a tuple and a dict: w1 w2 x + b."""
+    """A discriminator with parameters in a list, a tuple and a dict: w1 w2 x + b."""
 
     def __init__(self) -> None:
         self.gains: list = [Parameter(np.array([[2.0]])), (Parameter(np.array([[3.0]])),)]
@@ -163,20 +163,20 @@ class _Listed(Module):
 
 def test_parameters_in_containers_are_unrolled_too() -> None:
     """One step on mean fake - mean real from (w1, w2) = (2, 3): w1 - rate w2 d, w2 - rate w1 d with d = fake - real."""
-    judge, real, fake = _Listed(), Tensor([[1.0]]), Tensor([[2.0]])
-    gains, more = judge.gains, judge.more
-    of_real, of_fake = unrolled_logits(judge, losses.get("wasserstein"), real, fake, 1, RATE)
+    critic, real, fake = _Listed(), Tensor([[1.0]]), Tensor([[2.0]])
+    gains, more = critic.gains, critic.more
+    of_real, of_fake = unrolled_logits(critic, losses.get("wasserstein"), real, fake, 1, RATE)
     slope = (2 - RATE * 3) * (3 - RATE * 2)
     assert [of_real.item(), of_fake.item()] == pytest.approx([slope + 0.5, 2 * slope + 0.5], rel=1e-12)
-    assert judge.gains is gains
-    assert judge.more is more
+    assert critic.gains is gains
+    assert critic.more is more
 
 
-# What is left behind: nothing.
+# No side effects.
 
 
 class _Fails(Module):
-    """Passes a number of batches on, then raises."""
+    """The identity for a number of passes; then it raises."""
 
     def __init__(self, passes: int) -> None:
         self.passes = passes
@@ -194,7 +194,7 @@ def _bits(module: Module) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["plain", "conv", "norm", "dropout", "spectral"])
 @pytest.mark.parametrize("fails", [False, True])
-def test_the_discriminator_stays_as_it_is(kind: str, fails: bool, kernels: str, make_rng: Callable) -> None:
+def test_the_discriminator_is_left_unchanged(kind: str, fails: bool, kernels: str, make_rng: Callable) -> None:
     generator, discriminator, real, latent = _players(kind, make_rng)
     optimizer = SGD(discriminator.parameters(), 0.1)
     before, parameters = _bits(discriminator), discriminator.parameters()
@@ -213,8 +213,8 @@ def test_the_discriminator_stays_as_it_is(kind: str, fails: bool, kernels: str, 
     optimizer.step(grad(loss.discriminator(discriminator(real), discriminator(fake)), optimizer.parameters))
 
 
-def test_kept_forms_of_weights_are_not_mixed_up(kernels: str, make_rng: Callable) -> None:
-    """A convolution's transformed weights, which fast kernels keep with a Parameter, belong to its own numbers."""
+def test_packed_weights_are_not_mixed_up(kernels: str, make_rng: Callable) -> None:
+    """The packed weights that fast kernels keep with a Parameter are those of its own numbers."""
     rng = make_rng(7)
     critic = Sequential(Conv2d(16, 32, 4, rng, stride=2, padding=1), LeakyReLU(0.2), Flatten(), Dense(2048, 1, rng))
     real, fake = (Tensor(rng.standard_normal((4, 16, 16, 16)).astype(np.float32)) for _ in range(2))
@@ -222,7 +222,7 @@ def test_kept_forms_of_weights_are_not_mixed_up(kernels: str, make_rng: Callable
     before = [critic(real).numpy() for _ in range(3)]
     ahead = unrolled_logits(critic, loss, real, fake, 2, RATE)[0].numpy()
     assert critic(real).numpy().tobytes() == before[0].tobytes()
-    np.testing.assert_allclose(ahead, _really_trained(critic, loss, real, fake, 2)[0].numpy(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(ahead, _trained_logits(critic, loss, real, fake, 2)[0].numpy(), rtol=1e-3, atol=1e-3)
     assert np.abs(ahead - before[0]).max() > 0.1
 
 
@@ -243,15 +243,15 @@ def test_a_shared_parameter_is_substituted_everywhere(make_rng: Callable) -> Non
 
 
 @pytest.mark.parametrize("kind", ["conv", "norm", "dropout", "spectral"])
-def test_it_never_waits_for_the_device(kind: str, make_rng: Callable) -> None:
+def test_unrolling_never_synchronises_with_the_device(kind: str, make_rng: Callable) -> None:
     def run() -> Tensor:
         generator, discriminator, *data = _players(kind, make_rng)
         real, latent = map(Tensor, data)
         loss, weights = losses.get("non-saturating"), list(generator.parameters().values())
-        with strict_device.count_synchronisations() as waits:
+        with strict_device.count_synchronisations() as synchronisations:
             real_logits, fake_logits = unrolled_logits(discriminator, loss, real, generator(latent), 2, RATE)
             gradient = grad(loss.generator(fake_logits, real_logits), weights)[0]
-        assert waits.count == 0
+        assert synchronisations.count == 0
         return gradient
 
     mg.use("numpy", "reference")
@@ -260,11 +260,11 @@ def test_it_never_waits_for_the_device(kind: str, make_rng: Callable) -> None:
     try:
         found = run().numpy()
     finally:
-        backend.by_type.pop(strict_device.ndarray)
+        backend.by_array_type.pop(strict_device.ndarray)
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
 
 
-def test_wrong_settings_are_refused(make_rng: Callable) -> None:
+def test_wrong_settings_raise(make_rng: Callable) -> None:
     generator, discriminator, real, latent = _players("plain", make_rng)
     fake, loss = generator(latent), losses.get("minimax")
     for steps in (-1, 1.5):

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 
 pytestmark = needs_numba  # they live in its package
 

@@ -13,12 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 
 grp, pwd = pytest.importorskip("grp"), pytest.importorskip("pwd")  # Unix only
 pytestmark = [needs_numba, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 
-HARNESS = Path(__file__).with_name("damaged_cache.py")
+HARNESS = Path(__file__).parents[1] / "support" / "damaged_cache.py"
 COUNT = int(os.environ.get("MINIGAN_CACHE_DAMAGES", "0"))  # of damaged files, with the kernels of a training step
 
 

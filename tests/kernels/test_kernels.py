@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_numba
+from support import layouts
+from support.environment import needs_numba
+from support.updates import SETTINGS, FlatArrays, numbers_of
 
 import minigan_kernels
 
@@ -109,11 +111,11 @@ def test_slope_gate(table: dict, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_gate_and_sum(table: dict, dtype: str) -> None:
+def test_bias_act_grad(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(5)
     for shape in [(1, 1), (0, 3), (7, 5), (16, 64), (17, 65), (33, 1), (513, 130)]:
         x, v = (rng.integers(-3, 4, shape).astype(dtype) for _ in range(2))
-        out, sums = table["gate_and_sum"](x, v, 0.25)
+        out, sums = table["bias_act_grad"](x, v, 0.25)
         np.testing.assert_array_equal(out, np.where(x > 0, v, v / 4))
         np.testing.assert_array_equal(sums, np.where(x > 0, v, v / 4).sum(axis=0))
 
@@ -125,22 +127,9 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "every-second": lambda a: np.repeat(np.repeat(a, 2, 0), 2, -1)[(slice(None, None, 2),) * a.ndim] if a.ndim > 1
     else np.repeat(a, 2)[::2],
     "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1],
-    "misaligned": lambda a: _misaligned(a),
-    "read-only": lambda a: _read_only(a),
+    "misaligned": layouts.misaligned,
+    "read-only": layouts.read_only,
 }  # fmt: skip
-
-
-def _misaligned(a: np.ndarray) -> np.ndarray:
-    raw = np.zeros(a.nbytes + 1, np.uint8)
-    out = raw[1 : 1 + a.nbytes].view(a.dtype).reshape(a.shape)
-    out[...] = a
-    return out
-
-
-def _read_only(a: np.ndarray) -> np.ndarray:
-    out = a.copy()
-    out.flags.writeable = False
-    return out
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -178,15 +167,16 @@ def test_each_kernel_is_compiled_once_for_each_type() -> None:
     compiled = [
         getattr(importlib.import_module(f"minigan_kernels.numba.{module}"), name)
         for module, name in (
-            ("gemm", "GEMM"), ("gate", "GATE"), ("norm", "FORWARD"), ("norm", "BACKWARD"), ("adam", "ADAM"),
+            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("norm", "FORWARD"), ("norm", "BACKWARD"), ("adam", "ADAM"),
         )
     ]  # fmt: skip
     kernels = minigan_kernels.table("numba", np)
     for dtype in FLOATS:
         _run_everything(dtype)
         x, v = np.ones((9, 5), dtype), np.ones(5, dtype)
-        _, mean, variance = kernels["batch_norm"](_read_only(x), _read_only(v), np.ones(10, dtype)[::2], 1e-3, 0)
-        kernels["batch_norm_grad"](x, _read_only(x), _read_only(v), v, mean, variance, 1, np.float64(0.2))
+        fixed_x, fixed_v = layouts.read_only(x), layouts.read_only(v)
+        _, mean, variance = kernels["batch_norm"](fixed_x, fixed_v, np.ones(10, dtype)[::2], 1e-3, 0)
+        kernels["batch_norm_grad"](x, fixed_x, fixed_v, v, mean, variance, 1, np.float64(0.2))
     for kernel in compiled:
         assert len(kernel) == len(FLOATS)
         assert len(kernel[np.dtype("float32")].signatures) == len(FLOATS), kernel.name
@@ -364,50 +354,8 @@ def _adam_textbook(p, m, v, g, step, rate, beta1, beta2, eps):
     return p - rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps), m, v
 
 
-class _Flat:
-    """Many parameters of odd sizes in one buffer, with gaps, and their gradients."""
-
-    def __init__(self, sizes: list[int], dtype: str, slots: int, seed: int = 9) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.dtype, self.sizes = dtype, sizes
-        starts = np.cumsum([0, *(-(-s // 16) * 16 + 16 for s in sizes)])
-        self.bounds = np.array([(a, a + s) for a, s in zip(starts, sizes, strict=False)], np.int64)
-        self.p = self.rng.standard_normal(int(starts[-1])).astype(dtype)
-        self.slots = [np.zeros_like(self.p) for _ in range(slots)]
-        self.first_bad = np.full(len(sizes), -1, np.int64)
-
-    def gradients(self) -> list[np.ndarray]:
-        return [self.rng.standard_normal(s).astype(self.dtype) for s in self.sizes]
-
-    def in_place(self, gradients: list[np.ndarray]) -> np.ndarray:
-        """All gradients in the places of their parameters, zeros in the gaps."""
-        g = np.zeros_like(self.p)
-        for (a, b), gradient in zip(self.bounds, gradients, strict=True):
-            g[a:b] = gradient
-        return g
-
-    def gaps(self) -> np.ndarray:
-        inside = np.zeros(self.p.size, bool)
-        for a, b in self.bounds:
-            inside[a:b] = True
-        return ~inside
-
-
-SETTINGS: dict[str, tuple[float, ...]] = {
-    "adam": (0.01, 0.5, 0.999, 1e-8), "sgd": (0.01, 0.9), "rmsprop": (0.01, 0.9, 1e-8),
-}  # fmt: skip
-
-
-def numbers_of(name: str, step: int, rate: float, *decays: float) -> np.ndarray:
-    """Those that change from step to step, as the kernel takes them."""
-    if name != "adam":
-        return np.array([step, rate])
-    correction = 1 - decays[1] ** step
-    return np.array([step, rate / (1 - decays[0] ** step), correction, correction**-0.5])
-
-
 def _run_optimiser(
-    name: str, table: dict, flat: _Flat, gradients: list[np.ndarray], step: int, settings: tuple[float, ...] = ()
+    name: str, table: dict, flat: FlatArrays, gradients: list[np.ndarray], step: int, settings: tuple[float, ...] = ()
 ) -> None:
     rate, *others = settings or SETTINGS[name]
     numbers = numbers_of(name, step, rate, *others)
@@ -419,7 +367,7 @@ ODD_SIZES = [1, 3, 17, 0, 64, 65, 1023, 4097]
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_adam_is_the_textbooks_for_fifty_steps(table: dict, dtype: str) -> None:
-    flat = _Flat(ODD_SIZES, dtype, 2)
+    flat = FlatArrays(ODD_SIZES, dtype, 2)
     settings = SETTINGS["adam"]
     gaps, before = flat.gaps(), flat.p.copy()
     wide = [(flat.p[a:b].astype(np.float64), np.zeros(b - a), np.zeros(b - a)) for a, b in flat.bounds]
@@ -441,7 +389,7 @@ def test_adam_is_the_textbooks_for_fifty_steps(table: dict, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ["sgd", "rmsprop"])
 def test_fast_sgd_and_rmsprop_have_the_bits_of_the_reference(name: str, dtype: str) -> None:
-    fast, plain = (_Flat(ODD_SIZES, dtype, 1) for _ in range(2))
+    fast, plain = (FlatArrays(ODD_SIZES, dtype, 1) for _ in range(2))
     for step in range(1, 20):
         gradients = fast.gradients()
         for flat, implementation in ((fast, "numba"), (plain, "reference")):
@@ -454,7 +402,7 @@ def test_fast_sgd_and_rmsprop_have_the_bits_of_the_reference(name: str, dtype: s
 @pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
 def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) -> None:
     """m = (1 - beta1) g, v = (1 - beta2) g^2, and p moves by the rate whatever the gradient's size."""
-    flat = _Flat([97], dtype, 2)
+    flat = FlatArrays([97], dtype, 2)
     flat.p[:] = 0
     (g,) = flat.gradients()
     _run_optimiser("adam", table, flat, [g], 1, (0.25, beta1, 0.999, 0.0))
@@ -467,7 +415,7 @@ def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
 def test_the_first_bad_step_of_each_parameter_is_noted(table: dict, name: str, dtype: str) -> None:
-    flat = _Flat(ODD_SIZES, dtype, 2 if name == "adam" else 1)
+    flat = FlatArrays(ODD_SIZES, dtype, 2 if name == "adam" else 1)
     bad = {2: (4, 63, np.nan), 3: (0, 0, np.inf), 4: (7, 4096, -np.inf), 5: (4, 0, np.nan)}
     with np.errstate(all="ignore"):
         for step in range(1, 7):
@@ -482,7 +430,7 @@ def test_the_first_bad_step_of_each_parameter_is_noted(table: dict, name: str, d
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
 def test_huge_finite_gradients_are_not_bad(table: dict, name: str, dtype: str) -> None:
-    flat = _Flat([37, 300], dtype, 2 if name == "adam" else 1)
+    flat = FlatArrays([37, 300], dtype, 2 if name == "adam" else 1)
     largest = np.finfo(dtype).max
     gradients = [np.full(37, largest, dtype), np.full(300, -largest, dtype)]
     with np.errstate(all="ignore"):
@@ -512,8 +460,8 @@ def test_averages_move_as_their_formulas_say(table: dict, shape: tuple[int, ...]
             followed = number(share) * start + number(1 - share) * value
             approached = start + (value - start) * number(share)
             found = start.copy(), start.copy()
-            assert table["follow"](found[0], value, share) is None
-            assert table["approach"](found[1], value, np.array([share])) is None
+            assert table["update_running_statistics"](found[0], value, share) is None
+            assert table["lerp"](found[1], value, np.array([share])) is None
         for one, two in zip(found, (followed, approached), strict=True):
             np.testing.assert_array_equal(one, two)
             np.testing.assert_array_equal(np.signbit(one)[~np.isnan(one)], np.signbit(two)[~np.isnan(two)])
@@ -526,9 +474,9 @@ def test_averages_move_as_their_formulas_say(table: dict, shape: tuple[int, ...]
 def test_what_is_changed_in_place_must_be_row_major() -> None:
     table, running = minigan_kernels.table("numba", np), np.ones((4, 6), np.float32)
     with pytest.raises(ValueError, match="row-major"):
-        table["follow"](running.T, np.ones((6, 4), np.float32), 0.9)
+        table["update_running_statistics"](running.T, np.ones((6, 4), np.float32), 0.9)
     with pytest.raises(ValueError, match="row-major"):
-        table["approach"](running[:, ::2], np.ones((4, 3), np.float32), np.ones(1))
+        table["lerp"](running[:, ::2], np.ones((4, 3), np.float32), np.ones(1))
 
 
 # Threads: the same bits.
@@ -558,7 +506,7 @@ def _run_everything(dtype: str) -> list[np.ndarray]:
         y, mean, variance = t["batch_norm"](data, gamma, beta, 1e-3, 0.2)
         gradients = t["batch_norm_grad"](cotangent, data, gamma, beta, mean, variance, 1e-3, 0.2)
         results += [y, mean, variance, *gradients]
-    flat = _Flat([70_001, 3, 33_333], dtype, 2)
+    flat = FlatArrays([70_001, 3, 33_333], dtype, 2)
     for step in (1, 2):
         _run_optimiser("adam", t, flat, flat.gradients(), step)
     return [*results, flat.p, *flat.slots]
@@ -578,7 +526,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads: Callable[[int]
 def test_a_bad_gradient_is_noted_wherever_a_thread_meets_it(threads: Callable[[int], int]) -> None:
     t = minigan_kernels.table("numba", np)
     for place in (0, 39_999, 40_000, 40_001, 79_999):
-        flat = _Flat([80_000, 5], "float32", 2)
+        flat = FlatArrays([80_000, 5], "float32", 2)
         gradients = flat.gradients()
         gradients[0][place] = np.nan
         _run_optimiser("adam", t, flat, gradients, 3)

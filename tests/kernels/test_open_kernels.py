@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import needs_numba
 from support import standin_kernels, strict_device
+from support.environment import needs_numba
 
 import minigan as mg
 import minigan_kernels
@@ -102,7 +102,7 @@ def test_info_tells_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(_printed(capsys, "info", "--json"))
     assert facts["kernels standin"] == "available"
     assert "1 number" in (facts["vector width"], facts.get("vector width of standin"))
-    assert facts["versions"]["standin_kernels"] == "0.7"
+    assert facts["versions"]["support.standin_kernels"] == "0.7"
     assert facts["kernels"]["matmul"]["standin"] is facts["kernels"]["conv2d"]["reference"] is True
     assert "standin" not in facts["kernels"]["conv2d"]
     assert all(sum(row.values()) == 1 for row in facts["kernels"].values())
@@ -154,11 +154,12 @@ def test_gradcheck_finds_its_faults(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_fixtures_run_over_it() -> None:
     code = (
-        "import sys, minigan_kernels, standin_kernels, pytest\n"
+        "import sys, minigan_kernels, pytest\n"
+        "from support import standin_kernels\n"
         "minigan_kernels.register('standin', standin_kernels)\n"
         "sys.exit(pytest.main(sys.argv[1:]) or standin_kernels.calls['matmul'] == 0)"
     )
-    test = "test_primitives.py::test_values_are_numpys"
+    test = "ops/test_primitives.py::test_values_are_numpys"
     done = subprocess.run(
         [sys.executable, "-c", code, "-o", "addopts=", "-p", "no:cacheprovider", "-v", "-k", "standin", test],
         cwd=ROOT / "tests", env=os.environ | {"PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True,
@@ -218,16 +219,16 @@ def test_kernels_serve_the_arrays_of_their_library_only() -> None:
     def matmul(a, b, transpose_a, transpose_b):
         return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
 
-    _join(ARRAYS="strict_device", KERNELS=(matmul,))
+    _join(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
     with pytest.raises(mg.MiniganError, match="the kernels 'other' do not work on numpy arrays"):
         mg.use("numpy", "other")
-    on_numpy = [pair for pair in backend.pairs() if pair.backend.name == "numpy"]
+    on_numpy = [pair for pair in backend.implementations() if pair.backend.name == "numpy"]
     assert "other" not in {pair.kernels for pair in on_numpy}
 
     device = backend.Backend("strict", strict_device)
     mg.use(device)
     assert device.kernels == "other"
-    assert [pair for pair in backend.pairs() if pair.backend is device] == [
+    assert [pair for pair in backend.implementations() if pair.backend is device] == [
         (device, "reference", None), (device, "other", None),
     ]  # fmt: skip
     minigan_kernels.register("standin", standin_kernels)
@@ -239,14 +240,14 @@ def test_gradcheck_checks_every_library_in_use(capsys: pytest.CaptureFixture[str
     def matmul(a, b, transpose_a, transpose_b):
         return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
 
-    _join(ARRAYS="strict_device", KERNELS=(matmul,))
+    _join(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
     device = backend.Backend("strict", strict_device)
     mg.use(device)
     out = _printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train")
     rows = [" ".join(line.split()[1:-5]) for line in out.splitlines() if line.startswith("layers/")]
     assert rows[0] == "reference"
     assert rows[-2:] == ["strict reference", "strict other"]
-    assert backend.by_type[strict_device.ndarray] is device
+    assert backend.by_array_type[strict_device.ndarray] is device
 
 
 def test_a_context_puts_back_what_was_in_use() -> None:
@@ -258,7 +259,7 @@ def test_a_context_puts_back_what_was_in_use() -> None:
             assert before.kernels == "reference"
     assert backend.current() is before
     assert before.kernels == kernels
-    assert strict_device.ndarray not in backend.by_type
+    assert strict_device.ndarray not in backend.by_array_type
 
 
 # Nothing else knows numba.

@@ -74,28 +74,28 @@ def test_what_no_classifier_can_learn_from():
 def test_what_was_learned_is_kept():
     images, labels = quarters()
     classifier = trained(images, labels)
-    classifier_cache.keep(classifier, MADE_BY)
+    classifier_cache.save(classifier, MADE_BY)
     again = Classifier(Dataset("moved", images, labels, "elsewhere"))
-    assert classifier_cache.restore(again, MADE_BY)
+    assert classifier_cache.load(again, MADE_BY)
     np.testing.assert_array_equal(again.probabilities(images), classifier.probabilities(images))
 
 
 def test_it_is_another_classifier_where_anything_differs_that_it_depends_on():
     images, labels = quarters()
-    classifier_cache.keep(trained(images, labels), MADE_BY)
+    classifier_cache.save(trained(images, labels), MADE_BY)
     for other_images, other_labels, made_by in (
         (images[:, ::-1], labels, MADE_BY),
         (images, labels[::-1], MADE_BY),
         (images.reshape(240, 4, 9, 1), labels, MADE_BY),
         (images, labels, {"numbers": "two"}),
     ):
-        assert not classifier_cache.restore(Classifier(Dataset("other", other_images, other_labels, "")), made_by)
+        assert not classifier_cache.load(Classifier(Dataset("other", other_images, other_labels, "")), made_by)
 
 
 def test_a_damaged_one_is_not_taken():
     images, labels = quarters()
     classifier = trained(images, labels)
-    classifier_cache.keep(classifier, MADE_BY)
+    classifier_cache.save(classifier, MADE_BY)
     (path,) = Path("cache/classifiers").iterdir()
     whole = path.read_bytes()
     flipped = bytearray(whole)
@@ -103,10 +103,10 @@ def test_a_damaged_one_is_not_taken():
     before = classifier.network.state()
     for content in (whole[:-1], bytes(flipped), b"", b"{}"):
         path.write_bytes(content)
-        assert not classifier_cache.restore(classifier, MADE_BY)
+        assert not classifier_cache.load(classifier, MADE_BY)
     for name, value in classifier.network.state().items():
         np.testing.assert_array_equal(value, before[name])
-    classifier_cache.keep(classifier, MADE_BY)
+    classifier_cache.save(classifier, MADE_BY)
     assert path.read_bytes() == whole
 
 
@@ -116,8 +116,8 @@ def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch):
 
     monkeypatch.setattr(classifier_cache, "cache_directory", refuse)
     classifier = Classifier(Dataset("quarters", *quarters(), "a test"))
-    classifier_cache.keep(classifier, MADE_BY)
-    assert not classifier_cache.restore(classifier, MADE_BY)
+    classifier_cache.save(classifier, MADE_BY)
+    assert not classifier_cache.load(classifier, MADE_BY)
 
 
 # The command.

@@ -12,7 +12,7 @@ import pytest
 from minigan import MiniganError
 from minigan.data import mixtures
 from minigan.data.mixtures import GaussianMixture, SwissRoll, squared_distances
-from minigan.metrics import divergences, samples
+from minigan.metrics import divergences, two_sample
 from minigan.metrics.density import KernelDensity
 from minigan.metrics.divergences import Grid
 
@@ -228,7 +228,7 @@ def test_assignment_is_the_best_of_all(n: int) -> None:
     for costs in (rng.standard_normal((n, n)), rng.integers(0, 3, (n, n)).astype(float), np.zeros((n, n))):
         rows = np.arange(n)
         best = min(costs[rows, list(order)].sum() for order in itertools.permutations(range(n)))
-        found = samples.assign(costs)
+        found = two_sample.assign(costs)
         assert sorted(found) == list(rows)
         assert costs[rows, found].sum() == pytest.approx(best, abs=1e-12)
 
@@ -239,17 +239,17 @@ def test_wasserstein_of_a_moved_sample() -> None:
     x = rng.standard_normal((200, 2))
     moved = rng.permutation(x @ np.array([[1.5, 0.4], [0.4, 0.7]]))
     exact = math.sqrt(((x @ np.array([[0.5, 0.4], [0.4, -0.3]])) ** 2).sum(axis=1).mean())
-    assert samples.wasserstein2(x, moved) == pytest.approx(exact, rel=1e-12)
-    assert samples.wasserstein2(x, rng.permutation(x + np.array([3.0, -4.0]))) == pytest.approx(5, rel=1e-12)
-    assert samples.wasserstein2(x, rng.permutation(x)) == 0
+    assert two_sample.wasserstein2(x, moved) == pytest.approx(exact, rel=1e-12)
+    assert two_sample.wasserstein2(x, rng.permutation(x + np.array([3.0, -4.0]))) == pytest.approx(5, rel=1e-12)
+    assert two_sample.wasserstein2(x, rng.permutation(x)) == 0
 
 
 def test_wasserstein_of_gaussians() -> None:
     """W2(N(0, I), N(m, s^2 I))^2 = |m|^2 + 2 (s - 1)^2; samples come as near as two of the same are."""
     rng, n = np.random.default_rng(1), 600
     p, q = gaussian(0, 0, 1.0), gaussian(1.0, 2.0, 1.8)
-    found = samples.wasserstein2(p.sample(n, rng), q.sample(n, rng))
-    floor = sum(samples.wasserstein2(t.sample(n, rng), t.sample(n, rng)) for t in (p, q))
+    found = two_sample.wasserstein2(p.sample(n, rng), q.sample(n, rng))
+    floor = sum(two_sample.wasserstein2(t.sample(n, rng), t.sample(n, rng)) for t in (p, q))
     assert found == pytest.approx(math.sqrt(5 + 2 * 0.8**2), abs=floor)
     assert floor < 0.8
 
@@ -257,7 +257,7 @@ def test_wasserstein_of_gaussians() -> None:
 def test_wasserstein_sees_how_far_disjoint_distributions_are() -> None:
     """Where the JSD is log 2 at any distance."""
     x = gaussian(0, 0, 0.01).sample(50, np.random.default_rng(0))
-    found = [samples.wasserstein2(x, x + np.array([far, 0.0])) for far in (1.0, 2.0, 4.0)]
+    found = [two_sample.wasserstein2(x, x + np.array([far, 0.0])) for far in (1.0, 2.0, 4.0)]
     assert found == pytest.approx([1, 2, 4], rel=1e-12)
 
 
@@ -271,7 +271,7 @@ def test_the_discrepancy_by_its_definition() -> None:
     within = sum(k(a, b) for a, b in itertools.permutations(x, 2)) / 12
     within += sum(k(a, b) for a, b in itertools.permutations(y, 2)) / 6
     exact = within - 2 * sum(k(a, b) for a in x for b in y) / 12
-    assert samples.maximum_mean_discrepancy(x, y, h).value == pytest.approx(exact, rel=1e-13)
+    assert two_sample.maximum_mean_discrepancy(x, y, h).value == pytest.approx(exact, rel=1e-13)
 
 
 def test_the_discrepancy_of_gaussians() -> None:
@@ -283,7 +283,9 @@ def test_the_discrepancy_of_gaussians() -> None:
     p, q = gaussian(0, 0, 1.0), gaussian(m, 0, 1.0)
     for other, wanted in ((p, 0.0), (q, exact)):
         found = [
-            samples.maximum_mean_discrepancy(p.sample(count, rng), other.sample(count, rng), h, relabellings=20).value
+            two_sample.maximum_mean_discrepancy(
+                p.sample(count, rng), other.sample(count, rng), h, relabellings=20
+            ).value
             for _ in range(repeats)
         ]
         assert np.mean(found) == pytest.approx(wanted, abs=4 * np.std(found) / math.sqrt(repeats))
@@ -295,7 +297,7 @@ def test_tests_of_two_samples_hold_their_level() -> None:
     rng, repeats = np.random.default_rng(0), 200
     ring = mixtures.get("ring")
     found = [
-        samples.maximum_mean_discrepancy(ring.sample(40, rng), ring.sample(40, rng), relabellings=99, seed=i)
+        two_sample.maximum_mean_discrepancy(ring.sample(40, rng), ring.sample(40, rng), relabellings=99, seed=i)
         for i in range(repeats)
     ]
     assert abs(sum(c.differs for c in found) - 0.05 * repeats) < 4 * math.sqrt(0.05 * 0.95 * repeats)
@@ -303,7 +305,7 @@ def test_tests_of_two_samples_hold_their_level() -> None:
 
 
 @pytest.mark.parametrize(
-    "compare", [samples.maximum_mean_discrepancy, samples.classifier_two_sample_test], ids=["mmd", "c2st"]
+    "compare", [two_sample.maximum_mean_discrepancy, two_sample.classifier_two_sample_test], ids=["mmd", "c2st"]
 )
 def test_a_collapsed_generator_is_told_from_the_data(compare) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(2)
@@ -319,7 +321,9 @@ def test_a_collapsed_generator_is_told_from_the_data(compare) -> None:  # type: 
 def test_a_classifier_reaches_the_best_accuracy() -> None:
     """Of two Gaussians a distance of 2 sigma apart: Phi(1) = 84.1%."""
     rng = np.random.default_rng(0)
-    found = samples.classifier_two_sample_test(gaussian(0, 0, 1).sample(2000, rng), gaussian(2, 0, 1).sample(2000, rng))
+    found = two_sample.classifier_two_sample_test(
+        gaussian(0, 0, 1).sample(2000, rng), gaussian(2, 0, 1).sample(2000, rng)
+    )
     best = 0.5 * math.erfc(-1 / math.sqrt(2))
     error = math.sqrt(best * (1 - best) / 2000)
     assert best - 5 * error < found.value < best + 4 * error
@@ -328,23 +332,23 @@ def test_a_classifier_reaches_the_best_accuracy() -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 60, 2))
-    for compare in (samples.maximum_mean_discrepancy, samples.classifier_two_sample_test):
+    for compare in (two_sample.maximum_mean_discrepancy, two_sample.classifier_two_sample_test):
         assert compare(x, y, seed=5) == compare(x, y, seed=5)
 
 
 def test_errors_of_comparisons() -> None:
     x = np.zeros((30, 2))
     with pytest.raises(MiniganError, match=r"\(30, 2\) and \(29, 2\) cannot be paired"):
-        samples.wasserstein2(x, x[1:])
+        two_sample.wasserstein2(x, x[1:])
     with pytest.raises(MiniganError, match="the second sample are not finite"):
-        samples.wasserstein2(x, np.full((30, 2), math.nan))
+        two_sample.wasserstein2(x, np.full((30, 2), math.nan))
     with pytest.raises(MiniganError, match="square matrix"):
-        samples.assign(np.zeros((2, 3)))
+        two_sample.assign(np.zeros((2, 3)))
     with pytest.raises(MiniganError, match="cannot be compared"):
-        samples.maximum_mean_discrepancy(x, x[:1])
+        two_sample.maximum_mean_discrepancy(x, x[:1])
     with pytest.raises(MiniganError, match=r"bandwidth is 0\.0"):
-        samples.maximum_mean_discrepancy(x, x)
+        two_sample.maximum_mean_discrepancy(x, x)
     with pytest.raises(MiniganError, match="relabellings is 3"):
-        samples.maximum_mean_discrepancy(x, x, 1.0, relabellings=3)
+        two_sample.maximum_mean_discrepancy(x, x, 1.0, relabellings=3)
     with pytest.raises(MiniganError, match="cannot be told apart fairly"):
-        samples.classifier_two_sample_test(x[:5], x[:5])
+        two_sample.classifier_two_sample_test(x[:5], x[:5])

@@ -24,7 +24,7 @@ def perfect(target: Target, count: int, seed: int = 0) -> np.ndarray:
 
 def test_a_perfect_generator_scores_its_ceiling_and_its_floor(target: Target) -> None:
     repeats, count = 100, modes.SAMPLES
-    scores = [modes.score(perfect(target, count, seed), target) for seed in range(repeats)]
+    scores = [modes.score_samples(perfect(target, count, seed), target) for seed in range(repeats)]
     assert all(s.covered == s.strictly_covered == len(target.modes) for s in scores)
     quality = modes.PERFECT_HIGH_QUALITY
     error = math.sqrt(quality * (1 - quality) / count)
@@ -38,7 +38,8 @@ def test_a_perfect_generator_scores_its_ceiling_and_its_floor(target: Target) ->
 
 def test_ceiling_and_floors_are_the_known_figures() -> None:
     assert pytest.approx(1 - math.exp(-4.5), rel=1e-15) == modes.PERFECT_HIGH_QUALITY
-    ring, grid = (modes.score(perfect(mixtures.get(n), modes.SAMPLES), mixtures.get(n)) for n in ("ring", "grid"))
+    targets = mixtures.get("ring"), mixtures.get("grid")
+    ring, grid = (modes.score_samples(perfect(target, modes.SAMPLES), target) for target in targets)
     assert (ring.perfect_kl, grid.perfect_kl) == (0.0014, 0.0048)
 
 
@@ -46,7 +47,7 @@ def test_sigma_ratios_are_those_of_the_samples() -> None:
     grid = mixtures.get("grid")
     for true in (0.2, 0.5, 1.0, 1.25, 1.6):
         drawn = GaussianMixture("other", grid.centres, true * grid.sigma)
-        found = modes.score(perfect(drawn, 250_000), grid)
+        found = modes.score_samples(perfect(drawn, 250_000), grid)
         per_mode = sum(found.counts) / found.modes
         assert np.mean(found.sigma_ratios) == pytest.approx(true, rel=8 * modes.sigma_ratio_error(per_mode))
         low, high = found.sigma_range
@@ -55,7 +56,7 @@ def test_sigma_ratios_are_those_of_the_samples() -> None:
 
 def test_the_stated_error_of_a_sigma_ratio_is_the_one_seen() -> None:
     ring = mixtures.get("ring")
-    scores = [modes.score(perfect(ring, modes.SAMPLES, seed), ring) for seed in range(100)]
+    scores = [modes.score_samples(perfect(ring, modes.SAMPLES, seed), ring) for seed in range(100)]
     ratios = np.array([s.sigma_ratios for s in scores])
     assert ratios.std() == pytest.approx(scores[0].perfect_sigma_error, rel=4 / math.sqrt(2 * ratios.size))
     assert ratios.mean() == pytest.approx(1, abs=4 * ratios.std() / math.sqrt(ratios.size))
@@ -64,7 +65,7 @@ def test_the_stated_error_of_a_sigma_ratio_is_the_one_seen() -> None:
 def test_by_hand() -> None:
     target = GaussianMixture("two", ((0.0, 0.0), (10.0, 0.0)), 1.0)
     samples = [[0, 0], [0, 2.999], [0, 3.001], [7, 0], [12.9, 0], [5, 0], [10, 0], [8, 0]]
-    found = modes.score(samples, target)
+    found = modes.score_samples(samples, target)
     assert found.counts == (2, 4)
     assert found.high_quality == 6 / 8
     assert found.reverse_kl == pytest.approx(math.log(2) + math.log(1 / 3) / 3 + math.log(2 / 3) * 2 / 3, rel=1e-14)
@@ -73,7 +74,7 @@ def test_by_hand() -> None:
 def test_a_collapsed_generator_is_seen(target: Target) -> None:
     k = len(target.modes)
     one = target.modes[0] + target.sigma * np.random.default_rng(0).standard_normal((2500, 2))
-    found = modes.score(one, target)
+    found = modes.score_samples(one, target)
     assert (found.covered, found.strictly_covered) == (1, 1)
     assert found.reverse_kl == pytest.approx(math.log(k), rel=1e-14)
     assert found.high_quality == pytest.approx(modes.PERFECT_HIGH_QUALITY, abs=0.01)  # which says nothing of it
@@ -81,7 +82,7 @@ def test_a_collapsed_generator_is_seen(target: Target) -> None:
 
 
 def test_points_in_place_of_modes_are_seen(target: Target) -> None:
-    found = modes.score(np.tile(target.modes, (100, 1)), target)
+    found = modes.score_samples(np.tile(target.modes, (100, 1)), target)
     assert found.covered == len(target.modes)
     assert found.high_quality == 1 > modes.PERFECT_HIGH_QUALITY
     assert found.reverse_kl == pytest.approx(0, abs=1e-14)
@@ -90,7 +91,7 @@ def test_points_in_place_of_modes_are_seen(target: Target) -> None:
 
 def test_points_beside_the_modes_are_narrow_and_not_wide() -> None:
     ring = mixtures.get("ring")
-    found = modes.score(np.tile(ring.modes + 1.4 * ring.sigma / math.sqrt(2), (100, 1)), ring)
+    found = modes.score_samples(np.tile(ring.modes + 1.4 * ring.sigma / math.sqrt(2), (100, 1)), ring)
     assert found.sigma_range[1] < 1e-6
 
 
@@ -98,18 +99,18 @@ def test_strict_coverage_wants_a_fifth_of_a_fair_share() -> None:
     grid = mixtures.get("grid")
     for first, strictly in ((199, 24), (200, 25)):  # the fair share of 25,000 is 1,000
         rest = np.repeat(grid.modes[1:], (25_000 - first) // 24 + 1, axis=0)[: 25_000 - first]
-        found = modes.score(np.concatenate([np.repeat(grid.modes[:1], first, axis=0), rest]), grid)
+        found = modes.score_samples(np.concatenate([np.repeat(grid.modes[:1], first, axis=0), rest]), grid)
         assert (found.samples, found.covered, found.strictly_covered) == (25_000, 25, strictly)
 
 
 def test_uniform_noise_has_no_gaussian_width() -> None:
     target = GaussianMixture("one", ((0.0, 0.0),), 1.0)
     corners = np.array([[2.9, 0.0], [-2.9, 0.0], [0.0, 2.9], [0.0, -2.9]])
-    assert modes.score(corners, target).sigma_ratios == (math.inf,)
+    assert modes.score_samples(corners, target).sigma_ratios == (math.inf,)
 
 
 def test_far_from_every_mode(target: Target) -> None:
-    found = modes.score(np.full((10, 2), 50.0), target)
+    found = modes.score_samples(np.full((10, 2), 50.0), target)
     assert (found.covered, found.high_quality) == (0, 0)
     assert math.isnan(found.reverse_kl)
     assert "no sample is near a mode" in str(found)
@@ -131,7 +132,7 @@ def test_the_protocol_draws_2500_and_25000(target: Target) -> None:
 
 def test_each_score_is_printed_beside_its_bound() -> None:
     ring = mixtures.get("ring")
-    text = str(modes.score(perfect(ring, modes.SAMPLES), ring))
+    text = str(modes.score_samples(perfect(ring, modes.SAMPLES), ring))
     assert "8 of 8" in text
     assert "98.89%" in text
     assert "0.0014" in text
@@ -141,10 +142,10 @@ def test_each_score_is_printed_beside_its_bound() -> None:
 def test_errors() -> None:
     ring = mixtures.get("ring")
     with pytest.raises(MiniganError, match="'swiss-roll' has no modes"):
-        modes.score(np.zeros((3, 2)), mixtures.get("swiss-roll"))
+        modes.score_samples(np.zeros((3, 2)), mixtures.get("swiss-roll"))
     with pytest.raises(MiniganError, match=r"the samples have shape \(3, 1\)"):
-        modes.score(np.zeros((3, 1)), ring)
+        modes.score_samples(np.zeros((3, 1)), ring)
     with pytest.raises(MiniganError, match="the samples are not finite in 2 of 3 rows"):
-        modes.score([[0, 0], [math.nan, 0], [0, math.inf]], ring)
+        modes.score_samples([[0, 0], [math.nan, 0], [0, math.inf]], ring)
     with pytest.raises(MiniganError, match="2500 samples were asked for and 7 came"):
         modes.evaluate(lambda count: np.zeros((7, 2)), ring)

@@ -13,7 +13,7 @@ import minigan as mg
 from minigan import Parameter, Tensor, grad, ops
 from minigan.core import backend
 from minigan.gan import penalties
-from minigan.gan.ema import Average
+from minigan.gan.ema import EMA
 from minigan.nn import (
     BatchNorm,
     Conv2d,
@@ -171,7 +171,7 @@ def test_a_resumed_run_goes_on_to_the_same_bits(name: str, dtype: str, kernels: 
 def test_the_average_of_a_network_is_normed_too(name: str, make_rng: Callable) -> None:
     """The mean of unit vectors is shorter than 1; the effective weight must not grow by that."""
     layer, x = _converged(name, make_rng)
-    average = Average(layer, 0.9)
+    average = EMA(layer, 0.9)
     layer.layer.weight.assign(make_rng(8).standard_normal(layer.layer.weight.shape))
     for _ in range(40):
         layer(x)
@@ -299,6 +299,6 @@ def test_it_never_waits_for_the_device(name: str, make_rng: Callable) -> None:
     try:
         found = [value.numpy() for value in run()]
     finally:
-        backend.by_type.pop(strict_device.ndarray)
+        backend.by_array_type.pop(strict_device.ndarray)
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two.numpy(), rtol=1e-5, atol=1e-6)

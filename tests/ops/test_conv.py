@@ -1,4 +1,4 @@
-"""Convolution: every implementation against plain loops, its adjoints, finite differences, its memo, its rounding."""
+"""Convolution: every implementation against plain loops, its adjoints, finite differences, packed weights, rounding."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import sys
 import textwrap
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import test_kernels
-from conftest import EXHAUSTIVE, ON_NUMPY, needs_numba
-from support import differences, naive
+from support import differences, layouts, naive
+from support.convolutions import CASES, CHANNELS, DCGAN, HAND_PICKED, LARGE, NONE, ONE, Case
+from support.environment import EXHAUSTIVE, ON_NUMPY, needs_numba
 
 import minigan as mg
 import minigan_kernels
@@ -28,150 +27,13 @@ from minigan import Parameter, Tensor, grad, ops, vjp
 from minigan.core import backend
 from minigan.nn import Conv2d, ConvTranspose2d, Dense, Flatten, LeakyReLU, Sequential
 from minigan.optim import SGD, Adam
-from minigan_kernels.geometry import Geometry, of_convolution, widths
-from minigan_kernels.memo import Memo, derived
+from minigan_kernels.geometry import Geometry, of_convolution, padding_widths
+from minigan_kernels.packed_weights import PackedWeights, get_packed
 
 FLOATS = ["float32", "float64"]
+pytestmark = pytest.mark.usefixtures("winograd_however_small")
 
 
-@pytest.fixture(autouse=True)
-def winograd_however_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Winograd's algorithm serves small pictures too, where it would not pay."""
-    if minigan_kernels.unavailable("numba") is None:
-        winograd = importlib.import_module("minigan_kernels.numba.winograd")
-        monkeypatch.setattr(winograd, "FEWEST_PIXELS", {"exact": 1, "fast": 1})
-
-
-# Geometries.
-
-
-@dataclass(frozen=True)
-class Case:
-    geometry: Geometry
-    batch: int
-    inputs: int
-    outputs: int
-
-    def __str__(self) -> str:
-        (h, w), (kh, kw), (down, across) = self.geometry[:3]
-        padding = ",".join(map(str, itertools.chain(*self.geometry.padding)))
-        return f"{self.batch}x{h}x{w}-{self.inputs}to{self.outputs}-k{kh}x{kw}-s{down}x{across}-p{padding}"
-
-    @property
-    def picture(self) -> tuple[int, ...]:
-        return self.batch, *self.geometry.size, self.inputs
-
-    @property
-    def weight(self) -> tuple[int, ...]:
-        return *self.geometry.kernel, self.inputs, self.outputs
-
-    @property
-    def result(self) -> tuple[int, ...]:
-        return self.batch, *self.geometry.out, self.outputs
-
-    def draw(self, draw: Callable[[tuple[int, ...]], np.ndarray], dtype: str) -> tuple[np.ndarray, ...]:
-        """(x, w, g): a picture, a weight and a cotangent of the result."""
-        x, w, g = (draw(shape).astype(dtype) for shape in (self.picture, self.weight, self.result))
-        return x, w, g
-
-
-ONE, NONE = ((1, 1), (1, 1)), ((0, 0), (0, 0))
-DCGAN = {"kernel": (4, 4), "stride": (2, 2), "padding": ONE}
-
-
-def _case(size: Any, kernel: Any, stride: Any, padding: Any, batch: int, inputs: int, outputs: int) -> Case:
-    return Case(Geometry(size, kernel, stride, padding), batch, inputs, outputs)
-
-
-HAND_PICKED = [
-    _case((8, 8), (4, 4), (2, 2), ONE, 2, 16, 16),
-    _case((8, 8), (4, 4), (2, 2), ONE, 1, 3, 64),
-    _case((8, 6), (4, 4), (2, 2), ONE, 3, 64, 3),
-    _case((16, 16), (4, 4), (2, 2), ONE, 2, 65, 17),
-    _case((6, 10), (4, 4), (2, 2), ONE, 5, 33, 70),
-    _case((9, 7), (4, 4), (2, 2), ONE, 2, 17, 33),  # odd: the last row and column meet no window
-    _case((2, 2), (4, 4), (2, 2), ONE, 4, 15, 9),  # smaller than a tile; an output of 1 x 1
-    _case((3, 2), (4, 4), (2, 2), ONE, 2, 130, 128),
-    _case((4, 4), (4, 4), (2, 2), ONE, 2, 70, 130),
-    _case((10, 12), (4, 4), (2, 2), ((1, 2), (0, 1)), 2, 16, 17),
-    _case((7, 5), (4, 4), (2, 2), ((2, 1), (1, 2)), 1, 9, 16),
-    _case((11, 13), (4, 4), (2, 2), NONE, 2, 16, 24),
-    _case((6, 6), (4, 4), (2, 2), ((3, 3), (3, 3)), 2, 16, 16),
-    _case((18, 22), (4, 4), (2, 2), ONE, 1, 32, 32),
-    _case((4, 4), (4, 4), (1, 1), NONE, 3, 130, 1),  # a kernel as large as the picture
-    _case((4, 4), (4, 4), (2, 2), NONE, 5, 64, 65),
-    _case((5, 3), (5, 3), (1, 2), NONE, 2, 17, 9),
-    _case((1, 1), (1, 1), (1, 1), NONE, 1, 1, 1),
-    _case((1, 1), (3, 3), (1, 1), ONE, 2, 9, 16),
-    _case((1, 1), (4, 4), (2, 2), ((2, 1), (1, 2)), 3, 16, 16),
-    _case((1, 1), (4, 4), (1, 1), ((3, 3), (3, 3)), 2, 128, 5),
-    _case((7, 9), (3, 3), (1, 1), ONE, 2, 16, 17),
-    _case((6, 6), (5, 5), (2, 2), ((2, 2), (2, 2)), 2, 3, 33),
-    _case((6, 7), (1, 1), (1, 1), NONE, 3, 65, 63),
-    _case((6, 7), (1, 1), (2, 3), NONE, 3, 9, 8),  # a stride larger than the kernel
-    _case((9, 8), (2, 1), (3, 2), ((0, 1), (1, 0)), 2, 5, 33),
-    _case((8, 8), (7, 2), (1, 3), ((3, 3), (0, 2)), 1, 8, 2),
-    _case((5, 5), (2, 2), (1, 1), ((4, 3), (5, 2)), 2, 2, 3),  # more padding than the kernel needs
-    _case((2, 3), (3, 3), (2, 2), ((6, 6), (5, 4)), 1, 16, 9),
-    _case((12, 10), (3, 3), (3, 3), NONE, 2, 15, 16),  # no window reaches the last column
-    _case((11, 11), (2, 2), (3, 3), NONE, 2, 16, 64),
-    _case((10, 7), (4, 4), (3, 3), ONE, 1, 63, 16),
-    _case((9, 9), (4, 3), (2, 2), ONE, 2, 16, 16),
-    _case((9, 9), (4, 4), (2, 1), ONE, 2, 16, 16),
-    _case((1, 12), (1, 7), (1, 1), ((0, 0), (3, 3)), 2, 16, 16),
-    _case((12, 1), (5, 1), (2, 1), ((2, 2), (0, 0)), 2, 16, 16),
-    _case((9, 10), (3, 3), (1, 1), ONE, 2, 33, 3),  # few channels to make, in steps of 1
-    _case((6, 5), (5, 4), (1, 1), ((4, 0), (1, 3)), 3, 16, 1),
-    _case((7, 7), (7, 7), (1, 1), ((3, 3), (3, 3)), 1, 64, 3),
-    _case((5, 6), (2, 3), (1, 1), ((2, 1), (0, 3)), 2, 17, 8),
-    _case((4, 4), (4, 4), (1, 1), NONE, 3, 16, 130),
-    _case((6, 5), (1, 1), (1, 1), NONE, 2, 3, 2),
-]
-CHANNELS = [1, 2, 3, 5, 8, 9, 15, 16, 17, 33, 63, 64, 65, 70, 128, 130]
-
-
-def _random_cases(count: int, seed: int) -> list[Case]:
-    """A third are the 4 x 4 kernels in steps of 2 of DCGAN, a tenth are kernels as large as the padded picture."""
-    rng = np.random.default_rng(seed)
-    cases: list[Case] = []
-
-    def draw(low: int, high: int) -> int:
-        return int(rng.integers(low, high + 1))
-
-    while len(cases) < count:
-        kind = rng.choice(["dcgan", "whole", "any"], p=[0.35, 0.1, 0.55])
-        size = draw(1, 13), draw(1, 13)
-        if kind == "dcgan":
-            exactly_one = rng.random() < 0.6
-            padding = ONE if exactly_one else ((draw(0, 3), draw(0, 3)), (draw(0, 3), draw(0, 3)))
-            kernel, stride = (4, 4), (2, 2)
-        else:
-            kernel, stride = (draw(1, 7), draw(1, 7)), (draw(1, 3), draw(1, 3))
-            most = [k if rng.random() < 0.8 else k + 2 for k in kernel]
-            padding = ((draw(0, most[0]), draw(0, most[0])), (draw(0, most[1]), draw(0, most[1])))
-        if kind == "whole":
-            kernel = (min(size[0], 6), min(size[1], 6))
-            size, padding = kernel, NONE
-        geometry = Geometry(size, kernel, stride, padding)
-        if min(geometry.out) < 1:
-            continue
-        few = [c for c in CHANNELS if c <= 33] if geometry.out[0] * geometry.out[1] > 36 else CHANNELS
-        cases.append(Case(geometry, draw(1, 5), int(rng.choice(few)), int(rng.choice(few))))
-    return cases
-
-
-def _winograd_cases(count: int, seed: int) -> list[Case]:
-    """The geometry and the channels for which Winograd's algorithm is made."""
-    rng = np.random.default_rng(seed)
-    cases = []
-    for _ in range(count):
-        size, channels = rng.integers(2, 23, 2), rng.choice([16, 32, 48, 64, 80], 2)
-        case = _case(tuple(map(int, size)), (4, 4), (2, 2), ONE, int(rng.integers(1, 5)), *map(int, channels))
-        cases.append(case)
-    return cases
-
-
-CASES = HAND_PICKED + _random_cases(220, 41) + _winograd_cases(60, 42)
 BY_FOUR_AND_TWO = [c for c in CASES if c.geometry.kernel == (4, 4) and c.geometry.stride == (2, 2)]
 
 
@@ -291,8 +153,8 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "every-second": lambda a: a.repeat(2, 0).repeat(2, 1).repeat(2, 2).repeat(2, 3)[::2, 1::2, ::2, 1::2],
     "cut-out": lambda a: np.pad(a, 1, constant_values=99)[1:-1, 1:-1, 1:-1, 1:-1],
     "reversed": lambda a: np.ascontiguousarray(a[::-1, ::-1, ::-1, ::-1])[::-1, ::-1, ::-1, ::-1],
-    "misaligned": test_kernels.LAYOUTS["misaligned"],
-    "read-only": test_kernels.LAYOUTS["read-only"],
+    "misaligned": layouts.misaligned,
+    "read-only": layouts.read_only,
 }
 SOME = [HAND_PICKED[i] for i in (0, 1, 2, 5, 10, 14, 20, 21, 23, 27, 36)]
 
@@ -543,24 +405,6 @@ def threads() -> Iterator[Callable[[int], int]]:
     set_threads(None)
 
 
-LARGE = {
-    "winograd": Case(Geometry((32, 32), **DCGAN), 5, 33, 65),
-    "winograd-odd": Case(Geometry((31, 17), **DCGAN), 3, 64, 70),
-    "few-in": Case(Geometry((64, 64), **DCGAN), 4, 3, 64),
-    "few-out": Case(Geometry((64, 64), **DCGAN), 4, 64, 3),
-    "deep": Case(Geometry((8, 8), **DCGAN), 3, 130, 257),
-    "fast": Case(Geometry((32, 30), **DCGAN, precision="fast"), 5, 64, 65),
-    "direct": Case(Geometry((25, 24), (3, 3), (1, 1), ONE), 3, 33, 40),
-    "direct-5x5": Case(Geometry((28, 28), (5, 5), (2, 2), ((1, 2), (1, 2))), 4, 24, 65),
-    "direct-few": Case(Geometry((64, 64), (3, 3), (1, 1), ONE), 3, 3, 8),
-    "few-out-5x5": Case(Geometry((48, 40), (5, 5), (1, 1), ((2, 2), (2, 2))), 4, 33, 3),
-    "few-in-5x5": Case(Geometry((48, 40), (5, 5), (2, 2), ((2, 2), (2, 2))), 4, 3, 65),
-    "whole": Case(Geometry((4, 4), (4, 4)), 64, 256, 100),
-    "one-by-one": Case(Geometry((32, 32), (1, 1)), 4, 64, 70),
-    "small": HAND_PICKED[0],
-}
-
-
 def _run_everything(case: Case, dtype: str) -> list[np.ndarray]:
     rng = np.random.default_rng(11)
     t = minigan_kernels.table("reference", np) | minigan_kernels.table("numba", np)
@@ -568,8 +412,8 @@ def _run_everything(case: Case, dtype: str) -> list[np.ndarray]:
     b_out, b_in = rng.standard_normal(case.outputs).astype(dtype), rng.standard_normal(case.inputs).astype(dtype)
     return [
         *_triad(t, case.geometry, x, w, g),
-        t["conv2d"](x, w, b_out, 0.2, case.geometry, Memo()),
-        t["conv2d_input_grad"](g, w, b_in, 0.2, case.geometry, Memo()),
+        t["conv2d"](x, w, b_out, 0.2, case.geometry, PackedWeights()),
+        t["conv2d_input_grad"](g, w, b_in, 0.2, case.geometry, PackedWeights()),
     ]
 
 
@@ -584,18 +428,18 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads: Callable, name
         assert one.tobytes() == two.tobytes()
 
 
-# The memo.
+# Packed weights.
 
 
 def test_a_memo_keeps_what_is_wanted_again_until_it_is_forgotten() -> None:
-    memo, numbers, fills = Memo(), np.arange(3.0), []
+    kept, numbers, fills = PackedWeights(), np.arange(3.0), []
 
     def packed(form: str) -> np.ndarray:
         def fill(out: np.ndarray) -> None:
             fills.append(form)
             out[...] = numbers * (2 if form == "twice" else 3)
 
-        return memo.get(form, lambda: np.empty(3), fill)
+        return kept.get(form, lambda: np.empty(3), fill)
 
     packed("twice")
     twice = packed("twice")
@@ -603,36 +447,36 @@ def test_a_memo_keeps_what_is_wanted_again_until_it_is_forgotten() -> None:
     assert fills == ["twice"] * 2  # nobody knew at first that it would be wanted again
     numbers += 1
     np.testing.assert_array_equal(packed("twice"), [0, 2, 4])  # it cannot know
-    memo.forget()
+    kept.invalidate()
     assert packed("twice") is twice  # the same memory, kept at once
     np.testing.assert_array_equal(twice, [2, 4, 6])
     packed("twice")
     assert fills == ["twice"] * 3
-    without = derived(None, "twice", lambda: np.zeros(3), lambda out: None)
+    without = get_packed(None, "twice", lambda: np.zeros(3), lambda out: None)
     assert not without.any()
 
 
 def test_a_memo_does_not_hold_what_is_wanted_only_once() -> None:
-    memo = Memo()
+    packed = PackedWeights()
     for number in range(3):
-        array = memo.get("once", lambda: np.empty(1 << 16), lambda out, number=number: out.fill(number))
+        array = packed.get("once", lambda: np.empty(1 << 16), lambda out, number=number: out.fill(number))
         assert array[0] == number
         released = weakref.ref(array)
         del array
         assert released() is None
-        memo.forget()
+        packed.invalidate()
 
 
 def test_a_fill_that_fails_is_tried_again() -> None:
-    memo = Memo()
+    packed = PackedWeights()
     with pytest.raises(ZeroDivisionError):
-        memo.get("form", lambda: np.zeros(1), lambda out: 1 // 0)
-    assert memo.get("form", lambda: np.zeros(1), lambda out: out.fill(5)).item() == 5
+        packed.get("form", lambda: np.zeros(1), lambda out: 1 // 0)
+    assert packed.get("form", lambda: np.zeros(1), lambda out: out.fill(5)).item() == 5
 
 
 @pytest.fixture(params=["remembering", *ON_NUMPY])
 def memorious(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each implementation; and the reference with a copy of the weights in the memo, as fast kernels do."""
+    """Each implementation; and the reference with a copy of the weights as its packed weights, as fast kernels do."""
     if request.param != "remembering":
         mg.use("numpy", request.param.kernels)
         return request.param.kernels
@@ -641,8 +485,10 @@ def memorious(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     plain = {name: room.kernel(name) for name in minigan_kernels.OPERATIONS}
 
     def remembering(name: str) -> Callable:
-        def kernel(x: Any, w: Any, b: Any, slope: float, geometry: Geometry, memo: Memo | None = None) -> Any:
-            kept = derived(memo, (name, geometry), lambda: np.empty_like(w), lambda out: np.copyto(out, w))
+        def kernel(
+            x: Any, w: Any, b: Any, slope: float, geometry: Geometry, packed: PackedWeights | None = None
+        ) -> Any:
+            kept = get_packed(packed, (name, geometry), lambda: np.empty_like(w), lambda out: np.copyto(out, w))
             return plain[name](x, kept, b, slope, geometry)
 
         return kernel
@@ -687,7 +533,7 @@ def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make
     for w in (first, second, first):
         parameter.assign(w)
         expected = _all_uses(x, Tensor(w), b)
-        for _ in range(2):  # the second time from the memo
+        for _ in range(2):  # the second time from the packed weights
             for one, two in zip(_all_uses(x, parameter, b), expected, strict=True):
                 assert one.tobytes() == two.tobytes()
 
@@ -695,13 +541,13 @@ def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_kernels_give_the_same_bits_with_a_memo(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(12)
-    weights: dict[tuple[int, ...], tuple[np.ndarray, Memo]] = {}
-    for case in [*HAND_PICKED, *LARGE.values()]:  # one memo for all geometries of a shape of weights
+    weights: dict[tuple[int, ...], tuple[np.ndarray, PackedWeights]] = {}
+    for case in [*HAND_PICKED, *LARGE.values()]:  # packed once for all geometries of a shape of weights
         x, w, g = case.draw(rng.standard_normal, dtype)
-        w, memo = weights.setdefault(w.shape, (w, Memo()))
+        w, packed = weights.setdefault(w.shape, (w, PackedWeights()))
         for geometry in (case.geometry, _fast(case.geometry), case.geometry):
             for name, a in (("conv2d", x), ("conv2d_input_grad", g)):
-                with_memo = table[name](a, w, None, 1.0, geometry, memo)
+                with_memo = table[name](a, w, None, 1.0, geometry, packed)
                 assert with_memo.tobytes() == table[name](a, w, None, 1.0, geometry).tobytes(), (name, str(case))
 
 
@@ -720,7 +566,7 @@ def test_a_layer_follows_its_weights(memorious: str, make: type, change: str, ma
             y = operation(y, w, b, stride=layer.stride, padding=layer.padding, slope=slope)
         return y.numpy()
 
-    optimiser = Adam(network.parameters(), rate=0.1) if change == "optimiser" else None
+    optimiser = Adam(network.parameters(), learning_rate=0.1) if change == "optimiser" else None
     before = None
     for _ in range(3):
         y = network(x)
@@ -741,7 +587,7 @@ def test_moving_into_an_optimiser_keeps_the_memo_right(memorious: str, make_rng:
     layer = Conv2d(9, 16, 4, make_rng(), stride=2, padding=1)
     x = Tensor(make_rng(1).standard_normal((1, 8, 8, 9)).astype(np.float32))
     before = layer(x).numpy()
-    for optimiser in (SGD(layer.parameters(), rate=0.5), SGD(layer.parameters(), rate=0.5)):
+    for optimiser in (SGD(layer.parameters(), learning_rate=0.5), SGD(layer.parameters(), learning_rate=0.5)):
         np.testing.assert_array_equal(layer(x).numpy(), before)
         optimiser_of_now = optimiser
     w = layer.weight.numpy()
@@ -820,7 +666,7 @@ SIZES = list(itertools.product([1, 2, 5, 6, 7, 12], [1, 2, 3, 4, 5], [1, 2, 3]))
 
 def test_widths_of_same_are_those_of_tensorflow() -> None:
     for n, kernel, stride in SIZES:
-        found = widths("same", (n, 6), (kernel, 4), (stride, 2))
+        found = padding_widths("same", (n, 6), (kernel, 4), (stride, 2))
         assert found == (_same(n, kernel, stride), (1, 1)), (n, kernel, stride)
 
 
@@ -1279,5 +1125,5 @@ def test_a_copied_layer_does_not_carry_what_kernels_made(make_rng: Callable) -> 
     x = make_rng().standard_normal((2, 8, 8, 16)).astype(np.float32)
     expected = [layer(x) for _ in range(3)][-1].numpy()
     copied = copy.deepcopy(layer)
-    assert not copied.weight.memo._forms
+    assert not copied.weight.packed_weights._entries
     np.testing.assert_array_equal(copied(x).numpy(), expected)

@@ -12,7 +12,7 @@ import pytest
 from support import differences, naive
 
 from minigan import Tensor, grad, ops, vjp
-from minigan_kernels.geometry import Geometry, widths
+from minigan_kernels.geometry import Geometry, padding_widths
 
 FLOATS = ["float32", "float64"]
 
@@ -226,7 +226,7 @@ def test_same_padding_is_that_of_convolution() -> None:
         sums, counts = (ops.conv2d(a, w, stride=stride, padding="same") for a in (x, ones))
         found = ops.average_pool2d(x, kernel, stride=stride, padding="same")
         np.testing.assert_allclose(found.numpy(), (sums / counts).numpy(), rtol=1e-14)
-        explicit = widths("same", (5, 7), (kernel, kernel), (stride, stride))
+        explicit = padding_widths("same", (5, 7), (kernel, kernel), (stride, stride))
         np.testing.assert_array_equal(
             ops.max_pool2d(x, kernel, stride=stride, padding="same").numpy(),
             ops.max_pool2d(x, kernel, stride=stride, padding=explicit).numpy(),

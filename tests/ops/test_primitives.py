@@ -6,43 +6,23 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from support.primitive_cases import CASES, COMPOSED_CASES, Case
 
 import minigan as mg
 from minigan import Tensor, autodiff, grad, gradcheck, ops, vjp
+from minigan.autodiff import engine
 from minigan.ops import conv, elementwise, linear, norm, pool, shape
-from minigan.selftest import primitives
-from minigan.selftest.draw import Draw
+from minigan.selftest.sampler import Sampler
 
-TABLE = primitives.primitives()
-COMPOSED = primitives.composed()
-_draw = Draw(8, "values")
-
-
-@dataclass(frozen=True)
-class Case:
-    operation: str
-    number: int
-    function: Callable[..., Tensor]
-    inputs: tuple[np.ndarray, ...]
-
-    def __str__(self) -> str:
-        return f"{self.operation}-{self.number}-{'x'.join(str(i.shape) for i in self.inputs)}".replace(" ", "")
-
-
-def _cases(table: primitives.Table) -> list[Case]:
-    return [Case(name, i, f, inputs) for name, rows in table.items() for i, (f, inputs) in enumerate(rows)]
-
-
-CASES = _cases(TABLE)
+_draw = Sampler(8, "values")
 
 
 def _primitives() -> Iterator[tuple[str, Any]]:
-    modules = [autodiff, ops] + [
+    modules = [engine, ops] + [
         importlib.import_module(f"minigan.ops.{found.name}") for found in pkgutil.walk_packages(ops.__path__)
     ]
     for module in modules:
@@ -54,7 +34,7 @@ def _primitives() -> Iterator[tuple[str, Any]]:
 def test_the_table_holds_every_primitive() -> None:
     rules = dict(_primitives())
     assert len({id(p.rule) for _, p in _primitives()}) == len(rules), "two primitives have the same name"
-    assert rules.keys() == {name.lstrip("_") for name in TABLE}
+    assert rules.keys() == {name.lstrip("_") for name in {case.operation for case in CASES}}
     assert len(rules) > 25
 
 
@@ -84,7 +64,7 @@ def test_derivatives_are_linear_in_the_cotangent(case: Case, create_graph: bool,
         np.testing.assert_allclose(both.numpy(), expected, rtol=0, atol=1e-12 * (1 + abs(expected).max(initial=0)))
 
 
-@pytest.mark.parametrize("case", _cases(COMPOSED), ids=str)
+@pytest.mark.parametrize("case", COMPOSED_CASES, ids=str)
 def test_composed_operations(case: Case) -> None:
     gradcheck(case.function, list(case.inputs), order=2).raise_for_failure()
 

@@ -91,7 +91,7 @@ def test_fifty_steps_are_the_textbooks(rule: str, kernels: str) -> None:
     for p, one in zip(parameters.values(), expected, strict=True):
         np.testing.assert_allclose(p.numpy(), one.p, rtol=1e-13, atol=1e-13)
     assert optimizer.steps == 50
-    assert optimizer.first_bad_gradient() is None
+    assert optimizer.first_nonfinite_gradient() is None
 
 
 @by_rule
@@ -184,7 +184,7 @@ def test_the_first_bad_gradient_is_told_by_step_and_name(value: float, kernels: 
                 broken.flat[-1] = value
                 gradients[3 if step == 2 else 0] = Tensor(broken)
             optimizer.step(gradients)
-    assert optimizer.first_bad_gradient() == (3, "long")
+    assert optimizer.first_nonfinite_gradient() == (3, "long")
 
 
 # Schedules of the learning rate.
@@ -196,16 +196,16 @@ def test_a_schedule_gives_the_rate_of_each_update(rule: str, kernels: str) -> No
     schedule = schedules.get("linear")(0.5, 0.0, 3)  # 0 from update 3 on
     scheduled, stepped = _parameters(), _parameters()
     one, two = RULES[rule][0](scheduled), RULES[rule][0](stepped)
-    one.rate = schedule
+    one.learning_rate = schedule
     for step in range(3):
-        two.rate = schedule(step)
-        assert one.rate_now == two.rate_now == schedule(step)
+        two.learning_rate = schedule(step)
+        assert one.current_learning_rate == two.current_learning_rate == schedule(step)
         one.step(_gradients(step))
         two.step(_gradients(step))
         for name in SHAPES:
             assert scheduled[name].numpy().tobytes() == stepped[name].numpy().tobytes()
     before = {name: p.numpy() for name, p in scheduled.items()}
-    assert one.rate_now == 0
+    assert one.current_learning_rate == 0
     one.step(_gradients(3))
     for name in SHAPES:
         np.testing.assert_array_equal(scheduled[name].numpy(), before[name])
@@ -218,7 +218,7 @@ def test_a_resumed_run_goes_on_along_its_schedule() -> None:
         one.step(_gradients(step))
     two = SGD(_parameters(), schedule)
     two.load_state(one.state())
-    assert two.rate_now == one.rate_now == schedule(4)
+    assert two.current_learning_rate == one.current_learning_rate == schedule(4)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf")])
@@ -327,7 +327,7 @@ def test_an_optimiser_clips_what_it_is_given(kind: Callable, kernels: str) -> No
         two.step(clip_by_global_norm(_gradients(step), limit)[0])
     for name in SHAPES:
         assert by_itself[name].numpy().tobytes() == by_hand[name].numpy().tobytes()
-    assert one.first_bad_gradient() is None
+    assert one.first_nonfinite_gradient() is None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -342,7 +342,7 @@ def test_clipping_does_not_hide_the_first_bad_gradient(value: float, kernels: st
                 broken.flat[-1] = value
                 gradients[3 if step == 2 else 0] = Tensor(broken)
             optimizer.step(gradients)
-    assert optimizer.first_bad_gradient() == (3, "long")
+    assert optimizer.first_nonfinite_gradient() == (3, "long")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -375,7 +375,7 @@ def test_limits_and_schedules_never_wait_for_the_device(kind: Callable) -> None:
             for gradients in batches:
                 optimizer.step(gradients)
         assert waits.count == 0
-        return [p.numpy() for p in parameters.values()], optimizer.first_bad_gradient()
+        return [p.numpy() for p in parameters.values()], optimizer.first_nonfinite_gradient()
 
     mg.use("numpy", "reference")
     expected = run()
@@ -383,7 +383,7 @@ def test_limits_and_schedules_never_wait_for_the_device(kind: Callable) -> None:
     try:
         found = run()
     finally:
-        backend.by_type.pop(strict_device.ndarray)
+        backend.by_array_type.pop(strict_device.ndarray)
     for one, two in zip(found[0], expected[0], strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-13)
     assert found[1] is expected[1] is None

@@ -48,9 +48,9 @@ def test_halfway_is_the_mean_of_its_kind() -> None:
 
 
 def test_a_number_is_its_own_schedule() -> None:
-    assert [schedules.at(2.5, step) for step in (0, 7)] == [2.5, 2.5]
-    assert [schedules.at(schedules.Constant(2.5), step) for step in (0, 7)] == [2.5, 2.5]
-    assert schedules.at(lambda step: step / 2, 7) == 3.5
+    assert [schedules.value_at(2.5, step) for step in (0, 7)] == [2.5, 2.5]
+    assert [schedules.value_at(schedules.Constant(2.5), step) for step in (0, 7)] == [2.5, 2.5]
+    assert schedules.value_at(lambda step: step / 2, 7) == 3.5
 
 
 def test_schedules_can_be_compared_and_copied(name: str) -> None:

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "minigan"
 
 LAYERS = {
     "kernels": 0, "core": 1, "figures": 1, "autodiff": 2, "ops": 3, "nn": 4, "optim": 4, "checking": 4,
-    "data": 5, "metrics": 5, "gan": 5, "domains": 6, "recipes": 6, "explain": 6, "training": 6, "selftest": 6, "study": 6,
+    "data": 5, "metrics": 5, "gan": 5,
+    "domains": 6, "recipes": 6, "explain": 6, "training": 6, "selftest": 6, "study": 6,
     "cli": 7, "__main__": 7,
 }  # fmt: skip
 LINES = {"autodiff/engine.py": 330, "gan/gan.py": 280}

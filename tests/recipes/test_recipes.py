@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 from support.runs import write_photos
 
 import minigan as mg
 from minigan import GAN, cli, recipes
 from minigan.core.errors import UsageError
+from minigan.domains import ImageDomain
 from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Dense, Dropout, LeakyReLU
-from minigan.recipes import PictureRecipe
-from minigan.recipes.game import IDLE
-from minigan.training.trained import draw_samples, load_run
+from minigan.recipes.settings import INEFFECTIVE_WITH
+from minigan.training.trained_run import draw_samples, load_run
 
 TINY: dict[str, dict[str, Any]] = {
     "mnist-mlp": {"generator_widths": [6], "discriminator_widths": [6]},
@@ -32,8 +32,8 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "dcgan64": {"generator_widths": [5, 4, 3, 2], "discriminator_widths": [2, 3, 4, 5]},
 }  # fmt: skip
-PICTURES = {name: recipe for name, recipe in recipes.RECIPES.items() if isinstance(recipe, PictureRecipe)}
-CONVOLUTIONAL = [name for name, recipe in PICTURES.items() if not recipe.flat]
+PICTURES = {name: recipe for name, recipe in recipes.RECIPES.items() if isinstance(recipe.domain, ImageDomain)}
+CONVOLUTIONAL = [name for name, recipe in PICTURES.items() if not recipe.domain.flat]
 
 
 def build(name: str, **rest: Any) -> GAN:
@@ -44,8 +44,7 @@ def build(name: str, **rest: Any) -> GAN:
 def pictures(name: str, count: int, dtype: str = "float32") -> np.ndarray:
     """Noise in the form in which a recipe takes its pictures."""
     recipe = PICTURES[name]
-    noise = np.random.default_rng(7).uniform(*recipe.value_range, (count, *recipe.image_shape)).astype(dtype)
-    return noise.reshape(count, -1) if recipe.flat else noise
+    return recipe.domain.noise(count, recipe.settings, np.random.default_rng(7), dtype)
 
 
 def settings(name: str, **more: Any) -> list[str]:
@@ -69,7 +68,7 @@ def test_a_step_moves_every_parameter(name):
     before = gan.state()
     metrics = {key: value.item() for key, value in gan.train_step(pictures(name, 8)).items()}
     assert all(np.isfinite(value) for value in metrics.values())
-    assert gan.first_bad_gradient() is None
+    assert gan.first_nonfinite_gradient() is None
     for player, network in (("generator", gan.generator), ("discriminator", gan.discriminator)):
         for key, parameter in network.parameters().items():
             assert not np.array_equal(parameter.numpy(), before[f"{player}.{key}"]), f"{player}.{key}"
@@ -81,7 +80,7 @@ def test_samples_are_pictures_in_the_range_of_the_data(name):
     gan.train_step(pictures(name, 8))
     made = gan.sample(gan.latent(3, "test")).numpy()
     assert made.shape == pictures(name, 3).shape
-    assert recipe.value_range[0] <= made.min() < made.max() <= recipe.value_range[1]
+    assert recipe.domain.value_range[0] <= made.min() < made.max() <= recipe.domain.value_range[1]
     assert gan.discriminator(made).shape == (3, 1)
 
 
@@ -223,8 +222,8 @@ def test_settings_reach_the_layers(name):
     assert {m.momentum for m in modules if isinstance(m, BatchNorm)} == {0.5}
     assert {m.slope for m in gan.discriminator.modules() if isinstance(m, LeakyReLU)} == {0.1}
     assert {m.slope for m in gan.generator.modules() if isinstance(m, LeakyReLU)} == {0.0 if name == "dcgan64" else 0.1}
-    assert gan.generator_optimizer.rate == changes.get("generator_rate", 1e-3)
-    assert gan.discriminator_optimizer.rate == 1e-3
+    assert gan.generator_optimizer.learning_rate == changes.get("generator_rate", 1e-3)
+    assert gan.discriminator_optimizer.learning_rate == 1e-3
     assert gan.latent(2, "test").shape == (2, 7)
     assert gan.loss.name == "minimax"
     assert gan.sample(gan.latent(2, "test")).shape[-1] == 3
@@ -315,7 +314,7 @@ def test_a_default_may_be_named_though_it_has_no_effect():
 
 def test_every_setting_that_needs_others_is_one():
     known = {key for recipe in recipes.RECIPES.values() for key in recipe.settings}
-    assert {key for key, needs in IDLE.items() for key in (key, *(other for other, _ in needs))} <= known
+    assert {key for key, needs in INEFFECTIVE_WITH.items() for key in (key, *(other for other, _ in needs))} <= known
 
 
 # Batches that leave batch norm nothing to do.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_numba
+from support.environment import needs_numba
 
 import minigan_kernels
 from minigan import nn, ops, recipes, selftest
@@ -56,7 +56,7 @@ def test_every_pass_that_two_layers_share_has_a_case() -> None:
         for layer, following in part._passes
         if following is not None
     }
-    fusible = {value for value in vars(nn).values() if isinstance(value, type) and hasattr(value, "fuses_with")}
+    fusible = {value for value in vars(nn).values() if isinstance(value, type) and hasattr(value, "can_fuse")}
     assert fused == fusible
 
 
@@ -117,8 +117,8 @@ def test_all_is_of_one_type(dtype: str) -> None:
 # What it finds.
 
 
-def _pairs(*kernels: str) -> list[backend.Pair]:
-    return [backend.Pair(backend.by_type[np.ndarray], name, None) for name in kernels]
+def _pairs(*kernels: str) -> list[backend.Implementation]:
+    return [backend.Implementation(backend.by_array_type[np.ndarray], name, None) for name in kernels]
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)
@@ -129,7 +129,7 @@ def test_layers_losses_penalties_and_recipes(case: selftest.Case, kernels: str) 
 @needs_numba
 @pytest.mark.parametrize("case", [case for name, case in CASES.items() if name.startswith("sizes/")], ids=str)
 def test_the_sizes_of_fast_kernels(case: selftest.Case) -> None:
-    with check.listening(*_pairs("numba")):
+    with check.noting_kernels(*_pairs("numba")):
         case.check().raise_for_failure()
 
 
@@ -217,21 +217,22 @@ WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
         ), ["rules/penalty-now-and-then/discriminator"],
     ),
     "noise is left out": (
-        Rules, "shown", lambda self, examples, noise=None, right=Rules.shown: right(self, examples),
+        Rules, "discriminator_input",
+        lambda self, examples, noise=None, right=Rules.discriminator_input: right(self, examples),
         ["rules/smoothing-and-noise/discriminator", "rules/smoothing-and-noise/generator"],
     ),
     "labels of fakes are smoothed": (
-        losses.Smoothed, "discriminator",
+        losses.LabelSmoothing, "discriminator",
         lambda self, real, fake: self.loss.discriminator(real, fake) + ops.mean(fake) * self.smoothing,
         ["rules/smoothing-and-noise/discriminator"],
     ),
-    "others are packed": (rules, "packed", _examples_apart, ["rules/packing/discriminator", "rules/packing/generator"]),
+    "others are packed": (rules, "pack", _examples_apart, ["rules/packing/discriminator", "rules/packing/generator"]),
     "nothing is unrolled": (
         gan, "unrolled_logits", lambda critic, loss, real, fake, steps, rate: (critic(real), critic(fake)),
         ["rules/unrolling/generator"],
     ),
     "reals are taken for fakes": (
-        GAN, "judge", lambda gan, real, fake, right=GAN.judge: right(gan, fake, real),
+        GAN, "discriminate", lambda gan, real, fake, right=GAN.discriminate: right(gan, fake, real),
         ["recipes/ring-plain/discriminator", "rules/relative/discriminator"],
     ),
 }  # fmt: skip
@@ -251,7 +252,12 @@ def test_a_rule_that_a_step_breaks_is_caught(mistake: str, monkeypatch: pytest.M
 def test_fakes_that_a_step_hands_on_detached_are_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The generator answers for the fakes of the discriminator's pass: its gradient has to flow back through these."""
     assert CASES[case].check().ok
-    _with(monkeypatch, lambda made, inputs: {"shown": (made.shown[0], Tensor(made.shown[1].data))})
+    _with(
+        monkeypatch,
+        lambda made, inputs: {
+            "discriminator_inputs": (made.discriminator_inputs[0], Tensor(made.discriminator_inputs[1].data))
+        },
+    )
     assert not CASES[case].check().ok
 
 
@@ -259,18 +265,18 @@ def test_fakes_that_a_step_hands_on_detached_are_caught(case: str, monkeypatch: 
 
 
 def test_a_case_without_kernels_is_left_to_the_reference() -> None:
-    pairs = [pair for pair in backend.pairs() if pair.unavailable is None and pair.backend.name == "numpy"]
+    pairs = [pair for pair in backend.implementations() if pair.unavailable is None and pair.backend.name == "numpy"]
     checked = check.check(CASES["primitives/tanh/0"], pairs)
-    assert [outcome.pair.kernels for outcome in checked.outcomes] == ["reference"]
-    assert [*_pairs("reference"), *checked.left_to_reference] == pairs
+    assert [outcome.pair.kernels for outcome in checked.results] == ["reference"]
+    assert [*_pairs("reference"), *checked.skipped_kernels] == pairs
 
 
 @needs_numba
 def test_a_case_with_kernels_is_checked_on_each() -> None:
     checked = check.check(CASES["layers/Dense/train"], _pairs("reference", "numba"))
-    assert [outcome.pair.kernels for outcome in checked.outcomes] == ["reference", "numba"]
-    assert checked.left_to_reference == []
-    assert all(outcome.report is not None and not outcome.failed for outcome in checked.outcomes)
+    assert [outcome.pair.kernels for outcome in checked.results] == ["reference", "numba"]
+    assert checked.skipped_kernels == []
+    assert all(outcome.report is not None and not outcome.failed for outcome in checked.results)
 
 
 @needs_numba
@@ -278,7 +284,7 @@ def test_a_broken_kernel_is_caught_where_it_serves(monkeypatch: pytest.MonkeyPat
     table = minigan_kernels.table("numba", np)
     right = table["conv2d_weight_grad"]
     monkeypatch.setitem(table, "conv2d_weight_grad", lambda x, g, geometry: 2 * right(x, g, geometry))
-    outcomes = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).outcomes
+    outcomes = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).results
     assert [outcome.failed for outcome in outcomes] == [False, True]
     assert outcomes[1].report is not None
     assert outcomes[1].report.name == "weight"
@@ -290,15 +296,15 @@ def test_what_an_implementation_does_not_do_is_no_failure(monkeypatch: pytest.Mo
         raise NotImplementedError("no convolutions here")
 
     monkeypatch.setitem(minigan_kernels.table("numba", np), "conv2d", cannot)
-    outcome = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).outcomes[1]
-    assert outcome.unable
+    outcome = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).results[1]
+    assert outcome.unsupported
     assert not outcome.failed
     assert "no convolutions here" in outcome.problem
 
 
 def test_listening_hears_the_kernels_and_puts_the_backend_back(kernels: str) -> None:
     before = backend.current()
-    with check.listening(backend.Pair(before, "reference", None)) as heard:
+    with check.noting_kernels(backend.Implementation(before, "reference", None)) as heard:
         assert backend.current() is not before
         ops.matmul(Tensor(np.ones((2, 3))), Tensor(np.ones((3, 2))))
     assert heard == {"matmul"}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from minigan.figures.graph_svg import graph_svg
 from minigan.study import step_graph
 from minigan.study.step_graph import SLOPE, WEIGHTS
 
@@ -93,7 +94,7 @@ def test_every_figure_is_the_number_computed_by_hand() -> None:
 
 @pytest.mark.parametrize("step", GRAPHS)
 def test_every_number_is_printed_in_the_picture(step: str) -> None:
-    drawn = re.findall(r'data-value="([^"]+)">([^<]+)<', step_graph.drawing(GRAPHS[step]))
+    drawn = re.findall(r'data-value="([^"]+)">([^<]+)<', graph_svg(GRAPHS[step].nodes))
     expected = sorted((value, f"{value:.3g}".replace("-", MINUS)) for name, value in GRAPHS[step].figures())
     assert sorted((float(exact), shown) for exact, shown in drawn) == expected
     assert len(expected) == len([name for name in SECTION.figures if name.startswith(step)])
@@ -108,7 +109,7 @@ def test_nothing_flows_into_the_other_player() -> None:
 def test_edges_are_coloured_where_a_gradient_comes_back() -> None:
     """One from each weight that learns and each result on the way, but none from the loss."""
     for graph in GRAPHS.values():
-        picture = step_graph.drawing(graph)
+        picture = graph_svg(graph.nodes)
         flowing = sum(node.gradient is not None for node in graph.nodes)
         splits = 1 if graph.title == "D step" else 0  # the logits are taken apart in two
         assert len(re.findall(r'stroke="#c2470d" stroke-width="2"', picture)) == flowing - 1 + splits
@@ -116,7 +117,7 @@ def test_edges_are_coloured_where_a_gradient_comes_back() -> None:
 
 @pytest.mark.parametrize("step", GRAPHS)
 def test_boxes_do_not_overlap_and_arrows_point_down(step: str) -> None:
-    picture = step_graph.drawing(GRAPHS[step])
+    picture = graph_svg(GRAPHS[step].nodes)
     found = re.findall(r'translate\(([\d.]+) ([\d.]+)\)"><rect width="([\d.]+)" height="([\d.]+)"', picture)
     boxes = [tuple(map(float, box)) for box in found]
     assert len(boxes) == len(GRAPHS[step].nodes)

@@ -56,7 +56,7 @@ def kernels() -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     x, w, b, thin = (rng.standard_normal(shape).astype(np.float32) for shape in ((40, 30), (30, 50), (50,), (50, 1)))
     y = table["dense"](x, w, b, 0.2)
-    g, sums = table["gate_and_sum"](y, y, 0.25)
+    g, sums = table["bias_act_grad"](y, y, 0.25)
     z, mean, variance = table["batch_norm"](g, b, b, 1e-3, 0.2)
     found = [y, g, sums, z, *table["batch_norm_grad"](g, z, b, b, mean, variance, 1e-3, 0.2)]
     logits = table["matmul"](z, thin, False, False)

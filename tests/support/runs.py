@@ -14,9 +14,10 @@ from PIL import Image
 
 from minigan import cli
 from minigan.data import ImageShape
+from minigan.domains import ImageDomain
 from minigan.nn import Dense, Flatten, LeakyReLU, Module, Reshape, Sequential, Tanh
-from minigan.recipes import PictureRecipe
-from minigan.recipes.game import Settings
+from minigan.recipes import Recipe
+from minigan.recipes.settings import Settings
 
 SMALL = [
     "--steps", "20", "--sample-every", "10", "--checkpoint-every", "5",
@@ -58,7 +59,7 @@ def _colour_networks(s: Settings, shape: ImageShape, rng: np.random.Generator) -
     return generator, Sequential(Flatten(), Dense(pixels, 8, rng), LeakyReLU(0.2), Dense(8, 1, rng))
 
 
-COLOUR = PictureRecipe(
+COLOUR = Recipe(
     name="colour",
     summary="a recipe for tests, whose networks take and make pictures (batch, H, W, C)",
     networks=_colour_networks,
@@ -67,9 +68,7 @@ COLOUR = PictureRecipe(
         "image_size": 0, "channels": 0,
     },
     steps=20,
-    value_range=(-1.0, 1.0),
-    image_shape=(6, 6, 3),
-    flat=False,
+    domain=ImageDomain((6, 6, 3), value_range=(-1.0, 1.0), flat=False),
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from minigan_kernels import reference
 
 ARRAYS = "numpy"
-PACKAGES = ("standin_kernels",)
+PACKAGES = ("support.standin_kernels",)
 __version__ = "0.7"
 
 calls: Counter[str] = Counter()

@@ -52,7 +52,7 @@ def test_network_is_what_is_said(name, batch, generator, discriminator, counts):
     assert gan.loss.name == "non-saturating"
     for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
         assert isinstance(optimizer, Adam)
-        assert (optimizer.rate, optimizer.beta1, optimizer.beta2) == (2e-4, 0.5, 0.999)
+        assert (optimizer.learning_rate, optimizer.beta1, optimizer.beta2) == (2e-4, 0.5, 0.999)
 
 
 def test_mlp_layers_are_in_order():
@@ -307,14 +307,14 @@ def test_kernels_that_differ_are_not_timed(load):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_peak_memory_counts_what_was_freed_again(load):
     memory = load("memory")
-    if not memory.forget_peak():
+    if not memory.reset_peak():
         pytest.skip("this system does not let go of the high-water mark")
     before = memory.resident("VmHWM")
     with mmap.mmap(-1, 64 << 20) as pages:  # from the system itself: what NumPy frees, the C library may keep
         for _ in range(64):
             pages.write(bytes(1 << 20))
     assert memory.resident("VmHWM") - before > 60 << 20
-    assert memory.forget_peak()
+    assert memory.reset_peak()
     assert memory.resident("VmHWM") - before < 30 << 20
 
 

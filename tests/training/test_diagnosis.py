@@ -32,8 +32,9 @@ from minigan.nn import (
 )
 from minigan.optim import SGD, Adam
 from minigan.training.diagnosis import Diagnosis
-from minigan.training.findings import LOOKS
-from minigan.training.signs import Comparison, Given, Observer, Signs, Undecided
+from minigan.training.findings import CONSECUTIVE_CHECKS
+from minigan.training.gradient_agreement import GradientAgreement, GradientComparison
+from minigan.training.statistics import ConstantDiscriminator, TrainingMonitor, TrainingStatistics
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -73,54 +74,67 @@ def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.array([[math.dist(x, y) for y in b] for x in a])
 
 
-def _measured(gan: GAN, real: np.ndarray) -> tuple[Signs, np.ndarray]:
+def _measured(gan: GAN, real: np.ndarray) -> tuple[TrainingStatistics, np.ndarray]:
     fake = gan.generator(gan.latent(len(real), "diagnosis", gan.step)).numpy()
-    return Observer(gan).measure(Tensor(real)), fake
+    return TrainingMonitor(gan).measure(Tensor(real)), fake
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-# Signs.
+# Statistics.
 
 
 def test_distances_are_those_between_all_pairs() -> None:
     real = _reals()
-    signs, fake = _measured(_straight("hinge"), real)
+    statistics, fake = _measured(_straight("hinge"), real)
     among_reals, among_fakes, between = _apart(real, real), _apart(fake, fake), _apart(real, fake)
     pairs = BATCH * (BATCH - 1)
     reals_apart = among_reals.sum() / pairs
     nearest = (among_reals + np.diag(np.full(BATCH, np.inf))).min(axis=1).mean()
-    assert signs.spread == pytest.approx(among_fakes.sum() / pairs / reals_apart, rel=1e-9)
-    assert signs.reach == pytest.approx(between.mean() / reals_apart, rel=1e-9)
-    assert signs.missed == pytest.approx((between.min(axis=1).mean() - nearest) / reals_apart, rel=1e-9)
-    assert signs.strayed == pytest.approx((between.min(axis=0).mean() - nearest) / reals_apart, rel=1e-9)
+    assert statistics.diversity == pytest.approx(among_fakes.sum() / pairs / reals_apart, rel=1e-9)
+    assert statistics.distance_to_data == pytest.approx(between.mean() / reals_apart, rel=1e-9)
+    assert statistics.nearest_fake_distance == pytest.approx(
+        (between.min(axis=1).mean() - nearest) / reals_apart, rel=1e-9
+    )
+    assert statistics.nearest_real_distance == pytest.approx(
+        (between.min(axis=0).mean() - nearest) / reals_apart, rel=1e-9
+    )
 
 
 def test_of_a_linear_critic_the_pull_is_its_slope_over_its_mean_slope_on_the_way() -> None:
     gan, real = _straight("wasserstein"), _reals()
-    signs, fake = _measured(gan, real)
+    statistics, fake = _measured(gan, real)
     w = gan.discriminator[0].weight.numpy()[:, 0]
     gap = ((real.mean(axis=0) - fake.mean(axis=0)) @ w).item()
     distance = _apart(real, fake).mean()
-    assert signs.gap == pytest.approx(gap, rel=1e-9)
-    assert signs.advantage == pytest.approx(gap, rel=1e-9)
-    assert signs.steepness == pytest.approx(gap / distance, rel=1e-9)
-    assert signs.pull == pytest.approx(np.linalg.norm(w) * distance / gap if gap > 0 else math.inf, rel=1e-9)
-    assert signs.doubt == pytest.approx(1.0)
-    assert (signs.objective, signs.idle, signs.unit) == pytest.approx((-gap, 0.0, distance), rel=1e-9)
-    assert not signs.bounded
+    assert statistics.logit_gap == pytest.approx(gap, rel=1e-9)
+    assert statistics.generator_loss_gap == pytest.approx(gap, rel=1e-9)
+    assert statistics.lipschitz_bound == pytest.approx(gap / distance, rel=1e-9)
+    assert statistics.sample_gradient == pytest.approx(
+        np.linalg.norm(w) * distance / gap if gap > 0 else math.inf, rel=1e-9
+    )
+    assert statistics.discriminator_logit_gradient == pytest.approx(1.0)
+    assert (
+        statistics.discriminator_objective,
+        statistics.constant_objective,
+        statistics.objective_unit,
+    ) == pytest.approx((-gap, 0.0, distance), rel=1e-9)
+    assert not statistics.objective_is_bounded
 
 
 def test_doubt_is_the_share_of_the_undecided_discriminators_gradient() -> None:
     gan, real = _straight("non-saturating"), _reals()
-    signs, fake = _measured(gan, real)
+    statistics, fake = _measured(gan, real)
     d_real, d_fake = (_sigmoid(gan.discriminator(Tensor(x)).numpy()) for x in (real, fake))
-    assert signs.doubt == pytest.approx((1 - d_real).mean() + d_fake.mean(), rel=1e-9)  # over 1/2 + 1/2
-    assert signs.objective == pytest.approx(-np.log(d_real).mean() - np.log(1 - d_fake).mean(), rel=1e-9)
-    assert signs.idle == pytest.approx(math.log(4))
-    assert signs.bounded
+    over_that_of_constant = (1 - d_real).mean() + d_fake.mean()  # over 1/2 + 1/2
+    assert statistics.discriminator_logit_gradient == pytest.approx(over_that_of_constant, rel=1e-9)
+    assert statistics.discriminator_objective == pytest.approx(
+        -np.log(d_real).mean() - np.log(1 - d_fake).mean(), rel=1e-9
+    )
+    assert statistics.constant_objective == pytest.approx(math.log(4))
+    assert statistics.objective_is_bounded
 
 
 @pytest.mark.parametrize(
@@ -134,18 +148,20 @@ def test_doubt_is_the_share_of_the_undecided_discriminators_gradient() -> None:
 )
 def test_push_is_the_slope_of_the_generators_loss_over_that_at_an_undecided_score(loss: str, slope: Any) -> None:
     gan = _straight(loss)
-    signs, fake = _measured(gan, _reals())
-    assert signs.push == pytest.approx(slope(_sigmoid(gan.discriminator(Tensor(fake)).numpy())).mean(), rel=1e-9)
+    statistics, fake = _measured(gan, _reals())
+    assert statistics.generator_logit_gradient == pytest.approx(
+        slope(_sigmoid(gan.discriminator(Tensor(fake)).numpy())).mean(), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(("name", "idle"), [("wgan-gp", 1.0), ("r1", 0.0), ("r2", 0.0), ("dragan", 1.0)])
 def test_an_indifferent_critic_pays_the_penalty_of_slope_zero(name: str, idle: float) -> None:
     gan = _straight("wasserstein", penalty=penalties.get(name), penalty_weight=3.0)
-    signs, _ = _measured(gan, _reals())
+    statistics, _ = _measured(gan, _reals())
     slope = np.linalg.norm(gan.discriminator[0].weight.numpy())
-    assert signs.idle == pytest.approx(3.0 * idle)
-    assert signs.penalty == pytest.approx(3.0 * (slope - 1) ** 2 if idle else 1.5 * slope**2, rel=1e-9)
-    assert signs.objective == pytest.approx(-signs.gap + signs.penalty, rel=1e-9)
+    assert statistics.constant_objective == pytest.approx(3.0 * idle)
+    assert statistics.penalty == pytest.approx(3.0 * (slope - 1) ** 2 if idle else 1.5 * slope**2, rel=1e-9)
+    assert statistics.discriminator_objective == pytest.approx(-statistics.logit_gap + statistics.penalty, rel=1e-9)
 
 
 UNDECIDED = {
@@ -156,10 +172,10 @@ UNDECIDED = {
 
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_the_undecided_discriminators_loss_and_the_signs_of_its_slopes(name: str) -> None:
-    undecided = Undecided.by(losses.get(name))
-    assert undecided.loss == pytest.approx(UNDECIDED[name])
-    assert undecided.of_real < 0 < undecided.of_fake
-    assert undecided.of_generator < 0
+    constant = ConstantDiscriminator.of(losses.get(name))
+    assert constant.loss == pytest.approx(UNDECIDED[name])
+    assert constant.real_slope < 0 < constant.fake_slope
+    assert constant.generator_slope < 0
 
 
 # What the optimisers are given.
@@ -168,17 +184,17 @@ def test_the_undecided_discriminators_loss_and_the_signs_of_its_slopes(name: str
 def test_one_gradient_is_compared_with_those_expected() -> None:
     rng = np.random.default_rng(1)
     gradients = [[Tensor(rng.standard_normal(shape).astype("f")) for shape in ((2, 3), (3,))] for _ in range(2)]
-    made = Comparison([-2 * g.data for g in gradients[0]], [g.data + 1 for g in gradients[0]])
-    assert made.is_due
-    assert math.isnan(made.given().agreement)
+    made = GradientComparison([-2 * g.data for g in gradients[0]], [g.data + 1 for g in gradients[0]])
+    assert made.is_pending
+    assert math.isnan(made.agreement().cosine)
     for some in gradients:
         made.compare(some)
-        assert not made.is_due
+        assert not made.is_pending
     given = np.concatenate([g.numpy().reshape(-1) for g in gradients[0]])
     cosine = (given @ (given + 1)) / np.linalg.norm(given) / np.linalg.norm(given + 1)
-    assert made.given().agreement == pytest.approx(-1, abs=1e-6)
-    assert made.given().reversed_penalty == pytest.approx(cosine, abs=1e-6)
-    assert not made.given().zero
+    assert made.agreement().cosine == pytest.approx(-1, abs=1e-6)
+    assert made.agreement().cosine_penalty_subtracted == pytest.approx(cosine, abs=1e-6)
+    assert not made.agreement().is_zero
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(n_critic=3), Rules(simultaneous=True)])
@@ -211,41 +227,41 @@ def test_a_step_tells_of_the_gradients_before_each_update(rules: Rules) -> None:
 def test_after_a_look_one_step_is_observed() -> None:
     gan = _straight("hinge", rules=Rules(n_critic=2))
     diagnosis = Diagnosis(gan)
-    assert diagnosis.observer() is None
+    assert diagnosis.gradient_observer() is None
     for _ in range(2):
-        gan.train_step(_reals(), diagnosis.observer())
-        diagnosis.look(_reals())
-        assert diagnosis.observer() is not None
-        gan.train_step(_reals(), diagnosis.observer())
-        assert diagnosis.observer() is None
+        gan.train_step(_reals(), diagnosis.gradient_observer())
+        diagnosis.check(_reals())
+        assert diagnosis.gradient_observer() is not None
+        gan.train_step(_reals(), diagnosis.gradient_observer())
+        assert diagnosis.gradient_observer() is None
 
 
-def _measured_after_a_step(observer: Observer, gan: GAN) -> Signs:
-    gan.train_step(_reals(), observer.observe)
-    return observer.measure(Tensor(_reals()))
+def _measured_after_a_step(monitor: TrainingMonitor, gan: GAN) -> TrainingStatistics:
+    gan.train_step(_reals(), monitor.observe)
+    return monitor.measure(Tensor(_reals()))
 
 
 def test_what_is_given_is_the_gradient_of_the_next_step() -> None:
     """With the same reals, the discriminator is given what was expected; only its fakes are others."""
     gan = _straight("non-saturating", penalty=penalties.r1, penalty_weight=50.0)
     gan.generator[0].weight.assign(np.zeros((LATENT, 2)))  # so that all fakes are alike
-    observer = Observer(gan)
-    observer.measure(Tensor(_reals()))
-    discriminator = _measured_after_a_step(observer, gan).discriminator
-    assert discriminator.agreement == pytest.approx(1, abs=1e-12)
-    assert discriminator.reversed_penalty < 0  # R1 weighs 50, and so outweighs the loss
+    monitor = TrainingMonitor(gan)
+    monitor.measure(Tensor(_reals()))
+    discriminator = _measured_after_a_step(monitor, gan).discriminator_gradient
+    assert discriminator.cosine == pytest.approx(1, abs=1e-12)
+    assert discriminator.cosine_penalty_subtracted < 0  # R1 weighs 50, and so outweighs the loss
 
 
 @pytest.mark.parametrize("every", [1, 3])
 def test_a_penalty_is_expected_where_the_next_step_computes_it(every: int) -> None:
     gan = _straight("wasserstein", penalty=penalties.r1, penalty_weight=2.0, penalty_every=every)
-    observer = Observer(gan)
+    monitor = TrainingMonitor(gan)
     for _ in range(5):
         gan.generator[0].weight.assign(np.zeros((LATENT, 2)))  # so that all fakes are alike
-        observer.measure(Tensor(_reals()))
-        given = _measured_after_a_step(observer, gan).discriminator
-        assert given.agreement == pytest.approx(1, abs=1e-12)
-        assert math.isnan(given.reversed_penalty) == bool((gan.step - 1) % every)
+        monitor.measure(Tensor(_reals()))
+        given = _measured_after_a_step(monitor, gan).discriminator_gradient
+        assert given.cosine == pytest.approx(1, abs=1e-12)
+        assert math.isnan(given.cosine_penalty_subtracted) == bool((gan.step - 1) % every)
 
 
 # Looking changes nothing.
@@ -258,7 +274,7 @@ def _pictures() -> GAN:
     discriminator = Sequential(
         SpectralNorm(Conv2d(1, 4, 3, rng), rng), LeakyReLU(0.2), Dropout(0.3, seed=1), Flatten(), Dense(64, 1, rng)
     )
-    return _gan(generator, discriminator, "hinge", penalty=penalties.wgan_gp, average=0.9)
+    return _gan(generator, discriminator, "hinge", penalty=penalties.wgan_gp, ema_decay=0.9)
 
 
 def _flat(loss: str = "non-saturating", **options: Any) -> GAN:
@@ -282,9 +298,9 @@ def _trained(gan: GAN, examples: list[np.ndarray], looks: int) -> list[dict[str,
     """The state and the metrics at the end, with a look every so many steps (0: none)."""
     diagnosis = Diagnosis(gan)
     for step, real in enumerate(examples, 1):
-        metrics = gan.train_step(real, diagnosis.observer())
+        metrics = gan.train_step(real, diagnosis.gradient_observer())
         if looks and step % looks == 0:
-            diagnosis.look(examples[-1])
+            diagnosis.check(examples[-1])
     return [gan.state(), {name: value.numpy() for name, value in metrics.items()}]
 
 
@@ -309,65 +325,70 @@ def test_a_run_that_is_looked_at_has_the_same_bits(make: Any) -> None:
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_every_loss_gives_signs(loss: str, penalty: str | None) -> None:
     gan = _flat(loss, penalty=penalties.get(penalty) if penalty else None)
-    observer = Observer(gan)
+    monitor = TrainingMonitor(gan)
     for step in range(2):
-        signs = observer.measure(Tensor(_examples(gan, step)))
-        assert signs.finite
-        assert signs.doubt > 0
-        gan.train_step(_examples(gan, step), observer.observe)
-    assert not math.isnan(signs.generator.agreement)
+        statistics = monitor.measure(Tensor(_examples(gan, step)))
+        assert statistics.all_finite
+        assert statistics.discriminator_logit_gradient > 0
+        gan.train_step(_examples(gan, step), monitor.observe)
+    assert not math.isnan(statistics.generator_gradient.cosine)
 
 
 def test_it_looks_on_a_device() -> None:
     mg.use("numpy", "reference")
     examples = [_examples(_flat(), step) for step in range(4)]
 
-    def signs() -> list[Signs]:
+    def statistics() -> list[TrainingStatistics]:
         gan = _flat(penalty=penalties.wgan_gp)
-        observer, found = Observer(gan), []
+        monitor, found = TrainingMonitor(gan), []
         for real in examples:
             with strict_device.count_synchronisations() as waits:
-                gan.train_step(real, observer.observe if found else None)
+                gan.train_step(real, monitor.observe if found else None)
             assert waits.count == 0  # a step waits for nothing, also while it is observed
-            found.append(observer.measure(Tensor(real)))
+            found.append(monitor.measure(Tensor(real)))
         return found
 
-    expected = signs()
+    expected = statistics()
     try:
         mg.use(backend.Backend("strict", strict_device))
-        for on_device, on_host in zip(signs(), expected, strict=True):
+        for on_device, on_host in zip(statistics(), expected, strict=True):
             assert _numbers(on_device) == pytest.approx(_numbers(on_host), rel=1e-4, nan_ok=True)
     finally:
-        backend.by_type.pop(strict_device.ndarray, None)
+        backend.by_array_type.pop(strict_device.ndarray, None)
 
 
-def _numbers(signs: Signs) -> list[float]:
-    both = [*dataclasses.astuple(signs.generator), *dataclasses.astuple(signs.discriminator)]
-    return [value for value in (*vars(signs).values(), *both) if isinstance(value, (int, float))]
+def _numbers(statistics: TrainingStatistics) -> list[float]:
+    both = [
+        *dataclasses.astuple(statistics.generator_gradient),
+        *dataclasses.astuple(statistics.discriminator_gradient),
+    ]
+    return [value for value in (*vars(statistics).values(), *both) if isinstance(value, (int, float))]
 
 
 # What is told, and when.
 
-SOUND = Signs(
-    step=0, finite=True, spread=1.0, reach=1.0, missed=0.02, strayed=0.02, gap=0.5, steepness=0.3, doubt=0.9,
-    advantage=0.2, pull=3.0, push=1.0, objective=1.2, idle=1.4, unit=1.4, penalty=math.nan,
-    generator=Given(0.9), discriminator=Given(0.9),
+SOUND = TrainingStatistics(
+    step=0, all_finite=True, diversity=1.0, distance_to_data=1.0, nearest_fake_distance=0.02,
+    nearest_real_distance=0.02, logit_gap=0.5, lipschitz_bound=0.3, discriminator_logit_gradient=0.9,
+    generator_loss_gap=0.2, sample_gradient=3.0, generator_logit_gradient=1.0, discriminator_objective=1.2,
+    constant_objective=1.4, objective_unit=1.4, penalty=math.nan,
+    generator_gradient=GradientAgreement(0.9), discriminator_gradient=GradientAgreement(0.9),
 )  # fmt: skip
 
 
 def _told(monkeypatch: pytest.MonkeyPatch, *changes: dict[str, Any]) -> list[str]:
-    """The name told at each look, "" for none, if the signs are these."""
+    """The name told at each look, "" for none, if the statistics are these."""
     gan = _straight("hinge")
     rows = iter(dataclasses.replace(SOUND, step=step, **change) for step, change in enumerate(changes, 1))
-    monkeypatch.setattr(Observer, "measure", lambda self, real: next(rows))
+    monkeypatch.setattr(TrainingMonitor, "measure", lambda self, real: next(rows))
     diagnosis, names = Diagnosis(gan), []
     for _ in changes:
         gan.train_step(_reals())
-        names.append(", ".join(finding.name for finding in diagnosis.look(_reals())))
+        names.append(", ".join(finding.name for finding in diagnosis.check(_reals())))
     return names
 
 
-WON = {"doubt": 0.005}
+WON = {"discriminator_logit_gradient": 0.005}
 
 
 def test_a_sound_run_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,89 +400,116 @@ def test_what_one_look_may_mislead_about_has_to_persist(monkeypatch: pytest.Monk
 
 
 def test_a_finding_is_told_again_only_after_it_has_gone_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    won = [WON] * LOOKS
+    won = [WON] * CONSECUTIVE_CHECKS
     assert [i for i, name in enumerate(_told(monkeypatch, *won, {}, *won)) if name] == [2]
     assert [i for i, name in enumerate(_told(monkeypatch, *won, *[{}] * 3, *won)) if name] == [2, 8]
 
 
 def test_the_cause_is_told_and_not_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = WON | {"pull": 1e-3, "spread": 0.01}
+    both = WON | {"sample_gradient": 1e-3, "diversity": 0.01}
     assert _told(monkeypatch, *[both] * 4) == ["", "", "vanishing-gradient", ""]
-    assert _told(monkeypatch, *[both | {"generator": Given(zero=True)}] * 2) == ["detached-generator", ""]
+    assert _told(monkeypatch, *[both | {"generator_gradient": GradientAgreement(is_zero=True)}] * 2) == [
+        "detached-generator",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("vanishing-gradient", WON | {"push": 0.015}),  # of minimax: also where the way to the data is as flat
-        ("saturated-discriminator", WON | {"push": 2.0}),
-        ("mode-collapse", {"spread": 0.2}),
-        ("mode-collapse", {"missed": 0.5, "strayed": 0.1}),
-        ("exploding-gradient", {"objective": 3.0}),
-        ("generator-sign", {"generator": Given(-0.9)}),
-        ("discriminator-sign", {"discriminator": Given(-0.9)}),
-        ("penalty-sign", {"discriminator": Given(-0.9, 0.9), "penalty": 5.0}),
-        ("penalty-sign", {"discriminator": Given(-0.3, 0.9), "penalty": 5.0, "objective": 3.0}),  # so it explodes
+        (
+            "vanishing-gradient",
+            WON | {"generator_logit_gradient": 0.015},
+        ),  # of minimax: also where the way to the data is as flat
+        ("saturated-discriminator", WON | {"generator_logit_gradient": 2.0}),
+        ("mode-collapse", {"diversity": 0.2}),
+        ("mode-collapse", {"nearest_fake_distance": 0.5, "nearest_real_distance": 0.1}),
+        ("exploding-gradient", {"discriminator_objective": 3.0}),
+        ("generator-sign", {"generator_gradient": GradientAgreement(-0.9)}),
+        ("discriminator-sign", {"discriminator_gradient": GradientAgreement(-0.9)}),
+        ("penalty-sign", {"discriminator_gradient": GradientAgreement(-0.9, 0.9), "penalty": 5.0}),
+        (
+            "penalty-sign",
+            {"discriminator_gradient": GradientAgreement(-0.3, 0.9), "penalty": 5.0, "discriminator_objective": 3.0},
+        ),  # so it explodes
     ],
 )
 def test_each_sign_has_its_name(monkeypatch: pytest.MonkeyPatch, name: str, change: dict[str, Any]) -> None:
-    assert _told(monkeypatch, *[change] * LOOKS) == ["", "", name]
+    assert _told(monkeypatch, *[change] * CONSECUTIVE_CHECKS) == ["", "", name]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"missed": 0.5, "strayed": 0.5},  # beside the data: not there yet
-        {"objective": 1.5},  # an undecided discriminator, and noise
-        {"steepness": 500.0},  # steep, but of a loss that bounds it
-        {"generator": Given(-0.1), "discriminator": Given(-0.1)},  # the noise of a batch
-        {"discriminator": Given(0.9, 0.95), "penalty": 0.01},  # a penalty too small to tell its sign
+        {"nearest_fake_distance": 0.5, "nearest_real_distance": 0.5},  # beside the data: not there yet
+        {"discriminator_objective": 1.5},  # an undecided discriminator, and noise
+        {"lipschitz_bound": 500.0},  # steep, but of a loss that bounds it
+        {
+            "generator_gradient": GradientAgreement(-0.1),
+            "discriminator_gradient": GradientAgreement(-0.1),
+        },  # the noise of a batch
+        {
+            "discriminator_gradient": GradientAgreement(0.9, 0.95),
+            "penalty": 0.01,
+        },  # a penalty too small to tell its sign
     ],
 )
 def test_what_healthy_runs_do_is_no_finding(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     assert _told(monkeypatch, *[change] * 4) == [""] * 4
 
 
-ONE_SIDED = {"missed": 0.6, "strayed": 0.2}
+ONE_SIDED = {"nearest_fake_distance": 0.6, "nearest_real_distance": 0.2}
 
 
 def test_samples_that_part_have_not_collapsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _told(monkeypatch, *[{"spread": spread} for spread in (0.05, 0.1, 0.2)]) == [""] * 3
-    assert _told(monkeypatch, *[ONE_SIDED | {"spread": spread} for spread in (0.3, 0.4, 0.5)]) == [""] * 3
+    assert _told(monkeypatch, *[{"diversity": spread} for spread in (0.05, 0.1, 0.2)]) == [""] * 3
+    assert _told(monkeypatch, *[ONE_SIDED | {"diversity": spread} for spread in (0.3, 0.4, 0.5)]) == [""] * 3
 
 
 def test_a_clump_that_wanders_is_a_collapse_at_whatever_stage_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    clump, string = {"spread": 0.2}, ONE_SIDED | {"spread": 0.29}
+    clump, string = {"diversity": 0.2}, ONE_SIDED | {"diversity": 0.29}
     assert _told(monkeypatch, clump, string, clump) == ["", "", "mode-collapse"]
     assert _told(monkeypatch, string, clump, string) == ["", "", "mode-collapse"]
 
 
 def test_what_does_not_follow_from_another_is_told_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A discriminator may be sure of samples that are all alike, or of others; it may be overshooting, too."""
-    both = WON | {"push": 2.0, "spread": 0.2}
+    both = WON | {"generator_logit_gradient": 2.0, "diversity": 0.2}
     assert _told(monkeypatch, *[both] * 4) == ["", "", "saturated-discriminator, mode-collapse", ""]
-    collapsed = {"spread": 0.2}
+    collapsed = {"diversity": 0.2}
     assert _told(monkeypatch, *[WON] * 3, *[WON | collapsed] * 3)[2::3] == ["saturated-discriminator", "mode-collapse"]
-    worse = both | {"objective": 3.0}
+    worse = both | {"discriminator_objective": 3.0}
     assert _told(monkeypatch, *[worse] * 3)[2] == "exploding-gradient, saturated-discriminator, mode-collapse"
 
 
 # Data without a distance between them.
 
 
-def _on_one_example(loss: str, example: list[float], **options: Any) -> tuple[Signs, GAN, np.ndarray]:
+def _on_one_example(loss: str, example: list[float], **options: Any) -> tuple[TrainingStatistics, GAN, np.ndarray]:
     gan, real = _straight(loss, **options), np.tile(example, (BATCH, 1))
-    return Observer(gan).measure(Tensor(real)), gan, real
+    return TrainingMonitor(gan).measure(Tensor(real)), gan, real
 
 
 @pytest.mark.parametrize("example", [[1.0, 1.0], [0.1, 0.7]])  # the mean of many 0.1 is not 0.1 in floating point
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_a_ratio_to_data_that_are_all_equal_is_not_known(loss: str, example: list[float]) -> None:
-    signs, gan, real = _on_one_example(loss, example)
-    assert all(map(math.isnan, (signs.spread, signs.reach, signs.missed, signs.strayed)))
+    statistics, gan, real = _on_one_example(loss, example)
+    assert all(
+        map(
+            math.isnan,
+            (
+                statistics.diversity,
+                statistics.distance_to_data,
+                statistics.nearest_fake_distance,
+                statistics.nearest_real_distance,
+            ),
+        )
+    )
     distance = _apart(real, gan.generator(gan.latent(BATCH, "diagnosis", 0)).numpy()).mean()
-    assert signs.steepness == pytest.approx(signs.gap / distance, rel=1e-9)  # of that there is a distance
-    assert signs.finite and signs.pull > 0
+    assert statistics.lipschitz_bound == pytest.approx(
+        statistics.logit_gap / distance, rel=1e-9
+    )  # of that there is a distance
+    assert statistics.all_finite and statistics.sample_gradient > 0
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
@@ -472,13 +520,24 @@ def test_a_generator_that_gives_the_one_example_there_is_has_nothing_wrong(loss:
     gan.generator[0].bias.assign([0.1, 0.7])
     undecided = 0.5 if loss == "least-squares" else 0.0
     gan.discriminator[0].bias.assign(undecided - real[0] @ gan.discriminator[0].weight.numpy())
-    signs = Observer(gan).measure(Tensor(real))
-    assert all(map(math.isnan, (signs.spread, signs.reach, signs.missed, signs.steepness, signs.pull)))
-    assert math.isnan(signs.unit) or signs.bounded
+    statistics = TrainingMonitor(gan).measure(Tensor(real))
+    assert all(
+        map(
+            math.isnan,
+            (
+                statistics.diversity,
+                statistics.distance_to_data,
+                statistics.nearest_fake_distance,
+                statistics.lipschitz_bound,
+                statistics.sample_gradient,
+            ),
+        )
+    )
+    assert math.isnan(statistics.objective_unit) or statistics.objective_is_bounded
     diagnosis = Diagnosis(gan)
-    for gan.step in range(1, LOOKS + 2):
+    for gan.step in range(1, CONSECUTIVE_CHECKS + 2):
         gan.generator_optimizer.steps, gan.discriminator_optimizer.steps = gan.step, gan.step
-        assert diagnosis.look(real) == []
+        assert diagnosis.check(real) == []
 
 
 def test_of_one_example_the_true_finding_is_told() -> None:
@@ -488,7 +547,7 @@ def test_of_one_example_the_true_finding_is_told() -> None:
     for _ in range(4):
         for _ in range(20):
             gan.train_step(real)
-        names += [finding.name for finding in diagnosis.look(real)]
+        names += [finding.name for finding in diagnosis.check(real)]
     assert names == ["saturated-discriminator"]
 
 
@@ -497,7 +556,7 @@ def test_a_sample_that_is_not_finite_is_told_also_of_one_example() -> None:
     gan.generator[0].bias.assign([math.nan, 0.0])
     gan.step = 1
     gan.generator_optimizer.steps = gan.discriminator_optimizer.steps = 1
-    (finding,) = Diagnosis(gan).look(np.ones((BATCH, 2)))
+    (finding,) = Diagnosis(gan).check(np.ones((BATCH, 2)))
     assert finding.name == "exploding-gradient" and "not finite" in finding.sentence
     assert "minigan train --resume RUN --checkpoint STEP" in finding.sentence
 
@@ -513,12 +572,12 @@ def test_an_optimiser_without_updates_is_told() -> None:
     gan = _straight("hinge")
     gan.__class__ = Forgetful
     diagnosis = Diagnosis(gan)
-    assert diagnosis.look(_reals()) == []  # no step was taken
+    assert diagnosis.check(_reals()) == []  # no step was taken
     gan.train_step(_reals())
-    (finding,) = diagnosis.look(_reals())
+    (finding,) = diagnosis.check(_reals())
     assert (finding.name, finding.step) == ("detached-generator", 1)
     assert "no update in 1 steps" in finding.sentence
-    assert diagnosis.look(_reals()) == []
+    assert diagnosis.check(_reals()) == []
 
 
 # Whole runs; benchmarks/diagnosis.py has all of them.

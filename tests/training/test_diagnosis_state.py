@@ -23,7 +23,8 @@ from minigan.nn import BatchNorm, Dense, LeakyReLU, Module, Sequential
 from minigan.optim import Adam
 from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, load_config
 from minigan.training.diagnosis import Diagnosis
-from minigan.training.signs import NUMBERS, Given, Signs
+from minigan.training.gradient_agreement import GradientAgreement
+from minigan.training.statistics import ROW_LENGTH, TrainingStatistics
 
 EVERY, STEPS, BATCH = 4, 22, 16
 
@@ -53,9 +54,9 @@ def real(step: int) -> np.ndarray:
 def follow(gan: GAN, diagnosis: Diagnosis, until: int) -> list[Any]:
     found = []
     while gan.step < until:
-        gan.train_step(real(gan.step), diagnosis.observer())
+        gan.train_step(real(gan.step), diagnosis.gradient_observer())
         if gan.step % EVERY == 0:
-            found += diagnosis.look(real(gan.step))
+            found += diagnosis.check(real(gan.step))
     return found
 
 
@@ -91,17 +92,17 @@ def test_before_the_first_look_there_is_nothing_to_remember() -> None:
     follow(gan, diagnosis, EVERY)
     diagnosis.load_state({}, real)  # as from a checkpoint of earlier versions
     assert diagnosis.state() == {}
-    assert diagnosis.look(real(EVERY)) == [] and diagnosis.state()
+    assert diagnosis.check(real(EVERY)) == [] and diagnosis.state()
 
 
-def test_signs_are_numbers_and_back() -> None:
-    signs = Signs(
+def test_signs_are_row_and_back() -> None:
+    statistics = TrainingStatistics(
         7, False, 1.5, math.inf, -0.1, 0.2, 3.0, -1.0, 0.5, 0.25, 2.0, 1.0, 1.25, 1.5, 1.75, math.nan,
-        Given(0.5, math.nan, True), Given(-0.25, 0.125),
+        GradientAgreement(0.5, math.nan, True), GradientAgreement(-0.25, 0.125),
     )  # fmt: skip
-    numbers = signs.numbers()
-    assert len(numbers) == NUMBERS == 22 and all(isinstance(number, float) for number in numbers)
-    assert repr(Signs.of_numbers(numbers)) == repr(signs)  # NaN is not equal to itself
+    row = statistics.to_row()
+    assert len(row) == ROW_LENGTH == 22 and all(isinstance(number, float) for number in row)
+    assert repr(TrainingStatistics.from_row(row)) == repr(statistics)  # NaN is not equal to itself
 
 
 def remembered() -> tuple[GAN, dict[str, np.ndarray]]:
@@ -109,7 +110,7 @@ def remembered() -> tuple[GAN, dict[str, np.ndarray]]:
     diagnosis = Diagnosis(gan)
     follow(gan, diagnosis, 3 * EVERY + 1)
     state = diagnosis.state()
-    assert state["looks"].shape == (3, NUMBERS) and state["heard.discriminator"].shape == (2, 3)
+    assert state["looks"].shape == (3, ROW_LENGTH) and state["heard.discriminator"].shape == (2, 3)
     return gan, state
 
 

@@ -14,7 +14,7 @@ from minigan.data import Dataset, mnist, resized
 from minigan.data.mixtures import get
 from minigan.data.points import Points
 from minigan.training import RunFolder, load_config
-from minigan.training.source import load_again
+from minigan.training.run_data import reload_data
 
 SIDE = 6
 MORE = ["train", "--resume", "run", "--steps", "25", "--quiet"]
@@ -118,7 +118,7 @@ def test_settings_say_what_becomes_of_idx_files_too():
     assert cli.main(["train", "--resume", "run", "--steps", "3", "--quiet"]) == 0
     assert cli.main(["sample", "run", "--n", "2", "--out", "two.npz"]) == 0
     assert np.load("two.npz")["images"].shape == (2, 8, 8, 3)
-    data = load_again(load_config(Path("run/config.json")), RunFolder(Path("run")))
+    data = reload_data(load_config(Path("run/config.json")), RunFolder(Path("run")))
     np.testing.assert_array_equal(data.images[:, 3, 5, 1], np.arange(40))  # each picture is of one grey
 
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import EXHAUSTIVE
+from support.environment import EXHAUSTIVE
 from support.runs import COLOUR, SMALL, minigan, start_minigan, train_small
 
 from minigan import cli, data, recipes
 from minigan.core import files
 from minigan.core.errors import CheckpointError, NonFiniteError, UsageError
-from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, form, load_config
-from minigan.training.form import form_of
-from minigan.training.trained import TrainedRun, draw_samples, load_run, made
+from minigan.domains import PointDomain, domain
+from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, load_config
+from minigan.training.trained_run import TrainedRun, draw_samples, generate, load_run
 from minigan.training.trainer import _advice
 
 LONG = [*SMALL, "--steps", "3000", "--checkpoint-every", "40", "--sample-every", "250"]
@@ -238,14 +238,14 @@ def test_samples_take_memory_for_some_pictures_at_a_time(monkeypatch):
     """A generator of large pictures is never asked for many at once, and the pictures are those of one pass."""
     recipe = dataclasses.replace(COLOUR, settings=COLOUR.settings | {"image_size": 128})
     monkeypatch.setitem(recipes.RECIPES, recipe.name, recipe)
-    run = TrainedRun(recipe.build(), RunConfig(recipe=recipe.name), form_of(recipe, (128, 128, 3)))
+    run = TrainedRun(recipe.build(), RunConfig(recipe=recipe.name), recipe.domain.with_shape((128, 128, 3)))
     asked: list[int] = []
     make = run.gan.sample
     monkeypatch.setattr(run.gan, "sample", lambda latent: asked.append(len(latent)) or make(latent))
     images = draw_samples(run, 50, seed=1)
     assert images.shape == (50, 128, 128, 3) and images.dtype == np.uint8
     assert sum(asked) == 50 and max(asked) * 128 * 128 * 3 <= 1 << 20
-    monkeypatch.setattr(form, "_PIXELS_AT_ONCE", 1 << 30)
+    monkeypatch.setattr(domain, "_NUMBERS_PER_PASS", 1 << 30)
     np.testing.assert_array_equal(draw_samples(run, 50, seed=1), images)
 
 
@@ -349,7 +349,7 @@ def test_equal_states_give_equal_bytes_and_come_back(tmp_path):
     assert loaded.keys() == (state | extra).keys()
     for name, array in (state | extra).items():
         np.testing.assert_array_equal(loaded[name], array)
-    assert checkpoint.read_note(tmp_path / "one") == checkpoint.Note("ring", 7, -0.25)
+    assert checkpoint.read_metadata(tmp_path / "one") == checkpoint.Metadata("ring", 7, -0.25)
     assert safetensors.numpy.load_file(tmp_path / "one").keys() == loaded.keys()  # an ordinary file of its kind
 
 
@@ -518,8 +518,8 @@ def test_the_best_checkpoint_is_kept_and_can_be_asked_for(tmp_path, capsys):
     by_kl = {}
     for step in range(10, 61, 10):
         trained = load_run(all_of_them, str(step))
-        samples = made(trained.gan, trained.form, trained.gan.latent(trained.form.shown, "samples"))
-        by_kl[step] = trained.form.measure(samples)["reverse_kl"]
+        samples = generate(trained.gan, trained.domain, trained.gan.latent(trained.domain.samples_shown, "samples"))
+        by_kl[step] = trained.domain.measure(samples)["reverse_kl"]
     best = min(by_kl, key=lambda step: (by_kl[step], step))
     assert kept(run) == sorted({best, 60})
     capsys.readouterr()
@@ -534,7 +534,7 @@ def test_an_interrupted_run_keeps_the_same_checkpoints(tmp_path):
     straight, halted = tmp_path / "straight", tmp_path / "halted"
     assert cli.main(["train", *POINTS, "--out", str(straight)]) == 0
     config = load_config(straight / "config.json")
-    trainer = Trainer.begin(config, recipes.get("ring").points(), RunFolder(halted))
+    trainer = Trainer.begin(config, recipes.get("ring").domain.points, RunFolder(halted))
     assert trainer.run(lambda step, metrics: None, lambda: trainer.gan.step == 37).step == 37
     assert 37 in kept(halted)
     assert cli.main(["train", "--resume", str(halted), "--quiet"]) == 0
@@ -564,8 +564,8 @@ class Killed(BaseException):
 
 def test_going_back_can_be_cut_short_at_any_moment(finished, tmp_path):
     def go_back(folder: RunFolder) -> None:
-        last = checkpoint.read_note(folder.checkpoint).step
-        folder.go_back(15, folder.checkpoint if last == 15 else folder.earlier_path(15))
+        last = checkpoint.read_metadata(folder.checkpoint).step
+        folder.rewind(15, folder.checkpoint if last == 15 else folder.earlier_path(15))
 
     original, calls, number = contents(finished), 0, 0
     last_row = original["metrics.jsonl"].splitlines(keepends=True)[-1]
@@ -621,7 +621,7 @@ def test_a_checkpoint_that_is_damaged_while_the_run_goes_on_is_replaced(damage, 
 
     recipe = recipes.get("ring")
     config = RunConfig("ring", {"generator_widths": [8], "discriminator_widths": [8]}, steps=20, checkpoint_every=10)
-    trainer = Trainer.begin(config, recipe.points(), RunFolder(tmp_path / "run"))
+    trainer = Trainer.begin(config, recipe.domain.points, RunFolder(tmp_path / "run"))
     trainer.run(damaging, lambda: False)
     assert load_run(tmp_path / "run").gan.step == 20
 
@@ -716,11 +716,11 @@ def test_a_score_of_samples_that_is_not_finite_is_not_recorded(tmp_path, monkeyp
     begun = ["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "run")]
     assert cli.main(begun) == 0
     rows = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    monkeypatch.setattr(form.PointForm, "measure", lambda self, points: {"log_density": -math.inf})
+    monkeypatch.setattr(PointDomain, "measure", lambda self, points: {"log_density": -math.inf})
     assert cli.main(["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "other")]) == 2  # before the folder
     assert not (tmp_path / "other").exists()
     trainer = Trainer.resume(
-        load_config(tmp_path / "run" / "config.json"), recipes.get("ring").points(), RunFolder(tmp_path / "run")
+        load_config(tmp_path / "run" / "config.json"), recipes.get("ring").domain.points, RunFolder(tmp_path / "run")
     )
     with pytest.raises(NonFiniteError, match="the log density of the samples is -inf"):
         trainer._save_samples()

@@ -1,13 +1,13 @@
-"""Run a training step, record it, replay it: the same numbers without the engine's Python (after tinygrad's TinyJit).
+"""Record a training step and replay it: the same numbers without the engine's Python (after tinygrad's TinyJit).
 
-A step is a function of inputs and of memory that it changes in place. Its first runs are plain ones. Then it is
-recorded: every kernel and array function that it calls, with the arrays that they take. A replay copies the inputs to
-where the recorded ones lay and makes the same calls again, on memory that is planned once. Inputs of another form (of
-other shapes, with a penalty or without) are recorded apart, and so is a step whose Python attributes have changed. The
-first replay of each recording is held against a plain run, bit for bit.
+A step is a function of its inputs and of memory that it changes in place. It runs without recording at first. Then it
+is recorded: every kernel and array function that it calls, with their array arguments. A replay copies the inputs into
+the arrays of the recorded inputs and makes the same calls again, on memory that is planned once. Inputs of another
+signature (other shapes, with or without a penalty) have a recording of their own, and so has a step whose Python
+attributes have changed. The first replay of each recording is compared, bit for bit, with a plain run.
 
-What cannot be recorded runs as ever, and `Replay.refused` says why: what reads numbers on the host, computes with
-arrays that no operation of minigan has made, or changes Python attributes.
+A step that cannot be recorded runs plainly, and `Replay.fallback_reason` says why: it reads numbers on the host,
+computes with arrays that no operation of minigan has made, or changes Python attributes.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from typing import Any
 import numpy as np
 
 from minigan.core import backend
-from minigan.gan.inputs import StepInputs, form, leaves
+from minigan.gan.inputs import StepInputs, leaves, signature
 from minigan.gan.replay.arena import Arena
 from minigan.gan.replay.attributes import Attributes
-from minigan.gan.replay.recording import Game, Recording, Report, record
+from minigan.gan.replay.recording import Recording, Report, Step, record
 
-_PLAIN_RUNS = 2  # before a recording: kernels compile, and memos find out what is worth keeping
-_MOST_FAILURES = 3  # to record, or to give the bits of a plain run
-_MOST_RECORDINGS = 8
-_LONG = 1000  # steps without use, after which a recording gives way to another
-_MOST_FORMS = 64  # of which plain runs, or failures, are counted
-_MOST_KNOWN = 4  # attributes, such as those in training and in use
-_MOST_CHANGES = 5  # of attributes, in as many steps
+_PLAIN_RUNS = 2  # before recording: kernels compile, and packed weights are kept from their second use on
+_MAX_FAILURES = 3  # of recording, or of comparing the first replay
+_MAX_RECORDINGS = 8
+_UNUSED_STEPS = 1000  # without use, after which a recording may be replaced
+_MAX_COUNTED_KEYS = 64  # whose plain runs or failures are counted
+_MAX_KNOWN_ATTRIBUTES = 4  # sets of attributes, such as those of training and of eval mode
+_MAX_CHANGES = 5  # of attributes, in as many steps
 
 
 class Replay:
-    """The recordings of one game's step.
+    """The recordings of a GAN's training step.
 
-    refused: why the last step could not be replayed, as a clause; None if it could, or may be recorded yet. steps: how
-    many have been replayed.
+    fallback_reason: why the last step ran plainly and cannot be replayed, as a clause; None if it was replayed or may
+    yet be recorded. steps: the number of steps that have been replayed.
     """
 
     def __init__(self) -> None:
-        self.refused: str | None = None
+        self.fallback_reason: str | None = None
         self.steps = 0
         self._recordings: dict[Any, Recording] = {}
         self._plain_runs: dict[Any, int] = {}
@@ -50,54 +50,55 @@ class Replay:
         self._known_attributes: list[Attributes] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
-        return Replay()  # a recording holds the memory of one game
+        return Replay()  # a recording refers to the memory of one GAN
 
-    def __call__(self, game: Game, inputs: StepInputs) -> Report:
-        """What `game.play(inputs)` returns and does."""
-        given = leaves(inputs)
+    def __call__(self, step: Step, inputs: StepInputs) -> Report:
+        """Run `step` on `inputs`, by a replay where there is a recording; returns what `step.run(inputs)` returns."""
+        input_leaves = leaves(inputs)
         if backend.current().xp is not np:
-            return self._plainly(game, inputs, "steps are replayed on NumPy arrays only")
-        recording = self._recording(key := (form(given), backend.generation(), self._attributes_of(game)))
+            return self._run_plainly(step, inputs, "steps are replayed on NumPy arrays only")
+        key = signature(input_leaves), backend.configuration(), self._current_attributes(step)
+        recording = self._find_recording(key)
         if recording is None:
-            return self._unrecorded(key, game, inputs)
+            return self._run_without_recording(key, step, inputs)
         if not recording.is_ready():
-            return self._plainly(game, inputs, None)
-        self.refused, recording.served = None, self._calls
-        if recording.proven:
+            return self._run_plainly(step, inputs, None)
+        self.fallback_reason, recording.last_used = None, self._calls
+        if recording.verified:
             self.steps += 1
-            return recording.run(game, inputs, given)
-        report = recording.prove(game, inputs, self._arena)
-        if not recording.proven:
+            return recording.run(step, inputs, input_leaves)
+        report = recording.verify(step, inputs, self._arena)
+        if not recording.verified:
             del self._recordings[key]
-            self._failed(key, "it does not do the same for inputs of the same form")
+            self._add_failure(key, "it does not do the same for inputs of the same shapes and types")
         return report
 
-    def _plainly(self, game: Game, inputs: StepInputs, reason: str | None) -> Report:
-        self.refused = reason
-        return game.play(inputs)
+    def _run_plainly(self, step: Step, inputs: StepInputs, reason: str | None) -> Report:
+        self.fallback_reason = reason
+        return step.run(inputs)
 
-    def _attributes_of(self, game: Game) -> Attributes:
-        """Those of the game as they are now: the same object for as long as they are the same."""
+    def _current_attributes(self, step: Step) -> Attributes:
+        """The attributes on which the step depends; the same object for as long as they are unchanged."""
         for place, known in enumerate(self._known_attributes):
             if known.are_unchanged():
                 if place:
-                    self._known_attributes.insert(0, self._known_attributes.pop(place))  # it is asked first next time
+                    self._known_attributes.insert(0, self._known_attributes.pop(place))  # compared first next time
                 self._changes = 0
                 return known
         self._changes += 1
-        self._known_attributes = [game.attributes(), *self._known_attributes[: _MOST_KNOWN - 1]]
-        self._forget_others()
+        self._known_attributes = [step.attributes(), *self._known_attributes[: _MAX_KNOWN_ATTRIBUTES - 1]]
+        self._drop_unknown_attributes()
         return self._known_attributes[0]
 
-    def _forget_others(self) -> None:
-        """Forget what belongs to attributes that are not known any more, and so the networks that they hold."""
+    def _drop_unknown_attributes(self) -> None:
+        """Drop what belongs to attributes that are no longer known, and so the networks to which they refer."""
         tables: tuple[dict[Any, Any], ...] = (self._recordings, self._plain_runs, self._failures)
         for table in tables:
             for key in [key for key in table if key[-1] not in self._known_attributes]:
                 del table[key]
 
-    def _recording(self, key: Any) -> Recording | None:
-        """The recording for these inputs and attributes, if there is one that still serves."""
+    def _find_recording(self, key: Any) -> Recording | None:
+        """The recording for `key`, unless parameters or buffers have been moved since it was made."""
         self._calls += 1
         recording = self._recordings.get(key)
         if recording is not None and recording.is_stale():
@@ -106,54 +107,58 @@ class Replay:
             return None
         return recording
 
-    def _unrecorded(self, key: Any, game: Game, inputs: StepInputs) -> Report:
-        """A plain run, which is recorded if it is time for that."""
-        reason = self._why_not(key)
-        runs = _counted(self._plain_runs, key, 0) + 1
+    def _run_without_recording(self, key: Any, step: Step, inputs: StepInputs) -> Report:
+        """A plain run, which is recorded if enough plain runs have been made."""
+        reason = self._obstacle(key)
+        runs = _entry(self._plain_runs, key, 0) + 1
         self._plain_runs[key] = runs
-        if reason is not None or not _PLAIN_RUNS < runs <= _PLAIN_RUNS + _MOST_FAILURES:
-            return self._plainly(game, inputs, reason)
-        report, recording = record(game, inputs, self._arena)
+        if reason is not None or not _PLAIN_RUNS < runs <= _PLAIN_RUNS + _MAX_FAILURES:
+            return self._run_plainly(step, inputs, reason)
+        report, recording = record(step, inputs, self._arena)
         if not key[2].are_unchanged():
-            self._failed(key, "it changes Python attributes, which a replay would not")
+            self._add_failure(key, "it changes Python attributes, which a replay would not")
         elif isinstance(recording, Recording):
-            recording.served = self._calls
+            recording.last_used = self._calls
             self._recordings[key] = recording
         else:
-            self._failed(key, recording)
+            self._add_failure(key, recording)
         return report
 
-    def _why_not(self, key: Any) -> str | None:
-        """Why this is not to be recorded, if it is not."""
+    def _obstacle(self, key: Any) -> str | None:
+        """Why the step cannot be recorded for `key`; None if it can be tried."""
         if any(isinstance(leaf, type) and leaf is not NoneType for leaf in key[0]):
             return "its penalty does not say in an attribute 'draw' what it draws"
-        if self._changes > _MOST_CHANGES:
+        if self._changes > _MAX_CHANGES:
             return "its Python attributes change from step to step"
         failures = self._failures.get(key[1:], [])
-        if len(failures) >= _MOST_FAILURES:
+        if len(failures) >= _MAX_FAILURES:
             return failures[-1]
-        return None if self._has_room() else f"its inputs have more than {_MOST_RECORDINGS} forms"
+        return (
+            None
+            if self._below_limit()
+            else f"its inputs have more than {_MAX_RECORDINGS} combinations of shapes and types"
+        )
 
-    def _has_room(self) -> bool:
-        """Whether there is room for another recording; one that has not served for long is dropped for that."""
-        if len(self._recordings) < _MOST_RECORDINGS:
+    def _below_limit(self) -> bool:
+        """Whether another recording may be kept; drops one that has not been used for long if there are too many."""
+        if len(self._recordings) < _MAX_RECORDINGS:
             return True
-        oldest = min(self._recordings, key=lambda key: self._recordings[key].served)
-        if self._calls - self._recordings[oldest].served < _LONG:
+        oldest = min(self._recordings, key=lambda key: self._recordings[key].last_used)
+        if self._calls - self._recordings[oldest].last_used < _UNUSED_STEPS:
             return False
         del self._recordings[oldest]
         self._plain_runs.pop(oldest, None)
         return True
 
-    def _failed(self, key: Any, reason: str) -> None:
-        self.refused = reason
-        _counted(self._failures, key[1:], []).append(reason)
+    def _add_failure(self, key: Any, reason: str) -> None:
+        self.fallback_reason = reason
+        _entry(self._failures, key[1:], []).append(reason)
 
 
-def _counted(counts: dict[Any, Any], key: Any, start: Any) -> Any:
-    """The entry of `key`, `start` at first; of too many the oldest is forgotten."""
-    if key not in counts:
-        if len(counts) >= _MOST_FORMS:
-            del counts[next(iter(counts))]
-        counts[key] = start
-    return counts[key]
+def _entry(table: dict[Any, Any], key: Any, initial: Any) -> Any:
+    """The entry of `key`, which is `initial` if there is none; a full table drops its oldest entry."""
+    if key not in table:
+        if len(table) >= _MAX_COUNTED_KEYS:
+            del table[next(iter(table))]
+        table[key] = initial
+    return table[key]

@@ -1,4 +1,4 @@
-"""Memory for what recorded steps compute on the way. All recordings of a game share it: only one runs at a time."""
+"""Memory for intermediate results of recorded steps, shared by all recordings of a GAN: only one runs at a time."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import sys
 import numpy as np
 
 _UNIT = 1 << 16  # bytes
-_ROOM = 1.25  # times what is asked for, so that a somewhat larger recording fits, too; untouched memory costs nothing
+_OVERALLOCATION = 1.25  # so that a somewhat larger recording fits, too; untouched memory costs nothing
 
 
 class Arena:
-    """Memory that starts on a page and grows when more is asked for; older recordings keep what they were given."""
+    """Page-aligned memory that grows on request; recordings made before it grew keep the memory that they have."""
 
     def __init__(self) -> None:
         self._map: mmap.mmap | None = None
         self._memory = np.empty(0, np.uint8)
 
-    def take(self, size: int) -> np.ndarray:
-        """`size` bytes; raises MemoryError if there are none."""
+    def allocate(self, size: int) -> np.ndarray:
+        """The first `size` bytes; raises MemoryError if the system has no memory for them."""
         if size > self._memory.size:
             try:
-                self._map = mmap.mmap(-1, -(-int(size * _ROOM) // _UNIT) * _UNIT)
+                self._map = mmap.mmap(-1, -(-int(size * _OVERALLOCATION) // _UNIT) * _UNIT)
             except OSError as error:
                 raise MemoryError(f"no memory for {size:,} bytes") from error
             self._memory = np.frombuffer(self._map, np.uint8)
         return self._memory[:size]
 
-    def give_back(self) -> None:
-        """Return the memory to the system, contents and all, until it is touched again."""
+    def release(self) -> None:
+        """Return the physical memory to the system, which loses its contents, until it is touched again."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # on Linux, say
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def trim_heap() -> None:
-    """Give the memory that has been freed back to the system; on other C libraries than glibc this does nothing.
+    """Return freed memory to the system; does nothing with C libraries other than glibc.
 
-    Plain runs want it again and again (see keep_freed_memory), but replays have an arena for that.
+    Plain runs take the same memory again and again (see keep_freed_memory), but replays use an arena.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""The arrays that a call returns, and the memory that they look at."""
+"""Helpers for the arrays that recorded calls take and return."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 
 def owner(array: np.ndarray) -> np.ndarray:
-    """The array whose memory `array` looks at."""
+    """The array that owns the memory of the view `array`; itself if it is no view."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
 
 
-def flattened(found: Any) -> tuple[Any, ...]:
-    """The results of a kernel, or of a forward that returns (data, saved), one after another."""
-    if not isinstance(found, tuple):
-        return (found,)
-    *results, saved = found
-    return (*results, *saved) if isinstance(saved, tuple) else found
+def flatten_results(returned: Any) -> tuple[Any, ...]:
+    """The arrays returned by a kernel, or by a forward that returns (data, saved), in one tuple."""
+    if not isinstance(returned, tuple):
+        return (returned,)
+    *results, saved = returned
+    return (*results, *saved) if isinstance(saved, tuple) else returned

@@ -1,7 +1,7 @@
-"""Gives the calls of a recording their memory, and makes them ready to be called.
+"""Plans the memory of a recording's calls, and binds the calls to it.
 
-What a call makes lies in one arena; where its last reader is done, others may lie there after it. An array that is only
-copied to a lasting place, such as a gradient to flat memory, is computed there at once.
+The calls' results lie in one arena, where memory is reused after the last call that reads it. A result that is only
+copied to a persistent array, such as a gradient to flat memory, is computed there directly.
 """
 
 from __future__ import annotations
@@ -13,60 +13,65 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from minigan.gan.replay.arena import Arena
-from minigan.gan.replay.memory import flattened
-from minigan.gan.replay.recorder import Block, NotedCall, View
+from minigan.gan.replay.memory import flatten_results
+from minigan.gan.replay.recorder import Block, RecordedCall, View
 from minigan_kernels.aligned import ALIGNMENT
 
-ReadyCall = tuple[Callable[..., Any], tuple[Any, ...]]
+BoundCall = tuple[Callable[..., Any], tuple[Any, ...]]
+Lifetime = tuple[int, int]
+"""The indices of the first and of the last call that use a block."""
 
 
 class Plan:
-    """Where each block lies, and the calls that do what `noted` did. `kept`: views that are read in the end."""
+    """`calls`: pairs (function, arguments) that do what `recorded` did, in memory from `arena`.
 
-    def __init__(self, noted: Sequence[NotedCall], kept: Sequence[View], arena: Arena) -> None:
-        lives = _lives(noted, kept)
-        self._places: dict[Block, np.ndarray] = {}
-        rest = [call for i, call in enumerate(noted) if not self._computed_in_place(i, noted, lives)]
-        waiting = {block: life for block, life in lives.items() if block not in self._places}
-        offsets, size = _packed(waiting)
-        memory = arena.take(size)
-        self._places |= {block: memory[offset : offset + _size(block)] for block, offset in offsets.items()}
-        self.calls = [self._ready(call) for call in rest]
+    results: views that are read after the last call.
+    """
+
+    def __init__(self, recorded: Sequence[RecordedCall], results: Sequence[View], arena: Arena) -> None:
+        lifetimes = _lifetimes(recorded, results)
+        self._memory: dict[Block, np.ndarray] = {}
+        needed = [call for i, call in enumerate(recorded) if not self._computed_in_place(i, recorded, lifetimes)]
+        unplaced = {block: lifetime for block, lifetime in lifetimes.items() if block not in self._memory}
+        offsets, size = _offsets(unplaced)
+        memory = arena.allocate(size)
+        self._memory |= {block: memory[offset : offset + _size(block)] for block, offset in offsets.items()}
+        self.calls = [self._bind(call) for call in needed]
 
     def array(self, x: Any) -> Any:
-        """The array of a view; itself of anything else."""
+        """The array of a View in its planned memory; anything else as it is."""
         if not isinstance(x, View):
             return x
-        return np.ndarray(x.shape, x.dtype, self._places[x.block], x.address - x.block.first, x.strides)
+        return np.ndarray(x.shape, x.dtype, self._memory[x.block], x.address - x.block.first, x.strides)
 
-    def _ready(self, call: NotedCall) -> ReadyCall:
+    def _bind(self, call: RecordedCall) -> BoundCall:
         arguments = tuple(map(self.array, call.arguments))
         results = tuple(map(self.array, call.results))
         if not results:
             return call.function, arguments
-        if call.fills:
-            return _Filling(call.function, results[0] if len(results) == 1 else results), arguments
-        return _Copying(call.function, results), arguments
+        if call.takes_out:
+            return _WithOut(call.function, results[0] if len(results) == 1 else results), arguments
+        return _WithCopy(call.function, results), arguments
 
-    def _computed_in_place(self, i: int, noted: Sequence[NotedCall], lives: dict[Block, tuple[int, int]]) -> bool:
-        """Whether call i only copies a block to where it could have been computed; then that is its place."""
-        call = noted[i]
-        if not call.copies:
+    def _computed_in_place(self, i: int, recorded: Sequence[RecordedCall], lifetimes: dict[Block, Lifetime]) -> bool:
+        """Whether call i only copies a block into an array where it can be computed; if so, the block is put there."""
+        call = recorded[i]
+        if not call.is_copy:
             return False
         target, source = call.arguments
         if isinstance(target, View) or not isinstance(source, View):
             return False
         block = source.block
-        first, last = lives[block]
+        first, last = lifetimes[block]
         whole = target.nbytes == _size(block) and source.address == block.first
         fits = whole and target.dtype == source.dtype and target.flags.c_contiguous and _is_contiguous(source)
-        if not fits or last != i or block in self._places or _touched(noted[first:i], target):
+        if not fits or last != i or block in self._memory or _uses(recorded[first:i], target):
             return False
-        self._places[block] = target.reshape(-1).view(np.uint8)
+        self._memory[block] = target.reshape(-1).view(np.uint8)
         return True
 
 
-class _Filling:
+class _WithOut:
     """A function that writes its result into `out`."""
 
     __slots__ = ("function", "out")
@@ -78,51 +83,51 @@ class _Filling:
         self.function(*arguments, out=self.out)
 
 
-class _Copying:
-    """A function whose results are copied into their places."""
+class _WithCopy:
+    """A function whose results are copied into `targets`."""
 
-    __slots__ = ("function", "places")
+    __slots__ = ("function", "targets")
 
-    def __init__(self, function: Callable[..., Any], places: tuple[np.ndarray, ...]) -> None:
-        self.function, self.places = function, places
+    def __init__(self, function: Callable[..., Any], targets: tuple[np.ndarray, ...]) -> None:
+        self.function, self.targets = function, targets
 
     def __call__(self, *arguments: Any) -> None:
-        found = self.function(*arguments)
-        for place, result in zip(self.places, flattened(found), strict=True):
-            np.copyto(place, result)
+        returned = self.function(*arguments)
+        for target, result in zip(self.targets, flatten_results(returned), strict=True):
+            np.copyto(target, result)
 
 
-def _lives(noted: Sequence[NotedCall], kept: Sequence[View]) -> dict[Block, tuple[int, int]]:
-    """The first and the last call that look at each block."""
-    lives: dict[Block, tuple[int, int]] = {}
-    for i, call in enumerate(noted):
+def _lifetimes(recorded: Sequence[RecordedCall], results: Sequence[View]) -> dict[Block, Lifetime]:
+    """The lifetime of each block; blocks of `results` live beyond the last call."""
+    lifetimes: dict[Block, Lifetime] = {}
+    for i, call in enumerate(recorded):
         for view in call.views:
-            lives[view.block] = lives.get(view.block, (i, i))[0], i
-    for view in kept:
-        lives[view.block] = lives[view.block][0], len(noted)
-    return lives
+            lifetimes[view.block] = lifetimes.get(view.block, (i, i))[0], i
+    for view in results:
+        lifetimes[view.block] = lifetimes[view.block][0], len(recorded)
+    return lifetimes
 
 
-def _packed(lives: dict[Block, tuple[int, int]]) -> tuple[dict[Block, int], int]:
-    """An offset for each block, such that those that live at one time do not overlap, and the size of it all."""
+def _offsets(lifetimes: dict[Block, Lifetime]) -> tuple[dict[Block, int], int]:
+    """An offset for each block, such that blocks with overlapping lifetimes do not overlap, and the total size."""
     offsets: dict[Block, int] = {}
-    alive: list[tuple[int, int, int]] = []  # (offset, end, last call), in order of offset
+    live: list[tuple[int, int, int]] = []  # (offset, end, last call), in order of offset
     size = 1
-    for block, (first, last) in sorted(lives.items(), key=lambda item: item[1][0]):
-        alive = [lying for lying in alive if lying[2] >= first]
+    for block, (first, last) in sorted(lifetimes.items(), key=lambda item: item[1][0]):
+        live = [entry for entry in live if entry[2] >= first]
         needed = -(-_size(block) // ALIGNMENT) * ALIGNMENT
-        offset = _gap(alive, needed)
+        offset = _best_fit(live, needed)
         offsets[block] = offset
-        alive.append((offset, offset + needed, last))
-        alive.sort()
+        live.append((offset, offset + needed, last))
+        live.sort()
         size = max(size, offset + needed)
     return offsets, size
 
 
-def _gap(alive: Sequence[tuple[int, int, int]], needed: int) -> int:
-    """The offset of the smallest gap between what is alive that is large enough; the end of it all if none is."""
+def _best_fit(live: Sequence[tuple[int, int, int]], needed: int) -> int:
+    """The offset of the smallest gap between live blocks that is large enough; else the end of the last live block."""
     best, best_size, end = None, 0, 0
-    for start, stop, _ in alive:
+    for start, stop, _ in live:
         if start - end >= needed and (best is None or start - end < best_size):
             best, best_size = end, start - end
         end = max(end, stop)
@@ -142,8 +147,8 @@ def _is_contiguous(view: View) -> bool:
     return True
 
 
-def _touched(noted: Sequence[NotedCall], target: np.ndarray) -> bool:
-    """Whether one of `noted` looks at the memory of `target`."""
+def _uses(recorded: Sequence[RecordedCall], target: np.ndarray) -> bool:
+    """Whether one of the calls `recorded` has an argument in the memory of `target`."""
     low, high = byte_bounds(target)
-    arrays = [x for call in noted for x in call.arguments if isinstance(x, np.ndarray)]
+    arrays = [x for call in recorded for x in call.arguments if isinstance(x, np.ndarray)]
     return any(first < high and low < last for first, last in map(byte_bounds, arrays))

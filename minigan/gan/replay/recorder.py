@@ -1,8 +1,8 @@
-"""Notes every call that a function makes on arrays: operations, kernels, and what compiled kernels launch.
+"""Records every call that a function makes on arrays: operations, kernels, and the compiled code that kernels start.
 
-The function runs as ever while it is recorded. An array is told apart by the memory that it looks at: that of the
-inputs and of what the function changes in place is there for good; other memory must first be written by a noted call.
-An array from anywhere else might hold other numbers the next time, so it makes the function unrecordable.
+The function computes as usual while it is recorded. Arrays are identified by the memory that they view. The memory of
+the inputs, and the memory that the function changes in place, is persistent; any other memory must first be written by
+a recorded call. An array from anywhere else might hold other numbers the next time, so the function cannot be recorded.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from minigan.core import backend
-from minigan.gan.replay.expand import expanded
-from minigan.gan.replay.memory import flattened, owner
-from minigan_kernels import launches
+from minigan.gan.replay.memory import flatten_results, owner
+from minigan.gan.replay.trace import trace
+from minigan_kernels import recorded_calls
 
 
 @dataclass(eq=False)
 class Block:
-    """Memory that noted calls share: the bytes from `first` up to `last` of it are looked at.
+    """Memory that views of recorded calls share; they view the bytes from address `first` up to `last` of it.
 
-    `lasting`: the array that owns it, where it is there for good.
+    persistent: the array that owns the memory, if that outlives the recorded calls; else None.
     """
 
-    lasting: Any = None
+    persistent: Any = None
     first: int = 0
     last: int = 0
 
     def include(self, array: np.ndarray) -> None:
-        """Note that `array` looks at this memory."""
+        """Extend the bounds by those of the view `array`."""
         low, high = byte_bounds(array)
         self.first = min(self.first or low, low)
         self.last = max(self.last, high)
@@ -43,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An array in a block that has not been given its memory yet; `address`: where it was while it was recorded."""
+    """An array in a block whose memory is not planned yet; `address`: where it was while it was recorded."""
 
     block: Block
     address: int
@@ -53,113 +53,119 @@ class View:
 
 
 @dataclass(eq=False)
-class NotedCall:
-    """One noted call. arguments: views, arrays that are there for good, and what is no array.
+class RecordedCall:
+    """One recorded call. arguments: Views, persistent arrays, and arguments that are not arrays.
 
-    results: the views that take what the function returns; it is given them as `out` where it can `fill` them.
-    copies: (to, from) if all it does is to copy one array into another.
+    results: the Views that receive what the function returns; as its argument `out` if it `takes_out`, else by a copy.
+    is_copy: whether the call only copies an array, with the arguments (target, source).
     """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     results: tuple[View, ...] = ()
-    fills: bool = False
-    copies: bool = False
+    takes_out: bool = False
+    is_copy: bool = False
     views: list[View] = field(default_factory=list)
 
 
 class Recorder:
-    """What `backend.recorder` is while a function is recorded; `lasting`: arrays that are there for good."""
+    """The value of `backend.recorder` while a function is recorded; `persistent`: arrays that outlive its calls.
 
-    def __init__(self, lasting: Iterable[Any]) -> None:
-        self.calls: list[NotedCall] = []
-        self.refused: str | None = None
-        self._blocks: dict[int, tuple[Any, Block]] = {}  # by the identity of the owner, and a reference to it
-        for array in lasting:
+    refusal: why the function cannot be recorded, as a clause; None if it can.
+    """
+
+    def __init__(self, persistent: Iterable[Any]) -> None:
+        self.calls: list[RecordedCall] = []
+        self.refusal: str | None = None
+        self._blocks: dict[int, tuple[Any, Block]] = {}  # by the id of the owner: a reference to it, and its block
+        for array in persistent:
             memory = owner(array)
-            self._blocks[id(memory)] = memory, Block(lasting=memory)
+            self._blocks[id(memory)] = memory, Block(persistent=memory)
 
     def forward(self, forward: Callable[..., Any], room: backend.Backend, arrays: Sequence[Any], static: dict) -> Any:
-        """What the forward of an operation returns, noted unless it is a view or all the work of a kernel.
+        """What `forward(room, *arrays, **static)`, the forward of an operation, returns; the computation is recorded.
 
-        Noted are the array functions that it calls, or the whole forward where these do not tell.
+        Nothing more is recorded for a forward that returns views or leaves its work to kernels. Of any other forward
+        the array functions that it calls are recorded, or the whole forward if they cannot be traced.
         """
         before = len(self.calls)
-        found = forward(room, *arrays, **static)
-        results = tuple(room.asarray(result) for result in flattened(found))  # NumPy gives scalars for full reductions
+        returned = forward(room, *arrays, **static)
+        results = tuple(room.asarray(result) for result in flatten_results(returned))  # full reductions give scalars
         if len(self.calls) > before or all(self._is_view(result, arrays) for result in results):
-            self._known(results)
+            self._require_known(results)
         else:
-            results = self._plain_forward(partial(forward, room, **static), arrays, results)
+            results = self._record_forward(partial(forward, room, **static), arrays, results)
         data, *saved = results
         return (data, tuple(saved)) if saved else data
 
-    def _plain_forward(self, call: partial, arrays: Sequence[Any], results: tuple) -> tuple:
-        """The results of a forward that calls no kernel, noted."""
-        calls, found = expanded(call, arrays) or ([], ())
-        if len(found) == len(results) and all(map(_same, found, results)):
-            self._known(arrays)
-            for noted in calls:
-                self._launched(noted)
-            return found
-        self._note(call, arrays, results)
+    def _record_forward(self, call: partial, arrays: Sequence[Any], results: tuple) -> tuple:
+        """Record a forward that calls no kernel; returns its results."""
+        calls, traced_results = trace(call, arrays) or ([], ())
+        if len(traced_results) == len(results) and all(map(_same_bits, traced_results, results)):
+            self._require_known(arrays)
+            for traced in calls:
+                self._record_launch(traced)
+            return traced_results
+        self._record(call, arrays, results)
         return results
 
     def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, which notes what it launches, or itself if it launches nothing."""
+        """The kernel `function`, wrapped so that its calls of compiled code are recorded, or itself if it has none."""
 
-        def noted(*arguments: Any, **options: Any) -> Any:
-            self._known(arguments)
-            with launches.noting() as calls:
-                found = function(*arguments, **options)
+        def recording(*arguments: Any, **options: Any) -> Any:
+            self._require_known(arguments)
+            with recorded_calls.record() as calls:
+                returned = function(*arguments, **options)
             for call in calls:
-                self._launched(call)
-            results = () if found is None else flattened(found)
+                self._record_launch(call)
+            results = () if returned is None else flatten_results(returned)
             if calls:
-                self._known(results)
+                self._require_known(results)
             else:
-                self._note(partial(function, **options), arguments, results, fills=_takes_out(function))
-                self.calls[-1].copies = operation == "assign"
-            return found
+                self._record(partial(function, **options), arguments, results, takes_out=_takes_out(function))
+                self.calls[-1].is_copy = operation == "assign"
+            return returned
 
-        return noted
+        return recording
 
     def refuse(self, reason: str) -> None:
-        """Remember why what is being done cannot be replayed; the first reason stays."""
-        self.refused = self.refused or reason
+        """Note why the function cannot be recorded; the first reason counts."""
+        self.refusal = self.refusal or reason
 
     def view(self, array: Any) -> Any:
-        """`array` as the noted calls refer to it."""
+        """`array` as recorded calls refer to it: a View, or itself if it is persistent or unknown."""
         block = self._block(array)
-        return array if block is None or block.lasting is not None else _view(block, array)
+        return array if block is None or block.persistent is not None else _view(block, array)
 
     def known_view(self, array: Any) -> Any:
-        """`view(array)` of what must have been made by noted calls, or be there for good."""
-        self._known([array])
+        """`view(array)`; refuses an array that no recorded call has written and that is not persistent."""
+        self._require_known([array])
         return self.view(array)
 
-    def _note(self, function: Callable, arguments: Sequence[Any], results: Sequence[Any], fills: bool = False) -> None:
-        self._known(arguments)
-        taken = tuple(self._reference(x) for x in arguments)
-        made = tuple(self._fresh(result) for result in results)
-        self._append(NotedCall(function, taken, made, fills))
+    def _record(
+        self, function: Callable, arguments: Sequence[Any], results: Sequence[Any], takes_out: bool = False
+    ) -> None:
+        self._require_known(arguments)
+        recorded_arguments = tuple(self._reference(x) for x in arguments)
+        recorded_results = tuple(self._new_view(result) for result in results)
+        self._append(RecordedCall(function, recorded_arguments, recorded_results, takes_out))
 
-    def _append(self, call: NotedCall) -> None:
+    def _append(self, call: RecordedCall) -> None:
         call.views = [x for x in (*call.arguments, *call.results) if isinstance(x, View)]
         self.calls.append(call)
 
-    def _launched(self, call: launches.Call) -> None:
+    def _record_launch(self, call: recorded_calls.Call) -> None:
         arguments = tuple(self._written(x) if i in call.writes else self._read(x) for i, x in enumerate(call.arguments))
-        self._append(NotedCall(call.function, arguments))
+        self._append(RecordedCall(call.function, arguments))
 
     def _written(self, x: Any) -> Any:
-        return x if not isinstance(x, np.ndarray) else self._reference(x) if self._block(x) else self._fresh(x)
+        return x if not isinstance(x, np.ndarray) else self._reference(x) if self._block(x) else self._new_view(x)
 
     def _read(self, x: Any) -> Any:
-        """What a kernel brings along, such as zeros, is the same at every call."""
+        """An unknown array is a constant of the kernel, such as zeros: the same at every call."""
         return self._reference(x) if isinstance(x, np.ndarray) and self._block(x) else x
 
-    def _known(self, arrays: Iterable[Any]) -> None:
+    def _require_known(self, arrays: Iterable[Any]) -> None:
         for x in arrays:
             if isinstance(x, np.ndarray) and not self._block(x):
                 self.refuse(
@@ -176,8 +182,8 @@ class Recorder:
         same = known is memory or (isinstance(known, weakref.ref) and known() is memory)
         return block if same else None
 
-    def _fresh(self, array: np.ndarray) -> View:
-        """The view of an array that a call writes; its memory is that of an older array, or not known yet."""
+    def _new_view(self, array: np.ndarray) -> View:
+        """The View of an array that a call writes, in the block of its memory or in a new one."""
         block = self._block(array)
         if block is None:
             memory, block = owner(array), Block()
@@ -193,8 +199,8 @@ def _view(block: Block, array: np.ndarray) -> View:
     return View(block, array.__array_interface__["data"][0], array.shape, array.strides, array.dtype)
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether both hold the same bits, and lie in memory in the same way."""
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether both arrays have the same bits, shape, strides and dtype."""
     return (one.shape, one.strides, one.dtype) == (other.shape, other.strides, other.dtype) and (
         one.tobytes() == other.tobytes()
     )
@@ -204,5 +210,5 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
 def _takes_out(function: Callable[..., Any]) -> bool:
     try:
         return "out" in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # compiled code that does not tell
+    except (TypeError, ValueError):  # compiled code without a signature
         return False

@@ -1,4 +1,4 @@
-"""One training step, recorded: how it is made, when it serves, and what a replay does."""
+"""The recording of one training step: how it is made, when it can be used, and how it is replayed."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ import numpy as np
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Parameter, Variable
 from minigan.core import backend
-from minigan.gan.inputs import StepInputs, leaves, mapped
+from minigan.gan.inputs import StepInputs, leaves, tree_map
 from minigan.gan.replay.arena import Arena, trim_heap
 from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.memory import owner
 from minigan.gan.replay.plan import Plan
 from minigan.gan.replay.recorder import Recorder, View
-from minigan_kernels.memo import Memo
+from minigan_kernels.packed_weights import PackedWeights
 
 Report = dict[str, Tensor]
 
 
-class Game(Protocol):
-    """What is replayed.
+class Step(Protocol):
+    """A step that can be recorded.
 
-    play(inputs): the step, which changes only `memory()`, in place. variables(): the Parameters and Buffers among it.
-    attributes(): all Python attributes that the step may depend on. played(inputs): counts the updates of
-    a step that has been replayed.
+    run(inputs): the computation, which changes only the arrays `memory()`, in place. variables(): the Parameters and
+    Buffers among these. attributes(): all Python attributes on which the step may depend. count_updates(inputs): the
+    part of a step that a replay of its computation leaves out.
     """
 
-    def play(self, inputs: StepInputs) -> Report: ...
+    def run(self, inputs: StepInputs) -> Report: ...
     def memory(self) -> list[Any]: ...
     def variables(self) -> list[Variable]: ...
     def attributes(self) -> Attributes: ...
-    def played(self, inputs: StepInputs) -> None: ...
+    def count_updates(self, inputs: StepInputs) -> None: ...
 
 
-def record(game: Game, inputs: StepInputs, arena: Arena) -> tuple[Report, Recording | str]:
-    """What `game.play(inputs)` returns and does, and its recording, or why there can be none, as a clause."""
-    inputs = mapped(inputs, lambda leaf: Tensor(leaf.data.copy()))  # memory of our own, which replays overwrite
-    recording = Recording(game, [leaf.data for leaf in leaves(inputs) if leaf is not None])
-    recorder = Recorder([*recording.memory, *recording.kept, *recording.inputs])
+def record(step: Step, inputs: StepInputs, arena: Arena) -> tuple[Report, Recording | str]:
+    """Run `step`; returns its report, and the recording or the reason, as a clause, why there can be none."""
+    inputs = tree_map(inputs, lambda leaf: Tensor(leaf.data.copy()))  # arrays of our own, which replays overwrite
+    recording = Recording(step, [leaf.data for leaf in leaves(inputs) if leaf is not None])
+    recorder = Recorder([*recording.memory, *recording.packed, *recording.inputs])
     backend.recorder, before = recorder, backend.recorder
     try:
-        report = game.play(inputs)
+        report = step.run(inputs)
     finally:
         backend.recorder = before
     views = {name: recorder.known_view(value.data) for name, value in report.items()}
-    reason = recorder.refused or recording.why_not_kept()
+    reason = recorder.refusal or recording.packed_weights_obstacle()
     if reason is None:
         try:
             recording.prepare(recorder, views, arena)
@@ -58,79 +58,83 @@ def record(game: Game, inputs: StepInputs, arena: Arena) -> tuple[Report, Record
 
 
 class Recording:
-    """The calls of one step of `game`, and the memory that they use.
+    """The calls of one run of `step`, and the memory that they use.
 
-    proven: whether a replay has been seen to give what a plain run gives. served: when it was used last, as its owner
-    counts.
+    inputs: the arrays into which a replay copies its inputs. verified: whether a replay has been compared with a plain
+    run and gave the same bits. last_used: when it was used last, as counted by its owner.
     """
 
-    def __init__(self, game: Game, inputs: list[Any]) -> None:
-        self.proven, self.served = False, 0
+    def __init__(self, step: Step, inputs: list[Any]) -> None:
+        self.verified, self.last_used = False, 0
         self.inputs = inputs
-        self._variables = game.variables()
-        self._places = [(variable, variable.data) for variable in self._variables]
-        self._memos = [variable.memo for variable in self._variables if isinstance(variable, Parameter)]
-        self._before = _snapshots(self._memos)
-        self.memory = _owners(game.memory())
-        self.kept = _owners([array for memo in self._before for array, *_ in memo.values() if array is not None])
+        self._variables = step.variables()
+        self._data = [(variable, variable.data) for variable in self._variables]
+        self._packed = [variable.packed_weights for variable in self._variables if isinstance(variable, Parameter)]
+        self._packed_before = _snapshots(self._packed)
+        self.memory = _owners(step.memory())
+        self.packed = _owners(
+            [array for snapshot in self._packed_before for array, *_ in snapshot.values() if array is not None]
+        )
 
-    def why_not_kept(self) -> str | None:
-        """Why a step that has just been played leaves something else than replays of it would; None if it does not."""
-        self._after = _snapshots(self._memos)
-        kept = _owners([array for memo in self._after for array, fresh, *_ in memo.values() if fresh])
-        if any(all(array is not old for old in self.kept) for array in kept):
+    def packed_weights_obstacle(self) -> str | None:
+        """Why replays would leave other packed weights than the step that has just run; None if they would not."""
+        self._packed_after = _snapshots(self._packed)
+        packed = _owners([array for snapshot in self._packed_after for array, fresh, *_ in snapshot.values() if fresh])
+        if any(all(array is not old for old in self.packed) for array in packed):
             return "kernels keep what they make of the weights in other memory than before"
         return None
 
     def prepare(self, recorder: Recorder, report: dict[str, Any], arena: Arena) -> None:
-        """Plan the memory of the calls that were noted."""
+        """Plan the memory of the recorded calls; `report`: the views of the report's scalars, by name."""
         plan = Plan(recorder.calls, [view for view in report.values() if isinstance(view, View)], arena)
         self._calls = plan.calls
         self._report = {name: plan.array(view) for name, view in report.items()}
-        used = [i for i, memo in enumerate(self._after) if memo or self._before[i]]
-        self._memos = [self._memos[i] for i in used]
-        self._before, self._after = ([of[i] for i in used] for of in (self._before, self._after))
+        used = [i for i, snapshot in enumerate(self._packed_after) if snapshot or self._packed_before[i]]
+        self._packed = [self._packed[i] for i in used]
+        self._packed_before, self._packed_after = (
+            [snapshots[i] for i in used] for snapshots in (self._packed_before, self._packed_after)
+        )
         self._buffers = [variable for variable in self._variables if not isinstance(variable, Parameter)]
 
     def is_stale(self) -> bool:
-        """Whether the parameters or buffers have meanwhile been moved to other memory."""
-        return any(variable.data is not data for variable, data in self._places)
+        """Whether a parameter or buffer has been moved to other memory since the recording."""
+        return any(variable.data is not data for variable, data in self._data)
 
     def is_ready(self) -> bool:
-        """Whether what kernels keep of the parameters is as it was before the recorded step.
+        """Whether the packed weights are as they were before the recorded step.
 
-        If it is kept elsewhere it is copied to where that was.
+        Packed weights that lie in other memory are copied to where they were.
         """
-        for memo, before in zip(self._memos, self._before, strict=True):
-            now = memo.snapshot()
+        for packed, before in zip(self._packed, self._packed_before, strict=True):
+            now = packed.snapshot()
             for name, (array, fresh, *_) in before.items():
                 if not fresh:
-                    continue  # the step makes it itself
-                there, is_fresh = now[name][:2] if name in now else (None, False)
-                if there is None or not is_fresh:
+                    continue  # the step packs these weights itself
+                current, is_fresh = now[name][:2] if name in now else (None, False)
+                if current is None or not is_fresh:
                     return False
-                if there is not array:
-                    np.copyto(array, there)
+                if current is not array:
+                    np.copyto(array, current)
         return True
 
-    def run(self, game: Game, inputs: StepInputs, given: Sequence[Tensor | None]) -> Report:
-        """Replay the step on `inputs`, of which `given` are the leaves."""
+    def run(self, step: Step, inputs: StepInputs, input_leaves: Sequence[Tensor | None]) -> Report:
+        """Replay the step on `inputs`, whose leaves are `input_leaves`."""
         try:
-            self._call(given)
-        except BaseException:  # Ctrl-C: nobody may take what was made of the old numbers for that of the new ones
-            self._say_changed()
+            self._call(input_leaves)
+        except BaseException:  # after Ctrl-C, say, nothing made of the old numbers may pass for one of the new
+            self._count_versions()
             raise
-        game.played(inputs)
+        step.count_updates(inputs)
         for buffer in self._buffers:
-            buffer.changed()
-        for memo, snapshot in zip(self._memos, self._after, strict=True):
-            memo.restore(snapshot)
+            buffer.increment_version()
+        for packed, snapshot in zip(self._packed, self._packed_after, strict=True):
+            packed.restore(snapshot)
         return {name: Tensor(value.copy()) for name, value in self._report.items()}
 
-    def prove(self, game: Game, inputs: StepInputs, arena: Arena) -> Report:
-        """What `game.play(inputs)` returns and does; it becomes `proven` if a replay does the same.
+    def verify(self, step: Step, inputs: StepInputs, arena: Arena) -> Report:
+        """Run `step` on `inputs` and compare the bits with those of a replay; sets `verified`, returns the report.
 
-        At no time there is more memory in use than for a plain run and a copy of what it changes.
+        At no time is more memory in use than for a plain run and a copy of the arrays that it changes.
         """
         trim_heap()
         before = [array.copy() for array in self.memory]
@@ -140,25 +144,26 @@ class Recording:
         finally:
             for array, values in zip(self.memory, before, strict=True):
                 array[...] = values
-            for memo in self._memos:
-                memo.overwritten()
+            for packed in self._packed:
+                packed.mark_stale()
         del before
-        arena.give_back()
-        report = game.play(inputs)
+        arena.release()
+        report = step.run(inputs)
         plain = [_digest(array) for array in (*self.memory, *(value.data for value in report.values()))]
-        self.proven = replayed == plain and list(report) == list(self._report)
+        self.verified = replayed == plain and list(report) == list(self._report)
         trim_heap()
         return report
 
-    def _call(self, given: Sequence[Tensor | None]) -> None:
-        for place, leaf in zip(self.inputs, [leaf for leaf in given if leaf is not None], strict=True):
-            place[...] = leaf.data
+    def _call(self, input_leaves: Sequence[Tensor | None]) -> None:
+        tensors = [leaf for leaf in input_leaves if leaf is not None]
+        for array, tensor in zip(self.inputs, tensors, strict=True):
+            array[...] = tensor.data
         for function, arguments in self._calls:
             function(*arguments)
 
-    def _say_changed(self) -> None:
+    def _count_versions(self) -> None:
         for variable in self._variables:
-            variable.changed()
+            variable.increment_version()
 
 
 def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -166,8 +171,8 @@ def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return list({id(memory): memory for memory in map(owner, arrays)}.values())
 
 
-def _snapshots(memos: Sequence[Memo]) -> list[dict[Any, tuple]]:
-    return [memo.snapshot() for memo in memos]
+def _snapshots(packed: Sequence[PackedWeights]) -> list[dict[Any, tuple]]:
+    return [memo.snapshot() for memo in packed]
 
 
 def _digest(array: np.ndarray) -> bytes:

@@ -1,0 +1,208 @@
+"""Images: digits, or pictures from files."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minigan.autodiff import Tensor
+from minigan.core import random
+from minigan.core.errors import UsageError
+from minigan.core.notice import Notice
+from minigan.data import Dataset, ImageShape, load, mnist, resized, shape_in_words
+from minigan.data.dataset import CHANNELS
+from minigan.data.folder import idx_within
+from minigan.data.idx_folder import some_of
+from minigan.data.image_batches import ImageBatches
+from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOptions, Settings
+from minigan.figures.image_grid import image_grid, to_bytes
+from minigan.metrics import Classifier, ClassifierScores, classifier_cache
+
+_COPIES = 2  # of each sample in memory: in parts as they are made, and in one array
+_EVALUATED = 10_000  # samples
+_COLUMNS = 10
+_UNCHANGED = "; 0: as said above, and digits and IDX files stay as they are"
+
+
+@dataclass(frozen=True)
+class ImageDomain(Domain[Dataset]):
+    """Images (H, W, C): uint8 as people know them; for networks numbers in `value_range`, if `flat` as (H * W * C,).
+
+    The images of a folder are cut and resized to `shape`; those that come as an array, as from IDX files, keep the
+    shape that they have. The settings "image_size" (of a side) and "channels" (1 or 3), where a recipe has them, say
+    otherwise for both unless they are 0.
+    """
+
+    shape: ImageShape
+    value_range: tuple[float, float]
+    flat: bool
+
+    shape_key: ClassVar[str] = "image_shape"
+    setting_meanings: ClassVar[Mapping[str, str]] = {
+        "image_size": f"pixels of a side{_UNCHANGED}",
+        "channels": f"1 (grey) or 3 (colour){_UNCHANGED}",
+    }
+
+    def in_words(self, settings: Settings) -> str:
+        return f"pictures {shape_in_words(self.wanted_shape(settings))}"
+
+    def check_settings(self, settings: Settings) -> None:
+        if settings.get("channels", 0) not in (0, *CHANNELS):
+            raise UsageError(
+                f"the setting 'channels' must be 1 (grey) or 3 (colour), or 0 (as the data are), not "
+                f"{settings['channels']}."
+            )
+
+    def wanted_shape(self, settings: Settings) -> ImageShape:
+        return fitted_shape(settings, self.shape)
+
+    def recorded_shape(self, settings: Settings, recorded: Mapping[str, Any]) -> ImageShape:
+        if "sha256" not in recorded:
+            raise ValueError("what the run was trained on")
+        shape = _recorded_image_shape(recorded)
+        if shape is None:
+            raise ValueError("which pictures the run was trained on")
+        return shape
+
+    def recorded_settings(self, settings: dict[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """Without an image_size and channels that had no effect: IDX files kept their shape in earlier versions."""
+        shape = _recorded_image_shape(recorded)
+        if "pixels_sha256" in recorded or shape is None or fitted_shape(settings, shape) == shape:
+            return settings
+        return settings | {name: 0 for name in self.setting_meanings if name in settings}
+
+    def check_strict(self, data_dir: str | None) -> None:
+        if data_dir and (idx := idx_within(Path(data_dir))):
+            raise UsageError(
+                f"--strict is about a folder of pictures, some of which cannot be read, and {data_dir} holds IDX files "
+                f"({some_of(idx)}); leave it out, or name such a folder with --data-dir."
+            )
+        super().check_strict(data_dir)
+
+    def load(self, run: RunOptions, *, progress: bool = True, notice: Notice = warnings.warn) -> Dataset:
+        # The shape of digits does not suit every recipe; of one that they suit they may be resized.
+        takes_digits = run.data_dir is None and self.shape == mnist.IMAGE_SHAPE
+        found = load(
+            Path(run.data_dir) if run.data_dir else None,
+            run.download,
+            image_shape=mnist.IMAGE_SHAPE if takes_digits else self.wanted_shape(run.settings),
+            strict=run.strict,
+            progress=progress,
+            notice=notice,
+        )
+        return resized(found, fitted_shape(run.settings, found.image_shape))
+
+    def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
+        return "" if "pixels_sha256" in recorded else " (an earlier version of minigan read fewer kinds of pictures)"
+
+    def batches(self, data: Dataset, run: RunOptions) -> Callable[[int], Tensor]:
+        batch_size, per_step = run.settings["batch_size"], run.settings["n_critic"]
+        return ImageBatches(
+            data, batch_size, run.seed, self.value_range, run.dtype, flat=self.flat, per_step=per_step
+        ).batch
+
+    def noise(self, count: int, settings: Settings, rng: np.random.Generator, dtype: str) -> np.ndarray:
+        pixels = rng.uniform(*self.value_range, (count, *self.wanted_shape(settings))).astype(dtype)
+        return pixels.reshape(count, -1) if self.flat else pixels
+
+    def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Tensor:
+        """Embedded digits where the images have their size, else noise."""
+        if self.wanted_shape(settings) == mnist.IMAGE_SHAPE:
+            return ImageBatches(mnist.embedded(), count, seed, self.value_range, dtype, flat=self.flat).batch(0)
+        return Tensor(self.noise(count, settings, random.generator(seed, "example pictures"), dtype))
+
+    def present(self, values: np.ndarray) -> np.ndarray:
+        return to_bytes(values.reshape(-1, *self.shape), self.value_range)
+
+    def draw(self, samples: np.ndarray) -> np.ndarray:
+        return image_grid(samples)
+
+    def arrays(self, samples: np.ndarray) -> dict[str, Any]:
+        return {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}
+
+    def can_evaluate(self, data: Dataset) -> bool:
+        return data.labels is not None
+
+    def evaluate(self, request: EvaluationRequest) -> Evaluation:
+        """By a classifier that learns from the labels of the run's own data."""
+        classifier = _trained_classifier(_labelled_data(request), request)
+        scores = classifier.score(request.sample(request.count or _EVALUATED, request.seed))
+        return Evaluation(
+            {**dataclasses.asdict(scores), "missing": scores.missing},
+            list(_lines(scores)),
+            measured=f"{scores.pictures:,} samples",
+        )
+
+    @property
+    def bytes_per_sample(self) -> int:
+        return _COPIES * math.prod(self.shape)
+
+    @property
+    def pixels_per_sample(self) -> int:
+        height, width, _ = self.shape
+        return height * width
+
+
+def fitted_shape(settings: Settings, found: ImageShape) -> ImageShape:
+    """(H, W, C) to which images of the shape `found` are cut and resized: what `settings` name, else `found`."""
+    height, width, channels = found
+    size = settings.get("image_size")
+    return size or height, size or width, settings.get("channels") or channels
+
+
+def _recorded_image_shape(recorded: Mapping[str, Any]) -> ImageShape | None:
+    """(H, W, C) by what a configuration says of the data, None if it does not; earlier versions, which knew grey
+    images only, recorded [height, width]."""
+    shape = recorded.get("image_shape")
+    if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
+        return None
+    if len(shape) == 2:
+        return shape[0], shape[1], 1
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 and shape[2] in CHANNELS else None
+
+
+def _labelled_data(request: EvaluationRequest) -> Dataset:
+    """What the run was trained on; raises UsageError if it has no labels."""
+    where = request.data_dir
+    if not where or not os.path.isdir(where) or idx_within(Path(where)):  # else it holds pictures, which have none
+        data: Dataset = request.load()
+        if data.labels is not None:
+            return data
+    raise UsageError(
+        f"evaluate asks a classifier that learns from the labels of the run's data, and {where} has none; look at the "
+        f"pictures with minigan sample {request.run}, or put a file of labels beside IDX files."
+    )
+
+
+def _trained_classifier(data: Dataset, request: EvaluationRequest) -> Classifier:
+    """From the cache, if it has been trained before on this machine."""
+    classifier = Classifier(data)
+    if classifier_cache.load(classifier, request.computed_by):
+        return classifier
+    with request.progress("training a classifier") as progress:
+        classifier.train(progress)
+    classifier_cache.save(classifier, request.computed_by)
+    return classifier
+
+
+def _lines(scores: ClassifierScores) -> Iterator[str]:
+    yield f"classifier's accuracy on held-out real pictures  {scores.held_out_accuracy:7.1%}"
+    yield f"its mean confidence on the samples               {scores.mean_confidence:7.1%}"
+    yield f"its mean confidence on held-out real pictures    {scores.real_confidence:7.1%}"
+    for start in range(0, len(scores.classes), _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        yield "class  " + "".join(f"{label:>7}" for label in scores.classes[columns])
+        yield "share  " + "".join(f"{share:7.1%}" for share in scores.shares[columns])
+    least = f"{100 * scores.smallest_share:.2g}%"
+    if scores.missing:
+        yield f"rare or missing (below {least}): {', '.join(map(str, scores.missing))}"
+    else:
+        yield f"all {len(scores.classes)} classes are present (each at least {least})"

@@ -1,0 +1,111 @@
+"""The GAN that two networks make under the settings of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minigan import optim
+from minigan.autodiff import no_grad
+from minigan.autodiff.parameter import Parameter
+from minigan.core import random
+from minigan.core.errors import did_you_mean
+from minigan.gan import GAN, losses, penalties
+from minigan.gan.rules import Rules, pack
+from minigan.nn import Module, spectral_norm
+from minigan.nn.module import preserve_state
+from minigan.optim import schedules
+from minigan.recipes.settings import NONE, Settings
+
+
+def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:
+    """The GAN of the two networks by all of `s`, with schedules over `steps`; raises ValueError for what cannot be."""
+    generator, discriminator = networks
+    rules = Rules(
+        n_critic=s["n_critic"],
+        simultaneous=bool(_switch("simultaneous", s)),
+        packing=s["packing"],
+        unroll_steps=s["unroll_steps"],
+        unroll_rate=s["unroll_rate"],
+        label_smoothing=s["label_smoothing"],
+        instance_noise=schedules.Linear(s["instance_noise"], 0.0, steps) if s["instance_noise"] else 0.0,
+    )
+    if s["batch_size"] < 1:
+        raise ValueError(f"the batch size is {s['batch_size']}, expected at least 1")
+    if s["batch_size"] % s["packing"]:
+        raise ValueError(f"the batch size {s['batch_size']} is no multiple of packing {s['packing']}; change either")
+    if _switch("spectral_norm", s):
+        discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
+    generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
+    _require_moments(generator, discriminator, s)
+    weight_limit = s["weight_limit"] or None
+    rate = s["rate"]
+    return GAN(
+        generator,
+        discriminator,
+        losses.get(s["loss"]),
+        _optimizer(generator.parameters(), s, s["generator_rate"] or rate, steps),
+        _optimizer(discriminator.parameters(), s, rate, steps * rules.n_critic, weight_limit=weight_limit),
+        latent_size=s["latent_size"],
+        latent_distribution=s["latent"],
+        seed=seed,
+        ema_decay=s["average"],
+        penalty=None if s["penalty"] == NONE else penalties.get(s["penalty"]),
+        penalty_weight=_penalty_weight(s, steps),
+        penalty_every=s["penalty_every"],
+        rules=rules,
+    )
+
+
+def _require_moments(generator: Module, discriminator: Module, s: Settings) -> None:
+    """Raise ValueError where batch norm has one value of each channel; in a batch of two or more it never has."""
+    if s["batch_size"] > s["packing"]:
+        return
+    dtype = next(iter(generator.parameters().values())).dtype
+    with preserve_state(generator, discriminator), no_grad():
+        discriminator(pack(generator(np.zeros((s["batch_size"], s["latent_size"]), dtype)), s["packing"]))
+
+
+def _optimizer(
+    parameters: Mapping[str, Parameter], s: Settings, rate: float, steps: int, weight_limit: float | None = None
+) -> optim.Optimizer:
+    rated, limit = _rate(s, rate, steps), s["gradient_limit"] or None
+    make: Any
+    match s["optimizer"]:
+        case "adam":
+            make, own = optim.Adam, {"beta1": s["beta1"], "beta2": s["beta2"]}
+        case "sgd":
+            make, own = optim.SGD, {"momentum": s["beta1"]}
+        case "rmsprop":
+            make, own = optim.RMSprop, {"decay": s["beta2"]}
+        case unknown:
+            raise ValueError(f"there is no optimizer '{unknown}'; {did_you_mean(unknown, _OPTIMIZERS)}")
+    optimizer: optim.Optimizer = make(parameters, rated, gradient_limit=limit, weight_limit=weight_limit, **own)
+    return optimizer
+
+
+_OPTIMIZERS = ("adam", "sgd", "rmsprop")
+
+
+def _rate(s: Settings, rate: float, steps: int) -> float | schedules.Schedule:
+    if s["rate_schedule"] == "constant":
+        return rate
+    if s["rate_schedule"] not in schedules.SCHEDULES:
+        names = ["constant", *schedules.SCHEDULES]
+        raise ValueError(f"there is no rate_schedule '{s['rate_schedule']}'; {did_you_mean(s['rate_schedule'], names)}")
+    return schedules.get(s["rate_schedule"])(rate, rate * s["rate_end"], steps)
+
+
+def _penalty_weight(s: Settings, steps: int) -> float | schedules.Schedule:
+    share, weight = s["penalty_anneal"], s["penalty_weight"]
+    if not 0 <= share <= 1:
+        raise ValueError(f"penalty_anneal is {share}, expected a share of the run from 0 (a constant weight) to 1")
+    return schedules.Exponential(weight, s["penalty_end"], max(1, round(share * steps))) if share else weight
+
+
+def _switch(name: str, s: Settings) -> int:
+    if s[name] not in (0, 1):
+        raise ValueError(f"{name} is {s[name]}, expected 0 (off) or 1 (on)")
+    return int(s[name])

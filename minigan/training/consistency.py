@@ -1,0 +1,69 @@
+"""Consistency of a checkpoint: its counts agree with each other, with its configuration and with the metrics, and its
+numbers are such as training leads to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigan.training.config import RunConfig
+
+_NON_NEGATIVE = re.compile(r".*\.running_variance|\w+_optimizer\.v")
+_UNIT_VECTOR = re.compile(r"discriminator\..*\.[uv]")  # of spectral normalization
+_DROPOUT_DRAWS = re.compile(r"(generator|discriminator)\..*\bdraws")
+
+
+def require_consistent(state: Mapping[str, np.ndarray], config: RunConfig) -> None:
+    """Raise ValueError, naming the fault, unless `state` (see GAN.state) is possible in a run of `config`."""
+    step = int(state["step"])
+    if not 0 <= step <= config.steps:
+        raise ValueError(f"it is of step {step:,}, expected 0 to {config.steps:,}")
+    expected_updates = {"generator": step, "discriminator": step * config.settings["n_critic"]}
+    for player, expected in expected_updates.items():
+        if (done := int(state[f"{player}_optimizer.steps"])) != expected:
+            raise ValueError(
+                f"the {player}'s optimiser has made {done:,} updates, expected {expected:,} at step {step:,}"
+            )
+    for player, updates in expected_updates.items():
+        draws = {
+            int(value) for name, value in state.items() if (m := _DROPOUT_DRAWS.fullmatch(name)) and m[1] == player
+        }
+        # The number of passes in a step depends on the rules; in each, every dropout layer makes one draw.
+        if len(draws) > 1 or any(draw < updates or (draw > 0) != (step > 0) for draw in draws):
+            raise ValueError(f"the {player}'s dropout has made {max(draws)} draws, which does not fit step {step:,}")
+    for name, array in state.items():
+        _require_plausible(name, array)
+
+
+def require_finite(state: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError, naming the array, unless all numbers of `state` are finite."""
+    for name, array in state.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+
+
+def require_recorded(rows: Sequence[Mapping[str, Any]], step: int, config: RunConfig) -> None:
+    """Raise ValueError unless the metrics `rows` reach the step up to which they are recorded before a checkpoint of
+    `step`.
+
+    No rows at all are accepted: somebody may have removed the file.
+    """
+    if not rows:
+        return
+    expected = step // config.log_every * config.log_every
+    last = max((row["step"] for row in rows if row["step"] <= step), default=0)
+    if last < expected:
+        raise ValueError(
+            f"it is of step {step:,}, and the metrics end at step {last:,}, expected {expected:,} at least"
+        )
+
+
+def _require_plausible(name: str, array: np.ndarray) -> None:
+    require_finite({name: array})
+    if _NON_NEGATIVE.fullmatch(name) and (array < 0).any():
+        raise ValueError(f"{name} is a mean of squares and has a negative number")
+    if _UNIT_VECTOR.fullmatch(name) and array.ndim == 2 and array.shape[1] == 1 and not array.any():
+        raise ValueError(f"{name} is a unit vector, but all of it is 0")

@@ -1,0 +1,47 @@
+"""The data that a run is trained on, when it begins and when it is resumed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from minigan import recipes
+from minigan.core.errors import CheckpointError, DataError
+from minigan.core.notice import Notice
+from minigan.domains import Data
+from minigan.training.config import RunConfig, load_config, recorded_data
+from minigan.training.run_folder import RunFolder
+
+
+def load_data(config: RunConfig, *, progress: bool = True, notice: Notice = warnings.warn) -> Data:
+    """The data that `config` names. The other arguments and the errors are those of `Domain.load`."""
+    data: Data = recipes.get(config.recipe).domain.load(config, progress=progress, notice=notice)
+    return data
+
+
+def reload_data(config: RunConfig, folder: RunFolder, *, progress: bool = True, notice: Notice = warnings.warn) -> Data:
+    """The data of the run in `folder`, where `config` says that they are now.
+
+    Raises DataError where the folder that the run recorded is gone, CheckpointError where the data are others, and as
+    `load_data` does.
+    """
+    where = config.data_dir
+    if where and where == load_config(folder.config).data_dir and not os.path.exists(where):
+        raise DataError(
+            f"{where}, which holds the data of {folder.path}, does not exist any more; name the folder that holds them "
+            "now with --data-dir"
+        )
+    data = load_data(config, progress=progress, notice=notice)
+    require_same_data(data, folder)
+    return data
+
+
+def require_same_data(data: Data, folder: RunFolder) -> None:
+    """Raise CheckpointError unless `data` are what the run in `folder` was trained on; labels do not matter."""
+    recorded = recorded_data(folder.config)
+    if not data.matches(recorded):
+        begun = load_config(folder.config)
+        hint = recipes.get(begun.recipe).domain.mismatch_hint(recorded)
+        is_embedded = not begun.data_dir and not begun.download
+        remedy = "leave --data-dir out" if is_embedded else "name the folder that holds it with --data-dir"
+        raise CheckpointError(f"the data in {data.source} is not what {folder.path} was trained on{hint}; {remedy}.")

@@ -1,0 +1,102 @@
+"""The GAN of a run as one of its checkpoints holds it, and what it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigan import recipes
+from minigan.autodiff import Tensor
+from minigan.core import random
+from minigan.core.errors import CheckpointError, NonFiniteError, clause
+from minigan.domains import Domain
+from minigan.gan import GAN
+from minigan.training import checkpoint, consistency, kept_checkpoints
+from minigan.training.config import RunConfig, load_config, recorded_shape
+from minigan.training.run_folder import RunFolder, open_run
+
+_DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
+
+
+def untrained_gan(config: RunConfig, shape: tuple[int, ...]) -> GAN:
+    """The untrained GAN of `config` for examples of `shape`."""
+    recipe = recipes.get(config.recipe)
+    with np.errstate(all="ignore"):  # what is not finite is refused with a sentence, here and in training
+        return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
+
+
+def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> dict[str, np.ndarray]:
+    """Give `gan` the state of the checkpoint `source` of the run in `folder`, which `config` describes.
+
+    Returns the arrays that are no part of the GAN, by their names without checkpoint.DIAGNOSIS_PREFIX. Raises
+    CheckpointError, and changes nothing, if it is damaged, does not fit, or is inconsistent.
+    """
+    try:
+        arrays = checkpoint.load(source, config.recipe, gan.state())
+        state = {name: array for name, array in arrays.items() if not name.startswith(checkpoint.DIAGNOSIS_PREFIX)}
+        try:
+            consistency.require_consistent(state, config)
+        except ValueError as error:
+            raise CheckpointError(
+                f"the checkpoint {source} is inconsistent: {error}; restore it from a copy, or train again."
+            ) from None
+    except CheckpointError as error:
+        earlier = kept_checkpoints.earlier_in_words(folder)
+        if source != folder.checkpoint or not earlier:
+            raise
+        raise CheckpointError(f"{clause(error)}; or name an earlier one: --checkpoint {earlier}.") from None
+    gan.load_state(state)
+    prefix = checkpoint.DIAGNOSIS_PREFIX
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name not in state}
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """The GAN in a checkpoint of a run, with its configuration and the domain of its examples, at their shape."""
+
+    gan: GAN
+    config: RunConfig
+    domain: Domain[Any]
+
+
+def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
+    """The GAN in the run folder `path`, of the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
+
+    Raises CheckpointError if it is missing or damaged.
+    """
+    folder = open_run(path)
+    config = load_config(folder.config)
+    shape = recorded_shape(folder.config, config)
+    gan = untrained_gan(config, shape)
+    load_into(gan, config, folder, kept_checkpoints.choose(folder, wanted))
+    return TrainedRun(gan, config, recipes.get(config.recipe).domain.with_shape(shape))
+
+
+def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
+    """`count` samples of the run as `Domain.present` gives them, (N, *shape), from latent vectors that are a pure
+    function of `seed`. Raises NonFiniteError unless all are finite.
+    """
+    parts = []
+    for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
+        rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
+        latent = run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))
+        try:
+            parts.append(generate(run.gan, run.domain, latent))
+        except NonFiniteError as error:
+            raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
+    return np.concatenate(parts)
+
+
+def generate(gan: GAN, domain: Domain[Any], latent: Tensor) -> np.ndarray:
+    """What the generator makes of `latent` (N, latent_size), as people know it; raises NonFiniteError unless all of it
+    is finite."""
+    parts = []
+    for start in range(0, len(latent), domain.samples_per_pass):
+        values = gan.sample(latent[start : start + domain.samples_per_pass]).numpy()
+        if not np.isfinite(values).all():
+            raise NonFiniteError("the samples are not finite")
+        parts.append(domain.present(values))
+    return np.concatenate(parts)

@@ -1,0 +1,26 @@
+"""What the tests run on: implementations of the kernels, and whether to test exhaustively."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import minigan_kernels
+from minigan.core import backend
+
+WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
+EXHAUSTIVE = os.environ.get("MINIGAN_EXHAUSTIVE", "") == "1"  # more of the same, as .ci/run asks for
+needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")
+
+
+def _parameters(pairs: list[backend.Implementation]) -> list:
+    def mark(pair: backend.Implementation) -> pytest.MarkDecorator:
+        return pytest.mark.skipif(pair.unavailable is not None, reason=f"needs {pair}: {pair.unavailable}")
+
+    return [pytest.param(pair, id=str(pair), marks=mark(pair)) for pair in pairs]
+
+
+PAIRS = _parameters(backend.implementations())
+ON_NUMPY = [parameter for parameter in PAIRS if parameter.values[0].backend.xp is np]
