@@ -83,5 +83,6 @@ TIE_ROUNDINGS = 64  # roundings: a smaller change may be rounding after all
 INPUT_ROUNDINGS = 2  # by which the inputs are moved to see what their rounding does to the derivative
 REPEATED_CALLS = 4  # further calls of f, where two calls at the same point differ
 
-# The course of a check (check.py).
+# The course of a check, and its picture (check.py, error_map.py).
+MAX_CELLS = 32  # of the error map, in rows and in columns: each takes two evaluations
 MAX_DISCONTINUITY_SEARCHES = 3  # for entries that make f jump, each along another direction
