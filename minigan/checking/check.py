@@ -55,13 +55,13 @@ def _with_nearby_report(report: Report, nearby: Report) -> Report:
     if report.verdict is nearby.verdict is Verdict.NOISY:
         return report
     if report.cause == _EDGE:
-        return replace(nearby, where="a little beside the given point, which is too near to the edge of its domain")
+        return replace(nearby, where="at a point near the given one, which is too near to the edge of the domain")
     if report.verdict is Verdict.NOISY and nearby.ok:
-        text = "kinks lie nearer to this point than differences can tell; a little beside it, the derivative is right"
+        text = "kinks are too near to this point for finite differences; at a point near by the derivative is right"
         return replace(report, verdict=Verdict.KINK, ok=True, cause="kinks near by", explanation=text)
     if nearby.ok or nearby.verdict is Verdict.NOISY:
         return report
-    return replace(nearby, where="a little beside the given point, to avoid its kinks")
+    return replace(nearby, where="at a point near the given one, to avoid its kinks")
 
 
 class _Check:
@@ -127,7 +127,7 @@ class _Check:
         if not report.ok:
             return report
         text = (
-            f"f jumps with the least change of {self._listed(held)}, so it has no derivative there; the rest is right"
+            f"f jumps at this value of {self._listed(held)}, so it has no derivative there; the rest is right"
         )
         return replace(report, verdict=Verdict.KINK, cause="jump", explanation=text, taylor_order=None)
 
@@ -211,7 +211,7 @@ class _Check:
             if not checker.is_kink_at_point(along, single):
                 return _too_noisy(comparison)
             left, right = (_zero_within(side, single.estimate.central.error_bar) / size for side in single.sides)
-            text = "right and left derivatives differ here, and the claimed one does not lie between them"
+            text = "right and left derivatives differ here, and the analytic one does not lie between them"
             return Report(Verdict.KINK, False, "outside of a kink", text, sides=(left, right), **entry)
         wrong = WrongArray(which, self.problem.names, self.problem.point, derivative.gradients, derivative.y.shape)
         values = entry["analytic"], entry["numeric"]
@@ -254,7 +254,7 @@ class _Check:
 def _too_noisy(comparison: Comparison) -> Report:
     bar = comparison.estimate.central.error_bar
     text = (
-        f"the values of f scatter so much that they tell the derivative only to within {bar:.1g}; "
+        f"the values of f scatter so much that they determine the derivative only to within {bar:.1g}; "
         "check in float64, or a smoother f"
     )
     return Report(
@@ -267,7 +267,7 @@ def _isolated_point(error: Exception | None) -> Report:
         what = "is not finite"
     else:
         what = " ".join(f"raises {type(error).__name__}: {error}".split())[:_MAX_LETTERS]
-    text = f"f {what} at every point tried next to this one, so nothing can be measured; choose a point farther inside"
+    text = f"f {what} at every point tried near this one, so nothing can be measured; choose a point farther inside"
     return Report(Verdict.NOISY, False, _EDGE, text)
 
 
@@ -286,7 +286,7 @@ def _without_error(comparison: Comparison, checker: DirectionalChecker, directio
     """The report where no direction shows an error: PASS, KINK, or NOISY if an error could not have been seen."""
     estimate = comparison.estimate
     if estimate.has_kink:
-        text = "right and left derivatives differ here, and the claimed one lies between them"
+        text = "right and left derivatives differ here, and the analytic one lies between them"
         verdict, cause, order, sides = Verdict.KINK, "kink", None, comparison.sides
     elif checker.is_too_noisy(direction, comparison):
         return _too_noisy(comparison)
