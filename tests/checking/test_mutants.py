@@ -1,4 +1,4 @@
-"""The rules of benchmarks/gradcheck_mutants.py are what they say, and the checker tells the right from the wrong."""
+"""The rules of benchmarks/gradcheck_mutants.py are right or wrong as stated, and the checker separates them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def right_cases() -> list[Case]:
 
 
 def sample(cases: list[Case], count: int) -> list[Case]:
-    """Of every group alike."""
+    """Random cases, equally many of every group."""
     rng = np.random.default_rng(SEED)
     groups: dict[str, list[Case]] = {}
     for case in cases:
@@ -45,7 +45,7 @@ def sample(cases: list[Case], count: int) -> list[Case]:
 
 
 def differences(rule: Rule, rng: np.random.Generator) -> tuple[float, float, float]:
-    """The derivative of <u, f> along a random line: claimed, by central differences, and the size of its parts."""
+    """The derivative of <u, f> along a random line: analytic, by central differences, and the size of its parts."""
     point, static = rule.draw(rng, 5)
     u = cotangent(rng, np.asarray(rule.f(*point, **static)))
     line = [rng.standard_normal(x.shape) for x in point]
@@ -62,8 +62,8 @@ def differences(rule: Rule, rng: np.random.Generator) -> tuple[float, float, flo
 def test_right_rules_are_right(rule):
     rng = rules.generator(SEED, "differences", rule.name)
     for _ in range(3):
-        claimed, measured, size = differences(rule, rng)
-        assert claimed == pytest.approx(measured, abs=1e-8 * size)
+        analytic, measured, size = differences(rule, rng)
+        assert analytic == pytest.approx(measured, abs=1e-8 * size)
 
 
 @BY_RULE
@@ -109,7 +109,7 @@ def test_wrong_rules_differ_from_the_right_ones(wrong_values):
 
 
 def test_rules_with_memory_are_wrong_after_some_calls():
-    """A call changes what it was given, or the same call gives something else later."""
+    """A call changes its arguments, or the same call gives another result later."""
     rng = np.random.default_rng(SEED)
     for case in state.stateful(SEED):
         f, vjp = case.build()
@@ -148,7 +148,7 @@ def test_single_wrong_entries_are_found_and_most_mistakes_named(wrong_values):
     assert sum(map(is_named, cases, results)) >= 0.95 * len(cases)
 
 
-def test_right_rules_are_not_suspected(right_cases):
+def test_right_rules_raise_no_alarm(right_cases):
     alarms = [
         f"{case.group}: {case.name}: {result.message}"
         for case in sample(right_cases, 500)
@@ -157,14 +157,14 @@ def test_right_rules_are_not_suspected(right_cases):
     assert not alarms, "\n".join(alarms)
 
 
-def test_tables_count_what_was_answered(wrong_values, right_cases):
-    """Of two mistakes one is caught, of two right rules one suspected; what cannot be judged is not caught."""
-    objection, none, inconclusive = (
+def test_tables_count_the_results(wrong_values, right_cases):
+    """An inconclusive result does not count as caught, but it counts as a false alarm."""
+    rejected, none, inconclusive = (
         CheckResult(accepted, 10, 0.5, "", cause, inconclusive=inconclusive)
         for accepted, cause, inconclusive in ((False, "sign", False), (True, "", False), (False, "noise", True))
     )
     some = [case for case in wrong_values if case.causes == ("sign",)][:3]
-    facts = tally(some, right_cases[:2], {"minigan": ([objection, none, inconclusive], [none, inconclusive])})
+    facts = tally(some, right_cases[:2], {"minigan": ([rejected, none, inconclusive], [none, inconclusive])})
     counted = facts["checkers"]["minigan"]
     assert (counted["caught"], counted["alarms"], counted["named"]) == (1, 1, 1)
     assert counted["caught_by_kind"] == {"sign": 1}

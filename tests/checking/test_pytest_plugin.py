@@ -52,7 +52,7 @@ def run_pytest(
     return result
 
 
-# What it says
+# The message.
 
 
 def test_a_wrong_derivative_fails_with_cause_entry_and_both_numbers(tmp_path):
@@ -120,7 +120,7 @@ def test_wrong_use_is_an_error_of_its_own(tmp_path):
     assert "TypeError" in out and "GradientError" not in out
 
 
-# What it leaves alone
+# Other tests are not affected.
 
 
 def test_it_is_listed_with_how_to_call_it(tmp_path):
@@ -174,7 +174,7 @@ def test_there_is_one_entry_point():
     assert (entry.name, entry.value) == ("minigan", "minigan.checking.pytest_plugin")
 
 
-# What it costs
+# The cost.
 
 
 @pytest.mark.parametrize("module", ["minigan", "minigan.checking.pytest_plugin"])
