@@ -71,9 +71,7 @@ def explain() -> None:
     steep = mg.losses.get("non-saturating").generator_logit_grads(logit).item()
     print("Early in training D rejects every fake, say with a logit of -10. Then the minimax generator's gradient is")
     print(f"-D(G(z)) = {minimax:.1e}, nearly 0 just when it has most to learn. The non-saturating generator's is")
-    print(
-        f"-(1 - D(G(z))) = {steep:.5f}, {steep / minimax:,.0f} times as large; it is small where D accepts the fakes."
-    )
+    print(f"-(1 - D(G(z))) = {steep:.5f}, {steep / minimax:,.0f} times as large, and small where D accepts fakes.")
 
 
 def main(out: Path | None) -> None:
