@@ -29,9 +29,7 @@ STEP_SIZE = 0.125  # a power of two: rounding does not split the double eigenval
 START = (1.0, 1.0)  # of the simulations
 STEPS = 1000
 _UNIT_CIRCLE_TOLERANCE = 1e-9  # a modulus this near to 1 differs from it by rounding
-_CIRCLING_RATIO = (
-    1.2  # a trajectory circles if its reach changes by less than this factor within a quarter of its steps
-)
+_CIRCLING_RATIO = 1.2  # a trajectory circles if its reach changes by less within a quarter of its steps
 
 PlayerLoss = Callable[[Tensor, Tensor], Tensor]
 Eigenvalues = tuple[complex, complex]
