@@ -13,7 +13,7 @@ import numpy as np
 from minigan.core.errors import DataError, MiniganError
 from minigan.core.files import atomic_path
 from minigan.data.dataset import Dataset
-from minigan.data.idx_folder import from_directory
+from minigan.data.idx_folder import from_idx_folder
 
 COUNT = 10_000
 PACKAGE_FILE = Path(__file__).resolve().parent.parent / "minigan" / "data" / "mnist-10k.npz"
@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=PACKAGE_FILE, help="file to write (default: %(default)s)")
     arguments = parser.parse_args()
     try:
-        images, labels = _first(from_directory(arguments.source), COUNT)
+        images, labels = _first(from_idx_folder(arguments.source), COUNT)
     except MiniganError as error:
         print(f"embed_mnist: {error}", file=sys.stderr)
         return 1

@@ -31,19 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure the samples of the run, and print what is found."""
+    """Measure samples of the run, and print the results."""
     options.require_valid_counts(arguments)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path, arguments.checkpoint)
     domain, step = trained.domain, trained.gan.step
     domain.check_evaluation(str(arguments.path), arguments.data_dir)
     require_memory(domain, arguments.n or 0, times=domain.samples_per_evaluated)
-    found = domain.evaluate(_request(trained, arguments))
+    evaluation = domain.evaluate(_request(trained, arguments))
     if arguments.json:
-        options.print_json({"run": str(arguments.path), "step": step, **found.facts})
+        options.print_json({"run": str(arguments.path), "step": step, **evaluation.facts})
     else:
-        options.print_line(f"{found.measured} of {arguments.path}, step {step:,}")
-        print("\n".join(found.lines))
+        options.print_line(f"{evaluation.measured} of {arguments.path}, step {step:,}")
+        print("\n".join(evaluation.lines))
     return SUCCESS
 
 
@@ -65,11 +65,11 @@ def _request(trained: TrainedRun, arguments: argparse.Namespace) -> EvaluationRe
 
 @contextmanager
 def _progress(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar that is called with the steps done and the steps in all."""
+    """A progress bar, as a function of the number of steps done and of all steps."""
     with options.progress_bar(quiet, desc=title, unit="step") as bar:
 
-        def update(done: int, of: int) -> None:
-            bar.total = of
+        def update(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
         yield update

@@ -145,7 +145,7 @@ def _check_minigan(arguments: argparse.Namespace) -> int:
     else:
         _print_table([outcome for one in checked for outcome in one.results])
         for outcome in failed:
-            print(f"\n{outcome.case.name}, kernels {outcome.pair}\n{outcome.details}")
+            print(f"\n{outcome.case.name}, kernels {outcome.implementation}\n{outcome.details}")
         print()
         for sentence in _summary(checked, missing, seconds):
             print(sentence)
@@ -186,10 +186,18 @@ def _print_table(outcomes: list[CheckResult]) -> None:
 def _row(outcome: CheckResult) -> tuple[str, ...]:
     report = outcome.report
     if report is None:
-        return outcome.case.name, str(outcome.pair), "", "cannot" if outcome.unsupported else "ERROR", "", "", ""
+        return (
+            outcome.case.name,
+            str(outcome.implementation),
+            "",
+            "cannot" if outcome.unsupported else "ERROR",
+            "",
+            "",
+            "",
+        )
     numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
     verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
-    return outcome.case.name, str(outcome.pair), str(report.order), verdict, *numbers
+    return outcome.case.name, str(outcome.implementation), str(report.order), verdict, *numbers
 
 
 def _short(number: float) -> str:
@@ -241,8 +249,8 @@ def _outcome_as_json(outcome: CheckResult) -> dict[str, Any]:
     report = None if outcome.report is None else json.loads(outcome.report.to_json())
     return {
         "case": outcome.case.name,
-        "backend": outcome.pair.backend.name,
-        "kernels": outcome.pair.kernels,
+        "backend": outcome.implementation.backend.name,
+        "kernels": outcome.implementation.kernels,
         "failed": outcome.failed,
         "unable": outcome.unsupported,
         "problem": outcome.problem,

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the samples, and say where."""
+    """Draw the samples and write them to a file."""
     out: Path = arguments.out or arguments.path / f"samples-{arguments.seed}.png"
     if out.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")

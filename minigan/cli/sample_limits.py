@@ -1,4 +1,4 @@
-"""How many samples a command takes at once, by the memory that they need."""
+"""Limits of the number of samples that a command accepts, by memory and by the size of an image."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from minigan.core.errors import UsageError
 from minigan.domains import Domain
 
 _MOST_BYTES = 2 << 30
-_MOST_PIXELS = 1 << 26  # of a file: 8,192 x 8,192, which programs still open
+_MOST_PIXELS = 1 << 26  # 8,192 x 8,192, which image viewers can still open
 
 
 def require_memory(domain: Domain[Any], count: int, times: int = 1) -> None:
-    """Raise UsageError if `times` as many samples as `count` need more memory than a small machine has.
+    """Raise UsageError if `count * times` samples need more memory than a small machine has.
 
-    times: how many samples are drawn for each that --n asks for.
+    times: how many samples the command draws for each one that --n asks for.
     """
     each = times * domain.bytes_per_sample
     if count * each > _MOST_BYTES:
@@ -25,7 +25,7 @@ def require_memory(domain: Domain[Any], count: int, times: int = 1) -> None:
 
 
 def require_one_picture(domain: Domain[Any], count: int) -> None:
-    """Raise UsageError if `count` samples do not fit into one picture."""
+    """Raise UsageError if `count` samples do not fit into one picture of a sensible size."""
     each = domain.pixels_per_sample
     if count * each > _MOST_PIXELS:
         raise UsageError(

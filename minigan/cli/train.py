@@ -1,4 +1,4 @@
-"""Train a GAN by a recipe, or go on with a run."""
+"""Train a GAN by a recipe, or resume a run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from minigan.training import Outcome, RunConfig, RunFolder, Trainer, first_free_
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.run_data import load_data, reload_data
 
-# What a resumed run may change without ceasing to be the same run.
-_FREE_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
+# Options that do not change what a run computes.
+_ALLOWED_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `minigan train`; those left out are None, so that a configuration can fill them."""
+    """The options of `minigan train`; their default is None, so that a configuration can supply the value."""
     parser.add_argument("recipe", metavar="RECIPE", nargs="?", help=f"of 'minigan recipes' (default {recipes.DEFAULT})")
     parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
     parser.add_argument("--seed", type=options.whole_number, help="of every random draw (default: 0)")
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, and say how it went."""
+    """Train, and print a summary."""
     config = _resumed_config(arguments) if arguments.resume else _new_config(arguments)
     folder = RunFolder(arguments.resume or arguments.out or Path("runs") / config.recipe)
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
@@ -66,32 +66,32 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--dry-run writes nothing, so it cannot --download; leave one of them out.")
     if arguments.strict:
         recipes.get(config.recipe).domain.check_strict(config.data_dir)
-    _require_place(folder, arguments)
-    reading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice_printer(arguments.quiet)}
-    data = reload_data(config, folder, **reading) if arguments.resume else load_data(config, **reading)
+    _require_writable_folder(folder, arguments)
+    loading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice_printer(arguments.quiet)}
+    data = reload_data(config, folder, **loading) if arguments.resume else load_data(config, **loading)
     if arguments.dry_run:
-        return _describe(_prepared(config, folder, data, arguments), arguments.json)
+        return _describe(_trainer(config, folder, data, arguments), arguments.json)
     with stop_on_signal() as request:
-        trainer = _prepared(config, folder, data, arguments)
+        trainer = _trainer(config, folder, data, arguments)
         if not arguments.quiet:
-            _announce(trainer)
+            _print_start(trainer)
         compiling = minigan_kernels.compile_seconds()
         outcome = _train(trainer, lambda: request.made, arguments.quiet)
         compiling = minigan_kernels.compile_seconds() - compiling
-    _tell(outcome, compiling, trainer, arguments)
+    _print_summary(outcome, compiling, trainer, arguments)
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS
 
 
-def _require_place(folder: RunFolder, arguments: argparse.Namespace) -> None:
-    """Raise UsageError unless the run can be written where it belongs."""
+def _require_writable_folder(folder: RunFolder, arguments: argparse.Namespace) -> None:
+    """Raise UsageError if the folder of the run cannot be written."""
     if arguments.out:
         folder.require_free()
     else:
         files.require_writable(folder.path if arguments.resume else folder.path.parent)
 
 
-def _prepared(config: RunConfig, folder: RunFolder, data: Data, arguments: argparse.Namespace) -> Trainer:
-    """The run before its next step; a new one is in its folder, unless this is a dry run."""
+def _trainer(config: RunConfig, folder: RunFolder, data: Data, arguments: argparse.Namespace) -> Trainer:
+    """The trainer of a new or a resumed run; a new run gets its folder here, unless this is a dry run."""
     with options.warnings_as_notices(arguments.quiet):
         if arguments.resume:
             return Trainer.resume(config, data, folder, arguments.checkpoint)
@@ -110,7 +110,7 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
         )
     recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
-    given = _given(arguments)
+    given = _named_fields(arguments)
     named = options.parsed_settings(arguments)
     config = RunConfig(**values | given | {"settings": {**values.get("settings", {}), **named}})
     recipe.require_effect(named, config.settings)
@@ -120,12 +120,12 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
 def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
     folder = open_run(arguments.resume)
     config = load_config(folder.config)
-    given = _given(arguments)
+    given = _named_fields(arguments)
     if arguments.recipe not in (None, config.recipe):
         raise UsageError(
             f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
         )
-    fixed = sorted(name for name in given.keys() - _FREE_ON_RESUME if given[name] != getattr(config, name))
+    fixed = sorted(name for name in given.keys() - _ALLOWED_ON_RESUME if given[name] != getattr(config, name))
     fixed += ["set"] if options.parsed_settings(arguments) else []
     if is_scheduled(config.settings) and given.get("steps", config.steps) != config.steps:
         raise UsageError(
@@ -138,16 +138,16 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
         raise UsageError(
             f"--{option} cannot change in a resumed run; leave it out, or start a new run without --resume."
         )
-    return dataclasses.replace(config, **{name: given[name] for name in given.keys() & _FREE_ON_RESUME})
+    return dataclasses.replace(config, **{name: given[name] for name in given.keys() & _ALLOWED_ON_RESUME})
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a configuration that the command line names."""
+def _named_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of RunConfig that the command line names."""
     names = {field.name for field in dataclasses.fields(RunConfig)} - {"recipe", "settings"}
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
     if "data_dir" in given:
         given["data_dir"] = str(Path(given["data_dir"]).absolute())  # the run may be resumed from elsewhere
-    # One source of data named here replaces that of a configuration.
+    # A source of data on the command line replaces the one in a configuration.
     if "data_dir" in given:
         given.setdefault("download", False)
     elif "download" in given:
@@ -155,19 +155,19 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def _announce(trainer: Trainer) -> None:
-    begun = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
-    line = f"Training {trainer.config.recipe} on {trainer.data}, {begun}, into {trainer.folder.path}"
+def _print_start(trainer: Trainer) -> None:
+    start = f"from step {trainer.gan.step:,}" if trainer.gan.step else "from scratch"
+    line = f"Training {trainer.config.recipe} on {trainer.data}, {start}, into {trainer.folder.path}"
     print(escaped(line), file=sys.stderr)
 
 
 def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
-    begun = trainer.gan.step
-    with options.progress_bar(quiet, total=trainer.config.steps, initial=begun, unit="step") as bar:
+    first_step = trainer.gan.step
+    with options.progress_bar(quiet, total=trainer.config.steps, initial=first_step, unit="step") as bar:
 
         def report(step: int, metrics: dict[str, float]) -> None:
-            if bar.n == begun:
-                bar.unpause()  # the first steps compile the kernels: they say nothing of the rate to expect
+            if bar.n == first_step:
+                bar.unpause()  # leave the first steps, which compile the kernels, out of the rate
             bar.set_postfix_str(
                 f"loss D {metrics['discriminator_loss']:.3f} G {metrics['generator_loss']:.3f}, "
                 f"D(x) {metrics['real_score']:.2f}, D(G(z)) {metrics['fake_score']:.2f}",
@@ -180,8 +180,8 @@ def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
         return trainer.run(report, should_stop, options.notice_printer(quiet))
 
 
-def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
-    folder, taken = trainer.folder, outcome.step - outcome.first_step
+def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
+    folder, steps = trainer.folder, outcome.step - outcome.first_step
     run = shlex.quote(str(folder.path))
     if arguments.json:
         options.print_json(
@@ -203,11 +203,11 @@ def _tell(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argpa
         options.print_line(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
         return
     kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
-    print(f"Done: {taken:,} step{'' if taken == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
-    last = [folder.path / name for name in trainer.domain.artefacts()] or [folder.sample_path(outcome.step)]
-    made = [str(path) for path in (*last, folder.animation, folder.curves) if path.is_file()]
-    if made:
-        options.print_line(f"Look at {', '.join(made)}.")
+    print(f"Done: {steps:,} step{'' if steps == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
+    pictures = [folder.path / name for name in trainer.domain.artefacts()] or [folder.sample_path(outcome.step)]
+    existing = [str(path) for path in (*pictures, folder.animation, folder.curves) if path.is_file()]
+    if existing:
+        options.print_line(f"Look at {', '.join(existing)}.")
     evaluate = f", minigan evaluate {run}" if trainer.domain.can_evaluate(trainer.data) else ""
     options.print_line(f"Next: minigan sample {run}{evaluate}")
 

@@ -1,4 +1,4 @@
-"""Data sets: the digits in the package, pictures or IDX files of your own, MNIST from its mirrors; and batches."""
+"""Data: the embedded MNIST digits, image folders, IDX files, the MNIST download, 2-D distributions, and batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minigan.data import mnist
 from minigan.data.batches import Batches
 from minigan.data.dataset import Dataset, ImageShape, shape_in_words
 from minigan.data.folder import from_folder
-from minigan.data.idx_folder import from_directory
+from minigan.data.idx_folder import from_idx_folder
 from minigan.data.resize import resized
 
 __all__ = ["Batches", "Dataset", "ImageShape", "load", "resized", "shape_in_words"]
@@ -26,13 +26,13 @@ def load(
     progress: bool = True,
     notice: Notice = warnings.warn,
 ) -> Dataset:
-    """The training images to use: those in `data_dir`, or all of MNIST (`download`), or else the embedded 10,000.
+    """The training images in `data_dir`, or all of MNIST (`download`), or else the 10,000 embedded digits.
 
-    `image_shape` (H, W, C) is wanted: pictures in a folder are cut and resized to it, IDX files keep their own.
-    `strict`, `progress` and `notice` are those of `from_pictures`.
+    image_shape: (H, W, C) to which images in a folder are cropped and resized; IDX files keep their own shape.
+    strict, progress, notice: see `from_image_folder`.
 
-    Raises UsageError where two sources are asked for, or only digits are at hand where other pictures are wanted;
-    DataError where the data cannot be had.
+    Raises UsageError if both sources are named, or if only digits are available and `image_shape` is not theirs;
+    DataError if the data cannot be read or downloaded.
     """
     if data_dir is not None and download:
         raise UsageError(
@@ -45,4 +45,4 @@ def load(
             f"this recipe needs pictures, {shape_in_words(image_shape)}, and the digits of MNIST are "
             f"{shape_in_words(mnist.IMAGE_SHAPE)}; name a folder of pictures with --data-dir"
         )
-    return from_directory(mnist.download(progress=progress)) if download else mnist.embedded()
+    return from_idx_folder(mnist.download(progress=progress)) if download else mnist.embedded()

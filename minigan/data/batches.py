@@ -1,4 +1,4 @@
-"""Which examples make up which training batch, as a pure function of the seed and the step."""
+"""Indices of the examples in each training batch, as a pure function of the seed and the step."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from minigan.core.random import generator
 
 
 class Batches:
-    """An endless stream of batches of indices into `count` examples, shuffled anew every epoch.
+    """An endless sequence of batches of indices into `count` examples, reshuffled every epoch.
 
     A step takes `per_step` batches. An epoch is a permutation of all examples, cut into full steps; the examples left
-    over are dropped, other ones each epoch. Where a step takes more examples than there are, an epoch is cut into full
-    batches instead, and a step goes on from one epoch to the next. Any step can be asked for at any time, so a resumed
-    run needs no state.
+    over are dropped, different ones in each epoch. If a step needs more examples than there are, an epoch is cut into
+    full batches instead, and a step may span several epochs. `indices` can be called for any step in any order, so a
+    resumed run needs no state.
 
-    Raises UsageError where `batch_size` or `per_step` is below 1, or `batch_size` above `count`.
+    Raises UsageError if `batch_size` or `per_step` is below 1, or `batch_size` is above `count`.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, per_step: int = 1) -> None:
@@ -30,30 +30,30 @@ class Batches:
             )
         whole_steps = per_step * batch_size <= count
         self.seed, self.count = seed, count
-        self._size = per_step * batch_size if whole_steps else batch_size  # of what an epoch is cut into
-        self._parts = 1 if whole_steps else per_step  # of that size make a step
-        self._current = (0, self._permutation(0))
+        self._chunk_size = per_step * batch_size if whole_steps else batch_size
+        self._chunks_per_step = 1 if whole_steps else per_step
+        self._cached = (0, self._permutation(0))  # an epoch and its permutation
 
     def indices(self, step: int) -> np.ndarray:
-        """The examples of `step`, counted from 0: int64, shape (per_step * batch_size,), batch after batch.
+        """The examples of `step` (0, 1, ...), batch after batch: int64, shape (per_step * batch_size,).
 
-        No index comes twice in a batch. Raises UsageError where `step` is negative.
+        No index occurs twice in a batch. Raises UsageError if `step` is negative.
         """
         if step < 0:
             raise UsageError(f"batch {step} was asked for, expected a step of at least 0; count steps from 0")
-        return np.concatenate([self._part(step * self._parts + i) for i in range(self._parts)])
+        return np.concatenate([self._chunk(step * self._chunks_per_step + i) for i in range(self._chunks_per_step)])
 
-    def _part(self, number: int) -> np.ndarray:
-        epoch, position = divmod(number, self.count // self._size)
-        return self._order(epoch)[position * self._size : (position + 1) * self._size]
+    def _chunk(self, number: int) -> np.ndarray:
+        epoch, position = divmod(number, self.count // self._chunk_size)
+        return self._shuffled(epoch)[position * self._chunk_size : (position + 1) * self._chunk_size]
 
-    def _order(self, epoch: int) -> np.ndarray:
-        # Read and replaced as one tuple, so that a thread in another epoch cannot mix the two.
-        current, order = self._current
-        if current != epoch:
-            order = self._permutation(epoch)
-            self._current = (epoch, order)
-        return order
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        # One tuple, read and replaced at once: another thread never sees the permutation of a different epoch.
+        cached_epoch, permutation = self._cached
+        if cached_epoch != epoch:
+            permutation = self._permutation(epoch)
+            self._cached = (epoch, permutation)
+        return permutation
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return generator(self.seed, "shuffle", epoch).permutation(self.count).astype(np.int64, copy=False)

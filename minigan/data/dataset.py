@@ -1,4 +1,4 @@
-"""A labelled or unlabelled set of pictures, and the fingerprint that says which one it is."""
+"""A set of images in memory, with or without labels, and its SHA-256 digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from minigan.core.errors import DataError
 
 ImageShape = tuple[int, int, int]
-"""(height, width, channels) of a picture; 1 channel is grey, 3 are red, green and blue."""
+"""(height, width, channels) of an image; 1 channel is grey, 3 are red, green and blue."""
 
 CHANNELS = (1, 3)
 
@@ -25,15 +25,15 @@ def shape_in_words(shape: ImageShape) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pictures with pixels 0 to 255, in memory; its arrays are read-only views.
+    """Images in memory, as read-only views of the given arrays.
 
     images: uint8, shape (N, H, W, C); C is 1 (grey) or 3 (red, green, blue).
-    labels: uint8 or int64, shape (N,); None where the images have none.
-    source: where the images came from, for people to read.
-    sha256: hex digest over the bytes of `images`, then those of `labels`; computed, never passed.
-    pixels_sha256: the same over `images` alone, which is what a GAN learns from.
+    labels: uint8 or int64, shape (N,), or None.
+    source: where the images come from, for people to read.
+    sha256: hex digest of the bytes of `images`, then those of `labels`; computed, not an argument.
+    pixels_sha256: the digest of `images` alone, which is all that a GAN learns from.
 
-    Raises DataError where an array has another shape or type, or the counts differ.
+    Raises DataError if an array has another shape or type, or if the counts differ.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Dataset:
         return f"{len(self):,} pictures {shape_in_words(self.image_shape)} ({self.name})"
 
     def describe(self) -> dict[str, Any]:
-        """What a configuration says of the data."""
+        """The entry "data" of a run's config.json."""
         return {
             "name": self.name,
             "source": self.source,
@@ -73,9 +73,9 @@ class Dataset:
         }
 
     def matches(self, recorded: Mapping[str, Any]) -> bool:
-        """Whether these are the pictures of which `recorded`, as `describe` gives it, speaks, with or without labels.
+        """Whether `recorded`, which `describe` returned, describes these images; labels do not matter.
 
-        Earlier versions recorded "sha256" only, and of grey pictures [height, width].
+        Earlier versions recorded "sha256" only, and [height, width] as the shape of grey images.
         """
         height, width, channels = self.image_shape
         if recorded.get("image_shape") not in ([height, width, channels], [height, width] if channels == 1 else None):
@@ -86,12 +86,12 @@ class Dataset:
 
     @property
     def shape(self) -> ImageShape:
-        """(H, W, C) of each picture: of an example, as for any data."""
+        """(H, W, C) of each image; every kind of data has this name for the shape of an example."""
         return self.image_shape
 
     @property
     def image_shape(self) -> ImageShape:
-        """(H, W, C) of each picture."""
+        """(H, W, C) of each image."""
         _, height, width, channels = self.images.shape
         return height, width, channels
 
@@ -115,5 +115,5 @@ def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
 
 def _read_only(array: np.ndarray) -> np.ndarray:
     view = array.view()
-    view.flags.writeable = False  # a later write would make the recorded digest a lie
+    view.flags.writeable = False  # otherwise the recorded digest could become wrong
     return view

@@ -1,4 +1,4 @@
-"""A folder of somebody's own data: IDX files or pictures, whichever it holds."""
+"""A folder of the user's data: either IDX files or images."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from typing import Any
 
 from minigan.core.errors import DataError
 from minigan.data.dataset import Dataset, ImageShape
-from minigan.data.idx_folder import from_directory, is_idx, some_of, visible_entries
-from minigan.data.pictures import files_within, from_pictures, is_picture
+from minigan.data.idx_folder import abbreviated, from_idx_folder, is_idx, visible_entries
+from minigan.data.image_folder import from_image_folder, has_image_suffix, visible_files
 
 
-def from_folder(directory: Path, image_shape: ImageShape, **reading: Any) -> Dataset:
-    """The data set in `directory`: of its IDX files, in their own shape, or of its pictures, in `image_shape`.
+def from_folder(directory: Path, image_shape: ImageShape, **options: Any) -> Dataset:
+    """The data set in `directory`: its IDX files, in their own shape, or its images, in `image_shape`.
 
-    IDX files lie in the folder itself, pictures also in its folders; `reading` is passed on to `from_pictures`.
+    IDX files must be in the folder itself; images may also be in its subfolders. `options` are passed to
+    `from_image_folder`.
 
-    Raises DataError where there are both or neither, and as `from_directory` and `from_pictures` do.
+    Raises DataError if there are both kinds or neither, and what `from_idx_folder` and `from_image_folder` raise.
     """
     directory = Path(directory)
-    idx = idx_within(directory)
+    idx = idx_names_in(directory)
     if not idx:
-        return from_pictures(directory, image_shape, **reading)
-    if pictures := [path for path in files_within(directory) if is_picture(path)]:
+        return from_image_folder(directory, image_shape, **options)
+    if pictures := [path for path in visible_files(directory) if has_image_suffix(path)]:
         names = [path.relative_to(directory).as_posix() for path in pictures]
         raise DataError(
-            f"{directory} holds both IDX files ({some_of(idx)}) and pictures ({some_of(names)}), expected one kind; "
-            "move the others to another folder"
+            f"{directory} holds both IDX files ({abbreviated(idx)}) and pictures ({abbreviated(names)}), expected one "
+            "kind; move the others to another folder"
         )
-    return from_directory(directory)
+    return from_idx_folder(directory)
 
 
-def idx_within(directory: Path) -> list[str]:
-    """The names of the IDX files in `directory`; raises DataError if it is no readable folder."""
+def idx_names_in(directory: Path) -> list[str]:
+    """The names of the IDX files in `directory`; raises DataError if it is not a readable folder."""
     files = [path for path in visible_entries(directory) if not os.path.isdir(path)]
-    return [path.name for path in files if not is_picture(path) and is_idx(path)]
+    return [path.name for path in files if not has_image_suffix(path) and is_idx(path)]

@@ -1,7 +1,7 @@
-"""Reading IDX, the array format of the MNIST family, from files that nobody vouches for.
+"""Reading IDX, the array format of the MNIST family, from untrusted files.
 
 An IDX file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian uint32, and
-then the elements in row-major order. Many are gzip-compressed; the content says so, whatever the file is called.
+then the elements in row-major order. Many files are gzip-compressed, which is detected by content, whatever the name.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import numpy as np
 from minigan.core.errors import DataError
 
 MAX_BYTES = 1 << 30
-"""The most elements `read_idx` accepts unless told otherwise: 1 GiB, some twenty times MNIST."""
+"""The default limit of `read_idx`: 1 GiB, about twenty times MNIST."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 _UNSIGNED_BYTE = 0x08
 _OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
-_MAX_DIMENSIONS = 32  # the most every supported NumPy can hold
+_MAX_DIMENSIONS = 32  # the limit of the oldest supported NumPy
 _CHUNK_BYTES = 1 << 20
 
 
 def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
     """The uint8 array in the IDX file `path`, raw or gzip-compressed, in the shape that the file declares.
 
-    No more is read or decompressed than the declared elements and one byte, and memory grows only as elements
-    arrive, so neither a false header nor a gzip bomb can exhaust it.
+    At most the declared elements and one more byte are read or decompressed, and memory grows only as elements are
+    read, so neither a wrong header nor a gzip bomb can exhaust it.
 
-    Raises DataError where `path` cannot be read, is not an IDX file of unsigned bytes, declares more than
+    Raises DataError if `path` cannot be read, is not an IDX file of unsigned bytes, declares more than
     `max_bytes`, holds fewer or more bytes than it declares, or is damaged.
     """
     path = Path(path)
@@ -53,7 +53,7 @@ def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
                 f"{path} is truncated: it declares {size:,} bytes of data {shape} and holds {len(content):,}; "
                 "fetch or copy it again"
             )
-        # Reading past the last element is also what makes gzip verify its checksum.
+        # Reading past the last element also makes gzip verify its checksum.
         if stream.read(1):
             raise DataError(
                 f"{path} goes on after the {size:,} bytes of data {shape} that it declares, expected it to end there; "
@@ -63,9 +63,9 @@ def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
 
 
 def read_shape(path: Path) -> tuple[int, ...]:
-    """The shape that the IDX file `path` declares; only its first bytes are read.
+    """The shape that the IDX file `path` declares; only its header is read.
 
-    Raises DataError where `path` cannot be read or does not begin as an IDX file of unsigned bytes does.
+    Raises DataError if `path` cannot be read or does not begin as an IDX file of unsigned bytes does.
     """
     path = Path(path)
     with _opened(path) as stream:
@@ -74,7 +74,7 @@ def read_shape(path: Path) -> tuple[int, ...]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
-    """The decompressed bytes of `path`; whatever goes wrong while reading them becomes a DataError."""
+    """A stream of the decompressed bytes of `path`; errors while reading become DataError."""
     try:
         _require_regular_file(path)
         with path.open("rb") as raw:

@@ -1,4 +1,4 @@
-"""Finding the images and the labels in a folder of IDX files, by what the files hold."""
+"""Find the images and the labels in a folder of IDX files, by the content of the files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minigan.data.idx import read_idx, read_shape
 
 Split = Literal["train", "test"]
 
-# A word of the name must begin so: "latest" is no test set, "trainImages" is a training set.
+# Matched at the start of a word: "latest" does not name a test set, "trainImages" names a training set.
 _SPLIT_WORDS: dict[Split, re.Pattern[str]] = {
     "train": re.compile(r"(?<![a-z])train"),
     "test": re.compile(r"(?<![a-z])(test|t10k)"),
@@ -30,24 +30,24 @@ class _IdxFile:
     shape: tuple[int, ...]
 
 
-def from_directory(directory: Path, split: Split = "train") -> Dataset:
-    """The grey data set in the IDX files (raw or gzip) of `directory`: MNIST, Fashion-MNIST or any of that form.
+def from_idx_folder(directory: Path, split: Split = "train") -> Dataset:
+    """The grey images, and the labels if any, in the IDX files (raw or gzip) of `directory`, such as those of MNIST.
 
-    A file with three dimensions holds images, one with a single dimension labels; without the latter the data set
-    has no labels. Names decide between several candidates: a file whose name speaks of the other split (`train`
-    against `test` or `t10k`) is never taken, and one that names `split` goes before one that names neither.
+    A file with three dimensions holds images, a file with one dimension holds labels. Names decide between several
+    candidates: a file that names the other split (`train` or `test`, also called `t10k`) is never used, and a file that
+    names `split` is preferred to one that names neither.
 
-    Raises DataError where the folder is missing, holds no images for the split, leaves the choice open, or holds
-    files that are damaged or contradict each other, and UsageError where `split` is no split.
+    Raises DataError if the folder is missing, has no images for the split, has several candidates, or if files are
+    damaged or contradict each other; UsageError if `split` is neither "train" nor "test".
     """
     if split not in _SPLIT_WORDS:
         raise UsageError(f"the split '{split}' is unknown, expected 'train' or 'test'; choose one of them")
     directory = Path(directory)
     entries = visible_entries(directory)
-    found, passed_over = _idx_files(entries, split)
+    found, ignored = _idx_files(entries, split)
     images = _choose([file for file in found if len(file.shape) == 3], "images", split)
     if images is None:
-        raise _no_images(directory, split, entries, found, passed_over)
+        raise _no_images(directory, split, entries, found, ignored)
     labels = _choose([file for file in found if len(file.shape) == 1], "labels", split)
     _check_agreement(images, labels)
     return Dataset(
@@ -59,7 +59,7 @@ def from_directory(directory: Path, split: Split = "train") -> Dataset:
 
 
 def is_idx(path: Path) -> bool:
-    """Whether the file `path` begins as an IDX file does, or is named like one."""
+    """Whether the file `path` begins like an IDX file or is named like one."""
     try:
         read_shape(path)
     except DataError:
@@ -68,7 +68,7 @@ def is_idx(path: Path) -> bool:
 
 
 def visible_entries(directory: Path) -> list[Path]:
-    """What lies visibly in `directory`, files and folders, by name; raises DataError if it is no readable folder."""
+    """The files and folders in `directory` that are not hidden, sorted; raises DataError if it cannot be read."""
     try:
         if not directory.exists():
             raise _missing_directory(directory)
@@ -86,28 +86,28 @@ def visible_entries(directory: Path) -> list[Path]:
 
 def _missing_directory(directory: Path) -> DataError:
     siblings = [path.name for path in directory.parent.iterdir() if path.is_dir()] if directory.parent.is_dir() else []
-    # did_you_mean lists every name where none is near: too many, for the folders of a disk.
+    # did_you_mean lists every name if none is near, which is too many for the folders of a disk.
     near = difflib.get_close_matches(directory.name, siblings, n=1)
     hint = did_you_mean(directory.name, near) if near else "check the path"
     return DataError(f"{directory} does not exist, expected a folder of pictures or IDX files; {hint}")
 
 
 def _idx_files(entries: list[Path], split: Split) -> tuple[list[_IdxFile], list[Path]]:
-    """The IDX files among `entries`, and those passed over because their names speak of the other split."""
-    found, passed_over = [], []
+    """The IDX files among `entries`, and the files ignored because they name the other split."""
+    found, ignored = [], []
     for path in entries:
-        if os.path.isdir(path):  # unlike Path.is_dir, no error where it may not look
+        if os.path.isdir(path):  # unlike Path.is_dir, it never raises PermissionError
             continue
         if _names_other_split(path, split):
-            passed_over.append(path)
+            ignored.append(path)
             continue
         try:
             found.append(_IdxFile(path, read_shape(path)))
         except DataError:
-            # A README is no concern of ours; a damaged labels file must not pass for missing labels.
+            # Other files, such as a README, are allowed; a damaged file of labels must not count as no labels.
             if _IDX_NAME.search(path.name.lower()):
                 raise
-    return _without_packed_twins(found), passed_over
+    return _without_redundant_archives(found), ignored
 
 
 def _names(path: Path, split: Split) -> bool:
@@ -119,8 +119,8 @@ def _names_other_split(path: Path, split: Split) -> bool:
     return _names(path, other) and not _names(path, split)
 
 
-def _without_packed_twins(files: list[_IdxFile]) -> list[_IdxFile]:
-    """`files` less each `NAME.gz` beside a `NAME` of the same shape, as unpacking with `gunzip -k` leaves them."""
+def _without_redundant_archives(files: list[_IdxFile]) -> list[_IdxFile]:
+    """`files` without each `NAME.gz` that has a `NAME` of the same shape beside it, as `gunzip -k` leaves them."""
     unpacked = {(file.path.name, file.shape) for file in files}
     return [file for file in files if file.path.suffix != ".gz" or (file.path.stem, file.shape) not in unpacked]
 
@@ -130,7 +130,7 @@ def _choose(files: list[_IdxFile], kind: Literal["images", "labels"], split: Spl
     for file in candidates:
         _check_name(file, kind)
     if len(candidates) > 1:
-        names = some_of([file.path.name for file in candidates])
+        names = abbreviated([file.path.name for file in candidates])
         raise DataError(
             f"{candidates[0].path.parent} holds {len(candidates)} files of {kind} that could be the {split} split "
             f"({names}), expected one; move the others away or put '{split}' in its name"
@@ -139,7 +139,7 @@ def _choose(files: list[_IdxFile], kind: Literal["images", "labels"], split: Spl
 
 
 def _check_name(file: _IdxFile, kind: Literal["images", "labels"]) -> None:
-    """Refuse images under a labels name and labels under an images name: one of the two is a mistake."""
+    """Raise DataError if the name says labels and the content is images, or the other way round."""
     says_images, says_labels = "image" in file.path.name.lower(), "label" in file.path.name.lower()
     if says_images == says_labels or says_images == (kind == "images"):
         return
@@ -159,10 +159,10 @@ def _check_agreement(images: _IdxFile, labels: _IdxFile | None) -> None:
 
 
 def _no_images(
-    directory: Path, split: Split, entries: list[Path], found: list[_IdxFile], passed_over: list[Path]
+    directory: Path, split: Split, entries: list[Path], found: list[_IdxFile], ignored: list[Path]
 ) -> DataError:
     dimensions = {file.path: len(file.shape) for file in found}
-    listed = some_of([_described(path, dimensions.get(path), path in passed_over) for path in entries])
+    listed = abbreviated([_described(path, dimensions.get(path), path in ignored) for path in entries])
     holds = f"it holds {listed}" if entries else "it is empty"
     return DataError(
         f"{directory} holds no IDX file of images for the {split} split ({holds}), expected one with 3 dimensions, "
@@ -171,17 +171,17 @@ def _no_images(
     )
 
 
-def _described(path: Path, dimensions: int | None, passed_over: bool) -> str:
+def _described(path: Path, dimensions: int | None, ignored: bool) -> str:
     if os.path.isdir(path):
         return f"{path.name}/"
-    if passed_over:
+    if ignored:
         return f"{path.name}, named for the other split"
     if dimensions is not None:
         return f"{path.name}, IDX of {dimensions} dimension{'s' if dimensions > 1 else ''}"
     return path.name
 
 
-def some_of(names: list[str], most: int = _MOST_NAMES_LISTED) -> str:
-    """The first of `names`, and how many more there are."""
+def abbreviated(names: list[str], most: int = _MOST_NAMES_LISTED) -> str:
+    """The first `most` of `names`, and how many more there are."""
     more = len(names) - most
     return "; ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

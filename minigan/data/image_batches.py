@@ -1,4 +1,4 @@
-"""Batches of real data, scaled and placed where the networks are."""
+"""Batches of images for training, scaled, on the device of the networks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from minigan.data.dataset import Dataset
 
 
 class ImageBatches:
-    """What a step takes of a data set's images, `per_step` batches, as a Tensor (examples, H, W, C) in `value_range`.
+    """The real images of each training step, `per_step` batches, as a Tensor (examples, H, W, C) in `value_range`.
 
-    If `flat`, it is (examples, H * W * C), the same numbers in the same order. The pictures stay bytes, on the device;
-    each batch is gathered there and scaled from 0..255 to `value_range`.
+    If `flat`, the shape is (examples, H * W * C), with the same numbers in the same order. The images are stored as
+    bytes on the device; each batch is gathered there and scaled from 0..255 to `value_range`.
     """
 
     def __init__(
@@ -34,6 +34,6 @@ class ImageBatches:
         self._scale, self._low, self._dtype = (high - low) / 255, low, dtype
 
     def batch(self, step: int) -> Tensor:
-        """The examples of `step`, batch after batch; a pure function of the data, the seed and `step`."""
+        """The examples of `step`, batch after batch: a pure function of the data, the seed and `step`."""
         chosen = self._pixels[self._backend.asarray(self._batches.indices(step))]
         return Tensor(chosen.astype(self._dtype) * self._scale + self._low)

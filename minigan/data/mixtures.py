@@ -1,6 +1,6 @@
 """Distributions in the plane whose density is known exactly: a ring, a grid, two Gaussians, a swiss roll.
 
-What a generator learns can be held against them point by point, which no data set of pictures allows.
+A generator can be compared with them point by point, which a data set of images does not allow.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from minigan.core.errors import UsageError, did_you_mean
 
-_REACH = 8.0  # sigmas around the means: all but exp(-32) = 1e-14 of the probability lies nearer
-_AT_ONCE = 4_000_000  # pairs of a point and a mean looked at together, to bound the memory
+_REACH = 8.0  # in sigmas: all but exp(-32) = 1e-14 of the probability is nearer to its mean
+_PAIRS_AT_ONCE = 4_000_000  # pairs of a point and a mean, to limit the memory
 
 
 class Target(Protocol):
-    """What there is to learn: a distribution in the plane with an exact density."""
+    """A distribution in the plane with an exact density, for a generator to learn."""
 
     @property
     def name(self) -> str: ...
@@ -30,7 +30,7 @@ class Target(Protocol):
 
     @property
     def modes(self) -> np.ndarray:
-        """The means of the modes, (k, 2); (0, 2) for what has none."""
+        """The means of the modes, (k, 2); (0, 2) if there are none."""
 
     @property
     def box(self) -> np.ndarray:
@@ -77,7 +77,7 @@ class GaussianMixture:
         return chosen + self.sigma * rng.standard_normal((count, 2))
 
     def log_density(self, points: Any) -> np.ndarray:
-        """log p at `points` (n, 2), exact also where p itself would be too small to write down."""
+        """log p at `points` (n, 2), accurate also where p itself underflows."""
         modes = self.modes
         return log_gaussian_sum(points, modes, np.full(len(modes), -math.log(len(modes))), self.sigma)
 
@@ -126,8 +126,8 @@ class SwissRoll:
 
 
 _FIRST, _LAST = 1.5 * math.pi, 4.5 * math.pi
-_PIECE = 3.0  # sigmas
-_NODES = 16  # of the quadrature, on each piece
+_PIECE = 3.0  # length of a piece of the quadrature, in sigmas
+_NODES = 16  # quadrature nodes on each piece
 
 
 def _spiral(t: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def _spiral(t: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _spiral_quadrature(sigma: float, nodes: int = _NODES) -> tuple[np.ndarray, np.ndarray]:
     """Points on the spiral and the logarithms of their weights, which sum to 1."""
-    speed = math.hypot(1.0, _LAST) / _LAST  # of the outer end, where it is largest
+    speed = math.hypot(1.0, _LAST) / _LAST  # |dc/dt| at the outer end, where it is largest
     pieces = math.ceil((_LAST - _FIRST) * speed / (_PIECE * sigma))
     x, w = np.polynomial.legendre.leggauss(nodes)
     edges = np.linspace(_FIRST, _LAST, pieces + 1)
@@ -146,7 +146,7 @@ def _spiral_quadrature(sigma: float, nodes: int = _NODES) -> tuple[np.ndarray, n
 
 
 def ring(modes: int = 8, radius: float = 1.0, sigma: float = 0.01) -> GaussianMixture:
-    """Gaussians evenly spaced on a circle; by default those of VEEGAN and PacGAN."""
+    """Gaussians evenly spaced on a circle; the defaults are those of VEEGAN and PacGAN."""
     _require_count(modes)
     _require_positive("radius", radius)
     angles = [2 * math.pi * i / modes for i in range(modes)]
@@ -154,7 +154,7 @@ def ring(modes: int = 8, radius: float = 1.0, sigma: float = 0.01) -> GaussianMi
 
 
 def grid(coordinates: tuple[float, ...] = (-4.0, -2.0, 0.0, 2.0, 4.0), sigma: float = 0.05) -> GaussianMixture:
-    """Gaussians at every pair of coordinates; by default the 25 of VEEGAN and PacGAN."""
+    """Gaussians at every pair of coordinates; the defaults are the 25 of VEEGAN and PacGAN."""
     return GaussianMixture("grid", tuple((x, y) for x in coordinates for y in coordinates), sigma)
 
 
@@ -167,7 +167,7 @@ def log_gaussian_sum(points: Any, means: np.ndarray, log_weights: np.ndarray, si
     """log sum_i exp(log_weights_i) N(x; means_i, sigma^2 I) at each point x: (n, d), (k, d), (k,) to (n,)."""
     points = as_points(points, "the points", dimensions=means.shape[1])
     found = np.empty(len(points))
-    rows = max(1, _AT_ONCE // len(means))
+    rows = max(1, _PAIRS_AT_ONCE // len(means))
     for start in range(0, len(points), rows):
         some = slice(start, start + rows)
         terms = log_weights - squared_distances(points[some], means) / (2 * sigma**2)
@@ -177,7 +177,7 @@ def log_gaussian_sum(points: Any, means: np.ndarray, log_weights: np.ndarray, si
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """|a_i - b_j|^2, (n, m), from (n, d) and (m, d): by differences, since |a|^2 - 2ab + |b|^2 cancels."""
+    """|a_i - b_j|^2, (n, m), from (n, d) and (m, d), by differences: |a|^2 - 2ab + |b|^2 would lose digits."""
     return sum(((a[:, None, i] - b[None, :, i]) ** 2 for i in range(a.shape[1])), start=np.zeros((len(a), len(b))))
 
 

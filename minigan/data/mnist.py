@@ -1,4 +1,4 @@
-"""MNIST: ten thousand digits that come with the package, and the whole set from its public mirrors."""
+"""MNIST: the ten thousand digits in the package, and a download of the whole set from public mirrors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ import numpy as np
 from minigan.core.errors import DataError
 from minigan.core.files import atomic_path
 from minigan.data.dataset import Dataset, ImageShape
-from minigan.data.idx_folder import from_directory
 from minigan_kernels.cache import cache_directory
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-__all__ = ["CHECKSUMS", "IMAGE_SHAPE", "MIRRORS", "SIZES", "download", "embedded", "from_directory"]
+__all__ = ["CHECKSUMS", "IMAGE_SHAPE", "MIRRORS", "SIZES", "download", "embedded"]
 
 IMAGE_SHAPE: ImageShape = (28, 28, 1)
 """(height, width, channels) of every digit of MNIST."""
@@ -54,10 +53,10 @@ EMBEDDED_SHA256 = "2e49afdffc567fd5f9f306a04e2bafced2432146ae04f4b9a58b25505ba05
 """The `Dataset.sha256` of the digits in the package."""
 
 TIMEOUT_SECONDS = 30.0
-"""How long a mirror may be silent."""
+"""After how long without a byte a mirror is given up."""
 
 PATIENCE_SECONDS, SLOWEST = 30.0, 10_000
-"""After how long a mirror must have sent so many bytes a second on average."""
+"""A mirror is given up if, after so many seconds, it has sent fewer than `SLOWEST` bytes a second on average."""
 
 _EMBEDDED_FILE = "mnist-10k.npz"
 _CHUNK_BYTES = 1 << 16
@@ -66,7 +65,7 @@ _CHUNK_BYTES = 1 << 16
 def embedded() -> Dataset:
     """The first 10,000 training images of MNIST, (10000, 28, 28, 1), with labels, from the package itself.
 
-    Raises DataError where the file in the package is missing or damaged.
+    Raises DataError if the file in the package is missing or damaged.
     """
     try:
         with (
@@ -75,7 +74,7 @@ def embedded() -> Dataset:
         ):
             images, labels = arrays["images"], arrays["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # NumPy's own words would advise to unpickle what is no archive.
+        # NumPy's message would advise unpickling a file that is not an archive.
         raise DataError(
             f"{_EMBEDDED_FILE}, which comes with minigan, is missing or damaged, expected an archive of its digits; "
             "reinstall minigan"
@@ -90,13 +89,13 @@ def embedded() -> Dataset:
 
 
 def download(cache: Path | None = None, *, progress: bool = True) -> Path:
-    """Fetch the four files of MNIST (11.4 MB) and return the folder that holds them, for `from_directory`.
+    """Download the four files of MNIST (11.4 MB) and return their folder, for `from_idx_folder`.
 
-    The folder is `cache`, or else `mnist` in minigan's cache. Files already there with the right content are
-    kept, damaged ones replaced; a file is written only once its checksum is right. `progress` shows a bar a file
-    on standard error.
+    The folder is `cache`, or by default `mnist` in minigan's cache. Files with the right content are kept, damaged ones
+    are replaced; a file is written only after its checksum was verified. `progress` shows a bar for each file on
+    standard error.
 
-    Raises DataError where no mirror delivers a file, or the folder cannot be written.
+    Raises DataError if no mirror delivers a file, or if the folder cannot be written.
     """
     folder = _default_cache() if cache is None else Path(cache)
     mirrors = list(MIRRORS)
@@ -104,8 +103,8 @@ def download(cache: Path | None = None, *, progress: bool = True) -> Path:
         target = folder / f"{name}.gz"
         if _is_cached(target, sha256, SIZES[name]):
             continue
-        body, mirror = _fetch_from_any(mirrors, target.name, sha256, SIZES[name], progress)
-        # The next file goes first to the mirror that works, rather than wait again for one that does not.
+        body, mirror = _download_from_any(mirrors, target.name, sha256, SIZES[name], progress)
+        # Ask the mirror that works first for the next file, instead of waiting again for one that does not.
         mirrors.sort(key=lambda candidate: candidate != mirror)
         _store(target, body)
     return folder
@@ -121,25 +120,25 @@ def _default_cache() -> Path:
 def _is_cached(path: Path, sha256: str, size: int) -> bool:
     try:
         with path.open("rb") as stream:
-            _check_content(stream.read(_most_packed(size)), sha256, size)
+            _check_content(stream.read(_largest_gzip(size)), sha256, size)
     except (OSError, DataError):
         return False
     return True
 
 
-def _most_packed(size: int) -> int:
-    """The most bytes of a gzip file of `size` bytes: what cannot be compressed is stored, in blocks with a header."""
+def _largest_gzip(size: int) -> int:
+    """The largest gzip file of `size` bytes: incompressible data are stored in blocks, each with a header."""
     return size + size // 1000 + 1024
 
 
-def _fetch_from_any(mirrors: list[str], filename: str, sha256: str, size: int, progress: bool) -> tuple[bytes, str]:
-    """The content of `filename`, of `size` bytes once decompressed, and the first of `mirrors` to deliver it."""
-    from http.client import HTTPException  # imported late, as below: only a download needs the network
+def _download_from_any(mirrors: list[str], filename: str, sha256: str, size: int, progress: bool) -> tuple[bytes, str]:
+    """The content of `filename`, of `size` bytes once decompressed, and the first of `mirrors` that delivers it."""
+    from http.client import HTTPException  # imported here, as below, because only a download needs it
 
     failures = []
     for mirror in mirrors:
         try:
-            body = _fetch(mirror + filename, _most_packed(size), progress)
+            body = _download(mirror + filename, _largest_gzip(size), progress)
             _check_content(body, sha256, size)
         except (OSError, HTTPException, DataError) as error:
             failures.append(f"{mirror}: {_reason(error)}")
@@ -151,34 +150,34 @@ def _fetch_from_any(mirrors: list[str], filename: str, sha256: str, size: int, p
     )
 
 
-def _fetch(url: str, most: int, progress: bool) -> bytes:
-    """The body at `url`, up to `most` bytes. Held in memory, so that nothing unchecked ever reaches the disk."""
+def _download(url: str, limit: int, progress: bool) -> bytes:
+    """The body at `url`, up to `limit` bytes. It stays in memory until its checksum is verified."""
     import urllib.request
 
     request = urllib.request.Request(url, headers={"User-Agent": "minigan"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
         announced: int | None = response.length
-        if announced is not None and announced > most:
-            raise DataError(f"it announces {announced:,} bytes, expected at most {most:,}")
-        body = _read_body(response, announced, most, url.rpartition("/")[2], progress)
-    if len(body) > most:
-        raise DataError(f"it sends more than {most:,} bytes")
+        if announced is not None and announced > limit:
+            raise DataError(f"it announces {announced:,} bytes, expected at most {limit:,}")
+        body = _read_body(response, announced, limit, url.rpartition("/")[2], progress)
+    if len(body) > limit:
+        raise DataError(f"it sends more than {limit:,} bytes")
     if announced is not None and len(body) < announced:
         raise DataError(f"it broke off after {len(body):,} of {announced:,} bytes")
     return body
 
 
-def _read_body(response: HTTPResponse, announced: int | None, most: int, title: str, progress: bool) -> bytes:
-    """The body of `response`, up to one byte more than `most`; raises DataError if it comes too slowly."""
+def _read_body(response: HTTPResponse, announced: int | None, limit: int, title: str, progress: bool) -> bytes:
+    """The body of `response`, up to one byte more than `limit`; raises DataError if it comes too slowly."""
     from tqdm import tqdm
 
-    body, end, begun = bytearray(), most + 1 if announced is None else announced, time.monotonic()
+    body, end, start = bytearray(), limit + 1 if announced is None else announced, time.monotonic()
     with tqdm(total=announced, desc=title, unit="B", unit_scale=True, disable=not progress) as bar:
-        # What has come, however little: to wait for a whole chunk could take for ever.
+        # `read1` returns what has arrived: a whole chunk might never arrive.
         while len(body) < end and (chunk := response.read1(min(_CHUNK_BYTES, end - len(body)))):
             body += chunk
             bar.update(len(chunk))
-            seconds = time.monotonic() - begun
+            seconds = time.monotonic() - start
             if len(body) < end and seconds > PATIENCE_SECONDS and len(body) < SLOWEST * seconds:
                 raise DataError(
                     f"it sent {len(body):,} bytes in {seconds:.0f} seconds, expected at least {SLOWEST:,} a second"

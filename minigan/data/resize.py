@@ -1,4 +1,4 @@
-"""A data set in another shape."""
+"""A data set with its images resized."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from minigan.data.dataset import Dataset, ImageShape
 
 
 def resized(dataset: Dataset, shape: ImageShape) -> Dataset:
-    """`dataset` with pictures of `shape` (H, W, C), cut and resized as those of a folder are (see `read_picture`)."""
+    """`dataset` with images of `shape` (H, W, C), cropped and resized as `read_image` does with files."""
     if dataset.image_shape == shape:
         return dataset
-    from PIL import Image  # imported late because Pillow takes a moment
+    from PIL import Image  # imported here because importing Pillow is slow
 
-    from minigan.data import decode
+    from minigan.data import image_file
 
     images = np.empty((len(dataset), *shape), np.uint8)
-    for place, pixels in enumerate(dataset.images):
+    for index, pixels in enumerate(dataset.images):
         image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        images[place] = decode.resized(image.convert("L" if shape[-1] == 1 else "RGB"), shape)
+        images[index] = image_file.crop_and_resize(image.convert("L" if shape[-1] == 1 else "RGB"), shape)
     return Dataset(dataset.name, images, dataset.labels, dataset.source)

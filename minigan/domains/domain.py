@@ -1,7 +1,7 @@
-"""What a kind of data is: how it is loaded, batched, shown to people and measured.
+"""A kind of data as one object: how it is loaded, batched, drawn, measured and evaluated.
 
-A recipe holds a `Domain`. Everything else (the trainer, the command line, the self-test, `minigan explain`) asks that
-object and never which kind it is, so a further kind of data is one subclass and a recipe that holds it.
+A recipe holds a `Domain`. The trainer, the command line, the self-test and `minigan explain` call its methods and never
+ask which kind it is, so a further kind of data needs one subclass and a recipe that holds an instance of it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from minigan.core.notice import Notice
 
 Shape = tuple[int, ...]
 Settings = Mapping[str, Any]
-_NUMBERS_PER_PASS = 1 << 20  # so that memory stays small: 1,000 digits and some
+_NUMBERS_PER_PASS = 1 << 20  # of a pass of the generator, to limit its memory: about 1,300 digits
 
 Artefact = Callable[[Path, np.ndarray], None]
-"""Writes a file, given its path and samples as `Domain.present` gives them."""
+"""A function of a path and of samples, as `Domain.present` returns them, that writes a file."""
 
 
 class Data(Protocol):
@@ -36,20 +36,20 @@ class Data(Protocol):
 
     @property
     def shape(self) -> Shape:
-        """The shape of one example, as people know it."""
+        """The shape of one example."""
 
     @property
     def source(self) -> str:
-        """Where the data come from, for people to read."""
+        """Where the data come from, in words."""
 
     def describe(self) -> dict[str, Any]:
-        """The entry "data" of a run's config.json; it has "sha256"."""
+        """The entry "data" of a run's config.json; it must have "sha256"."""
 
     def matches(self, recorded: Mapping[str, Any]) -> bool:
-        """Whether `recorded`, as `describe` gave it, describes these data."""
+        """Whether `recorded`, which `describe` returned, describes these data."""
 
     def __str__(self) -> str:
-        """The data in a few words, for people to read."""
+        """The data in a few words."""
 
 
 class RunOptions(Protocol):
@@ -79,15 +79,15 @@ class RunOptions(Protocol):
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What `Domain.evaluate` may use.
+    """What `Domain.evaluate` can use.
 
-    sample(count, seed): `count` samples of the run, as `Domain.present` gives them.
-    load(): the data that the run was trained on, read again.
-    count, seed: of the samples to measure; None: as many as the domain finds right.
-    data_dir: the folder of the data, where the run has one.
-    run: the name of the run, for sentences.
-    computed_by: the versions and the device that a result which is kept depends on.
-    progress(title): a context whose value is called with (steps done, steps in all) of a long computation.
+    sample(count, seed): `count` samples of the run, as `Domain.present` returns them.
+    load(): the data that the run was trained on.
+    count: how many samples to measure (None: the domain's default). seed: of these samples.
+    data_dir: the folder of the data, or None.
+    run: the folder of the run, for messages.
+    computed_by: the versions and the device on which a cached result depends.
+    progress(title): a context manager of a progress bar; its value is called with (steps done, steps in all).
     """
 
     sample: Callable[[int, int], np.ndarray]
@@ -102,8 +102,8 @@ class EvaluationRequest:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found: `facts` for a program (JSON), `lines` for people; `measured` names what was measured,
-    such as "10,000 samples"."""
+    """The result of an evaluation: `facts` for JSON output, and `lines` of text about what was `measured`, such as
+    "10,000 samples"."""
 
     facts: dict[str, Any]
     lines: list[str] = field(default_factory=list)
@@ -117,8 +117,8 @@ D = TypeVar("D", bound=Data)
 class Domain(ABC, Generic[D]):
     """A kind of data. Subclasses are frozen dataclasses.
 
-    An example has `shape` as people know it; networks may take and make it in another form, such as flat. What
-    `present` gives, (N, *shape), is what `draw`, `measure`, `arrays` and the artefacts take.
+    shape: of an example in the data. Networks may use another form, such as flat or scaled; `present` converts what
+    they make to the form of the data, (N, *shape), which `draw`, `measure`, `arrays` and the artefacts take.
     """
 
     shape: Shape
@@ -127,47 +127,48 @@ class Domain(ABC, Generic[D]):
     """The name of the shape in the JSON output of `minigan recipes`."""
 
     setting_meanings: ClassVar[Mapping[str, str]] = {}
-    """The settings that only this kind of data has, each with its meaning."""
+    """The meaning of each setting that belongs to this kind of data."""
 
     samples_shown: ClassVar[int] = 64
-    """How many samples a picture of progress shows."""
+    """The number of samples in a picture of progress."""
 
     samples_per_evaluated: ClassVar[int] = 1
-    """How many samples `evaluate` draws at once for each one that it is asked for."""
+    """The number of samples that `evaluate` draws at once for each one that was asked for."""
 
     # Settings and shapes.
 
     @abstractmethod
     def in_words(self, settings: Settings) -> str:
-        """The kind of data under these `settings`, such as "pictures 28 x 28 grey"."""
+        """The kind of data under `settings` in a few words, such as "pictures 28 x 28 grey"."""
 
     def check_settings(self, settings: Settings) -> None:
-        """Raise UsageError if a setting of this domain's own makes no sense."""
+        """Raise UsageError if a setting that belongs to this kind of data has an impossible value."""
 
     def wanted_shape(self, settings: Settings) -> Shape:
-        """The shape of an example under `settings`, where the data do not decide it."""
+        """The shape of an example under `settings`, unless the data have a shape of their own."""
         return self.shape
 
     def recorded_shape(self, settings: Settings, recorded: Mapping[str, Any]) -> Shape:
-        """The shape of the examples of a run, of whose data config.json says `recorded` ({} if nothing).
+        """The shape of an example of a run with `settings` and with `recorded` as the entry "data" of its config.json.
 
-        Raises ValueError if it does not say enough, with what is missing, such as "what the run was trained on".
+        `recorded` is {} if it has none. Raises ValueError with what is missing, such as "what it was trained on".
         """
         return self.wanted_shape(settings)
 
     def recorded_settings(self, settings: dict[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
-        """`settings` of a run, of whose data config.json says `recorded`, as the version that wrote them meant them."""
+        """The settings of a run in their present meaning: `settings` and `recorded`, its entry "data", may have been
+        written by an earlier version."""
         return settings
 
     def with_shape(self, shape: Shape) -> Domain[D]:
-        """This domain for examples of `shape`."""
+        """The same domain for examples of `shape`."""
         return self if shape == self.shape else dataclasses.replace(self, shape=shape)
 
     # Real data.
 
     def check_strict(self, data_dir: str | None) -> None:
         """Raise UsageError if the option --strict can have no effect on the data in `data_dir`."""
-        if data_dir is None:
+        if not data_dir:
             raise UsageError(
                 "--strict is about a folder of pictures, some of which cannot be read, and there is none; leave it "
                 "out, or name such a folder with --data-dir."
@@ -175,72 +176,73 @@ class Domain(ABC, Generic[D]):
 
     @abstractmethod
     def load(self, run: RunOptions, *, progress: bool = True, notice: Notice = warnings.warn) -> D:
-        """The data that the options of `run` name; `progress` shows a bar on standard error, `notice` is told what was
-        left out.
+        """The data that the options of `run` name.
 
-        Raises UsageError for options that make no sense for this kind of data, DataError for data that cannot be read.
+        progress: whether to show a bar on standard error. notice: called with a sentence if data were left out. Raises
+        UsageError for options that this kind of data cannot have, DataError if the data cannot be read.
         """
 
     def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
-        """Why data may not match what config.json says of them, `recorded`: " (reason)", or "" if nothing is known."""
+        """Why data may not match `recorded` (see `Data.matches`), in brackets after a space; "" if unknown."""
         return ""
 
     @abstractmethod
     def batches(self, data: D, run: RunOptions) -> Callable[[int], Tensor]:
-        """A pure function of the step that gives its real examples as the discriminator takes them: n_critic batches
-        one after the other."""
+        """The real examples of each step, as a pure function of the step: n_critic batches, one after the other, in the
+        form that networks take."""
 
     @abstractmethod
     def noise(self, count: int, settings: Settings, rng: np.random.Generator, dtype: str) -> np.ndarray:
-        """`count` random examples, without any structure, as the discriminator takes them."""
+        """`count` examples of random numbers, in the form that networks take."""
 
     def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Tensor:
-        """`count` real examples that need no data at hand, as like real ones as can be, as the discriminator takes
-        them; here noise. Raises UsageError for more than there are."""
+        """`count` examples for `minigan explain`, which loads no data, in the form that networks take; here noise.
+
+        Raises UsageError if there are fewer.
+        """
         return Tensor(self.noise(count, settings, random.generator(seed, "example batch"), dtype))
 
     # Samples.
 
     @abstractmethod
     def present(self, values: np.ndarray) -> np.ndarray:
-        """What a network made, (N, ...), as people know it, (N, *shape)."""
+        """Samples from the output `values` of a network, (N, ...), in the form of the data, (N, *shape)."""
 
     @abstractmethod
     def draw(self, samples: np.ndarray) -> np.ndarray:
-        """The samples in one picture (height, width, channels) of uint8, grey or RGB."""
+        """All samples in one picture, (height, width, channels) uint8, grey or RGB."""
 
     def arrays(self, samples: np.ndarray) -> dict[str, Any]:
-        """The arrays of an .npz file, by name."""
+        """The arrays of an .npz file of samples, by name."""
         return {"samples": samples}
 
     def artefacts(self) -> dict[str, Artefact]:
-        """Further pictures at the end of a run: what writes each, by the name of its file in the run folder."""
+        """Files to write at the end of a run: functions by the name of the file in the run folder."""
         return {}
 
     def measure(self, samples: np.ndarray) -> dict[str, float]:
-        """Numbers that say how good the samples are, as far as that is cheap to tell during a run."""
+        """Measurements of the quality of samples that are cheap enough for every picture of progress, by name."""
         return {}
 
     def score(self, measured: Mapping[str, float]) -> float | None:
-        """One number made of what `measure` found, the larger the better, to choose a checkpoint by; None for none."""
+        """A number from what `measure` returned, larger is better, to choose the best checkpoint by; or None."""
         return None
 
     def measured_in_words(self, measured: Mapping[str, float]) -> str:
-        """What `measure` found, for a line of progress; "" if nothing. `measured` may hold further numbers."""
+        """What `measure` returned, as a line of progress, or "". `measured` may have further entries."""
         return ""
 
     # Evaluation after the run.
 
     def can_evaluate(self, data: D) -> bool:
-        """Whether `evaluate` can measure a run that was trained on `data`."""
+        """Whether `evaluate` can evaluate a run that was trained on `data`."""
         return True
 
     def check_evaluation(self, run: str, data_dir: Path | None) -> None:
-        """Raise UsageError if the options of `minigan evaluate` make no sense for the run called `run`; `data_dir` is
-        its --data-dir."""
+        """Raise UsageError if the run in the folder `run` cannot be evaluated with the option --data-dir `data_dir`."""
 
     def evaluate(self, request: EvaluationRequest) -> Evaluation:
-        """Measure samples of a run; here by what `measure` finds."""
+        """Evaluate samples of a run; by default with `measure`."""
         count = request.count or self.samples_shown
         measured = self.measure(request.sample(count, request.seed))
         lines = [f"{name.replace('_', ' ')}  {value:.6g}" for name, value in measured.items()]
@@ -250,15 +252,15 @@ class Domain(ABC, Generic[D]):
 
     @property
     def samples_per_pass(self) -> int:
-        """How many samples the generator makes at once, so that a pass takes little memory."""
+        """The number of samples that the generator makes in one pass, to limit its memory."""
         return max(1, _NUMBERS_PER_PASS // math.prod(self.shape))
 
     @property
     def bytes_per_sample(self) -> int:
-        """The memory that a sample takes until it is written or measured."""
+        """The memory that one sample takes until it is written or measured."""
         return 2 * 8 * math.prod(self.shape)
 
     @property
     def pixels_per_sample(self) -> int:
-        """How many pixels a sample adds to what `draw` gives; 0 if its size does not depend on the count."""
+        """The pixels that one sample adds to the picture of `draw`; 0 if the size of the picture is fixed."""
         return 0

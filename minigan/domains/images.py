@@ -19,26 +19,26 @@ from minigan.core.errors import UsageError
 from minigan.core.notice import Notice
 from minigan.data import Dataset, ImageShape, load, mnist, resized, shape_in_words
 from minigan.data.dataset import CHANNELS
-from minigan.data.folder import idx_within
-from minigan.data.idx_folder import some_of
+from minigan.data.folder import idx_names_in
+from minigan.data.idx_folder import abbreviated
 from minigan.data.image_batches import ImageBatches
 from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOptions, Settings
 from minigan.figures.image_grid import image_grid, to_bytes
 from minigan.metrics import Classifier, ClassifierScores, classifier_cache
 
-_COPIES = 2  # of each sample in memory: in parts as they are made, and in one array
-_EVALUATED = 10_000  # samples
-_COLUMNS = 10
+_MOST_PIXELS_OF_A_SIDE = 4096
+_COPIES = 2  # of each sample in memory: in the batch in which it was made, and in one array of all
+_SAMPLES_EVALUATED = 10_000
+_CLASSES_PER_LINE = 10
 _UNCHANGED = "; 0: as said above, and digits and IDX files stay as they are"
 
 
 @dataclass(frozen=True)
 class ImageDomain(Domain[Dataset]):
-    """Images (H, W, C): uint8 as people know them; for networks numbers in `value_range`, if `flat` as (H * W * C,).
+    """Images (H, W, C), uint8; for networks numbers in `value_range`, of shape (H * W * C,) if `flat`.
 
-    The images of a folder are cut and resized to `shape`; those that come as an array, as from IDX files, keep the
-    shape that they have. The settings "image_size" (of a side) and "channels" (1 or 3), where a recipe has them, say
-    otherwise for both unless they are 0.
+    Images in a folder are cropped and resized to `shape`; digits and IDX files keep their own shape. If a recipe has
+    the settings "image_size" (pixels of a side) and "channels" (1 or 3), they override both shapes, unless they are 0.
     """
 
     shape: ImageShape
@@ -55,6 +55,11 @@ class ImageDomain(Domain[Dataset]):
         return f"pictures {shape_in_words(self.wanted_shape(settings))}"
 
     def check_settings(self, settings: Settings) -> None:
+        if (size := settings.get("image_size", 0)) > _MOST_PIXELS_OF_A_SIDE:
+            raise UsageError(
+                f"the setting 'image_size' is {size:,}, and one picture with so many rows and columns takes more than "
+                f"16 million pixels; take at most {_MOST_PIXELS_OF_A_SIDE:,}."
+            )
         if settings.get("channels", 0) not in (0, *CHANNELS):
             raise UsageError(
                 f"the setting 'channels' must be 1 (grey) or 3 (colour), or 0 (as the data are), not "
@@ -73,22 +78,22 @@ class ImageDomain(Domain[Dataset]):
         return shape
 
     def recorded_settings(self, settings: dict[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
-        """Without an image_size and channels that had no effect: IDX files kept their shape in earlier versions."""
+        """Earlier versions ignored image_size and channels for IDX files; if they did, both are set to 0."""
         shape = _recorded_image_shape(recorded)
         if "pixels_sha256" in recorded or shape is None or fitted_shape(settings, shape) == shape:
             return settings
         return settings | {name: 0 for name in self.setting_meanings if name in settings}
 
     def check_strict(self, data_dir: str | None) -> None:
-        if data_dir and (idx := idx_within(Path(data_dir))):
+        if data_dir and (idx := idx_names_in(Path(data_dir))):
             raise UsageError(
                 f"--strict is about a folder of pictures, some of which cannot be read, and {data_dir} holds IDX files "
-                f"({some_of(idx)}); leave it out, or name such a folder with --data-dir."
+                f"({abbreviated(idx)}); leave it out, or name such a folder with --data-dir."
             )
         super().check_strict(data_dir)
 
     def load(self, run: RunOptions, *, progress: bool = True, notice: Notice = warnings.warn) -> Dataset:
-        # The shape of digits does not suit every recipe; of one that they suit they may be resized.
+        # Digits are an option for a recipe of their shape only; the settings may then resize them.
         takes_digits = run.data_dir is None and self.shape == mnist.IMAGE_SHAPE
         found = load(
             Path(run.data_dir) if run.data_dir else None,
@@ -114,7 +119,7 @@ class ImageDomain(Domain[Dataset]):
         return pixels.reshape(count, -1) if self.flat else pixels
 
     def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Tensor:
-        """Embedded digits where the images have their size, else noise."""
+        """Embedded digits if the images have their shape, else noise."""
         if self.wanted_shape(settings) == mnist.IMAGE_SHAPE:
             return ImageBatches(mnist.embedded(), count, seed, self.value_range, dtype, flat=self.flat).batch(0)
         return Tensor(self.noise(count, settings, random.generator(seed, "example pictures"), dtype))
@@ -132,9 +137,9 @@ class ImageDomain(Domain[Dataset]):
         return data.labels is not None
 
     def evaluate(self, request: EvaluationRequest) -> Evaluation:
-        """By a classifier that learns from the labels of the run's own data."""
+        """Evaluate samples with a classifier that is trained on the labels of the run's data."""
         classifier = _trained_classifier(_labelled_data(request), request)
-        scores = classifier.score(request.sample(request.count or _EVALUATED, request.seed))
+        scores = classifier.score(request.sample(request.count or _SAMPLES_EVALUATED, request.seed))
         return Evaluation(
             {**dataclasses.asdict(scores), "missing": scores.missing},
             list(_lines(scores)),
@@ -152,15 +157,15 @@ class ImageDomain(Domain[Dataset]):
 
 
 def fitted_shape(settings: Settings, found: ImageShape) -> ImageShape:
-    """(H, W, C) to which images of the shape `found` are cut and resized: what `settings` name, else `found`."""
+    """(H, W, C) to which images of shape `found` are cropped and resized: what `settings` say, else `found`."""
     height, width, channels = found
     size = settings.get("image_size")
     return size or height, size or width, settings.get("channels") or channels
 
 
 def _recorded_image_shape(recorded: Mapping[str, Any]) -> ImageShape | None:
-    """(H, W, C) by what a configuration says of the data, None if it does not; earlier versions, which knew grey
-    images only, recorded [height, width]."""
+    """(H, W, C) in `recorded`, the entry "data" of a config.json, or None; earlier versions, for grey images only,
+    recorded [height, width]."""
     shape = recorded.get("image_shape")
     if not isinstance(shape, list) or not all(isinstance(n, int) and n > 0 for n in shape):
         return None
@@ -170,9 +175,9 @@ def _recorded_image_shape(recorded: Mapping[str, Any]) -> ImageShape | None:
 
 
 def _labelled_data(request: EvaluationRequest) -> Dataset:
-    """What the run was trained on; raises UsageError if it has no labels."""
+    """The data that the run was trained on; raises UsageError if they have no labels."""
     where = request.data_dir
-    if not where or not os.path.isdir(where) or idx_within(Path(where)):  # else it holds pictures, which have none
+    if not where or not os.path.isdir(where) or idx_names_in(Path(where)):  # a folder of images has no labels
         data: Dataset = request.load()
         if data.labels is not None:
             return data
@@ -183,7 +188,7 @@ def _labelled_data(request: EvaluationRequest) -> Dataset:
 
 
 def _trained_classifier(data: Dataset, request: EvaluationRequest) -> Classifier:
-    """From the cache, if it has been trained before on this machine."""
+    """A classifier trained on `data`, from the cache if there is one."""
     classifier = Classifier(data)
     if classifier_cache.load(classifier, request.computed_by):
         return classifier
@@ -197,8 +202,8 @@ def _lines(scores: ClassifierScores) -> Iterator[str]:
     yield f"classifier's accuracy on held-out real pictures  {scores.held_out_accuracy:7.1%}"
     yield f"its mean confidence on the samples               {scores.mean_confidence:7.1%}"
     yield f"its mean confidence on held-out real pictures    {scores.real_confidence:7.1%}"
-    for start in range(0, len(scores.classes), _COLUMNS):
-        columns = slice(start, start + _COLUMNS)
+    for start in range(0, len(scores.classes), _CLASSES_PER_LINE):
+        columns = slice(start, start + _CLASSES_PER_LINE)
         yield "class  " + "".join(f"{label:>7}" for label in scores.classes[columns])
         yield "share  " + "".join(f"{share:7.1%}" for share in scores.shares[columns])
     least = f"{100 * scores.smallest_share:.2g}%"

@@ -24,9 +24,9 @@ from minigan.figures import density_map
 from minigan.metrics import density, modes
 from minigan.metrics.two_sample import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
 
-_COMPARED = 1_000  # points: the best pairing of so many takes half a second
-_FEWEST_TESTED = 21  # points that the two-sample tests need
-_STRICT_TIMES = 10  # the strict protocol draws so many times as many samples
+_COMPARED = 1_000  # samples; the optimal assignment of so many takes half a second
+_LEAST_TESTED = 21  # samples that the two-sample tests need
+_STRICT_TIMES = 10  # the strict protocol uses so many times the samples of PacGAN's
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PointDomain(Domain[Points]):
 
     @functools.cached_property
     def points(self) -> Points:
-        """The distribution, with the scale at which networks see it."""
+        """The data: the distribution and the scale at which networks see it."""
         return Points(mixtures.get(self.target), scaled=self.scaled)
 
     def in_words(self, settings: Settings) -> str:
@@ -97,7 +97,7 @@ class PointDomain(Domain[Points]):
         density_map.save_contours(path, target.box, panels)
 
     def measure(self, samples: np.ndarray) -> dict[str, float]:
-        """How they fall on the modes, if there are any; else the mean logarithm of the density at the samples."""
+        """The coverage of the modes; for a distribution without modes the mean log density at the samples."""
         target = self.points.target
         if not len(target.modes):
             return {"log_density": float(target.log_density(samples).mean())}
@@ -124,14 +124,14 @@ class PointDomain(Domain[Points]):
             raise UsageError(f"{run} draws its points from a known distribution; leave --data-dir out.")
 
     def evaluate(self, request: EvaluationRequest) -> Evaluation:
-        """By PacGAN's protocol if there are modes, on as many samples as are asked for and, strictly, on ten times as
-        many; and by tests that compare two samples of any distribution."""
+        """Evaluate samples by PacGAN's protocol, and a stricter one with ten times as many samples, if the distribution
+        has modes; and by two-sample tests."""
         target, n = self.points.target, request.count or modes.SAMPLES
         compared = request.sample(min(n, _COMPARED), request.seed)
         rng = random.generator(request.seed, "real points")
         real, other = target.sample(len(compared), rng), target.sample(len(compared), rng)
         comparisons = []
-        if len(compared) >= _FEWEST_TESTED:
+        if len(compared) >= _LEAST_TESTED:
             comparisons = [maximum_mean_discrepancy(real, compared), classifier_two_sample_test(real, compared)]
         facts: dict[str, Any] = {}
         lines: list[str] = []

@@ -43,15 +43,15 @@ class EMA:
         lerp = self._flat.backend.kernel("lerp")
         for mean, source in self._pairs():
             lerp(mean, source, weight.data)
-        self.changed()
+        self.increment_versions()
 
-    def changed(self) -> None:
-        """Count a new version of the mean's parameters and buffers, whose numbers have changed in place."""
+    def increment_versions(self) -> None:
+        """Increment the versions of the mean's parameters and buffers, after their numbers have changed in place."""
         self._flat.increment_versions()
         for buffer in self.network.buffers().values():
             buffer.increment_version()
 
-    def memory(self) -> list[Any]:
+    def update_arrays(self) -> list[Any]:
         """The arrays that an update changes in place."""
         return [mean for mean, _ in self._pairs()]
 

@@ -13,7 +13,7 @@ from typing import Any
 from minigan.autodiff import Tensor
 from minigan.gan.penalties import Draws
 from minigan.nn import Dropout
-from minigan.nn.dropout_masks import DrawnMasks
+from minigan.nn.dropout import DrawnMasks
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StepInputs:
     @property
     def dropout_draws(self) -> list[tuple[Dropout, int]]:
         """Each dropout layer, and the number of draws to add to its count after the step."""
-        return [(supply.layer, supply.draw_count) for supply in self.masks]
+        return [(drawn.layer, drawn.draw_count) for drawn in self.masks]
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {

@@ -42,7 +42,7 @@ class Rules:
             if not isinstance(value, int) or value < minimum:
                 raise ValueError(f"{name} is {value!r}, expected a whole number of at least {minimum}")
         if self.simultaneous not in (False, True):
-            raise ValueError(f"simultaneous is {self.simultaneous!r}, expected 0 (take turns) or 1")
+            raise ValueError(f"simultaneous is {self.simultaneous!r}, expected 0 (alternating updates) or 1")
         if self.unroll_steps and not self.unroll_rate > 0:
             raise ValueError(f"unroll_rate is {self.unroll_rate!r}, expected a number above 0")
         if not 0 <= self.label_smoothing < 0.5:

@@ -1,4 +1,4 @@
-"""The recipes by name."""
+"""Recipes: networks, losses and settings that are known to train, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT = MNIST_MLP.name
 
 
 def get(name: str) -> Recipe:
-    """The recipe called `name`; raises UsageError, naming the nearest, if there is none."""
+    """The recipe called `name`; raises UsageError, with the nearest name, if there is none."""
     try:
         return RECIPES[name]
     except KeyError:

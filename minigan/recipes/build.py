@@ -21,7 +21,10 @@ from minigan.recipes.settings import NONE, Settings
 
 
 def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:
-    """The GAN of the two networks by all of `s`, with schedules over `steps`; raises ValueError for what cannot be."""
+    """The GAN of (generator, discriminator) with all settings `s` and schedules over `steps`.
+
+    Raises ValueError for settings that are impossible or contradict each other.
+    """
     generator, discriminator = networks
     rules = Rules(
         n_critic=s["n_critic"],
@@ -39,7 +42,7 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
     if _switch("spectral_norm", s):
         discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
     generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
-    _require_moments(generator, discriminator, s)
+    _require_batch_statistics(generator, discriminator, s)
     weight_limit = s["weight_limit"] or None
     rate = s["rate"]
     return GAN(
@@ -59,8 +62,8 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
     )
 
 
-def _require_moments(generator: Module, discriminator: Module, s: Settings) -> None:
-    """Raise ValueError where batch norm has one value of each channel; in a batch of two or more it never has."""
+def _require_batch_statistics(generator: Module, discriminator: Module, s: Settings) -> None:
+    """Raise ValueError if a batch norm sees one value of each channel, which only a batch of one can cause."""
     if s["batch_size"] > s["packing"]:
         return
     dtype = next(iter(generator.parameters().values())).dtype
@@ -71,7 +74,7 @@ def _require_moments(generator: Module, discriminator: Module, s: Settings) -> N
 def _optimizer(
     parameters: Mapping[str, Parameter], s: Settings, rate: float, steps: int, weight_limit: float | None = None
 ) -> optim.Optimizer:
-    rated, limit = _rate(s, rate, steps), s["gradient_limit"] or None
+    schedule, gradient_limit = _learning_rate(s, rate, steps), s["gradient_limit"] or None
     make: Any
     match s["optimizer"]:
         case "adam":
@@ -82,14 +85,16 @@ def _optimizer(
             make, own = optim.RMSprop, {"decay": s["beta2"]}
         case unknown:
             raise ValueError(f"there is no optimizer '{unknown}'; {did_you_mean(unknown, _OPTIMIZERS)}")
-    optimizer: optim.Optimizer = make(parameters, rated, gradient_limit=limit, weight_limit=weight_limit, **own)
+    optimizer: optim.Optimizer = make(
+        parameters, schedule, gradient_limit=gradient_limit, weight_limit=weight_limit, **own
+    )
     return optimizer
 
 
 _OPTIMIZERS = ("adam", "sgd", "rmsprop")
 
 
-def _rate(s: Settings, rate: float, steps: int) -> float | schedules.Schedule:
+def _learning_rate(s: Settings, rate: float, steps: int) -> float | schedules.Schedule:
     if s["rate_schedule"] == "constant":
         return rate
     if s["rate_schedule"] not in schedules.SCHEDULES:
@@ -99,10 +104,10 @@ def _rate(s: Settings, rate: float, steps: int) -> float | schedules.Schedule:
 
 
 def _penalty_weight(s: Settings, steps: int) -> float | schedules.Schedule:
-    share, weight = s["penalty_anneal"], s["penalty_weight"]
-    if not 0 <= share <= 1:
-        raise ValueError(f"penalty_anneal is {share}, expected a share of the run from 0 (a constant weight) to 1")
-    return schedules.Exponential(weight, s["penalty_end"], max(1, round(share * steps))) if share else weight
+    fraction, weight = s["penalty_anneal"], s["penalty_weight"]
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"penalty_anneal is {fraction}, expected a share of the run from 0 (a constant weight) to 1")
+    return schedules.Exponential(weight, s["penalty_end"], max(1, round(fraction * steps))) if fraction else weight
 
 
 def _switch(name: str, s: Settings) -> int:

@@ -1,7 +1,7 @@
 """GANs of convolutions: the DCGAN of Radford, Metz and Chintala, 2016, for 64 x 64 pixels, and smaller ones for digits.
 
-Theirs are the initial weights, N(0, 0.02^2), the batch norm, and none where the pixels are; the kernels are of
-4 x 4 pixels, as in the code that most people know, so that with a stride of 2 each pixel is made by equally many taps.
+From their paper: initial weights from N(0, 0.02^2), and batch norm in all layers but those that take or make pixels.
+Kernels are 4 x 4, as in the common implementations, so that with a stride of 2 each pixel gets equally many taps.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ _COMMON: Settings = {
     "average": 0.995,
     "dropout": 0.0,
 }
-_SHAPE: Settings = {"image_size": 0, "channels": 0}  # as the data are
+_SHAPE: Settings = {"image_size": 0, "channels": 0}  # 0: as in the data
 _WEIGHTS: dict[str, Any] = {"initializer": init.dcgan_normal}
-# With these a kernel of 4 x 4 halves a picture or doubles it.
-_TIMES_TWO: dict[str, Any] = {"stride": 2, "padding": 1, **_WEIGHTS}
+# With these arguments a 4 x 4 kernel halves or doubles both sides of an image.
+_STRIDED: dict[str, Any] = {"stride": 2, "padding": 1, **_WEIGHTS}
 _SAME: dict[str, Any] = {"padding": "same", **_WEIGHTS}
 
 
 def _small_dcgan(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
-    """Dense, then transposed convolutions up to the picture; the way back."""
-    layers = _projected(s, shape, len(s["generator_widths"]), rng)
-    layers += _doubled(s, rng, LeakyReLU(s["slope"]))
-    pixels = ConvTranspose2d(s["generator_widths"][-1], shape[2], 4, rng, **_TIMES_TWO)
+    """Generator: dense, then transposed convolutions. Discriminator: convolutions, then dense."""
+    layers = _dense_to_image(s, shape, len(s["generator_widths"]), rng)
+    layers += _doubling_layers(s, rng, LeakyReLU(s["slope"]))
+    pixels = ConvTranspose2d(s["generator_widths"][-1], shape[2], 4, rng, **_STRIDED)
     return Sequential(*layers, pixels, Tanh()), _small_discriminator(s, shape, rng, norm=True)
 
 
-def _upsampling(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
-    """Dense, then repeated pixels and convolutions up to the picture; a discriminator without batch norm."""
-    layers = _projected(s, shape, len(s["generator_widths"]) - 1, rng)
+def _upsampling_dcgan(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
+    """Generator: dense, then upsampling and convolutions. Discriminator: convolutions without batch norm."""
+    layers = _dense_to_image(s, shape, len(s["generator_widths"]) - 1, rng)
     for inputs, outputs in itertools.pairwise(s["generator_widths"]):
         layers += [Upsample2d(), Conv2d(inputs, outputs, 3, rng, bias=False, **_SAME)]
         layers += [_norm(outputs, s), LeakyReLU(s["slope"])]
@@ -68,22 +68,22 @@ def _upsampling(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -
 
 
 def _dcgan64(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
-    """Radford et al., figure 1, with half its channels; like their code, without a bias anywhere."""
-    _require_dcgan64(s, shape)
+    """Radford et al., figure 1, with half the channels and, like their code, without biases."""
+    _require_dcgan64_sizes(s, shape)
     latent, channels = s["latent_size"], shape[2]
     first, last = s["generator_widths"][0], s["generator_widths"][-1]
     generator = Sequential(
         Reshape(1, 1, latent),
         ConvTranspose2d(latent, first, 4, rng, bias=False, **_WEIGHTS), _norm(first, s), ReLU(),
-        *_doubled(s, rng, ReLU()),
-        ConvTranspose2d(last, channels, 4, rng, bias=False, **_TIMES_TWO), Tanh(),
+        *_doubling_layers(s, rng, ReLU()),
+        ConvTranspose2d(last, channels, 4, rng, bias=False, **_STRIDED), Tanh(),
     )  # fmt: skip
-    judged = Conv2d(s["discriminator_widths"][-1], 1, 4, rng, bias=False, **_WEIGHTS)
-    return generator, Sequential(*_halved(s, packed_shape(s, shape)[2], rng, norm=True), judged, Flatten())
+    logit = Conv2d(s["discriminator_widths"][-1], 1, 4, rng, bias=False, **_WEIGHTS)
+    return generator, Sequential(*_halving_layers(s, packed_shape(s, shape)[2], rng, norm=True), logit, Flatten())
 
 
-def _projected(s: Settings, shape: tuple[int, ...], doublings: int, rng: np.random.Generator) -> list[Module]:
-    """Dense layers, with batch norm, to the small picture that becomes `shape` when doubled so often."""
+def _dense_to_image(s: Settings, shape: tuple[int, ...], doublings: int, rng: np.random.Generator) -> list[Module]:
+    """Dense layers with batch norm to the small image that becomes `shape` after `doublings` doublings of its sides."""
     height, width, _ = shape
     if not s["generator_widths"]:
         raise ValueError("the generator needs at least one width; leave generator_widths out")
@@ -93,40 +93,42 @@ def _projected(s: Settings, shape: tuple[int, ...], doublings: int, rng: np.rand
             f"of {2**doublings}, not {height} x {width}; change image_size or the number of generator_widths"
         )
     small = height >> doublings, width >> doublings, s["generator_widths"][0]
-    hidden, inputs = _hidden(s, s["latent_size"], s["generator_dense"], rng, norm=True)
+    hidden, inputs = _optional_dense(s, s["latent_size"], s["generator_dense"], rng, norm=True)
     dense = Dense(inputs, math.prod(small), rng, bias=False, **_WEIGHTS)
     return [*hidden, dense, Reshape(*small), _norm(small[2], s), LeakyReLU(s["slope"])]
 
 
-def _hidden(s: Settings, inputs: int, width: int, rng: np.random.Generator, *, norm: bool) -> tuple[list[Module], int]:
-    """A dense layer (- batch norm) - LeakyReLU and what it gives; nothing, and `inputs`, if `width` is 0."""
+def _optional_dense(
+    s: Settings, inputs: int, width: int, rng: np.random.Generator, *, norm: bool
+) -> tuple[list[Module], int]:
+    """Dense (- batch norm) - LeakyReLU, and the number of their outputs; no layers and `inputs` if `width` is 0."""
     if not width:
         return [], inputs
     dense = Dense(inputs, width, rng, bias=not norm, **_WEIGHTS)
     return [dense, *([_norm(width, s)] if norm else []), LeakyReLU(s["slope"])], width
 
 
-def _doubled(s: Settings, rng: np.random.Generator, bend: Module) -> list[Module]:
-    """Transposed convolution - batch norm - `bend`, from each of the generator's widths to the next."""
+def _doubling_layers(s: Settings, rng: np.random.Generator, activation: Module) -> list[Module]:
+    """Transposed convolution - batch norm - `activation`, from each of generator_widths to the next."""
     layers: list[Module] = []
     for inputs, outputs in itertools.pairwise(s["generator_widths"]):
-        layers += [ConvTranspose2d(inputs, outputs, 4, rng, bias=False, **_TIMES_TWO), _norm(outputs, s), bend]
+        layers += [ConvTranspose2d(inputs, outputs, 4, rng, bias=False, **_STRIDED), _norm(outputs, s), activation]
     return layers
 
 
-def _halved(s: Settings, channels: int, rng: np.random.Generator, *, norm: bool) -> list[Module]:
-    """Convolution (- batch norm) - LeakyReLU (- dropout) for each width; what meets the pixels is not normalised."""
+def _halving_layers(s: Settings, channels: int, rng: np.random.Generator, *, norm: bool) -> list[Module]:
+    """Convolution (- batch norm, not in the first) - LeakyReLU (- dropout) for each of discriminator_widths."""
     layers: list[Module] = []
-    for place, (inputs, outputs) in enumerate(itertools.pairwise([channels, *s["discriminator_widths"]])):
-        layers.append(Conv2d(inputs, outputs, 4, rng, bias=not norm, **_TIMES_TWO))
-        layers += [_norm(outputs, s)] if norm and place else []
+    for index, (inputs, outputs) in enumerate(itertools.pairwise([channels, *s["discriminator_widths"]])):
+        layers.append(Conv2d(inputs, outputs, 4, rng, bias=not norm, **_STRIDED))
+        layers += [_norm(outputs, s)] if norm and index else []
         layers.append(LeakyReLU(s["slope"]))
         layers += [Dropout(s["dropout"], seed=int(rng.integers(2**62)))] if s["dropout"] else []
     return layers
 
 
 def _small_discriminator(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, *, norm: bool) -> Module:
-    """Convolutions that halve the picture, and dense layers to one logit from what is left."""
+    """Convolutions that halve the image, then dense layers to one logit."""
     (height, width, channels), widths = packed_shape(s, shape), s["discriminator_widths"]
     if not widths:
         raise ValueError("the discriminator needs at least one width; leave discriminator_widths out")
@@ -135,17 +137,17 @@ def _small_discriminator(s: Settings, shape: tuple[int, ...], rng: np.random.Gen
             f"its discriminator halves a picture {len(widths)} times, and nothing is left of {height} x {width}; give "
             "fewer discriminator_widths"
         )
-    halved = _halved(s, channels, rng, norm=norm)
-    left = (height >> len(widths)) * (width >> len(widths)) * widths[-1]
-    hidden, inputs = _hidden(s, left, s["discriminator_dense"], rng, norm=norm)
-    return Sequential(*halved, Flatten(), *hidden, Dense(inputs, 1, rng, **_WEIGHTS))
+    convolutions = _halving_layers(s, channels, rng, norm=norm)
+    flattened = (height >> len(widths)) * (width >> len(widths)) * widths[-1]
+    hidden, inputs = _optional_dense(s, flattened, s["discriminator_dense"], rng, norm=norm)
+    return Sequential(*convolutions, Flatten(), *hidden, Dense(inputs, 1, rng, **_WEIGHTS))
 
 
 def _norm(features: int, s: Settings) -> BatchNorm:
     return BatchNorm(features, momentum=s["norm_momentum"], eps=1e-5)
 
 
-def _require_dcgan64(s: Settings, shape: tuple[int, ...]) -> None:
+def _require_dcgan64_sizes(s: Settings, shape: tuple[int, ...]) -> None:
     for name in ("generator_widths", "discriminator_widths"):
         if len(s[name]) != 4:
             raise ValueError(f"{name} takes 4 numbers, one for each halving from 64 to 4 pixels, not {len(s[name])}")
@@ -158,9 +160,9 @@ def _require_dcgan64(s: Settings, shape: tuple[int, ...]) -> None:
 
 MNIST_DCGAN = Recipe(
     name="mnist-dcgan",
-    # The hidden dense layers and the generator's faster rate are InfoGAN's (Chen et al., 2016, appendix C.1), with
-    # narrower layers. Without the layers both networks see little more than strokes: after 2,000 steps those are right
-    # and many a digit is none (a classifier is 85% sure of them, of these 95%).
+    # The hidden dense layers and the generator's larger rate are InfoGAN's (Chen et al., 2016, appendix C.1), with
+    # narrower layers. Without the dense layers the strokes are right after 2,000 steps, but many samples are no digits:
+    # the mean confidence of a classifier is 85%, with them it is 95%.
     summary="a small DCGAN: transposed convolutions against convolutions, batch norm and a dense layer in both",
     networks=_small_dcgan,
     settings={
@@ -174,8 +176,8 @@ MNIST_DCGAN = Recipe(
 MNIST_DCGAN_UPSAMPLE = Recipe(
     name="mnist-dcgan-upsample",
     summary="upsampling and convolutions with batch norm in the generator, dropout in the discriminator",
-    # Hidden dense layers, which mend the digits of mnist-dcgan, end in three digits here, where D has no batch norm.
-    networks=_upsampling,
+    # Hidden dense layers, which help mnist-dcgan, collapse to three digits here, where D has no batch norm.
+    networks=_upsampling_dcgan,
     settings={
         **_COMMON, **_SHAPE, "slope": 0.01, "dropout": 0.3, "generator_dense": 0, "generator_widths": [128, 64, 32],
         "discriminator_widths": [32, 64, 128], "discriminator_dense": 0,

@@ -1,4 +1,4 @@
-"""GANs of dense layers on MNIST: the Keras articles' networks."""
+"""GANs of dense layers on MNIST, with the networks of the Keras articles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMMON: Settings = {
 
 
 def _generator_layers(s: Settings, rng: np.random.Generator) -> list[Module]:
-    """Dense - LeakyReLU - batch norm for each width."""
+    """Dense - LeakyReLU - batch norm for each of generator_widths."""
     layers: list[Module] = []
     for inputs, outputs in itertools.pairwise([s["latent_size"], *s["generator_widths"]]):
         layers += [Dense(inputs, outputs, rng), LeakyReLU(s["slope"]), BatchNorm(outputs, momentum=s["norm_momentum"])]
@@ -31,7 +31,7 @@ def _generator_layers(s: Settings, rng: np.random.Generator) -> list[Module]:
 
 
 def _discriminator(s: Settings, features: int, rng: np.random.Generator) -> Module:
-    """Dense - LeakyReLU (- dropout) for each width, and one logit."""
+    """Dense - LeakyReLU (- dropout) for each of discriminator_widths, then one logit."""
     layers: list[Module] = []
     for inputs, outputs in itertools.pairwise([features, *s["discriminator_widths"]]):
         layers += [Dense(inputs, outputs, rng), LeakyReLU(s["slope"])]
@@ -40,12 +40,12 @@ def _discriminator(s: Settings, features: int, rng: np.random.Generator) -> Modu
     return Sequential(*layers, Dense(s["discriminator_widths"][-1], 1, rng))
 
 
-def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, squash: Module) -> tuple[Module, Module]:
+def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, output: Module) -> tuple[Module, Module]:
     if not (s["generator_widths"] and s["discriminator_widths"]):
         raise ValueError("each network needs at least one width; leave generator_widths and discriminator_widths out")
     features = math.prod(shape)
     last = Dense(s["generator_widths"][-1], features, rng)
-    return Sequential(*_generator_layers(s, rng), last, squash), _discriminator(
+    return Sequential(*_generator_layers(s, rng), last, output), _discriminator(
         s, math.prod(packed_shape(s, shape)), rng
     )
 
@@ -61,8 +61,8 @@ MNIST_MLP = Recipe(
 
 MNIST_MLP_SIGMOID = Recipe(
     name="mnist-mlp-sigmoid",
-    # Without batch norm in this small generator the discriminator wins outright within 2,000 steps, and all samples
-    # are one digit; without dropout in the discriminator some digits are rare (the least frequent 2.2% against 4.7%).
+    # Without batch norm in this small generator it collapses to one digit within 2,000 steps; without dropout in the
+    # discriminator some digits are rare (the rarest makes up 2.2% of the samples instead of 4.7%).
     summary="small dense layers with batch norm, dropout in the discriminator, sigmoid, pixels in [0, 1]",
     networks=lambda s, shape, rng: _networks(s, shape, rng, Sigmoid()),
     settings={**_COMMON, "generator_widths": [128, 256], "discriminator_widths": [256, 128], "dropout": 0.4},

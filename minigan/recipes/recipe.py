@@ -23,13 +23,13 @@ Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Modu
 class Recipe:
     """What `minigan train NAME` trains, on the kind of data that `domain` describes.
 
-    `networks(settings, shape, rng)` gives the generator, latent to examples, and the discriminator, examples to logits
-    (batch, 1), for examples of `shape`: those of the data at hand. Where the setting "packing" is not 1 the
-    discriminator takes so many times the channels (see `packed_shape`). It raises ValueError, with a sentence that
-    says what to do, for a shape or settings that do not suit.
+    networks(settings, shape, rng): the generator, latent vectors to examples, and the discriminator, examples to
+    logits (batch, 1), for examples of `shape`. If the setting "packing" is not 1 the discriminator takes that many
+    times the channels (see `packed_shape`). It raises ValueError, saying what to do, for a shape or settings that are
+    impossible.
 
-    `settings` holds the defaults of all that may be changed with `--set key=value`: its own, and after them those
-    that all recipes have in common (see minigan.recipes.settings).
+    settings: the defaults of all that `--set key=value` can change, the recipe's own first, then those that all recipes
+    have in common (see minigan.recipes.settings).
     """
 
     name: str
@@ -52,10 +52,10 @@ class Recipe:
         dtype: str = "float32",
         **changes: Any,
     ) -> GAN:
-        """The untrained GAN on the current backend, for examples of `shape` (None: of the wanted shape).
+        """The untrained GAN on the current backend, for examples of `shape` (None: the shape that the settings name).
 
-        Schedules are laid out over `steps` (None: the recipe's). `changes` replace settings. Raises UsageError for
-        unknown ones, and where the networks cannot be made.
+        steps: the length of schedules (None: the recipe's number of steps). changes: settings other than the defaults.
+        Raises UsageError for unknown settings and if the networks cannot be built.
         """
         settings = self.resolve(changes)
         try:
@@ -65,22 +65,22 @@ class Recipe:
             return build_gan(networks, settings, steps or self.steps, seed, dtype)
         except ValueError as error:
             changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
-            said = f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}"
-            raise UsageError(said if said.endswith((".", "?")) else f"{said}.") from None
+            sentence = f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}"
+            raise UsageError(sentence if sentence.endswith((".", "?")) else f"{sentence}.") from None
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
-        """All settings with `changes` applied; values may be text, as from `--set`. Raises UsageError."""
+        """All settings, with `changes` applied; their values may be text, as from `--set`. Raises UsageError."""
         settings = dict(self.settings)
         for key, value in changes.items():
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
-            settings[key] = _like(self.settings[key], key, value)
+            settings[key] = _converted(self.settings[key], key, value)
         require_feasible(settings)
         self.domain.check_settings(settings)
         return settings
 
     def require_effect(self, named: Iterable[str], settings: Settings) -> None:
-        """Raise UsageError if a setting that somebody `named`, not at its default, has no effect in all `settings`."""
+        """Raise UsageError if one of the `named` settings, not at its default, has no effect under all `settings`."""
         for key in named:
             for other, value in INEFFECTIVE_WITH.get(key, ()):
                 if settings[other] == value and settings[key] != self.settings[key]:
@@ -90,7 +90,7 @@ class Recipe:
 
 
 def packed_shape(settings: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of what the discriminator judges at once: `packing` examples of `shape`, side by side in the last axis.
+    """The shape that the discriminator takes: `packing` examples of `shape`, concatenated along the last axis.
 
     Raises ValueError if the packing is below 1.
     """
@@ -99,8 +99,8 @@ def packed_shape(settings: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[:-1], shape[-1] * settings["packing"])
 
 
-def _like(default: Any, key: str, value: Any) -> Any:
-    """`value` as the type of `default`: a number, a word, or a list of whole numbers such as 256,512."""
+def _converted(default: Any, key: str, value: Any) -> Any:
+    """`value` of the setting `key` in the type of `default`: a number, a word or a list of whole numbers (256,512)."""
     kind = "a list of whole numbers like 256,512" if isinstance(default, list) else f"a {_KINDS[type(default)]}"
     try:
         if isinstance(value, bool) or (isinstance(default, str) and not isinstance(value, str)):
@@ -118,7 +118,7 @@ def _like(default: Any, key: str, value: Any) -> Any:
 
 
 def _whole(value: Any) -> int:
-    """`value`, a number or its text, as a whole number; raises ValueError, TypeError or OverflowError if it is none."""
+    """`value`, a number or text, as an int; raises ValueError, TypeError or OverflowError if it is not whole."""
     number = int(value)
     if number != float(value):
         raise ValueError

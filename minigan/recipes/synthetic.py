@@ -1,13 +1,14 @@
-"""GANs of dense layers on points of the plane.
+"""GANs of dense layers on synthetic points of the plane.
 
-One recipe serves four distributions, ring and grid among them. What it knows of the data: that they are points of
-the plane, the scale that `Points` measures, and that detail down to about a hundredth of that scale matters (the
-highest frequency). Two numbers of the latent say which place on a square, which suits a square grid, and are stratified
-in training; two more are noise. It is told neither how many modes there are nor where they lie, nor how wide.
+One set of networks and settings serves four distributions: two-gaussians, ring, grid and swiss-roll. It uses these
+facts about the data: they are points of the plane, at the scale that `Points` measures, with detail down to about a
+hundredth of that scale (the highest frequency). Two numbers of the latent vector choose a position in a square, which
+suits a square grid, and are stratified in training; two more are noise. The number, positions and widths of the modes
+are not used.
 
-Two more, ring-plain and grid-plain, are the plain GAN that PacGAN (Lin et al., 2018) starts from, which loses modes;
+The recipes ring-plain and grid-plain are the plain GAN that PacGAN (Lin et al., 2018) starts from, which loses modes;
 with packing=2 they are PacGAN2. Networks, initial weights and settings are those of the authors' code
-(fjxmlzn/PacGAN, synthetic_data_experiments); only their 400,000 steps are not.
+(fjxmlzn/PacGAN, synthetic_data_experiments), except for the number of steps, which is 400,000 there.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _SETTINGS: Settings = {
 
 _STEPS = 14_000
 
-# Those of the authors' code, but for the steps: theirs are 400,000.
+# The settings of PacGAN's authors, except for the steps.
 _PLAIN_STEPS = 20_000
 _PLAIN: Settings = {
     "latent_size": 2,
@@ -69,38 +70,38 @@ _PLAIN: Settings = {
 }
 
 
-class _Placed(Module):
-    """place + network(place, spread * z) of a latent z, whose first numbers say which place.
+class _Displacement(Module):
+    """y = p + network(p, spread * z), where p, a position, is computed from the first `size` numbers of the latent z.
 
-    place = sqrt(3) tanh(z / (2 scale)), uniform on a square where z is logistic: the generator begins with samples that
-    lie on a square. Beside its place it sees z itself, which has no bounds where the square ends, and from which modes
-    on the border can take their outer tails; and the further numbers of z, by which samples of one place differ.
+    p = sqrt(3) tanh(z / (2 scale)) is uniform on a square if z is logistic, so training begins with samples spread over
+    a square. The network also sees z itself: unlike p it is unbounded, so modes at the border of the square can get
+    their outer tails, and its further numbers make samples of one position differ.
     """
 
     def __init__(self, network: Module, spread: float, size: int) -> None:
         self.network, self.spread, self.size = network, spread, size
 
     def forward(self, x: Tensor) -> Tensor:
-        place = tanh(x[:, : self.size] * (0.5 / LOGISTIC_SCALE)) * math.sqrt(3)
-        return place + self.network(concatenate([place, x * self.spread], axis=1))
+        position = tanh(x[:, : self.size] * (0.5 / LOGISTIC_SCALE)) * math.sqrt(3)
+        return position + self.network(concatenate([position, x * self.spread], axis=1))
 
 
 def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
-    """A generator that moves the first numbers of its latent, and a discriminator of waves."""
+    """A generator that displaces uniform positions, and a discriminator of random Fourier features."""
     (size,) = shape
     if s["latent_size"] < size:
         raise ValueError(
             f"latent_size is {s['latent_size']}, and the generator places a point by as many numbers as it has, {size}"
         )
     generator = _layers([size + s["latent_size"], *s["generator_widths"]], s["generator_slope"], rng)
-    generator.append(Dense(s["generator_widths"][-1], size, rng, initializer=_small))
-    (seen,) = packed_shape(s, shape)
-    waves: list[Module] = []
+    generator.append(Dense(s["generator_widths"][-1], size, rng, initializer=_tenth_of_glorot))
+    (inputs,) = packed_shape(s, shape)
+    features: list[Module] = []
     if s["frequencies"]:
-        waves.append(FourierFeatures(seen, s["frequencies"], rng, highest=s["highest_frequency"]))
-    judge = _layers([seen + 2 * s["frequencies"], *s["discriminator_widths"]], s["slope"], rng)
-    judge.append(Dense(s["discriminator_widths"][-1], 1, rng))
-    return _Placed(Sequential(*generator), s["spread"], size), Sequential(*waves, *judge)
+        features.append(FourierFeatures(inputs, s["frequencies"], rng, highest=s["highest_frequency"]))
+    discriminator = _layers([inputs + 2 * s["frequencies"], *s["discriminator_widths"]], s["slope"], rng)
+    discriminator.append(Dense(s["discriminator_widths"][-1], 1, rng))
+    return _Displacement(Sequential(*generator), s["spread"], size), Sequential(*features, *discriminator)
 
 
 def _layers(widths: list[int], slope: float, rng: np.random.Generator) -> list[Module]:
@@ -112,29 +113,29 @@ def _layers(widths: list[int], slope: float, rng: np.random.Generator) -> list[M
 
 
 def _pairs(widths: list[int]) -> Iterator[tuple[int, int]]:
-    """Each width and the next; raises ValueError if there is but one."""
+    """Each width with the next one; raises ValueError if there is only one."""
     if len(widths) < 2:
         raise ValueError("each network needs at least one width; leave generator_widths and discriminator_widths out")
     return itertools.pairwise(widths)
 
 
-def _small(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """A tenth of Glorot's weights: the generator begins near its latent."""
+def _tenth_of_glorot(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """A tenth of Glorot's initial weights, so that the displacements are small at first."""
     return init.glorot_uniform(rng, shape) * 0.1
 
 
 def _plain_networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
-    """Dense - batch norm - ReLU against maxout, all weights from N(0, 0.02^2)."""
+    """Generator: dense - batch norm - ReLU. Discriminator: maxout. All weights from N(0, 0.02^2)."""
     dense = functools.partial(Dense, rng=rng, initializer=init.dcgan_normal)
     generator: list[Module] = []
     for inputs, outputs in _pairs([s["latent_size"], *s["generator_widths"]]):
         norm = BatchNorm(outputs, momentum=s["norm_momentum"], eps=1e-4)
         generator += [dense(inputs, outputs, bias=False), norm, ReLU()]
-    judge: list[Module] = []
+    discriminator: list[Module] = []
     for inputs, outputs in _pairs([*packed_shape(s, shape), *s["discriminator_widths"]]):
-        judge += [dense(inputs, s["pieces"] * outputs), Maxout(s["pieces"])]
+        discriminator += [dense(inputs, s["pieces"] * outputs), Maxout(s["pieces"])]
     generator.append(dense(s["generator_widths"][-1], shape[0]))
-    return Sequential(*generator), Sequential(*judge, dense(s["discriminator_widths"][-1], 1))
+    return Sequential(*generator), Sequential(*discriminator, dense(s["discriminator_widths"][-1], 1))
 
 
 def _recipe(target: str, summary: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""A case: something of minigan that has a derivative, and a point at which to check it."""
+"""A self-test case: a function of minigan that has a derivative, and a point at which to check it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from minigan.nn import Module
 
 @dataclass(frozen=True)
 class CheckedFunction:
-    """What `gradcheck` takes: `f` of `inputs`, the parameters it depends on, and the modules whose buffers it changes.
+    """The arguments of `gradcheck`: f, its inputs and their names, its parameters, the modules whose buffers change.
 
-    f may be a Module, whose parameters and buffers then take part without being named.
+    f may be a Module, whose parameters and buffers then need not be given.
     """
 
     f: Callable[..., Tensor]
@@ -29,7 +29,7 @@ class CheckedFunction:
 
 @dataclass(frozen=True)
 class Case:
-    """`make` gives a fresh subject on the backend in use; `order` is the highest derivative that is checked."""
+    """`make` builds the function anew on the backend in use; `order` is the highest derivative that is checked."""
 
     name: str
     order: int
@@ -39,9 +39,9 @@ class Case:
         return self.name
 
     def check(self, order: int | None = None, seed: int = 0) -> Report:
-        """The checker's report, to `order` (None: the case's own)."""
-        s = self.make()
+        """The report of `gradcheck`, up to derivatives of `order` (default: the case's own order)."""
+        made = self.make()
         return gradcheck(
-            s.f, list(s.inputs), order=order or self.order, parameters=s.parameters, modules=s.modules, names=s.names,
-            seed=seed,
+            made.f, list(made.inputs), order=order or self.order, parameters=made.parameters, modules=made.modules,
+            names=made.names, seed=seed,
         )  # fmt: skip

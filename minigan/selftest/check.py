@@ -1,4 +1,4 @@
-"""Check cases on every array library with every implementation of its kernels: where it serves, and nowhere twice."""
+"""Checks cases on every array library with every implementation of the kernels that makes a difference to them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from minigan_kernels import REFERENCE
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a case came to on an array library with some kernels: a report, or the `problem` that kept it from one.
+    """The result of one case on one array library with one implementation of the kernels.
 
-    unsupported: whether the problem is that the implementation does not claim to do such a thing.
+    report: the report of the gradient check; None if the case raised an error, which `problem` then describes.
+    unsupported: whether the error says that the implementation does not support the computation.
     """
 
     case: Case
-    pair: Implementation
+    implementation: Implementation
     seconds: float
     report: Report | None = None
     problem: str = ""
@@ -32,7 +33,7 @@ class CheckResult:
 
     @property
     def failed(self) -> bool:
-        """Whether the derivative is wrong, could not be judged, or could not be computed though it should."""
+        """Whether the derivative is wrong, the check gave no verdict, or an error other than `unsupported` occurred."""
         return not self.unsupported if self.report is None else not self.report.ok
 
     @property
@@ -43,62 +44,64 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The outcomes of a case, and the pairs whose kernels serve nothing that it does."""
+    """The results of one case; `skipped_kernels`: implementations without a kernel for anything that the case does."""
 
     results: list[CheckResult]
     skipped_kernels: list[Implementation]
 
 
-def check(case: Case, pairs: Iterable[Implementation], order: int | None = None, seed: int = 0) -> CaseResult:
-    """The case on each of `pairs` that has a kernel for something the case does.
+def check(case: Case, implementations: Iterable[Implementation], order: int | None = None, seed: int = 0) -> CaseResult:
+    """Check the case on each of `implementations` that has a kernel for one of the case's operations.
 
-    The reference has one for everything. It must come first of the kernels for an array library: what is asked of it
-    tells whether the others would serve.
+    The reference has a kernel for every operation. It must be the first of the implementations for an array library,
+    because the kernels that the case uses on it decide which other implementations are checked.
     """
-    outcomes: list[CheckResult] = []
-    left = []
-    asked: set[str] | None = None  # None where the case went wrong on the reference: then on the others it may not
-    for pair in pairs:
-        own = minigan_kernels.table(pair.kernels, pair.backend.xp).keys()
-        if pair.kernels != REFERENCE and asked is not None and not asked & own:
-            left.append(pair)
+    results: list[CheckResult] = []
+    skipped = []
+    used: set[str] | None = None  # None if the case failed on the reference: it may still pass on other kernels
+    for implementation in implementations:
+        available = minigan_kernels.table(implementation.kernels, implementation.backend.xp).keys()
+        if implementation.kernels != REFERENCE and used is not None and not used & available:
+            skipped.append(implementation)
             continue
-        with noting_kernels(pair) as heard:
-            outcomes.append(_outcome(case, pair, order, seed))
-        if pair.kernels == REFERENCE:
-            asked = None if outcomes[-1].report is None else heard
-    return CaseResult(outcomes, left)
+        with recording_kernel_names(implementation) as names:
+            results.append(_check_on(implementation, case, order, seed))
+        if implementation.kernels == REFERENCE:
+            used = None if results[-1].report is None else names
+    return CaseResult(results, skipped)
 
 
 @contextlib.contextmanager
-def noting_kernels(pair: Implementation) -> Iterator[set[str]]:
-    """Serve the arrays of a library from the kernels of `pair`, and note the names of those that are asked for."""
-    listener = _Listener(pair.backend.name, pair.backend.xp)
-    with backend.using(listener, pair.kernels):
-        yield listener.heard
+def recording_kernel_names(implementation: Implementation) -> Iterator[set[str]]:
+    """A context that uses the kernels of `implementation`; gives the set of the names of all kernels used in it."""
+    recording = _RecordingBackend(implementation.backend.name, implementation.backend.xp)
+    with backend.using(recording, implementation.kernels):
+        yield recording.kernel_names
 
 
-class _Listener(Backend):
+class _RecordingBackend(Backend):
     def __init__(self, name: str, xp: Any) -> None:
         super().__init__(name, xp)
-        self.heard: set[str] = set()
+        self.kernel_names: set[str] = set()
 
     def kernel(self, operation: str) -> Callable[..., Any]:
-        self.heard.add(operation)
+        self.kernel_names.add(operation)
         return super().kernel(operation)
 
 
-def _outcome(case: Case, pair: Implementation, order: int | None, seed: int) -> CheckResult:
+def _check_on(implementation: Implementation, case: Case, order: int | None, seed: int) -> CheckResult:
     start = time.perf_counter()
     try:
         report = case.check(order, seed)
     except NotImplementedError as error:
-        return CheckResult(case, pair, time.perf_counter() - start, problem=_in_words(error), unsupported=True)
-    except Exception as error:  # a derivative may be so wrong that it cannot be computed: that is a finding too
-        return CheckResult(case, pair, time.perf_counter() - start, problem=_in_words(error))
-    return CheckResult(case, pair, time.perf_counter() - start, report)
+        return CheckResult(
+            case, implementation, time.perf_counter() - start, problem=_describe(error), unsupported=True
+        )
+    except Exception as error:  # a wrong derivative may raise any error: that is a finding, too
+        return CheckResult(case, implementation, time.perf_counter() - start, problem=_describe(error))
+    return CheckResult(case, implementation, time.perf_counter() - start, report)
 
 
-def _in_words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """The error in one line, with the notes that say where it happened."""
     return " ".join(f"{type(error).__name__}: {error} {' '.join(getattr(error, '__notes__', ()))}".split())

@@ -1,4 +1,4 @@
-"""Every layer, in training and in use, and the layers that Sequential computes in one pass."""
+"""Cases of every layer, in training and in eval mode, and of the layers that Sequential fuses."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ from minigan.selftest.sampler import Sampler
 _Make = Callable[[np.random.Generator], Module]
 
 
-def _normed(layer: Callable[..., Module], *arguments: Any, rng: np.random.Generator, **settings: Any) -> SpectralNorm:
-    """In spectral norm, its weights positive: one singular value is much larger, and 40 iterations are enough."""
+def _with_spectral_norm(
+    layer: Callable[..., Module], *arguments: Any, rng: np.random.Generator, **settings: Any
+) -> SpectralNorm:
+    """The layer in spectral norm; positive weights make one singular value dominate, so that 40 iterations converge."""
     positive = layer(*arguments, rng, initializer=lambda rng, shape: rng.uniform(0.5, 1.5, shape), **settings)
     return SpectralNorm(positive, rng, power_iterations=40)
 
 
-# What makes the layer, and the shape of its input; the fused ones are of two layers at least.
+# For each name the function that makes the layer, and the shape of its input; _FUSED has Sequentials of several layers.
 _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Dense": (lambda rng: Dense(3, 4, rng), (5, 3)),
     "Dense/without-bias": (lambda rng: Dense(3, 4, rng, bias=False), (5, 3)),
@@ -67,9 +69,12 @@ _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Upsample2d": (lambda rng: Upsample2d((2, 3)), (2, 2, 3, 2)),
     "AveragePool2d": (lambda rng: AveragePool2d(3, stride=2, padding=1), (2, 5, 4, 2)),
     "MaxPool2d": (lambda rng: MaxPool2d(3, stride=2, padding="same"), (2, 5, 4, 2)),
-    "SpectralNorm": (lambda rng: _normed(Dense, 3, 4, rng=rng), (5, 3)),
-    "SpectralNorm/Conv2d": (lambda rng: _normed(Conv2d, 2, 3, 3, rng=rng, stride=2), (2, 5, 5, 2)),
-    "SpectralNorm/ConvTranspose2d": (lambda rng: _normed(ConvTranspose2d, 3, 2, 2, rng=rng, stride=2), (2, 2, 3, 3)),
+    "SpectralNorm": (lambda rng: _with_spectral_norm(Dense, 3, 4, rng=rng), (5, 3)),
+    "SpectralNorm/Conv2d": (lambda rng: _with_spectral_norm(Conv2d, 2, 3, 3, rng=rng, stride=2), (2, 5, 5, 2)),
+    "SpectralNorm/ConvTranspose2d": (
+        lambda rng: _with_spectral_norm(ConvTranspose2d, 3, 2, 2, rng=rng, stride=2),
+        (2, 2, 3, 3),
+    ),
 }
 _FUSED: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Dense+LeakyReLU": (lambda rng: Sequential(Dense(3, 4, rng), LeakyReLU()), (5, 3)),
@@ -84,7 +89,7 @@ _FUSED: dict[str, tuple[_Make, tuple[int, ...]]] = {
         lambda rng: Sequential(ConvTranspose2d(3, 2, 4, rng, stride=2, padding=1), LeakyReLU()),
         (2, 2, 2, 3),
     ),
-    "SpectralNorm+LeakyReLU": (lambda rng: Sequential(_normed(Dense, 3, 4, rng=rng), LeakyReLU()), (5, 3)),
+    "SpectralNorm+LeakyReLU": (lambda rng: Sequential(_with_spectral_norm(Dense, 3, 4, rng=rng), LeakyReLU()), (5, 3)),
     "BatchNorm+LeakyReLU": (lambda rng: Sequential(BatchNorm(3), LeakyReLU()), (6, 3)),
     "Conv2d+BatchNorm+LeakyReLU": (
         lambda rng: Sequential(Conv2d(2, 3, 4, rng, stride=2, padding=1, bias=False), BatchNorm(3), LeakyReLU()),
@@ -100,37 +105,39 @@ _FUSED: dict[str, tuple[_Make, tuple[int, ...]]] = {
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
-    """A case for each layer in training (`train`) and in use (`eval`).
+    """A case for each layer in training mode (`train`) and in eval mode (`eval`).
 
-    Of order 2, except for spectral norm in training: its derivative takes the singular vectors for constants, which is
-    right where they have converged, but its own derivative is then not the second one.
+    The order is 2, except for spectral norm in training: its derivative treats the singular vectors as constants, which
+    is right once they have converged, but the derivative of that is not the second derivative.
     """
     for group, table in (("layers", _LAYERS), ("fused-layers", _FUSED)):
         for name, (make, shape) in table.items():
             for mode in ("train", "eval"):
                 order = 1 if "SpectralNorm" in name and mode == "train" else 2
-                yield Case(f"{group}/{name}/{mode}", order, _subject(f"{group}/{name}", make, shape, mode, seed, dtype))
+                yield Case(
+                    f"{group}/{name}/{mode}", order, _function(f"{group}/{name}", make, shape, mode, seed, dtype)
+                )
 
 
-def _subject(
+def _function(
     purpose: str, make: _Make, shape: tuple[int, ...], mode: str, seed: int, dtype: str
 ) -> Callable[[], CheckedFunction]:
-    def subject() -> CheckedFunction:
-        draw = Sampler(seed, purpose, dtype)
-        layer = drawn_anew(make(draw.rng), draw).train(mode == "train")
-        return CheckedFunction(layer, [draw.distinct(*shape)], names=["x"])
+    def make_function() -> CheckedFunction:
+        sampler = Sampler(seed, purpose, dtype)
+        layer = randomize(make(sampler.rng), sampler).train(mode == "train")
+        return CheckedFunction(layer, [sampler.distinct(*shape)], names=["x"])
 
-    return subject
+    return make_function
 
 
-def drawn_anew(module: Module, draw: Sampler) -> Module:
-    """The module in the type of `draw`, with what begins at 0 or 1 drawn at random: biases, scales, statistics."""
-    module.astype(draw.dtype)
+def randomize(module: Module, sampler: Sampler) -> Module:
+    """`module` in the sampler's dtype, with random biases, scales and running statistics, which start as 0 or 1."""
+    module.astype(sampler.dtype)
     for parameter in module.parameters().values():
         if parameter.ndim == 1:
-            parameter.assign(draw.signed(parameter.size))
+            parameter.assign(sampler.signed(parameter.size))
     for part in module.modules():
         if isinstance(part, BatchNorm):
-            part.running_mean.assign(draw.signed(part.features))
-            part.running_variance.assign(draw.positive(part.features))
+            part.running_mean.assign(sampler.signed(part.features))
+            part.running_variance.assign(sampler.positive(part.features))
     return module

@@ -1,4 +1,4 @@
-"""The losses of both players as functions of the logits, their closed-form gradients, penalties, unrolled games."""
+"""Cases of the losses as functions of the logits, of their closed-form gradients, of penalties and of unrolling."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import unrolled_logits
 from minigan.nn import Conv2d, Dense, Flatten, LeakyReLU, Module, Sequential, Tanh
 from minigan.selftest.case import Case, CheckedFunction
-from minigan.selftest.layers import drawn_anew
+from minigan.selftest.layers import randomize
 from minigan.selftest.sampler import Sampler
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
-    """Cases of order 2; penalties and unrolled games, which contain a derivative already, are of order 1."""
+    """Cases of order 2; penalties and unrolled losses contain a derivative already, so their cases are of order 1."""
     for name, loss in LOSSES.items():
-        real, fake = Sampler(seed, f"losses/{name}", dtype).apart(6, 1)
+        real, fake = Sampler(seed, f"losses/{name}", dtype).pair_apart(6, 1)
         players: dict[str, tuple[Callable[..., Tensor], list[np.ndarray]]] = {
             "discriminator": (loss.discriminator, [real, fake]),
-            "discriminator-closed-form": (_discriminator_in_closed_form(loss), [real, fake]),
+            "discriminator-closed-form": (_discriminator_closed_form(loss), [real, fake]),
             "generator": (loss.generator, [fake, real] if loss.relativistic else [fake]),
-            "generator-closed-form": (_generator_in_closed_form(loss, real), [fake]),
+            "generator-closed-form": (_generator_closed_form(loss, real), [fake]),
         }
         for player, (f, inputs) in players.items():
             yield Case(f"losses/{name}/{player}", 2, functools.partial(CheckedFunction, f, inputs))
     for critic in _CRITICS:
         for penalty in PENALTIES:
-            yield Case(f"penalties/{penalty}/{critic}", 1, functools.partial(_penalised, penalty, critic, seed, dtype))
+            yield Case(
+                f"penalties/{penalty}/{critic}", 1, functools.partial(_penalty_function, penalty, critic, seed, dtype)
+            )
     for name in LOSSES:
-        yield Case(f"unrolled/{name}", 1, functools.partial(_unrolled, name, seed, dtype))
+        yield Case(f"unrolled/{name}", 1, functools.partial(_unrolled_function, name, seed, dtype))
 
 
-# The gradients in closed form, put to the test as the derivative of an operation that has the loss as its value.
+# The closed-form gradients, checked as the derivative of an operation whose value is the loss.
 
 
-def _discriminator_in_closed_form(loss: Loss) -> Callable[..., Tensor]:
+def _discriminator_closed_form(loss: Loss) -> Callable[..., Tensor]:
     def closed_form(g: Tensor, y: Tensor, real: Tensor, fake: Tensor, *, wanted: Any) -> list[Tensor]:
         return [g * d for d in loss.discriminator_logit_grads(real, fake)]
 
@@ -52,7 +54,7 @@ def _discriminator_in_closed_form(loss: Loss) -> Callable[..., Tensor]:
     return discriminator_loss
 
 
-def _generator_in_closed_form(loss: Loss, real: np.ndarray) -> Callable[..., Tensor]:
+def _generator_closed_form(loss: Loss, real: np.ndarray) -> Callable[..., Tensor]:
     @primitive(lambda g, y, fake: g * loss.generator_logit_grads(fake, Tensor(real)))
     def generator_loss(B: Any, fake: Any) -> Any:
         return loss.generator(Tensor(fake), Tensor(real)).data
@@ -76,25 +78,25 @@ _CRITICS: dict[str, tuple[Callable[..., Module], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
-def _penalised(penalty: str, critic: str, seed: int, dtype: str) -> CheckedFunction:
-    draw = Sampler(seed, f"penalties/{critic}", dtype)
+def _penalty_function(penalty: str, critic: str, seed: int, dtype: str) -> CheckedFunction:
+    sampler = Sampler(seed, f"penalties/{critic}", dtype)
     make, shape = _CRITICS[critic]
-    network = drawn_anew(make(draw.rng), draw)
+    network = randomize(make(sampler.rng), sampler)
 
-    def penalised(real: Tensor, fake: Tensor) -> Tensor:
+    def f(real: Tensor, fake: Tensor) -> Tensor:
         return PENALTIES[penalty](network, real, fake, random.generator(seed, f"catalog/penalties/{penalty}/draws"))
 
-    return CheckedFunction(penalised, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])
+    return CheckedFunction(f, [sampler.normal(*shape), sampler.normal(*shape)], network.parameters(), [network])
 
 
-def _unrolled(name: str, seed: int, dtype: str) -> CheckedFunction:
-    """What the generator loses to a critic that is two gradient steps ahead, also as a function of its weights now."""
-    draw, loss = Sampler(seed, f"unrolled/{name}", dtype), LOSSES[name]
+def _unrolled_function(name: str, seed: int, dtype: str) -> CheckedFunction:
+    """The generator's loss against a critic unrolled by two steps; the critic's weights are parameters."""
+    sampler, loss = Sampler(seed, f"unrolled/{name}", dtype), LOSSES[name]
     make, shape = _CRITICS["dense-smooth"]
-    network = drawn_anew(make(draw.rng), draw)
+    network = randomize(make(sampler.rng), sampler)
 
-    def ahead(real: Tensor, fake: Tensor) -> Tensor:
+    def f(real: Tensor, fake: Tensor) -> Tensor:
         real_logits, fake_logits = unrolled_logits(network, loss, real, fake, 2, 0.3)
         return loss.generator(fake_logits, real_logits)
 
-    return CheckedFunction(ahead, [draw.normal(*shape), draw.normal(*shape)], network.parameters(), [network])
+    return CheckedFunction(f, [sampler.normal(*shape), sampler.normal(*shape)], network.parameters(), [network])

@@ -1,4 +1,4 @@
-"""Every primitive, and the operations made of them: functions and inputs for each, small and of odd shapes."""
+"""Cases of every primitive and of the operations composed of them: functions and inputs, small and of odd shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DCGAN: dict[str, Any] = {"stride": 2, "padding": 1}
 _ODD: dict[str, Any] = {"stride": (1, 2), "padding": ((0, 2), (1, 0))}
 _SAME: dict[str, Any] = {"stride": 2, "padding": "same"}
 _POOLED = Geometry((5, 4), (3, 2), (1, 2), ((1, 0), (0, 1)))
-_CHOSEN = np.array([0, 3, 5, 1, 2, 4, 5, 0, 3, 3, 1, 0, 4, 2, 2, 1]).reshape(1, 4, 2, 2)  # which tap of each window
+_CHOSEN = np.array([0, 3, 5, 1, 2, 4, 5, 0, 3, 3, 1, 0, 4, 2, 2, 1]).reshape(1, 4, 2, 2)  # which element of each window
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
@@ -33,7 +33,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 
 def primitives(seed: int = 0, dtype: str = "float64") -> Table:
-    """(function, inputs) by the name of the primitive with which the function ends."""
+    """(function, inputs), by the name of the primitive that computes the function's result."""
     d = Sampler(seed, "primitives", dtype)
     return {
         "add": [
@@ -79,11 +79,11 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         "sign": [(ops.sign, (d.signed(3, 5),))],
         "absolute": [(ops.absolute, (d.signed(3, 5),)), (abs, (d.signed(4),))],
         "share_of_maximum": [
-            (ops.share_of_maximum, d.apart(3, 5)),
+            (ops.share_of_maximum, d.pair_apart(3, 5)),
             (lambda x: ops.share_of_maximum(x, 0.0), (d.signed(3),)),
         ],
         "maximum": [
-            (ops.maximum, d.apart(3, 5)),
+            (ops.maximum, d.pair_apart(3, 5)),
             (ops.maximum, (d.signed(4, 3), d.array(0.1, -0.1, 3.0))),
             (ops.maximum, (d.array([0.1], [-0.1]), d.signed(3))),
             (lambda x: ops.maximum(x, 0.0), (d.signed(5),)),
@@ -122,8 +122,8 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
             for extents in ((5, 3, 4), (1, 2, 7))
         ],
         "_conv2d": [
-            (lambda x, w, s=s: ops.conv2d(x, w, **s), (d.signed(*picture), d.signed(*weight)))
-            for s, picture, weight in (
+            (lambda x, w, s=s: ops.conv2d(x, w, **s), (d.signed(*image), d.signed(*weight)))
+            for s, image, weight in (
                 (_DCGAN, (2, 6, 4, 3), (4, 4, 3, 5)),
                 (_DCGAN | {"precision": "fast"}, (1, 5, 6, 2), (4, 4, 2, 3)),
                 (_ODD, (2, 3, 5, 2), (3, 2, 2, 3)),
@@ -132,8 +132,8 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
             )
         ],
         "_input_grad": [
-            (lambda x, w, s=s: ops.conv_transpose2d(x, w, **s), (d.signed(*picture), d.signed(*weight)))
-            for s, picture, weight in (
+            (lambda x, w, s=s: ops.conv_transpose2d(x, w, **s), (d.signed(*image), d.signed(*weight)))
+            for s, image, weight in (
                 (_DCGAN, (2, 3, 2, 3), (4, 4, 5, 3)),
                 (_DCGAN | {"precision": "fast"}, (1, 2, 3, 2), (4, 4, 3, 2)),
                 (_ODD, (2, 3, 2, 2), (3, 2, 3, 2)),
@@ -150,9 +150,9 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         "_weight_grad": [
             (
                 lambda x, g, k=k, s=s: ops.conv2d_weight_grad(x, g, kernel=k, **s),
-                (d.signed(*picture), d.signed(*result)),
+                (d.signed(*image), d.signed(*result)),
             )
-            for k, s, picture, result in (
+            for k, s, image, result in (
                 ((4, 4), _DCGAN, (2, 6, 4, 3), (2, 3, 2, 5)),
                 ((3, 2), _ODD, (2, 3, 5, 2), (2, 3, 3, 3)),
                 ((3, 5), _SAME, (1, 5, 6, 2), (1, 3, 3, 1)),
@@ -162,10 +162,10 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         "_fused": [
             (
                 lambda x, w, b, f=f, s=s, a=a: f(x, w, b, slope=a, **s),
-                d.for_conv(picture, weight, transposed=f is not ops.conv2d),
+                d.for_conv(image, weight, transposed=f is not ops.conv2d),
             )
             for a in (0.0, 0.2, 1.0)
-            for f, s, picture, weight in (
+            for f, s, image, weight in (
                 (ops.conv2d, _DCGAN, (2, 4, 5, 3), (4, 4, 3, 4)),
                 (ops.conv2d, _ODD, (2, 3, 4, 2), (3, 2, 2, 3)),
                 (ops.conv_transpose2d, _DCGAN, (2, 2, 3, 3), (4, 4, 4, 3)),
@@ -175,10 +175,10 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         + [
             (
                 lambda x, w, f=f, s=s, a=a: f(x, w, slope=a, **s),
-                d.for_conv(picture, weight, transposed=f is not ops.conv2d)[:2],
+                d.for_conv(image, weight, transposed=f is not ops.conv2d)[:2],
             )
             for a in (0.0, 0.2)
-            for f, s, picture, weight in (
+            for f, s, image, weight in (
                 (ops.conv2d, _DCGAN | {"precision": "fast"}, (1, 5, 4, 2), (4, 4, 2, 3)),
                 (ops.conv2d, _ODD, (2, 3, 4, 2), (3, 2, 2, 3)),
                 (ops.conv_transpose2d, _DCGAN, (2, 2, 3, 3), (4, 4, 4, 3)),
@@ -292,11 +292,11 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
 
 
 def composed(seed: int = 0, dtype: str = "float64") -> Table:
-    """What is made of primitives: the derivatives are theirs, but the formulas are their own."""
+    """(function, inputs), by the name of an operation that is composed of primitives."""
     d = Sampler(seed, "composed operations", dtype)
     return {
         "minimum": [
-            (ops.minimum, d.apart(3, 5)),
+            (ops.minimum, d.pair_apart(3, 5)),
             (lambda x: ops.minimum(x, 0.0), (d.signed(3),)),
         ],
         "mean": [

@@ -1,4 +1,4 @@
-"""Every recipe, with narrow networks: what each player minimises, as a function of its weights and its input."""
+"""Cases of every recipe with narrow networks: each player's objective, as a function of its weights and inputs."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ _RULES: dict[str, tuple[Settings, tuple[str, ...]]] = {
     "penalty-now-and-then": ({"penalty": "r1", "penalty_every": 3, "penalty_weight": 0.5}, ("discriminator",)),
     **{f"penalty-{name}": ({"penalty": name}, ("discriminator",)) for name in PENALTIES},
 }
-"""Settings that one small recipe is checked with too, and the players whose objectives they change."""
+"""Further settings for one small recipe, and the players whose objectives they change."""
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
-    """A case of order 1 for each player of each recipe, and of one recipe under other rules.
+    """A case of order 1 for each player of each recipe, and of one recipe under each of _RULES.
 
-    What is checked is the gradient that a training step gives the player's optimiser, and that of the examples and of
-    the latent vectors, against the slopes of the player's objective as minigan.selftest.objectives states it.
+    The gradient that a training step passes to the player's optimiser, and the gradients of the examples and of the
+    latent vectors, are compared with the slopes of the player's objective in minigan.selftest.objectives.
     """
     for name, recipe in RECIPES.items():
         for player in _PLAYERS:
             case = f"recipes/{name}/{player}"
-            yield Case(case, 1, functools.partial(_subject, case, recipe, {}, player, seed, dtype))
+            yield Case(case, 1, functools.partial(_function, case, recipe, {}, player, seed, dtype))
     for name, (changes, players) in _RULES.items():
         for player in players:
             case = f"rules/{name}/{player}"
-            yield Case(case, 1, functools.partial(_subject, case, RECIPES["ring-plain"], changes, player, seed, dtype))
+            yield Case(case, 1, functools.partial(_function, case, RECIPES["ring-plain"], changes, player, seed, dtype))
 
 
 def narrowed(recipe: Recipe) -> dict[str, Any]:
-    """The settings of the recipe with few channels: the derivatives are the same formulas at any width."""
+    """Settings of the recipe with few channels; the formulas of the derivatives are the same at any width."""
     narrow: dict[str, Any] = {"latent_size": min(5, recipe.settings["latent_size"])}
     for key, value in recipe.settings.items():
         if key.endswith("_widths"):
@@ -63,74 +63,76 @@ def narrowed(recipe: Recipe) -> dict[str, Any]:
     return narrow
 
 
-def enlarge(gan: GAN, draw: Sampler) -> None:
-    """Give it weights as large as in the midst of training: at first many sums lie near their kinks."""
+def enlarge(gan: GAN, sampler: Sampler) -> None:
+    """Give `gan` weights as large as during training; with initial weights many sums are near a kink."""
     for network in (gan.generator, gan.discriminator):
         for parameter in network.parameters().values():
-            values = he_normal(draw.rng, parameter.shape) if parameter.ndim > 1 else draw.signed(parameter.size)
+            values = he_normal(sampler.rng, parameter.shape) if parameter.ndim > 1 else sampler.signed(parameter.size)
             parameter.assign(values)
 
 
-def _subject(name: str, recipe: Recipe, changes: Settings, player: str, seed: int, dtype: str) -> CheckedFunction:
-    draw = Sampler(seed, name, dtype)
+def _function(name: str, recipe: Recipe, changes: Settings, player: str, seed: int, dtype: str) -> CheckedFunction:
+    sampler = Sampler(seed, name, dtype)
     changes = narrowed(recipe) | changes
     gan = recipe.build(seed=seed, dtype=dtype, **changes)
-    enlarge(gan, draw)
-    inputs = gan.draw(examples(recipe, draw, _BATCH * gan.rules.n_critic)).updates[0]
-    given: tuple[str, ...] = ("real", "latent") if player == "discriminator" else ("latent",)
-    stated = objectives.of_discriminator if player == "discriminator" else objectives.of_generator
-    made = gan.discriminator_pass if player == "discriminator" else functools.partial(_answer, gan)
+    enlarge(gan, sampler)
+    inputs = gan.draw(examples(recipe, sampler, _BATCH * gan.rules.n_critic)).updates[0]
+    is_d = player == "discriminator"
+    fields: tuple[str, ...] = ("real", "latent") if is_d else ("latent",)
+    expected = objectives.discriminator_objective if is_d else objectives.generator_objective
+    forward = gan.discriminator_pass if is_d else functools.partial(_generator_pass, gan)
     weights = getattr(gan, player).parameters()
     objective = _objective(
-        gan, inputs, given, weights.values(), functools.partial(stated, gan, recipe.resolve(changes)), made
+        gan, inputs, fields, weights.values(), functools.partial(expected, gan, recipe.resolve(changes)), forward
     )
 
-    def of_given(*tensors: Tensor) -> Tensor:
+    def f(*tensors: Tensor) -> Tensor:
         return objective(*tensors, *weights.values())
 
-    arrays = [getattr(inputs, field).numpy() for field in given]
-    return CheckedFunction(of_given, arrays, weights, [gan.generator, gan.discriminator], given)
+    arrays = [getattr(inputs, field).numpy() for field in fields]
+    return CheckedFunction(f, arrays, weights, [gan.generator, gan.discriminator], fields)
 
 
-def _answer(gan: GAN, inputs: UpdateInputs) -> Pass:
-    """The generator's pass as a training step makes it, for fakes that the discriminator's pass has made before."""
-    with preserve_state(gan.discriminator):  # so that its dropout draws for both passes what it draws for the objective
-        judged = gan.discriminator_pass(inputs)
-    return gan.generator_pass(inputs, judged)
+def _generator_pass(gan: GAN, inputs: UpdateInputs) -> Pass:
+    """The generator's pass as in a training step, with the samples of a discriminator's pass."""
+    with preserve_state(gan.discriminator):  # so that its dropout draws the same masks in both passes
+        d_pass = gan.discriminator_pass(inputs)
+    return gan.generator_pass(inputs, d_pass)
 
 
 def _objective(
-    gan: GAN, inputs: UpdateInputs, given: Sequence[str], weights: Iterable[Parameter],
-    stated: Callable[[UpdateInputs], Tensor], made: Callable[[UpdateInputs], Pass],
+    gan: GAN, inputs: UpdateInputs, fields: Sequence[str], weights: Iterable[Parameter],
+    expected: Callable[[UpdateInputs], Tensor], forward: Callable[[UpdateInputs], Pass],
 ) -> Callable[..., Tensor]:  # fmt: skip
-    """An operation on the `given` fields of `inputs` and on `weights`: the objective as `stated`.
+    """An operation on `fields` of `inputs` and on `weights`, for `gradcheck`.
 
-    Its derivative is the gradient of the pass that a training step has `made`, so that both can be held together.
+    Its value is the `expected` objective, and its derivative is the gradient of the objective of the `forward` pass of
+    a training step.
     """
     networks, weights = (gan.generator, gan.discriminator), list(weights)
 
-    def on(leaves: Iterable[Tensor]) -> UpdateInputs:
-        return replace(inputs, **dict(zip(given, leaves, strict=False)))
+    def with_fields(tensors: Iterable[Tensor]) -> UpdateInputs:
+        return replace(inputs, **dict(zip(fields, tensors, strict=False)))
 
-    def of_pass(*leaves: Tensor) -> Tensor:
-        own = dict(zip(weights, leaves[len(given) :], strict=True))
-        with preserve_state(*networks), substituted(gan.generator, own), substituted(gan.discriminator, own):
-            return made(on(leaves)).objective
+    def training_objective(*tensors: Tensor) -> Tensor:
+        new = dict(zip(weights, tensors[len(fields) :], strict=True))
+        with preserve_state(*networks), substituted(gan.generator, new), substituted(gan.discriminator, new):
+            return forward(with_fields(tensors)).objective
 
-    def as_in_training(g: Tensor, y: Tensor, *leaves: Tensor, wanted: Any) -> list[Tensor]:
+    def training_gradients(g: Tensor, y: Tensor, *tensors: Tensor, wanted: Any) -> list[Tensor]:
         with recording(True):
-            value = of_pass(*leaves)
-        of_weights = vjp(value, leaves[len(given) :], g)  # of these alone, as the optimiser is given it
-        return [*vjp(value, leaves[: len(given)], g), *of_weights]
+            value = training_objective(*tensors)
+        of_weights = vjp(value, tensors[len(fields) :], g)  # in a call of its own, as for the optimiser
+        return [*vjp(value, tensors[: len(fields)], g), *of_weights]
 
-    @primitive(joint=as_in_training, composite=of_pass)
+    @primitive(joint=training_gradients, composite=training_objective)
     def objective(B: Any, *arrays: Any) -> Any:
         with preserve_state(*networks):
-            return stated(on(map(Tensor, arrays))).data
+            return expected(with_fields(map(Tensor, arrays))).data
 
     return objective
 
 
-def examples(recipe: Recipe, draw: Sampler, count: int = _BATCH) -> np.ndarray:
-    """`count` examples of what the recipe might learn from."""
-    return recipe.domain.noise(count, recipe.settings, draw.rng, draw.dtype)
+def examples(recipe: Recipe, sampler: Sampler, count: int = _BATCH) -> np.ndarray:
+    """`count` random examples of the shape and value range of the recipe's data."""
+    return recipe.domain.noise(count, recipe.settings, sampler.rng, sampler.dtype)

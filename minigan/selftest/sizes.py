@@ -1,4 +1,4 @@
-"""Operations at the sizes for which fast kernels take other ways than for small ones."""
+"""Cases at sizes for which fast kernels use other algorithms than for small arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minigan_kernels.geometry import of_convolution
 
 _TIMES_TWO: dict[str, Any] = {"stride": 2, "padding": 1}
 
-# Settings, picture (N, H, W, in) and kernel (kh, kw, in, out); the transposed ones go from `out` to `in` channels.
+# Settings, image (N, H, W, in) and kernel (kh, kw, in, out); transposed convolutions map `out` to `in` channels.
 _CONVOLUTIONS: dict[str, tuple[dict[str, Any], tuple[int, int, int, int], tuple[int, int, int, int]]] = {
     "4x4-halving-16-32": (_TIMES_TWO, (2, 24, 24, 16), (4, 4, 16, 32)),
     "4x4-halving-32-16-odd": (_TIMES_TWO, (3, 23, 25, 32), (4, 4, 32, 16)),
@@ -33,44 +33,44 @@ _PRODUCTS = {"70x33x50": (70, 33, 50), "9x130x65": (9, 130, 65), "200x3x40": (20
 
 
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
-    """Cases of order 1: the derivatives of each operation are made of the others of its kind."""
+    """Cases of order 1: the derivative of each operation is one of the other operations, which have their own cases."""
     for name in _CONVOLUTIONS:
         for kind, make in (("conv2d", _convolution), ("conv_transpose2d", _transposed)):
             for suffix, slope in (("", 1.0), ("+LeakyReLU", 0.2)):
-                draw = functools.partial(Sampler, seed, f"sizes/{kind}/{name}", dtype)
-                yield Case(f"sizes/{kind}{suffix}/{name}", 1, functools.partial(make, name, slope, draw))
+                make_sampler = functools.partial(Sampler, seed, f"sizes/{kind}/{name}", dtype)
+                yield Case(f"sizes/{kind}{suffix}/{name}", 1, functools.partial(make, name, slope, make_sampler))
     for name in _PRODUCTS:
-        draw = functools.partial(Sampler, seed, f"sizes/matmul/{name}", dtype)
-        for turned in ("", "a", "b", "ab"):
-            kind = f"matmul-transposed-{turned}" if turned else "matmul"
-            yield Case(f"sizes/{kind}/{name}", 1, functools.partial(_product, name, turned, draw))
-        yield Case(f"sizes/dense+LeakyReLU/{name}", 1, functools.partial(_dense, name, draw))
+        make_sampler = functools.partial(Sampler, seed, f"sizes/matmul/{name}", dtype)
+        for transposed in ("", "a", "b", "ab"):
+            kind = f"matmul-transposed-{transposed}" if transposed else "matmul"
+            yield Case(f"sizes/{kind}/{name}", 1, functools.partial(_product, name, transposed, make_sampler))
+        yield Case(f"sizes/dense+LeakyReLU/{name}", 1, functools.partial(_dense, name, make_sampler))
 
 
-_MakeDraw = Callable[[], Sampler]
+_MakeSampler = Callable[[], Sampler]
 
 
-def _convolution(name: str, slope: float, make_draw: _MakeDraw) -> CheckedFunction:
-    settings, picture, kernel = _CONVOLUTIONS[name]
-    return _layer(functools.partial(ops.conv2d, **settings), slope, make_draw().for_conv(picture, kernel))
+def _convolution(name: str, slope: float, make_sampler: _MakeSampler) -> CheckedFunction:
+    settings, image_shape, kernel = _CONVOLUTIONS[name]
+    return _layer(functools.partial(ops.conv2d, **settings), slope, make_sampler().for_conv(image_shape, kernel))
 
 
-def _transposed(name: str, slope: float, make_draw: _MakeDraw) -> CheckedFunction:
-    settings, picture, kernel = _CONVOLUTIONS[name]
-    size = picture[1:3]
+def _transposed(name: str, slope: float, make_sampler: _MakeSampler) -> CheckedFunction:
+    settings, image_shape, kernel = _CONVOLUTIONS[name]
+    size = image_shape[1:3]
     out = of_convolution(size, kernel[:2], settings.get("stride", 1), settings.get("padding", 0)).out
-    inputs = make_draw().for_conv((picture[0], *out, kernel[3]), kernel, transposed=True)
+    inputs = make_sampler().for_conv((image_shape[0], *out, kernel[3]), kernel, transposed=True)
     return _layer(functools.partial(ops.conv_transpose2d, output_size=size, **settings), slope, inputs)
 
 
-def _dense(name: str, make_draw: _MakeDraw) -> CheckedFunction:
-    return _layer(ops.dense, 0.2, make_draw().for_dense(*_PRODUCTS[name]))
+def _dense(name: str, make_sampler: _MakeSampler) -> CheckedFunction:
+    return _layer(ops.dense, 0.2, make_sampler().for_dense(*_PRODUCTS[name]))
 
 
 def _layer(f: Callable[..., Tensor], slope: float, inputs: tuple[np.ndarray, ...]) -> CheckedFunction:
-    """f with LeakyReLU and a bias, or, where the slope is 1, without both.
+    """f with bias and LeakyReLU; without either if the slope is 1.
 
-    The drawn sums have one sign in each channel; here it alternates from example to example as well.
+    The sampler's outputs have one sign in each channel; here the sign also alternates from example to example.
     """
     x, w, b = inputs
     x[1::2] *= -1
@@ -79,9 +79,9 @@ def _layer(f: Callable[..., Tensor], slope: float, inputs: tuple[np.ndarray, ...
     return CheckedFunction(functools.partial(f, slope=slope), [x, w, b], names=["x", "w", "b"])
 
 
-def _product(name: str, turned: str, make_draw: _MakeDraw) -> CheckedFunction:
-    (rows, depth, columns), draw = _PRODUCTS[name], make_draw()
-    a = draw.normal(depth, rows) if "a" in turned else draw.normal(rows, depth)
-    b = draw.normal(columns, depth) if "b" in turned else draw.normal(depth, columns)
-    product = functools.partial(ops.matmul, transpose_a="a" in turned, transpose_b="b" in turned)
+def _product(name: str, transposed: str, make_sampler: _MakeSampler) -> CheckedFunction:
+    (rows, depth, columns), sampler = _PRODUCTS[name], make_sampler()
+    a = sampler.normal(depth, rows) if "a" in transposed else sampler.normal(rows, depth)
+    b = sampler.normal(columns, depth) if "b" in transposed else sampler.normal(depth, columns)
+    product = functools.partial(ops.matmul, transpose_a="a" in transposed, transpose_b="b" in transposed)
     return CheckedFunction(product, [a, b], names=["a", "b"])

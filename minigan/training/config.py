@@ -19,16 +19,16 @@ from minigan.core.backend import BACKENDS, FLOATS
 from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_mean
 
 _LIMIT = 2**63
-_MOST_THREADS = 4096  # more than any machine has cores
-_MOST = 1 << 20  # bytes of a configuration; one takes some 2,000
-_FACTS = ("versions", "data", "computed_on")  # entries that are there for people to read
+_MOST_THREADS = 4096  # more cores than any machine has
+_MOST_BYTES = 1 << 20  # of a configuration file; a usual one has 2,000
+_FACTS = ("versions", "data", "computed_on")  # entries that are no fields of RunConfig
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run: the recipe with its settings, the data, and how long and on what to compute.
+    """A run: the recipe with its settings, the data, the number of steps, and the device and type to compute with.
 
-    Raises UsageError, naming the field, for a value that makes no sense.
+    Raises UsageError, with the name of the field, for a value that is not allowed.
     """
 
     recipe: str = recipes.DEFAULT
@@ -48,37 +48,37 @@ class RunConfig:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
-        _require_kind("recipe", self.recipe, str)
+        _require_type("recipe", self.recipe, str)
         recipe = recipes.get(self.recipe)
-        _require_kind("settings", self.settings, dict)
+        _require_type("settings", self.settings, dict)
         object.__setattr__(self, "settings", recipe.resolve(self.settings))
         for name in ("steps", "sample_every", "checkpoint_every", "log_every", "keep_checkpoints"):
-            _require_whole(name, getattr(self, name), 1)
-        _require_whole("seed", self.seed, 0)
+            _require_whole_number(name, getattr(self, name), 1)
+        _require_whole_number("seed", self.seed, 0)
         if self.threads is not None:
-            _require_whole("threads", self.threads, 1)
+            _require_whole_number("threads", self.threads, 1)
             if self.threads > _MOST_THREADS:
                 raise UsageError(f"--threads is {self.threads:,}, expected at most {_MOST_THREADS:,}; take fewer.")
         for name in ("dtype", "backend", "kernels"):
-            _require_kind(name, getattr(self, name), str)
-        _require_kind("data-dir", "" if self.data_dir is None else self.data_dir, str)
+            _require_type(name, getattr(self, name), str)
+        _require_type("data-dir", "" if self.data_dir is None else self.data_dir, str)
         if "\0" in (self.data_dir or ""):
             raise UsageError("--data-dir must be the name of a folder, and no name holds a zero byte.")
         for name in ("download", "strict"):
-            _require_kind(name, getattr(self, name), bool)
+            _require_type(name, getattr(self, name), bool)
         if self.dtype not in FLOATS:
             raise UsageError(f"there is no --dtype '{self.dtype}'; {did_you_mean(self.dtype, FLOATS)}")
         if self.backend not in BACKENDS:
             raise UsageError(f"there is no --backend '{self.backend}'; {did_you_mean(self.backend, BACKENDS)}")
 
     def save(self, path: Path, **facts: Any) -> None:
-        """Write the configuration, the versions it ran under, and `facts` for people to read, atomically."""
+        """Write the configuration, the versions of the software and further `facts` to `path`, atomically."""
         content = dataclasses.asdict(self) | {"versions": versions()} | facts
         files.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def load_config(path: Path) -> RunConfig:
-    """The configuration in `path`; raises CheckpointError if it is missing, damaged, or not one."""
+    """The configuration in `path`; raises CheckpointError if the file is missing, damaged, or no configuration."""
     content = _read(path)
     names = [f.name for f in dataclasses.fields(RunConfig)]
     for name in content.keys() - {*names, *_FACTS}:
@@ -95,7 +95,7 @@ def load_config(path: Path) -> RunConfig:
 
 
 def recorded_data(path: Path) -> dict[str, Any]:
-    """What the configuration in `path` says of the data: "sha256", and more. Raises CheckpointError if nothing."""
+    """The entry "data" of the configuration in `path`, with "sha256"; raises CheckpointError if there is none."""
     data = _read(path).get("data")
     if not isinstance(data, dict) or "sha256" not in data:
         raise CheckpointError(f"{path} does not say what the run was trained on; restore the file.")
@@ -103,9 +103,9 @@ def recorded_data(path: Path) -> dict[str, Any]:
 
 
 def recorded_shape(path: Path, config: RunConfig) -> tuple[int, ...]:
-    """The shape of the examples of the run that `path` describes and that `load_config` read as `config`.
+    """The shape of an example of the run that `path` describes, which `load_config` read as `config`.
 
-    Raises CheckpointError if the file does not say it.
+    Raises CheckpointError if the file does not record it.
     """
     data = _read(path).get("data")
     domain = recipes.get(config.recipe).domain
@@ -116,7 +116,7 @@ def recorded_shape(path: Path, config: RunConfig) -> tuple[int, ...]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what the numbers depend on."""
+    """The versions of the packages that the numbers of a run depend on."""
     found = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
     for package in (*minigan_kernels.packages(), "cupy"):
         if package in sys.modules:
@@ -126,7 +126,7 @@ def versions() -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = strict_json.parse(files.read_text(path, _MOST))
+        content = strict_json.parse(files.read_text(path, _MOST_BYTES))
     except FileNotFoundError:
         raise CheckpointError(f"there is no {path}; name the config.json of a run.") from None
     except FileError as error:
@@ -138,7 +138,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _require_whole(name: str, value: Any, least: int) -> None:
+def _require_whole_number(name: str, value: Any, least: int) -> None:
     option = name.replace("_", "-")
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UsageError(f"--{option} must be a whole number of at least {least}, not {value!r}.")
@@ -146,9 +146,9 @@ def _require_whole(name: str, value: Any, least: int) -> None:
         raise UsageError(f"--{option} must be below 2**63, not {value}.")
 
 
-def _require_kind(name: str, value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise UsageError(f"--{name} must be a {_KINDS[kind]}, not {value!r}.")
+def _require_type(name: str, value: Any, type_: type) -> None:
+    if not isinstance(value, type_):
+        raise UsageError(f"--{name} must be a {_TYPE_NAMES[type_]}, not {value!r}.")
 
 
-_KINDS = {str: "word", bool: "yes or no", dict: "table of settings"}
+_TYPE_NAMES = {str: "word", bool: "yes or no", dict: "table of settings"}

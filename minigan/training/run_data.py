@@ -20,16 +20,16 @@ def load_data(config: RunConfig, *, progress: bool = True, notice: Notice = warn
 
 
 def reload_data(config: RunConfig, folder: RunFolder, *, progress: bool = True, notice: Notice = warnings.warn) -> Data:
-    """The data of the run in `folder`, where `config` says that they are now.
+    """The data of the run in `folder`, read from where `config` names them.
 
-    Raises DataError where the folder that the run recorded is gone, CheckpointError where the data are others, and as
-    `load_data` does.
+    Raises DataError if the recorded folder of the data no longer exists, CheckpointError if the data differ from those
+    of the run, and what `load_data` raises.
     """
-    where = config.data_dir
-    if where and where == load_config(folder.config).data_dir and not os.path.exists(where):
+    directory = config.data_dir
+    if directory and directory == load_config(folder.config).data_dir and not os.path.exists(directory):
         raise DataError(
-            f"{where}, which holds the data of {folder.path}, does not exist any more; name the folder that holds them "
-            "now with --data-dir"
+            f"{directory}, which holds the data of {folder.path}, does not exist any more; name the folder that holds "
+            "them now with --data-dir"
         )
     data = load_data(config, progress=progress, notice=notice)
     require_same_data(data, folder)
@@ -37,11 +37,11 @@ def reload_data(config: RunConfig, folder: RunFolder, *, progress: bool = True, 
 
 
 def require_same_data(data: Data, folder: RunFolder) -> None:
-    """Raise CheckpointError unless `data` are what the run in `folder` was trained on; labels do not matter."""
+    """Raise CheckpointError unless the run in `folder` was trained on `data`; labels of images do not matter."""
     recorded = recorded_data(folder.config)
     if not data.matches(recorded):
-        begun = load_config(folder.config)
-        hint = recipes.get(begun.recipe).domain.mismatch_hint(recorded)
-        is_embedded = not begun.data_dir and not begun.download
+        recorded_config = load_config(folder.config)
+        hint = recipes.get(recorded_config.recipe).domain.mismatch_hint(recorded)
+        is_embedded = not recorded_config.data_dir and not recorded_config.download
         remedy = "leave --data-dir out" if is_embedded else "name the folder that holds it with --data-dir"
         raise CheckpointError(f"the data in {data.source} is not what {folder.path} was trained on{hint}; {remedy}.")

@@ -1,4 +1,4 @@
-"""The GAN of a run as one of its checkpoints holds it, and what it makes."""
+"""Load the GAN of a run from a checkpoint, and draw samples from it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from minigan.training import checkpoint, consistency, kept_checkpoints
 from minigan.training.config import RunConfig, load_config, recorded_shape
 from minigan.training.run_folder import RunFolder, open_run
 
-_DRAWN_AT_ONCE = 1000  # latent vectors of samples; another number would change the samples of a seed
+_LATENTS_AT_ONCE = 1000  # latent vectors per generator of random numbers; changing it changes the samples of a seed
 
 
 def untrained_gan(config: RunConfig, shape: tuple[int, ...]) -> GAN:
     """The untrained GAN of `config` for examples of `shape`."""
     recipe = recipes.get(config.recipe)
-    with np.errstate(all="ignore"):  # what is not finite is refused with a sentence, here and in training
+    with np.errstate(all="ignore"):  # numbers that are not finite raise an error with a sentence later
         return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
 
 
 def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> dict[str, np.ndarray]:
-    """Give `gan` the state of the checkpoint `source` of the run in `folder`, which `config` describes.
+    """Load the checkpoint `source` of the run in `folder`, which `config` describes, into `gan`.
 
-    Returns the arrays that are no part of the GAN, by their names without checkpoint.DIAGNOSIS_PREFIX. Raises
+    Returns the state of the diagnosis, by names without checkpoint.DIAGNOSIS_PREFIX. Raises
     CheckpointError, and changes nothing, if it is damaged, does not fit, or is inconsistent.
     """
     try:
@@ -55,7 +55,7 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """The GAN in a checkpoint of a run, with its configuration and the domain of its examples, at their shape."""
+    """The GAN in a checkpoint of a run, its configuration, and the domain of its examples, which has their shape."""
 
     gan: GAN
     config: RunConfig
@@ -76,13 +76,14 @@ def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
 
 
 def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
-    """`count` samples of the run as `Domain.present` gives them, (N, *shape), from latent vectors that are a pure
-    function of `seed`. Raises NonFiniteError unless all are finite.
+    """`count` samples of the run as `Domain.present` gives them, (count, *shape): a pure function of `seed`.
+
+    Raises NonFiniteError if a sample is not finite.
     """
     parts = []
-    for start in range(0, count, _DRAWN_AT_ONCE):  # part i is always the same
-        rng = random.generator(seed, "samples", start // _DRAWN_AT_ONCE)
-        latent = run.gan.latent_from(rng, min(_DRAWN_AT_ONCE, count - start))
+    for start in range(0, count, _LATENTS_AT_ONCE):  # the first samples are the same for every count
+        rng = random.generator(seed, "samples", start // _LATENTS_AT_ONCE)
+        latent = run.gan.latent_from(rng, min(_LATENTS_AT_ONCE, count - start))
         try:
             parts.append(generate(run.gan, run.domain, latent))
         except NonFiniteError as error:
@@ -91,8 +92,10 @@ def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
 
 
 def generate(gan: GAN, domain: Domain[Any], latent: Tensor) -> np.ndarray:
-    """What the generator makes of `latent` (N, latent_size), as people know it; raises NonFiniteError unless all of it
-    is finite."""
+    """Samples from the latent vectors `latent` (N, latent_size), as `Domain.present` gives them: (N, *shape).
+
+    Raises NonFiniteError if a sample is not finite.
+    """
     parts = []
     for start in range(0, len(latent), domain.samples_per_pass):
         values = gan.sample(latent[start : start + domain.samples_per_pass]).numpy()

@@ -1,4 +1,4 @@
-"""Train a GAN into a run folder, so that stopping at any moment loses at most the steps since the last checkpoint."""
+"""Train a GAN into a run folder; an interruption loses at most the steps since the last checkpoint."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from minigan.training.run_data import require_same_data
 from minigan.training.run_folder import RunFolder
 from minigan.training.trained_run import generate, load_into, untrained_gan
 
-_NO_METRICS = ("step", "diagnosis")  # in a row of the metrics
-_LOOK_EVERY = 100  # steps between looks at what may go wrong
-_FAR_LARGER = 10  # times: a learning rate so much larger than the other is the one at fault
+_NOT_METRICS = ("step", "diagnosis")  # entries of a row of metrics.jsonl
+_DIAGNOSIS_EVERY = 100  # steps
+_MUCH_LARGER = 10  # a learning rate so many times the other is advised against alone
 
 Report = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `Trainer.run` ended: at which steps it began and stopped, of how many, the last metrics recorded
+    """What a call of `Trainer.run` did: its first and last step, the steps of the whole run, the last recorded metrics,
     and the seconds it took."""
 
     first_step: int
@@ -50,35 +50,35 @@ class Outcome:
 
     @property
     def interrupted(self) -> bool:
-        """Whether steps are left."""
+        """Whether the run stopped before its last step."""
         return self.step < self.steps
 
 
 class Trainer:
-    """A run: a GAN, its data and its folder. Build it with `begin` or `resume`, then `run` it."""
+    """A run: a GAN, its data and its folder. Make one with `begin` or `resume`, then call `run`."""
 
     def __init__(self, config: RunConfig, gan: GAN, data: Data, folder: RunFolder) -> None:
         self.config, self.gan, self.data, self.folder = config, gan, data, folder
         self.domain = recipes.get(config.recipe).domain.with_shape(data.shape)
-        self._real = self.domain.batches(data, config)
+        self._real_batch = self.domain.batches(data, config)
         self._diagnosis = Diagnosis(gan)
-        self._unread: list[tuple[int, dict[str, Tensor]]] = []
-        self._told_of_replay = False
+        self._pending_metrics: list[tuple[int, dict[str, Tensor]]] = []
+        self._replay_notice_given = False
         self._remember_checkpoint()
 
     @classmethod
     def prepare(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
-        """A new run as far as it can be made without its folder; raises UsageError for what cannot be trained."""
+        """A new run without a folder on disk; raises UsageError for settings or data that cannot be trained."""
         trainer = cls(config, untrained_gan(config, data.shape), data, folder)
-        trainer._rehearse()
+        trainer._try_first_step()
         return trainer
 
     @classmethod
     def begin(cls, config: RunConfig, data: Data, folder: RunFolder, *, numbered: bool = False) -> Trainer:
-        """A new run; from its first moment there is a checkpoint to resume from.
+        """A new run in `folder`, which appears with a first checkpoint in it, so that it can be resumed at any time.
 
-        If the folder is taken, `numbered` takes the next free one (see RunFolder.create). What `prepare` refuses is
-        refused before there is a folder.
+        If the folder exists, `numbered` uses the next free name (see RunFolder.create). The folder is made only after
+        `prepare` has succeeded.
         """
         trainer = cls.prepare(config, data, folder)
 
@@ -92,24 +92,24 @@ class Trainer:
 
     @classmethod
     def resume(cls, config: RunConfig, data: Data, folder: RunFolder, wanted: str | None = None) -> Trainer:
-        """The run in `folder`, as it was at the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
+        """The run in `folder` at the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
 
-        What was recorded later is moved aside at `run`; until then nothing in the folder is changed. Raises
-        CheckpointError if the checkpoint, the data or the metrics do not fit, UsageError if the run is already longer
-        than `config.steps`.
+        `run` moves aside what was recorded after that checkpoint; nothing in the folder changes before. Raises
+        CheckpointError if the checkpoint, the data and the metrics do not belong together, UsageError if the run
+        already has more steps than `config.steps`.
         """
         require_same_data(data, folder)
         folder.require_regular_files()
         last = _identity(folder.checkpoint)
         gan, source = untrained_gan(config, data.shape), kept_checkpoints.choose(folder, wanted)
-        of_diagnosis = load_into(gan, load_config(folder.config), folder, source)
+        diagnosis_state = load_into(gan, load_config(folder.config), folder, source)
         _require_recorded(gan.step, config, folder)
         if gan.step > config.steps:
             raise UsageError(f"{folder.path} is at step {gan.step} already; ask for at least as many --steps.")
         trainer = cls(config, gan, data, folder)
         trainer._source, trainer._last_checkpoint = source, last
         try:
-            trainer._diagnosis.load_state(of_diagnosis, trainer._real)
+            trainer._diagnosis.load_state(diagnosis_state, trainer._real_batch)
         except ValueError as error:
             raise CheckpointError(
                 f"the checkpoint {source} does not fit its configuration: {checkpoint.DIAGNOSIS_PREFIX}{error}; "
@@ -118,14 +118,14 @@ class Trainer:
         return trainer
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a checkpoint holds: the state of the GAN, and that of the diagnosis under names of its own."""
-        of_diagnosis, prefix = self._diagnosis.state(), checkpoint.DIAGNOSIS_PREFIX
-        return self.gan.state() | {f"{prefix}{name}": value for name, value in of_diagnosis.items()}
+        """The arrays of a checkpoint: the state of the GAN, and the state of the diagnosis under prefixed names."""
+        diagnosis_state, prefix = self._diagnosis.state(), checkpoint.DIAGNOSIS_PREFIX
+        return self.gan.state() | {f"{prefix}{name}": value for name, value in diagnosis_state.items()}
 
-    def _rehearse(self) -> None:
-        """Make the first batch and the first samples, and pass both through the networks; it changes nothing.
+    def _try_first_step(self) -> None:
+        """Make the first batch and the first samples and pass them through the networks; no state changes.
 
-        Raises UsageError for what the settings or the data do not allow.
+        Raises UsageError if that fails, since the settings or the data are the reason.
         """
         try:
             self._require_finite_passes()
@@ -144,14 +144,14 @@ class Trainer:
             ) from None
 
     def run(self, report: Report, should_stop: Callable[[], bool], notice: Notice = lambda sentence: None) -> Outcome:
-        """Train to `config.steps`, or until `should_stop()`; `report(step, metrics)` at every recorded step.
+        """Train to `config.steps`, or until `should_stop()`; calls `report(step, metrics)` at every recorded step.
 
-        `notice(sentence)` is told what seems to go wrong, and what may help; so is the file of the metrics.
+        `notice` is called with findings of the diagnosis, which are also written to metrics.jsonl, and other notices.
 
-        Raises NonFiniteError, leaving the last checkpoint as it is, when a loss, a gradient or a weight is not finite;
+        Raises NonFiniteError if a loss, a gradient or a weight is not finite, and leaves the last checkpoint as it is;
         UsageError if another process trains into the folder.
         """
-        # Overflow is not worth a warning here: whatever is not finite is refused, with a sentence.
+        # NumPy need not warn of overflow: every number that is not finite raises NonFiniteError.
         with self.folder.locked(), np.errstate(all="ignore"):
             if _identity(self.folder.checkpoint) != self._last_checkpoint:
                 raise UsageError(f"another process has meanwhile trained into {self.folder.path}; resume it again.")
@@ -166,7 +166,7 @@ class Trainer:
             try:
                 return self._run(report, should_stop, notice)
             finally:
-                with suppress(OSError, MiniganError):  # it only tidies up
+                with suppress(OSError, MiniganError):  # a failure here does no harm to the run
                     self.folder.remove_repeated()
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
@@ -174,46 +174,48 @@ class Trainer:
         if first == 0:
             self._save_samples()
         while self.gan.step < steps:
-            real = self._real(self.gan.step)
-            self._unread.append((self.gan.step + 1, self.gan.train_step(real, self._diagnosis.gradient_observer())))
-            self._tell_of_replay(notice)
+            real = self._real_batch(self.gan.step)
+            self._pending_metrics.append(
+                (self.gan.step + 1, self.gan.train_step(real, self._diagnosis.gradient_observer()))
+            )
+            self._notice_replay_fallback(notice)
             stopping = should_stop()
-            self._keep_records(report, notice, stopping)
+            self._record_step(report, notice, stopping)
             if stopping:
                 break
-        rows = self._recorded(notice)
-        self._draw(rows, notice)
+        rows = self._recorded_rows(notice)
+        self._save_final_pictures(rows, notice)
         return Outcome(
             first_step=first,
             step=self.gan.step,
             steps=steps,
-            metrics={name: value for name, value in rows[-1].items() if name not in _NO_METRICS} if rows else {},
+            metrics={name: value for name, value in rows[-1].items() if name not in _NOT_METRICS} if rows else {},
             seconds=time.perf_counter() - started,
         )
 
-    def _tell_of_replay(self, notice: Notice) -> None:
-        """Say once why steps cannot be replayed, which takes them longer."""
-        refused = self.gan.replay.fallback_reason
-        if refused is not None and not self._told_of_replay:
-            self._told_of_replay = True
-            notice(f"training steps run without replay: {refused}")
+    def _notice_replay_fallback(self, notice: Notice) -> None:
+        """Notice once why steps run without replay, which is slower."""
+        reason = self.gan.replay.fallback_reason
+        if reason is not None and not self._replay_notice_given:
+            self._replay_notice_given = True
+            notice(f"training steps run without replay: {reason}")
 
-    def _keep_records(self, report: Report, notice: Notice, stopping: bool) -> None:
-        """Write down what this step is due: metrics, samples, a checkpoint."""
+    def _record_step(self, report: Report, notice: Notice, stopping: bool) -> None:
+        """Write the metrics, samples and checkpoint that are due at this step."""
         step, last = self.gan.step, self.gan.step == self.config.steps
         sampled = step % self.config.sample_every == 0 or last
-        looked = step % _LOOK_EVERY == 0
-        recorded = step % self.config.log_every == 0 or sampled or looked
+        diagnosed = step % _DIAGNOSIS_EVERY == 0
+        recorded = step % self.config.log_every == 0 or sampled or diagnosed
         saved = step % self.config.checkpoint_every == 0 or last or stopping
         if not (recorded or saved):
             return
         metrics = self._read_metrics()
         measured = self._save_samples() if sampled else {}
         metrics |= measured
-        findings = self._diagnosis.check(self._real(step)) if looked else []
-        told = {"diagnosis": [f"{finding.name}: {finding.sentence}" for finding in findings]} if findings else {}
+        findings = self._diagnosis.check(self._real_batch(step)) if diagnosed else []
+        finding_row = {"diagnosis": [f"{finding.name}: {finding.sentence}" for finding in findings]} if findings else {}
         if recorded:
-            self.folder.append({"step": step, **metrics, **told})
+            self.folder.append({"step": step, **metrics, **finding_row})
         report(step, metrics)
         for finding in findings:
             notice(f"step {step:,}: {finding.name}: {finding.sentence}")
@@ -221,68 +223,68 @@ class Trainer:
             self._save_checkpoint(measured)
 
     def _read_metrics(self) -> dict[str, float]:
-        """Read what the steps left on the device, and refuse what is not finite."""
-        self._refuse_bad_gradient()
-        step, unread = self._unread[-1]
+        """Read the metrics of the last step from the device; raises NonFiniteError if a number is not finite."""
+        self._require_finite_gradients()
+        step, unread = self._pending_metrics[-1]
         metrics = {name: value.item() for name, value in unread.items()}
         for name, value in metrics.items():
             if not math.isfinite(value):
-                raise self._not_finite(f"the {name.replace('_', ' ')} is {value}", step)
-        self._unread.clear()
+                raise self._nonfinite_error(f"the {name.replace('_', ' ')} is {value}", step)
+        self._pending_metrics.clear()
         return metrics
 
-    def _refuse_bad_gradient(self) -> None:
+    def _require_finite_gradients(self) -> None:
         bad = self.gan.first_nonfinite_gradient()
         if bad is None:
             return
         step, name = bad
-        metrics = dict(self._unread)[step]
+        metrics = dict(self._pending_metrics)[step]
         loss = f"{name.partition('.')[0]}_loss"
-        raise self._not_finite(
+        raise self._nonfinite_error(
             f"the gradient of {name} is not finite ({loss.replace('_', ' ')} {metrics[loss].item():.4g})", step
         )
 
-    def _not_finite(self, what: str, step: int) -> NonFiniteError:
+    def _nonfinite_error(self, what: str, step: int) -> NonFiniteError:
         return NonFiniteError(f"step {step}: {what}; {_advice(self.config.settings)}")
 
     def _save_checkpoint(self, measured: dict[str, float]) -> None:
-        """Unless a number of the networks, or one that they give, is not finite: then the last checkpoint stays."""
+        """Save a checkpoint; raises NonFiniteError, and keeps the last one, if a weight or an output is not finite."""
         try:
             consistency.require_finite(self.gan.state())
             self._require_finite_passes()
             score = self.domain.score(measured or self._measured(self._samples()))
         except (ValueError, NonFiniteError) as error:
-            raise self._not_finite(str(error), self.gan.step) from None
+            raise self._nonfinite_error(str(error), self.gan.step) from None
         kept_checkpoints.save(self.folder, self.state(), self.config, score)
         self._remember_checkpoint()
 
     def _remember_checkpoint(self) -> None:
-        """Note which file is the last checkpoint, to see if another process replaces it."""
+        """Remember the identity of the checkpoint file, to notice if another process replaces it."""
         self._source, self._last_checkpoint = self.folder.checkpoint, _identity(self.folder.checkpoint)
 
     def _require_finite_passes(self) -> None:
-        """Raise NonFiniteError unless what the networks give in use is finite, of reals and of fakes."""
+        """Raise NonFiniteError unless both networks, in evaluation mode, give finite outputs for reals and fakes."""
         gan = self.gan
-        inputs = gan.draw_update(gan.rules.batches(self._real(gan.step))[0])
+        inputs = gan.draw_update(gan.rules.batches(self._real_batch(gan.step))[0])
         inputs = replace(inputs, latent=gan.latent(len(inputs.real), "samples"), penalty_weight=None)
         with preserve_state(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
             gan.generator.eval()
             gan.discriminator.eval()
-            judged = gan.discriminator_pass(inputs)
-        _require_finite("the samples", judged.fake)
-        _require_finite("the discriminator's scores", judged.real_logits, judged.fake_logits)
+            outputs = gan.discriminator_pass(inputs)
+        _require_finite("the samples", outputs.fake)
+        _require_finite("the discriminator's scores", outputs.real_logits, outputs.fake_logits)
 
     def _samples(self) -> np.ndarray:
-        """Those that show the progress, as people know them; raises NonFiniteError unless all are finite."""
+        """The samples of a picture of progress, from fixed latent vectors; raises NonFiniteError unless finite."""
         return generate(self.gan, self.domain, self.gan.latent(self.domain.samples_shown, "samples"))
 
     def _save_samples(self) -> dict[str, float]:
-        """Save a picture of samples; how good they are, as far as that is cheap to tell."""
+        """Save a picture of samples, and return what the domain measures of them."""
         try:
             samples = self._samples()
             measured = self._measured(samples)
         except NonFiniteError as error:
-            raise self._not_finite(str(error), self.gan.step) from None
+            raise self._nonfinite_error(str(error), self.gan.step) from None
         save_png(self.folder.sample_path(self.gan.step), self.domain.draw(samples))
         return measured
 
@@ -293,56 +295,56 @@ class Trainer:
                 raise NonFiniteError(f"the {name.replace('_', ' ')} of the samples is {value}")
         return measured
 
-    def _recorded(self, notice: Notice) -> list[dict[str, Any]]:
-        """The rows of the metrics; if somebody has meanwhile damaged their file, the training is done all the same."""
+    def _recorded_rows(self, notice: Notice) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; a file that was damaged during the training causes a notice only."""
         try:
             return self.folder.rows()
         except MiniganError as error:
             notice(str(error))
             return []
 
-    def _draw(self, rows: list[dict[str, Any]], notice: Notice) -> None:
-        """Make the pictures of the whole run; of one that cannot be made the user is told, and the run is as good."""
+    def _save_final_pictures(self, rows: list[dict[str, Any]], notice: Notice) -> None:
+        """Make the pictures of the whole run; a failure causes a notice only."""
         folder, samples = self.folder, self.folder.sample_paths()
         if rows:
-            with _told(folder.curves, notice):
+            with _failure_as_notice(folder.curves, notice):
                 loss_curves.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
         if samples:
-            with _told(folder.animation, notice):
+            with _failure_as_notice(folder.animation, notice):
                 gif.save(folder.animation, samples, notice)
         for name, save in self.domain.artefacts().items():
-            with _told(folder.path / name, notice):
+            with _failure_as_notice(folder.path / name, notice):
                 save(folder.path / name, self._samples())
 
 
 @contextmanager
-def _told(picture: Path, notice: Notice) -> Iterator[None]:
+def _failure_as_notice(picture: Path, notice: Notice) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever may stand in the way of a picture, the training is done
+    except Exception as error:  # a picture must not make a finished training fail
         notice(
             f"{picture} could not be made: {clause(error)}; the run and its checkpoint are whole, and minigan train "
             f"--resume {picture.parent} makes its pictures again"
         )
 
 
-def _require_finite(what: str, *of: Tensor | None) -> None:
-    if not all(np.isfinite(values.numpy()).all() for values in of if values is not None):
+def _require_finite(what: str, *tensors: Tensor | None) -> None:
+    if not all(np.isfinite(values.numpy()).all() for values in tensors if values is not None):
         raise NonFiniteError(f"{what} are not finite")
 
 
 def _advice(settings: dict[str, Any]) -> str:
-    """Which learning rate to lower: where the generator has one of its own, the one that is far the larger, or both."""
+    """Which learning rate to lower: that of one network if it is much larger than the other, else both."""
     rates = {"rate": settings["rate"]}
     if settings["generator_rate"]:
         rates["generator_rate"] = settings["generator_rate"]
     largest = max(rates.values())
-    said = [f"--set {name}=..., now {rate}" for name, rate in rates.items() if rate * _FAR_LARGER > largest]
-    return f"train with a lower learning rate ({' and '.join(said)})."
+    named = [f"--set {name}=..., now {rate}" for name, rate in rates.items() if rate * _MUCH_LARGER > largest]
+    return f"train with a lower learning rate ({' and '.join(named)})."
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Inode, size and time of the file, which differ for every later one; None if there is none."""
+    """Inode, size and time of the file, which identify its version; None if it does not exist."""
     try:
         found = os.stat(path)
     except OSError:
@@ -351,7 +353,7 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _device() -> dict[str, str]:
-    """What a configuration says of where the numbers came from."""
+    """The entry "computed_on" of config.json."""
     return {"backend": backend.current().name, "kernels": backend.current().kernels}
 
 

@@ -1,4 +1,4 @@
-"""Distributions with exact densities: they integrate to 1, and what is drawn from them follows them."""
+"""Distributions with exact densities: the densities integrate to 1, and draws follow them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cells(target: Target, spacing: float) -> tuple[np.ndarray, float, tuple[int,
     return points, (right - left) / columns * (top - bottom) / rows, (columns, rows)
 
 
-def test_the_table_holds_what_these_tests_cover() -> None:
+def test_these_tests_cover_all_distributions() -> None:
     assert sorted(mixtures.TARGETS) == NAMES
 
 
@@ -64,7 +64,7 @@ def test_a_mixture_is_the_mean_of_its_gaussians() -> None:
     np.testing.assert_allclose(mixture.density(x), np.mean(bells, axis=0), rtol=1e-14)
 
 
-def test_far_away_the_logarithm_stays_exact() -> None:
+def test_the_log_density_is_accurate_far_away() -> None:
     ring = mixtures.get("ring")
     expected = -(99.0**2) / (2 * 0.01**2) - math.log(8 * 2 * math.pi * 0.01**2)
     assert ring.log_density([[100.0, 0.0]])[0] == pytest.approx(expected, rel=1e-14)
@@ -88,7 +88,7 @@ def test_the_swiss_roll_is_the_integral_along_its_curve() -> None:
     np.testing.assert_allclose(roll.density(points), [exact(*p) for p in points], rtol=1e-11)
 
 
-def test_twice_the_nodes_change_the_swiss_roll_by_no_more_than_is_stated() -> None:
+def test_the_quadrature_of_the_swiss_roll_has_the_stated_error() -> None:
     roll = SwissRoll()
     points, _, _ = cells(roll, 2.0)
     fine = mixtures.log_gaussian_sum(points, *mixtures._spiral_quadrature(roll.sigma, 32), roll.sigma)
@@ -131,7 +131,7 @@ def test_histograms_of_samples_follow_the_density(target: Target) -> None:
 
 
 def chi_square(counts: np.ndarray, expected: np.ndarray) -> tuple[float, int]:
-    """Pearson's statistic and its degrees of freedom, cells lumped together until each expects at least 100."""
+    """Pearson's statistic and its degrees of freedom, cells merged until each expects at least 100."""
     groups = (np.cumsum(expected) // 100).astype(int)
     found, wanted = np.bincount(groups, counts), np.bincount(groups, expected)
     found, wanted = found[wanted > 50], wanted[wanted > 50]

@@ -114,25 +114,23 @@ def test_train_steps_equal_algorithm_1_by_hand(loss: str, kernels: str) -> None:
 def _kernel_calls(gan: GAN, real: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[list[tuple]]:
     """The kernel calls of one training step, by name and shapes, cut at each optimiser's step."""
     phases: list[list[tuple]] = [[]]
-    room = backend.current()
-    kernel = room.kernel
+    library = backend.current()
+    kernel = library.kernel
 
     def spy(name: str) -> Callable:
         def run(*args: Any) -> Any:
             if name == "adam":
                 phases.append([])
-            elif name == "assign":
-                pass  # of a gradient to its place
             elif name == "matmul":
                 phases[-1].append((name, args[0].shape, args[1].shape, *args[2:]))
-            elif name != "assign":  # which copies each gradient to its place in the optimiser's memory
+            elif name != "assign":  # which copies each gradient to flat memory
                 phases[-1].append((name, *(a.shape for a in args if hasattr(a, "shape"))))
             return kernel(name)(*args)
 
         return run
 
     with monkeypatch.context() as patched:
-        patched.setattr(room, "kernel", spy)
+        patched.setattr(library, "kernel", spy)
         gan.train_step(real)
     return phases
 

@@ -344,7 +344,7 @@ def test_rules_out_of_range_raise(options: dict[str, Any], sentence: str) -> Non
         Rules(**options)
 
 
-def test_reals_that_cannot_be_dealt_out() -> None:
+def test_reals_that_cannot_be_divided_evenly() -> None:
     gan = dense_gan(packing=2, rules=Rules(n_critic=3, packing=2))
     for count in (0, 8):
         with pytest.raises(ValueError, match=f"must be a multiple of 6, not {count}"):

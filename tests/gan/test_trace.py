@@ -42,12 +42,12 @@ class Comparing:
         self.untraced: list[str] = []
         self.traced = self.kernels = 0
 
-    def forward(self, forward: Callable[..., Any], room: Any, arrays: Sequence[Any], static: dict[str, Any]) -> Any:
+    def forward(self, forward: Callable[..., Any], library: Any, arrays: Sequence[Any], static: dict[str, Any]) -> Any:
         before = self.kernels
-        found = forward(room, *arrays, **static)
+        found = forward(library, *arrays, **static)
         views = all(np.shares_memory(x, y) for x in flatten_results(found) for y in arrays if isinstance(y, np.ndarray))
         if self.kernels == before and not views:
-            self._compare(partial(forward, room, **static), forward.__name__.lstrip("_"), arrays)
+            self._compare(partial(forward, library, **static), forward.__name__.lstrip("_"), arrays)
         return found
 
     def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:

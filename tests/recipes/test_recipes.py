@@ -1,4 +1,4 @@
-"""The recipes: what they build, that they learn, the sizes and settings they take, and runs from the command line."""
+"""The recipes: what they build, that all weights learn, their sizes and settings, and runs from the command line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def build(name: str, **rest: Any) -> GAN:
 
 
 def pictures(name: str, count: int, dtype: str = "float32") -> np.ndarray:
-    """Noise in the form in which a recipe takes its pictures."""
+    """Images of noise, in the form that the networks of a recipe take."""
     recipe = PICTURES[name]
     return recipe.domain.noise(count, recipe.settings, np.random.default_rng(7), dtype)
 
@@ -59,7 +59,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-# What is built, and that it learns.
+# Networks and a training step.
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -75,7 +75,7 @@ def test_a_step_moves_every_parameter(name):
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_samples_are_pictures_in_the_range_of_the_data(name):
+def test_samples_are_images_in_the_value_range_of_the_data(name):
     recipe, gan = PICTURES[name], build(name)
     gan.train_step(pictures(name, 8))
     made = gan.sample(gan.latent(3, "test")).numpy()
@@ -86,7 +86,7 @@ def test_samples_are_pictures_in_the_range_of_the_data(name):
 
 @needs_numba
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
-def test_the_kernels_take_the_same_steps(name):
+def test_all_kernels_compute_the_same_steps(name):
     results = []
     for kernels in ("reference", "numba"):
         mg.use("numpy", kernels=kernels)
@@ -98,7 +98,7 @@ def test_the_kernels_take_the_same_steps(name):
 
 
 def parameters(gan: GAN) -> tuple[int, int]:
-    """How many numbers the generator and the discriminator learn."""
+    """The number of weights of the generator and of the discriminator."""
     generator, discriminator = (
         sum(parameter.size for parameter in network.parameters().values())
         for network in (gan.generator, gan.discriminator)
@@ -122,7 +122,7 @@ def test_dcgan64_has_the_layers_of_the_paper():
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (512, 256)])
-def test_the_networks_for_digits_have_the_size_that_their_widths_say(before, after):
+def test_the_networks_for_digits_have_the_number_of_weights_that_their_widths_imply(before, after):
     dense = {"generator_dense": before, "discriminator_dense": after}
 
     gan = recipes.get("mnist-dcgan").build(**dense)
@@ -149,7 +149,7 @@ def test_weights_and_norm_are_those_of_dcgan(name):
                 assert weight.std() == pytest.approx(0.02, abs=5 * 0.02 / np.sqrt(2 * weight.size))
                 assert abs(weight.mean()) < 5 * 0.02 / np.sqrt(weight.size)
                 assert not (isinstance(following, BatchNorm) and layer.bias is not None)
-    assert not isinstance(gan.discriminator[1], BatchNorm)  # neither where pictures come in nor where they go out
+    assert not isinstance(gan.discriminator[1], BatchNorm)  # neither in the first nor in the last layer
     assert not isinstance(gan.generator[len(gan.generator) - 2], BatchNorm)
 
 
@@ -166,7 +166,7 @@ def test_weights_and_norm_are_those_of_dcgan(name):
         ("dcgan64", (64, 64, 1)),
     ],
 )
-def test_the_networks_follow_the_shape_of_the_pictures(name, shape):
+def test_the_networks_follow_the_shape_of_the_images(name, shape):
     gan = build(name, shape=shape)
     real = np.random.default_rng(0).uniform(-1, 1, (4, *shape)).astype(np.float32)
     assert np.isfinite(gan.train_step(real)["discriminator_loss"].item())
@@ -199,7 +199,7 @@ def test_the_networks_follow_the_shape_of_the_pictures(name, shape):
         ("dcgan64", {"channels": 2}, "must be 1 (grey) or 3 (colour)"),
     ],
 )
-def test_what_does_not_suit_is_told_in_a_sentence(name, changes, part):
+def test_shapes_and_settings_that_are_impossible_are_refused_in_a_sentence(name, changes, part):
     with pytest.raises(UsageError) as caught:
         build(name, **changes)
     sentence = str(caught.value)
@@ -235,7 +235,7 @@ def test_settings_reach_the_layers(name):
 @pytest.mark.parametrize(
     ("name", "side", "channels"), [("mnist-dcgan", 28, 1), ("mnist-dcgan", 12, 3), ("dcgan64", 64, 3)]
 )
-def test_three_steps_on_a_folder_of_pictures(name, side, channels, tmp_path):
+def test_three_steps_on_a_folder_of_images(name, side, channels, tmp_path):
     write_photos(tmp_path / "photos")
     sizes = {"channels": channels} | ({} if name == "dcgan64" else {"image_size": side})
     arguments = ["train", name, "--data-dir", "photos", "--out", "run", "--steps", "3", "--quiet"]
@@ -246,7 +246,7 @@ def test_three_steps_on_a_folder_of_pictures(name, side, channels, tmp_path):
     assert images.shape == ((5, side, side) if channels == 1 else (5, side, side, 3))
     assert images.dtype == np.uint8
     fewer = draw_samples(load_run(Path("run")), 3, seed=0).reshape(images[:3].shape)
-    # Kernels sum in another order in a smaller batch, and the pixels of so young a generator lie between two bytes.
+    # Kernels sum in another order in a smaller batch, and pixels of an untrained generator lie between two bytes.
     np.testing.assert_allclose(fewer.astype(int), images[:3].astype(int), rtol=0, atol=1)
 
 
@@ -255,13 +255,13 @@ def test_a_resumed_run_of_convolutions_ends_with_the_same_bits(name):
     more = {"dropout": 0.3}  # in both, beside the batch norm of one
     train = ["train", name, "--quiet", "--log-every", "1", *settings(name, **more)]
     assert cli.main([*train, "--steps", "21", "--out", "straight"]) == 0
-    assert cli.main([*train, "--steps", "13", "--out", "halted"]) == 0  # the average is taken at steps 10 and 20
+    assert cli.main([*train, "--steps", "13", "--out", "halted"]) == 0  # the EMA is updated at steps 10 and 20
     assert cli.main(["train", "--resume", "halted", "--steps", "21", "--quiet"]) == 0
     for file in ("metrics.jsonl", "checkpoint.safetensors", "samples/step_000021.png"):
         assert (Path("halted") / file).read_bytes() == (Path("straight") / file).read_bytes()
 
 
-def test_dcgan64_asks_for_a_folder_of_pictures(capsys):
+def test_dcgan64_asks_for_a_folder_of_images(capsys):
     assert cli.main(["train", "dcgan64", "--out", "run"]) == 2
     assert "needs pictures, 64 x 64 colour" in capsys.readouterr().err
     assert not Path("run").exists()
@@ -290,7 +290,7 @@ def test_dcgan64_refuses_digits_in_idx(tmp_path, capsys):
         ({"unroll_rate": 0.3}, "'unroll_rate' has no effect while unroll_steps is 0"),
     ],
 )
-def test_a_setting_that_can_have_no_effect_is_refused_where_somebody_names_it(named, part):
+def test_a_named_setting_without_effect_is_refused(named, part):
     recipe = recipes.get("mnist-mlp")
     with pytest.raises(UsageError) as caught:
         recipe.require_effect(named, recipe.resolve(named))
@@ -301,39 +301,39 @@ def test_a_setting_that_can_have_no_effect_is_refused_where_somebody_names_it(na
 @pytest.mark.parametrize(
     "named", [{"penalty": "none"}, {"frequencies": 0}, {"penalty_anneal": 0}, {"penalty_weight": 2}]
 )
-def test_what_others_leave_without_effect_is_nobodys_fault(named):
-    """ring comes with a penalty and waves, and all that belongs to them."""
+def test_default_settings_without_effect_are_accepted(named):
+    """The recipe ring has a penalty and Fourier features, with all their settings."""
     recipe = recipes.get("ring")
     recipe.require_effect(named, recipe.resolve(named))
 
 
-def test_a_default_may_be_named_though_it_has_no_effect():
+def test_a_setting_without_effect_may_be_named_at_its_default():
     recipe = recipes.get("mnist-mlp")
     recipe.require_effect(["penalty_weight"], recipe.resolve({"penalty_weight": "10"}))
 
 
-def test_every_setting_that_needs_others_is_one():
+def test_the_table_of_dependencies_names_known_settings():
     known = {key for recipe in recipes.RECIPES.values() for key in recipe.settings}
     assert {key for key, needs in INEFFECTIVE_WITH.items() for key in (key, *(other for other, _ in needs))} <= known
 
 
-# Batches that leave batch norm nothing to do.
+# Batches that are too small for batch norm.
 
 
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
         ("mnist-dcgan", {"batch_size": 1}),
-        ("mnist-dcgan", {"batch_size": 4, "packing": 4}),  # the discriminator judges one pack
+        ("mnist-dcgan", {"batch_size": 4, "packing": 4}),  # the discriminator sees one pack of four
         ("ring-plain", {"batch_size": 1}),
     ],
 )
-def test_a_batch_that_batch_norm_cannot_use_is_refused_at_once(name: str, changes: dict[str, int]) -> None:
+def test_a_batch_too_small_for_batch_norm_is_refused_at_once(name: str, changes: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="has 1; use a larger batch_size"):
         recipes.get(name).build(**changes)
 
 
-def test_a_batch_of_one_is_fine_without_batch_norm() -> None:
+def test_a_batch_of_one_is_accepted_without_batch_norm() -> None:
     before = recipes.get("ring").build().state()
     after = recipes.get("ring").build(batch_size=1).state()
     assert all(np.array_equal(before[key], after[key]) for key in before)

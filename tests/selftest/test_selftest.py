@@ -1,4 +1,4 @@
-"""The catalog holds everything that has a derivative, its cases pass, and they catch a derivative that is broken."""
+"""The self-test has a case for everything with a derivative; the cases pass, and fail for a broken derivative."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from minigan.selftest import check, sizes
 from minigan_kernels.geometry import of_convolution
 
 CASES = {case.name: case for case in selftest.all_cases()}
-# The cases of primitives and of what is made of them are the business of test_primitives.py.
+# tests/ops/test_primitives.py checks the cases of primitives and of composed operations.
 OTHERS = [case for name, case in CASES.items() if not name.startswith(("primitives/", "operations/", "sizes/"))]
 
 
 def modules(group: str) -> list[Module]:
-    """Every module that takes part in the cases of a group."""
-    subjects = [case.make() for name, case in CASES.items() if name.startswith(f"{group}/")]
-    roots = [root for s in subjects for root in ([s.f] if isinstance(s.f, Module) else s.modules)]
+    """Every module in the functions of a group of cases."""
+    functions = [case.make() for name, case in CASES.items() if name.startswith(f"{group}/")]
+    roots = [root for made in functions for root in ([made.f] if isinstance(made.f, Module) else made.modules)]
     return [part for root in roots for part in root.modules()]
 
 
-# What it holds.
+# The list of cases.
 
 
 def test_names_are_unique() -> None:
     assert len(CASES) == len(selftest.all_cases())
 
 
-def test_every_layer_has_a_case_in_training_and_in_use() -> None:
+def test_every_layer_has_a_case_in_training_and_in_eval_mode() -> None:
     kinds = {value for value in vars(nn).values() if isinstance(value, type) and issubclass(value, Module)}
     found = modules("layers")
     for training in (True, False):
         assert {type(part) for part in found if part.training is training} == kinds - {Module, nn.Sequential}
 
 
-def test_every_pass_that_two_layers_share_has_a_case() -> None:
+def test_every_fusion_of_two_layers_has_a_case() -> None:
     fused = {
         type(layer)
         for part in modules("fused-layers")
@@ -70,11 +70,11 @@ def test_every_loss_has_a_case(name: str, player: str) -> None:
 def test_every_recipe_has_a_case_with_all_its_parameters(name: str) -> None:
     built = recipes.get(name).build()
     for player in ("discriminator", "generator"):
-        subject = CASES[f"recipes/{name}/{player}"].make()
-        assert subject.parameters.keys() == getattr(built, player).parameters().keys()
+        function = CASES[f"recipes/{name}/{player}"].make()
+        assert function.parameters.keys() == getattr(built, player).parameters().keys()
 
 
-def test_recipes_drop_out_and_normalise_as_in_training() -> None:
+def test_recipes_are_checked_in_training_mode() -> None:
     found = modules("recipes")
     assert all(part.training for part in found)
     assert {Dropout, BatchNorm} <= {type(part) for part in found}
@@ -94,7 +94,7 @@ def test_convolutions_are_large_enough_for_every_fast_kernel() -> None:
     ]  # fmt: skip
 
 
-def test_the_numbers_depend_on_the_seed_alone() -> None:
+def test_the_numbers_depend_only_on_the_seed() -> None:
     name = "recipes/mnist-dcgan/discriminator"
     first, again, other = (
         next(case for case in selftest.all_cases(seed) if case.name == name).make() for seed in (0, 0, 1)
@@ -107,17 +107,17 @@ def test_the_numbers_depend_on_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_all_is_of_one_type(dtype: str) -> None:
+def test_all_numbers_have_the_dtype(dtype: str) -> None:
     for case in selftest.all_cases(dtype=dtype):
-        subject = case.make()
-        assert {str(x.dtype) for x in subject.inputs} == {dtype}, case.name
-        assert {str(p.dtype) for p in subject.parameters.values()} <= {dtype}, case.name
+        function = case.make()
+        assert {str(x.dtype) for x in function.inputs} == {dtype}, case.name
+        assert {str(p.dtype) for p in function.parameters.values()} <= {dtype}, case.name
 
 
-# What it finds.
+# Right and wrong derivatives.
 
 
-def _pairs(*kernels: str) -> list[backend.Implementation]:
+def _implementations(*kernels: str) -> list[backend.Implementation]:
     return [backend.Implementation(backend.by_array_type[np.ndarray], name, None) for name in kernels]
 
 
@@ -129,7 +129,7 @@ def test_layers_losses_penalties_and_recipes(case: selftest.Case, kernels: str) 
 @needs_numba
 @pytest.mark.parametrize("case", [case for name, case in CASES.items() if name.startswith("sizes/")], ids=str)
 def test_the_sizes_of_fast_kernels(case: selftest.Case) -> None:
-    with check.noting_kernels(*_pairs("numba")):
+    with check.recording_kernel_names(*_implementations("numba")):
         case.check().raise_for_failure()
 
 
@@ -149,36 +149,36 @@ BREAKAGES = {
 
 
 @pytest.mark.parametrize("name", BREAKAGES)
-def test_a_broken_derivative_is_caught_by_its_cases(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    operation, wrong, caught_by = BREAKAGES[name]
+def test_the_cases_of_a_broken_derivative_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    operation, wrong, failing = BREAKAGES[name]
     monkeypatch.setattr(operation.rule, "vjps", (wrong,))
-    for case in caught_by:
+    for case in failing:
         assert not CASES[case].check().ok, case
 
 
-def test_a_broken_fused_derivative_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cases_of_a_broken_fused_derivative_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = CASES["primitives/batch_norm/0"].make().f(*map(Tensor, CASES["primitives/batch_norm/0"].make().inputs)).rule
     right = rule.joint
 
     def wrong(g, y, x, gamma, beta, **rest):
         dx, dgamma, dbeta = right(g, y, x, gamma, beta, **rest)
-        return dx + g * 0.01, dgamma, dbeta  # as if the mean were not quite taken away
+        return dx + g * 0.01, dgamma, dbeta  # as if the mean were not subtracted completely
 
     monkeypatch.setattr(rule, "joint", wrong)
     for name in ("primitives/batch_norm/0", "layers/BatchNorm/train", "fused-layers/BatchNorm+LeakyReLU/train"):
         assert not CASES[name].check().ok
-    assert CASES["layers/BatchNorm/eval"].check().ok  # which does not use it
+    assert CASES["layers/BatchNorm/eval"].check().ok  # which does not use this derivative
 
 
-def test_a_wrong_closed_form_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_case_of_a_wrong_closed_form_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(losses.NonSaturating, "generator_logit_grads", losses.Minimax.generator_logit_grads)
     report = CASES["losses/non-saturating/generator-closed-form"].check()
     assert not report.ok
     assert CASES["losses/non-saturating/generator"].check().ok
 
 
-def _with(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass, UpdateInputs], dict[str, Any]]) -> None:
-    """Change what the discriminator's pass of every step says."""
+def _change_pass(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass, UpdateInputs], dict[str, Any]]) -> None:
+    """Change fields of the discriminator's pass in every step."""
     right = GAN.discriminator_pass
 
     def wrong(self: GAN, inputs: UpdateInputs) -> Pass:
@@ -189,24 +189,24 @@ def _with(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass, UpdateInputs]
 
 
 @pytest.mark.parametrize("case", ["recipes/ring/discriminator", "recipes/grid/discriminator"])
-def test_a_penalty_that_a_step_subtracts_is_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_subtracts_the_penalty_fails(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def subtracted(made: Pass, inputs: UpdateInputs) -> dict[str, Any]:
         assert made.penalty is not None
         return {"objective": made.loss - made.penalty * inputs.penalty_weight}
 
     assert CASES[case].check().ok
-    _with(monkeypatch, subtracted)
+    _change_pass(monkeypatch, subtracted)
     assert not CASES[case].check().ok
 
 
 @pytest.mark.parametrize("penalty", [*PENALTIES, "now-and-then"])
-def test_a_penalty_that_a_step_leaves_out_is_caught(penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _with(monkeypatch, lambda made, inputs: {"objective": made.loss})
+def test_a_step_without_the_penalty_fails(penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _change_pass(monkeypatch, lambda made, inputs: {"objective": made.loss})
     assert not CASES[f"rules/penalty-{penalty}/discriminator"].check().ok
 
 
-def _examples_apart(examples: Tensor, count: int) -> Tensor:
-    """Packs of the first with the one after half of the batch, and so on, in place of neighbours."""
+def _pack_distant_examples(examples: Tensor, count: int) -> Tensor:
+    """Packs of an example of the first half of the batch and one of the second half, not of neighbours."""
     return ops.concatenate([examples[: len(examples) // 2], examples[len(examples) // 2 :]], axis=-1)
 
 
@@ -226,8 +226,10 @@ WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
         lambda self, real, fake: self.loss.discriminator(real, fake) + ops.mean(fake) * self.smoothing,
         ["rules/smoothing-and-noise/discriminator"],
     ),
-    "others are packed": (rules, "pack", _examples_apart, ["rules/packing/discriminator", "rules/packing/generator"]),
-    "nothing is unrolled": (
+    "other examples are packed together": (
+        rules, "pack", _pack_distant_examples, ["rules/packing/discriminator", "rules/packing/generator"]
+    ),
+    "no step is unrolled": (
         gan, "unrolled_logits", lambda critic, loss, real, fake, steps, rate: (critic(real), critic(fake)),
         ["rules/unrolling/generator"],
     ),
@@ -239,74 +241,74 @@ WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
 
 
 @pytest.mark.parametrize("mistake", WRONG_RULES)
-def test_a_rule_that_a_step_breaks_is_caught(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner, name, wrong, caught_by = WRONG_RULES[mistake]
+def test_a_step_that_breaks_a_rule_fails(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, wrong, failing = WRONG_RULES[mistake]
     monkeypatch.setattr(owner, name, wrong)
-    for case in caught_by:
+    for case in failing:
         assert not CASES[case].check().ok, case
 
 
 @pytest.mark.parametrize(
     "case", ["recipes/ring-plain/generator", "recipes/mnist-mlp-sigmoid/generator", "rules/unrolling/generator"]
 )
-def test_fakes_that_a_step_hands_on_detached_are_caught(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The generator answers for the fakes of the discriminator's pass: its gradient has to flow back through these."""
+def test_a_step_that_detaches_the_fakes_fails(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator's update uses the fakes of the discriminator's pass: its gradient has to flow through them."""
     assert CASES[case].check().ok
-    _with(
-        monkeypatch,
-        lambda made, inputs: {
-            "discriminator_inputs": (made.discriminator_inputs[0], Tensor(made.discriminator_inputs[1].data))
-        },
-    )
+
+    def detached(made: Pass, inputs: UpdateInputs) -> dict[str, Any]:
+        real, fake = made.discriminator_inputs
+        return {"discriminator_inputs": (real, Tensor(fake.data))}
+
+    _change_pass(monkeypatch, detached)
     assert not CASES[case].check().ok
 
 
-# On several implementations.
+# Several implementations of the kernels.
 
 
-def test_a_case_without_kernels_is_left_to_the_reference() -> None:
-    pairs = [pair for pair in backend.implementations() if pair.unavailable is None and pair.backend.name == "numpy"]
-    checked = check.check(CASES["primitives/tanh/0"], pairs)
-    assert [outcome.pair.kernels for outcome in checked.results] == ["reference"]
-    assert [*_pairs("reference"), *checked.skipped_kernels] == pairs
+def test_a_case_without_fast_kernels_is_checked_on_the_reference_only() -> None:
+    available = [i for i in backend.implementations() if i.unavailable is None and i.backend.name == "numpy"]
+    checked = check.check(CASES["primitives/tanh/0"], available)
+    assert [result.implementation.kernels for result in checked.results] == ["reference"]
+    assert [*_implementations("reference"), *checked.skipped_kernels] == available
 
 
 @needs_numba
-def test_a_case_with_kernels_is_checked_on_each() -> None:
-    checked = check.check(CASES["layers/Dense/train"], _pairs("reference", "numba"))
-    assert [outcome.pair.kernels for outcome in checked.results] == ["reference", "numba"]
+def test_a_case_with_fast_kernels_is_checked_on_each() -> None:
+    checked = check.check(CASES["layers/Dense/train"], _implementations("reference", "numba"))
+    assert [result.implementation.kernels for result in checked.results] == ["reference", "numba"]
     assert checked.skipped_kernels == []
-    assert all(outcome.report is not None and not outcome.failed for outcome in checked.results)
+    assert all(result.report is not None and not result.failed for result in checked.results)
 
 
 @needs_numba
-def test_a_broken_kernel_is_caught_where_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_kernel_fails_on_its_implementation_only(monkeypatch: pytest.MonkeyPatch) -> None:
     table = minigan_kernels.table("numba", np)
     right = table["conv2d_weight_grad"]
     monkeypatch.setitem(table, "conv2d_weight_grad", lambda x, g, geometry: 2 * right(x, g, geometry))
-    outcomes = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).results
-    assert [outcome.failed for outcome in outcomes] == [False, True]
-    assert outcomes[1].report is not None
-    assert outcomes[1].report.name == "weight"
+    results = check.check(CASES["layers/Conv2d/train"], _implementations("reference", "numba")).results
+    assert [result.failed for result in results] == [False, True]
+    assert results[1].report is not None
+    assert results[1].report.name == "weight"
 
 
 @needs_numba
-def test_what_an_implementation_does_not_do_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_computation_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(*arguments):
         raise NotImplementedError("no convolutions here")
 
     monkeypatch.setitem(minigan_kernels.table("numba", np), "conv2d", cannot)
-    outcome = check.check(CASES["layers/Conv2d/train"], _pairs("reference", "numba")).results[1]
-    assert outcome.unsupported
-    assert not outcome.failed
-    assert "no convolutions here" in outcome.problem
+    result = check.check(CASES["layers/Conv2d/train"], _implementations("reference", "numba")).results[1]
+    assert result.unsupported
+    assert not result.failed
+    assert "no convolutions here" in result.problem
 
 
-def test_listening_hears_the_kernels_and_puts_the_backend_back(kernels: str) -> None:
+def test_recording_kernel_names_restores_the_backend(kernels: str) -> None:
     before = backend.current()
-    with check.noting_kernels(backend.Implementation(before, "reference", None)) as heard:
+    with check.recording_kernel_names(backend.Implementation(before, "reference", None)) as names:
         assert backend.current() is not before
         ops.matmul(Tensor(np.ones((2, 3))), Tensor(np.ones((3, 2))))
-    assert heard == {"matmul"}
+    assert names == {"matmul"}
     assert backend.current() is before
     assert before.kernels == kernels

@@ -1,4 +1,4 @@
-"""The benchmark's networks are what is said, and its result has the promised form. No wall-clock assertions."""
+"""The benchmark's networks are as documented, and its results have the documented form. No wall-clock assertions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def count(network):
         ("mlp", 64, [100, 256, 512, 1024, 784], [784, 512, 256, 1], (1489424, 533505)),
     ],
 )
-def test_network_is_what_is_said(name, batch, generator, discriminator, counts):
+def test_network_is_as_documented(name, batch, generator, discriminator, counts):
     gan, real = benchmark.NETWORKS[name]()
     assert widths(gan.generator) == generator
     assert widths(gan.discriminator) == discriminator
@@ -70,7 +70,7 @@ def test_mlp_layers_are_in_order():
     ("name", "size", "counts"),
     [("dcgan28", (28, 28, 1), (778305, 138817)), ("dcgan64", (64, 64, 3), (3576704, 2765568))],  # counted by PyTorch
 )
-def test_convolutional_network_is_what_is_said(name, size, counts):
+def test_convolutional_network_is_as_documented(name, size, counts):
     gan, real = benchmark.build(name)
     assert (count(gan.generator), count(gan.discriminator)) == counts
     assert real.shape == (64, *size) and real.dtype == np.float32
@@ -99,7 +99,7 @@ def kinds(network):
     return [type(layer) for layer in network]
 
 
-def test_network_is_the_same_at_every_call_and_has_the_type_asked_for():
+def test_network_is_the_same_at_every_call_and_has_the_dtype():
     (one, real_one), (two, real_two) = benchmark.build("toy", "float64"), benchmark.build("toy", "float64")
     np.testing.assert_array_equal(real_one, real_two)
     for name, p in one.generator.parameters().items():
@@ -153,7 +153,7 @@ def test_seconds_must_be_above_zero(seconds):
 
 @pytest.fixture
 def load(monkeypatch):
-    """Imports a module of benchmarks/ by its name, as its scripts do, and forgets it afterwards."""
+    """A function that imports a module of benchmarks/ by its name, as the scripts do; it is unloaded afterwards."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     before = set(sys.modules)
     yield importlib.import_module
@@ -162,7 +162,7 @@ def load(monkeypatch):
             del sys.modules[name]
 
 
-def test_comparison_refuses_to_time_what_differs(load):
+def test_comparison_does_not_time_networks_that_differ(load):
     agreement, error = load("agreement"), load("command_line").DisagreementError
     mine = {"losses": [np.array(0.7)], "gradients": [np.array([1.0, 1e-12])]}
     agreement.require_same("toy", "torch", mine, {"losses": [np.array(0.7)], "gradients": [np.array([1.0, 0.0])]})
@@ -181,12 +181,12 @@ def test_peer_computes_the_same_convolutional_step(peer):
     assert run.returncode == 0, run.stderr
 
 
-def test_ratio_is_of_each_round(load):
+def test_ratio_is_computed_for_each_round(load):
     theirs, mine = [[2.0, 2.0, 9.0], [6.0], [8.0]], [[1.0], [2.0], [2.0]]
     assert load("train_step").ratio(theirs, mine) == {"ratio": 3.0, "ratio_lowest": 2.0, "ratio_highest": 4.0}
 
 
-def test_comparison_goes_on_without_torch_compile_where_it_does_not_work(load, monkeypatch, capsys):
+def test_comparison_continues_without_torch_compile_if_that_fails(load, monkeypatch, capsys):
     script, peers = load("train_step"), ["torch", "torch.compile", "jax"]
     twin = type(sys)("twins.torch_twin")
     monkeypatch.setitem(sys.modules, "twins.torch_twin", twin)
@@ -200,7 +200,7 @@ def test_comparison_goes_on_without_torch_compile_where_it_does_not_work(load, m
 
 
 @pytest.mark.parametrize("script", ["train_step", "kernels", "memory"])
-def test_script_says_how_to_get_a_missing_peer(script, tmp_path):
+def test_script_says_how_to_install_a_missing_peer(script, tmp_path):
     if script == "kernels" and minigan_kernels.unavailable("numba"):
         pytest.skip("it times Numba's kernels")
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n")
@@ -221,7 +221,7 @@ def test_script_says_how_to_get_a_missing_peer(script, tmp_path):
         ("memory", ["--threads", "0"], "at least 1"),
     ],
 )
-def test_wrong_use_is_a_sentence(script, arguments, sentence):
+def test_wrong_use_gives_a_one_line_message(script, arguments, sentence):
     run = run_script(script, *arguments)
     assert run.returncode == 2
     assert sentence in run.stderr
@@ -234,14 +234,14 @@ def run_script(name, *arguments, **environment):
 
 
 @pytest.mark.parametrize("script", ["train_step", "kernels", "memory"])
-def test_script_chooses_the_cores_before_any_library_counts_them(script):
+def test_script_chooses_the_cores_before_it_imports_libraries(script):
     program = f"import json, sys, {script}; print(json.dumps(list(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", program], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
     assert not set(json.loads(run.stdout)) & {"numpy", "numba", "minigan", "torch", "jax"}
 
 
 @pytest.mark.parametrize("name", ["dcgan28", "dcgan64"])
-def test_kernel_cases_know_what_every_layer_is_given(load, name):
+def test_kernel_cases_know_the_input_shape_of_every_layer(load, name):
     cases = load("kernel_cases")
     gan, _ = benchmark.build(name)
     x = gan.latent(2, "train")
@@ -251,12 +251,12 @@ def test_kernel_cases_know_what_every_layer_is_given(load, name):
             x = layer(x)
 
 
-def test_kernel_cases_are_all_shapes_once(load):
+def test_kernel_cases_have_every_shape_once(load):
     cases = load("kernel_cases").cases()
     names = [case.name for case in cases]
     assert len(set(names)) == len(names)
     convolutions = [case for case in cases if case.operation.startswith("conv2d")]
-    # G's layers are D's backwards, but for the first of dcgan64's G and the last of its D: 2 and 6 shapes, thrice.
+    # G's layers are D's in reverse, but for the first of dcgan64's G and the last of its D: 2 and 6 shapes, 3 kernels.
     assert len(convolutions) == 3 * (2 + 6)
     flops = {case.flops for case in convolutions if case.label == "32x32x64 <> 16x16x128"}
     assert flops == {2 * 64 * 16 * 16 * 4 * 4 * 64 * 128}
@@ -265,7 +265,7 @@ def test_kernel_cases_are_all_shapes_once(load):
     assert all((case.flops == 0) != (case.traffic == 0) for case in cases)
 
 
-def test_kernels_are_called_as_defined(load):
+def test_timed_kernels_equal_the_reference(load):
     if reason := minigan_kernels.unavailable("numba"):
         pytest.skip(reason)
     cases, calls = load("kernel_cases"), load("twins.numba_calls")
@@ -285,7 +285,7 @@ def test_kernels_are_called_as_defined(load):
             np.testing.assert_allclose(ours, defined, rtol=0, atol=1e-5 * np.abs(defined).max(), err_msg=case.name)
 
 
-def test_adam_is_called_on_every_parameter(load):
+def test_timed_adam_updates_every_parameter(load):
     if reason := minigan_kernels.unavailable("numba"):
         pytest.skip(reason)
     cases, calls = load("kernel_cases"), load("twins.numba_calls")
@@ -295,7 +295,7 @@ def test_adam_is_called_on_every_parameter(load):
         np.testing.assert_allclose(p, -2e-4 * np.sign(g.reshape(-1)), rtol=1e-3)
 
 
-def test_kernels_that_differ_are_not_timed(load):
+def test_comparison_does_not_time_kernels_that_differ(load):
     kernels, error = load("kernels"), load("command_line").DisagreementError
     kernels.require_close("dense", "torch", [np.array([1.0, 2.0])], [np.array([1.0, 2.00001])])
     with pytest.raises(error, match="dense differs"):
@@ -305,12 +305,12 @@ def test_kernels_that_differ_are_not_timed(load):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_peak_memory_counts_what_was_freed_again(load):
+def test_peak_memory_includes_freed_memory(load):
     memory = load("memory")
     if not memory.reset_peak():
-        pytest.skip("this system does not let go of the high-water mark")
+        pytest.skip("this system cannot reset the peak of resident memory")
     before = memory.resident("VmHWM")
-    with mmap.mmap(-1, 64 << 20) as pages:  # from the system itself: what NumPy frees, the C library may keep
+    with mmap.mmap(-1, 64 << 20) as pages:  # memory from the system: the C library may keep what NumPy frees
         for _ in range(64):
             pages.write(bytes(1 << 20))
     assert memory.resident("VmHWM") - before > 60 << 20
@@ -318,9 +318,9 @@ def test_peak_memory_counts_what_was_freed_again(load):
     assert memory.resident("VmHWM") - before < 30 << 20
 
 
-def test_memory_of_a_fresh_process_is_told_in_parts(load):
+def test_memory_of_a_fresh_process_is_reported_in_parts(load):
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is read from /proc")
-    told = load("memory").in_fresh_process("minigan", "toy")
-    assert told["total_peak_bytes"] == told["libraries_bytes"] + told["peak_bytes"]
-    assert 0 <= told["networks_bytes"] <= told["peak_bytes"] < told["libraries_bytes"] <= told["ever_bytes"]
+    report = load("memory").in_fresh_process("minigan", "toy")
+    assert report["total_peak_bytes"] == report["libraries_bytes"] + report["peak_bytes"]
+    assert 0 <= report["networks_bytes"] <= report["peak_bytes"] < report["libraries_bytes"] <= report["ever_bytes"]

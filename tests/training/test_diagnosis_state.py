@@ -173,7 +173,7 @@ def ring() -> Points:
 
 def test_a_run_that_is_stopped_and_resumed_is_told_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the step of a look, one later, between looks, before and after something has been told."""
-    monkeypatch.setattr(Trainer, "_draw", lambda self, rows, notice: None)
+    monkeypatch.setattr(Trainer, "_save_final_pictures", lambda self, rows, notice: None)
     config = RunConfig(recipe="ring", steps=420, settings=FAILING)
     straight, broken = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "broken")
     told = run(Trainer.begin(config, ring(), straight))
@@ -195,7 +195,7 @@ class _OwnNumPy(Module):
 
 
 def test_a_run_without_replay_says_why_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "_draw", lambda self, rows, notice: None)
+    monkeypatch.setattr(Trainer, "_save_final_pictures", lambda self, rows, notice: None)
     config = RunConfig(recipe="ring", steps=8, settings=FAILING)
 
     def notices(name: str, *more: Module) -> list[str]:

@@ -1,4 +1,4 @@
-"""The data of a run, found again: its pixels decide, wherever they lie and whatever lies beside them."""
+"""The data of a resumed run: they must have the same pixels, in whatever folder and with whatever labels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def error(capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
-def test_labels_may_come_and_go(capsys):
+def test_labels_may_be_added_and_removed(capsys):
     trained_on("data")
     write_idx(Path("data/train-labels"), np.zeros(40, np.uint8))
     assert cli.main(MORE) == 0
@@ -50,7 +50,7 @@ def test_labels_may_come_and_go(capsys):
     assert cli.main([*MORE, "--steps", "26"]) == 0
 
 
-def test_other_pixels_are_other_data_whatever_their_labels(capsys):
+def test_other_pixels_are_other_data_even_with_the_same_labels(capsys):
     trained_on("data", labels=True)
     write_idx(Path("data/train-images"), pixels(seed=1))
     assert cli.main(MORE) == 1
@@ -64,20 +64,20 @@ def test_the_same_bytes_in_another_shape_are_other_data(capsys):
     assert "is not what run was trained on" in error(capsys)
 
 
-def test_a_folder_that_is_gone_is_asked_for_by_option(capsys):
+def test_a_missing_folder_of_data_must_be_named_by_option(capsys):
     trained_on("data")
-    Path("data").rename("datb")  # a near name, and not to be suggested: only the option can mend it
+    Path("data").rename("datb")  # a similar name must not be suggested: only the option helps
     assert cli.main(MORE) == 1
     told = error(capsys)
     assert "does not exist any more; name the folder that holds them now with --data-dir" in told
     assert "did you mean" not in told
     assert cli.main([*MORE, "--data-dir", "datb"]) == 0
     assert json.loads(Path("run/config.json").read_text())["data_dir"] == str(Path("datb").absolute())
-    assert cli.main([*MORE, "--data-dir", "datc"]) == 1  # this name was typed
+    assert cli.main([*MORE, "--data-dir", "datc"]) == 1  # this name was typed, so a similar one is suggested
     assert "did you mean 'datb'?" in error(capsys)
 
 
-def test_a_folder_takes_the_place_of_a_download_and_the_other_way_round(monkeypatch):
+def test_a_folder_replaces_a_download_and_a_download_a_folder(monkeypatch):
     write_idx(Path("cache/train-images"), pixels())
     write_idx(Path("copy/pictures"), pixels())
     monkeypatch.setattr(mnist, "download", lambda **_: Path("cache"))
@@ -91,8 +91,8 @@ def test_a_folder_takes_the_place_of_a_download_and_the_other_way_round(monkeypa
 
 
 @pytest.mark.parametrize("labels", [True, False])
-def test_a_run_of_an_earlier_version_goes_on(labels):
-    """Its configuration holds one digest only, over pixels and labels."""
+def test_a_run_of_an_earlier_version_can_be_resumed(labels):
+    """Its configuration has only one digest, of pixels and labels."""
     trained_on("data", labels)
     config = json.loads(Path("run/config.json").read_text())
     del config["data"]["pixels_sha256"]
@@ -110,7 +110,7 @@ def recorded() -> dict:
     return json.loads(Path("run/config.json").read_text())
 
 
-def test_settings_say_what_becomes_of_idx_files_too():
+def test_settings_resize_idx_files():
     write_idx(Path("data/train-images"), np.broadcast_to(np.arange(40, dtype=np.uint8)[:, None, None], (40, 9, 12)))
     shape = ["--set", "image_size=8", "--set", "channels=3"]
     assert cli.main(["train", "mnist-dcgan", "--data-dir", "data", "--out", "run", *TINY, *shape]) == 0
@@ -122,21 +122,21 @@ def test_settings_say_what_becomes_of_idx_files_too():
     np.testing.assert_array_equal(data.images[:, 3, 5, 1], np.arange(40))  # each picture is of one grey
 
 
-def test_idx_files_keep_their_shape_unless_settings_say_otherwise():
+def test_idx_files_keep_their_shape_by_default():
     write_idx(Path("data/train-images"), np.zeros((40, 8, 12), np.uint8))
     assert cli.main(["train", "mnist-dcgan", "--data-dir", "data", "--out", "run", *TINY]) == 0
     assert recorded()["data"]["image_shape"] == [8, 12, 1]
     assert recorded()["settings"]["image_size"] == recorded()["settings"]["channels"] == 0
 
 
-def test_digits_are_resized_where_settings_say_so():
+def test_settings_resize_digits():
     arguments = ["train", "mnist-dcgan", "--out", "run", *TINY, "--set", "image_size=12"]
     assert cli.main(arguments) == 0
     assert recorded()["data"]["image_shape"] == [12, 12, 1]
 
 
 @pytest.mark.parametrize("how", ["--resume", "--config"])
-def test_sizes_that_an_earlier_version_recorded_and_did_not_heed_have_no_effect(how):
+def test_sizes_that_an_earlier_version_recorded_but_ignored_have_no_effect(how):
     """They were its defaults, 28 and 1, whatever the shape of the IDX files."""
     write_idx(Path("data/train-images"), np.zeros((40, 8, 12), np.uint8))
     assert cli.main(["train", "mnist-dcgan", "--data-dir", "data", "--out", "run", *TINY]) == 0
@@ -152,7 +152,7 @@ def test_sizes_that_an_earlier_version_recorded_and_did_not_heed_have_no_effect(
     assert recorded()["data"]["image_shape"] == [8, 12, 1]
 
 
-def test_a_size_written_into_a_configuration_by_hand_is_heeded():
+def test_a_size_written_into_a_configuration_by_hand_is_used():
     write_idx(Path("data/train-images"), np.zeros((40, 8, 12), np.uint8))
     assert cli.main(["train", "mnist-dcgan", "--data-dir", "data", "--out", "run", *TINY]) == 0
     config = recorded()
@@ -163,7 +163,7 @@ def test_a_size_written_into_a_configuration_by_hand_is_heeded():
     assert recorded()["data"]["image_shape"] == [16, 16, 1]
 
 
-def test_resized_pictures_keep_their_labels_and_their_place():
+def test_resized_images_keep_their_labels_and_their_order():
     slope = np.broadcast_to(np.arange(0, 240, 10, dtype=np.uint8), (3, 24, 24))[..., None]
     data = Dataset("slopes", slope, np.array([2, 0, 1], np.uint8), "a test")
     half = resized(data, (12, 12, 3))
@@ -172,7 +172,7 @@ def test_resized_pictures_keep_their_labels_and_their_place():
     assert resized(data, data.image_shape) is data
 
 
-def test_what_a_description_matches():
+def test_which_data_match_a_description():
     images = pixels()[..., None]
     data = Dataset("one", images, None, "a test")
     for same in (data, Dataset("two", images, np.zeros(40, np.uint8), "elsewhere")):

@@ -1,4 +1,4 @@
-"""A run survives Ctrl-C, a polite kill and a rude one, and goes on bit for bit as if nothing had happened."""
+"""A run survives SIGINT, SIGTERM and SIGKILL, and a resumed run ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def when_written(path: Path) -> int:
 
 
 def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
-    """One in four at any moment, the start-up included; the others in the middle of the training."""
+    """One kill in four at any moment, including the start; the others during training."""
     run = tmp_path / "run"
     moments = random.Random(0)
     kills_while_training = 0
@@ -86,7 +86,7 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
 
 
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_how_to_go_on_and_does(polite, uninterrupted, tmp_path):
+def test_an_interrupted_run_says_how_to_resume_it_and_can_be_resumed(polite, uninterrupted, tmp_path):
     run = tmp_path / "run"
     process = start_minigan("train", "--out", str(run), *LONG, cwd=tmp_path)
     wait_for_progress(run)
@@ -133,7 +133,7 @@ def test_a_run_resumed_with_replay_switched_ends_with_the_same_bits(first, then,
         assert resumed[name] == whole[name]
 
 
-def test_a_finished_run_can_be_resumed_and_is_not_changed(tmp_path):
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
     run = train_small(tmp_path / "run")
     before = contents(run)
     assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
@@ -155,7 +155,7 @@ def test_another_seed_gives_another_run(tmp_path):
     assert (first / "metrics.jsonl").read_bytes() != (second / "metrics.jsonl").read_bytes()
 
 
-def test_a_folder_that_fails_to_fill_does_not_appear(tmp_path):
+def test_a_folder_whose_files_cannot_be_written_does_not_appear(tmp_path):
     def fill(draft: RunFolder) -> None:
         draft.config.write_text("half")
         raise OSError("the disk is full")
@@ -188,8 +188,8 @@ def test_what_was_recorded_after_the_checkpoint_is_moved_aside(tmp_path, capsys)
         assert contents(run) == before
 
 
-def test_what_is_recorded_again_is_not_kept_twice(tmp_path):
-    """As after a kill: what lies behind the checkpoint is moved aside, and gone once the run has come by again."""
+def test_records_made_again_replace_those_moved_aside(tmp_path):
+    """As after SIGKILL: records after the checkpoint are moved aside, and removed once the run has made them again."""
     run = train_small(tmp_path / "run")
     before = contents(run)
     (run / "checkpoint.safetensors").unlink()
@@ -198,7 +198,7 @@ def test_what_is_recorded_again_is_not_kept_twice(tmp_path):
     assert contents(run) == before
 
 
-def test_a_file_of_somebody_else_is_left_alone(tmp_path):
+def test_foreign_files_are_not_touched(tmp_path):
     run = train_small(tmp_path / "run")
     (run / ".notes.partial").write_text("mine")
     (run / "samples" / ".step.abc.partial").write_text("mine, too")
@@ -209,8 +209,8 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path):
     assert contents(run) == before
 
 
-def test_a_run_of_the_time_before_colour_goes_on(tmp_path):
-    """Its configuration says [height, width] and nothing of strict."""
+def test_a_run_from_before_colour_images_can_be_resumed(tmp_path):
+    """Its configuration has [height, width] and no entry "strict"."""
     run, straight = train_small(tmp_path / "run"), tmp_path / "straight"
     config = json.loads((run / "config.json").read_text())
     assert config["data"]["image_shape"] == [28, 28, 1]
@@ -224,7 +224,7 @@ def test_a_run_of_the_time_before_colour_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [[28], [28, 28, 2], [28, 28, 1, 1], [28, 0, 1], [28, "28", 1], "28", None])
-def test_a_recorded_shape_that_is_none(shape, tmp_path, capsys):
+def test_an_invalid_recorded_shape_is_refused(shape, tmp_path, capsys):
     run = train_small(tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["data"]["image_shape"] = shape
@@ -234,8 +234,8 @@ def test_a_recorded_shape_that_is_none(shape, tmp_path, capsys):
     assert "does not say which pictures" in capsys.readouterr().err
 
 
-def test_samples_take_memory_for_some_pictures_at_a_time(monkeypatch):
-    """A generator of large pictures is never asked for many at once, and the pictures are those of one pass."""
+def test_samples_of_large_images_are_made_in_several_passes(monkeypatch):
+    """No pass makes more than a megapixel, and the images equal those of a single pass."""
     recipe = dataclasses.replace(COLOUR, settings=COLOUR.settings | {"image_size": 128})
     monkeypatch.setitem(recipes.RECIPES, recipe.name, recipe)
     run = TrainedRun(recipe.build(), RunConfig(recipe=recipe.name), recipe.domain.with_shape((128, 128, 3)))
@@ -249,7 +249,7 @@ def test_samples_take_memory_for_some_pictures_at_a_time(monkeypatch):
     np.testing.assert_array_equal(draw_samples(run, 50, seed=1), images)
 
 
-# What a resume is given may be anything.
+# Files of a run that are damaged or are something else.
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def refused(run: Path, capsys, *arguments: str, part: str) -> None:
 
 
 def rewrite(path: Path, **changes: object) -> None:
-    """The checkpoint with other arrays, and a checksum that is right."""
+    """Change arrays of the checkpoint, with a correct checksum."""
     state = safetensors.numpy.load_file(path)
     for name, change in changes.items():
         array = state[name.replace("__", ".")]
@@ -303,25 +303,25 @@ def test_an_inconsistent_checkpoint_changes_nothing(changes, part, run, capsys):
     assert part in capsys.readouterr().err
 
 
-def test_dropout_that_was_drawn_too_seldom(tmp_path, capsys):
+def test_dropout_with_too_few_draws_is_refused(tmp_path, capsys):
     run = train_small(tmp_path / "run", "mnist-mlp-sigmoid")
     path = run / "checkpoint.safetensors"
     state = safetensors.numpy.load_file(path)
     (name,) = (name for name in state if name.endswith("draws"))
-    assert state[name] == 40  # in both turns of each step
+    assert state[name] == 40  # in the updates of both networks in each step
     state[name][...] = 3
     checkpoint.save(path, state, "mnist-mlp-sigmoid")
     refused(run, capsys, part="the discriminator's dropout has made 3 draws, which does not fit step 20")
 
 
-def test_a_checkpoint_that_runs_ahead_of_the_metrics(run, capsys):
+def test_a_checkpoint_later_than_the_metrics_is_refused(run, capsys):
     rows = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text(rows[0])
     refused(run, capsys, part="the metrics end at step 10, expected 20 at least")
     refused(run, capsys, part="restore both from the same run, or name an earlier one: --checkpoint 15.")
 
 
-def test_a_run_without_its_metrics_goes_on(run):
+def test_a_run_without_its_metrics_can_be_resumed(run):
     (run / "metrics.jsonl").unlink()
     assert cli.main(["train", "--resume", str(run), "--steps", "30", "--quiet"]) == 0
     assert [json.loads(row)["step"] for row in (run / "metrics.jsonl").read_text().splitlines()] == [30]
@@ -339,7 +339,7 @@ def test_a_single_flipped_bit_of_a_weight_is_noticed(run, capsys):
     assert (run / "dropped-15" / "checkpoint.safetensors").read_bytes() == content
 
 
-def test_equal_states_give_equal_bytes_and_come_back(tmp_path):
+def test_equal_states_give_equal_bytes_and_are_read_back(tmp_path):
     state = {"step": np.asarray(7), "b.weight": np.arange(6.0).reshape(2, 3).T, "a": np.zeros((0, 3), np.float32)}
     extra = {"diagnosis.looks": np.ones((2, 5)), "diagnosis.told": np.frombuffer(b"words", np.uint8)}
     for name, arrays in (("one", state | extra), ("two", dict(reversed((state | extra).items())))):
@@ -350,7 +350,7 @@ def test_equal_states_give_equal_bytes_and_come_back(tmp_path):
     for name, array in (state | extra).items():
         np.testing.assert_array_equal(loaded[name], array)
     assert checkpoint.read_metadata(tmp_path / "one") == checkpoint.Metadata("ring", 7, -0.25)
-    assert safetensors.numpy.load_file(tmp_path / "one").keys() == loaded.keys()  # an ordinary file of its kind
+    assert safetensors.numpy.load_file(tmp_path / "one").keys() == loaded.keys()  # a standard safetensors file
 
 
 def headed(header: object, arrays: bytes = b"") -> bytes:
@@ -416,7 +416,7 @@ def test_a_malformed_checkpoint_is_refused_with_a_sentence(name, run, capsys):
         checkpoint.load(run / "checkpoint.safetensors", "mnist-mlp", {"step": np.asarray(20), "a": np.zeros(3)})
 
 
-def test_a_checkpoint_of_the_time_before_checksums_goes_on(run, tmp_path):
+def test_a_checkpoint_from_before_checksums_can_be_resumed(run, tmp_path):
     path = run / "checkpoint.safetensors"
     note = json.dumps({"format": 1, "recipe": "mnist-mlp"})
     safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, metadata={"minigan": note})
@@ -438,7 +438,7 @@ GOOD_ROW = '{"step": 30, "discriminator_loss": 1.0, "generator_loss": 1.0, "real
         GOOD_ROW.replace("1.0", "NaN").encode(), GOOD_ROW.replace("1.0", "1e999").encode(),
     ],
 )  # fmt: skip
-def test_metrics_that_are_none_are_refused_with_a_sentence(line, run, capsys):
+def test_invalid_metrics_are_refused_with_a_sentence(line, run, capsys):
     with (run / "metrics.jsonl").open("ab") as file:
         file.write(line)
     refused(run, capsys, part="metrics.jsonl")
@@ -453,7 +453,7 @@ def test_metrics_that_are_none_are_refused_with_a_sentence(line, run, capsys):
         f'"recipe": "{"x" * 2_000_000}"', '"recipe": "mnist-mlp"',
     ],
 )  # fmt: skip
-def test_a_configuration_that_is_none_is_refused_with_a_sentence(entry, tmp_path, capsys):
+def test_an_invalid_configuration_is_refused_with_a_sentence(entry, tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"recipe": "mnist-mlp", ' + entry + "}")
     assert cli.main(["train", "--config", str(tmp_path / "config.json"), "--dry-run"]) == 1
     err = capsys.readouterr().err
@@ -473,7 +473,7 @@ def test_a_pipe_in_place_of_a_file_is_refused_at_once(name, run, capsys):
 
 
 @pytest.mark.parametrize("name", [".lock", "metrics.jsonl", "samples", "checkpoints"])
-def test_a_run_writes_through_no_link(name, run, tmp_path, capsys):
+def test_a_run_never_writes_through_a_link(name, run, tmp_path, capsys):
     kept = tmp_path / "kept"
     (run / name).rename(kept)
     if name == ".lock":
@@ -485,7 +485,7 @@ def test_a_run_writes_through_no_link(name, run, tmp_path, capsys):
     assert (kept.read_bytes() if kept.is_file() else contents(kept)) == before
 
 
-# More than the last checkpoint.
+# Earlier checkpoints.
 
 
 def kept(run: Path) -> list[int]:
@@ -559,10 +559,10 @@ def test_going_back_to_an_earlier_checkpoint_loses_nothing(run, capsys):
 
 
 class Killed(BaseException):
-    """After it nothing can be written any more, as in a process that is gone."""
+    """Raised in place of a system call, as if the process had been killed."""
 
 
-def test_going_back_can_be_cut_short_at_any_moment(finished, tmp_path):
+def test_going_back_can_be_interrupted_at_any_moment(finished, tmp_path):
     def go_back(folder: RunFolder) -> None:
         last = checkpoint.read_metadata(folder.checkpoint).step
         folder.rewind(15, folder.checkpoint if last == 15 else folder.earlier_path(15))
@@ -599,7 +599,7 @@ def test_going_back_can_be_cut_short_at_any_moment(finished, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["removed", "truncated"])
-def test_a_run_goes_on_from_an_earlier_checkpoint_if_the_last_is_damaged(damage, run, tmp_path, capsys):
+def test_a_run_is_resumed_from_an_earlier_checkpoint_if_the_last_is_damaged(damage, run, tmp_path, capsys):
     last = run / "checkpoint.safetensors"
     original = last.read_bytes()
     last.write_bytes(original[:100])
@@ -611,7 +611,7 @@ def test_a_run_goes_on_from_an_earlier_checkpoint_if_the_last_is_damaged(damage,
 
 
 @pytest.mark.parametrize("damage", ["removed", "truncated"])
-def test_a_checkpoint_that_is_damaged_while_the_run_goes_on_is_replaced(damage, tmp_path):
+def test_a_checkpoint_damaged_during_the_run_is_replaced(damage, tmp_path):
     def damaging(step: int, metrics: dict) -> None:
         if trainer.gan.step == 10:
             last = trainer.folder.checkpoint
@@ -626,20 +626,20 @@ def test_a_checkpoint_that_is_damaged_while_the_run_goes_on_is_replaced(damage, 
     assert load_run(tmp_path / "run").gan.step == 20
 
 
-def test_the_last_checkpoint_is_meant_by_its_step(run):
+def test_the_last_checkpoint_can_be_named_by_its_step(run):
     before = contents(run)
     (run / "checkpoints" / "step_000020.safetensors").write_bytes((run / "checkpoint.safetensors").read_bytes())
     assert cli.main(["train", "--resume", str(run), "--checkpoint", "20", "--quiet"]) == 0
     assert contents(run) == before
 
 
-def test_what_was_gone_back_behind_is_removed_once_it_is_an_earlier_checkpoint_again(run):
+def test_a_checkpoint_moved_aside_is_removed_when_it_is_made_again(run):
     assert cli.main(["train", "--resume", str(run), "--quiet", "--checkpoint", "15", "--steps", "25"]) == 0
     assert (run / "checkpoints" / "step_000020.safetensors").exists()
     assert not list(run.glob("dropped-*"))
 
 
-def test_an_empty_folder_in_which_a_first_checkpoint_was_left_is_filled(tmp_path, capsys):
+def test_a_folder_with_only_a_first_checkpoint_left_is_used(tmp_path, capsys):
     straight, again = tmp_path / "straight", tmp_path / "again"
     assert cli.main(["train", "--out", str(straight), "--quiet", *SMALL, "--keep-checkpoints", "100"]) == 0
     again.mkdir()
@@ -647,12 +647,12 @@ def test_an_empty_folder_in_which_a_first_checkpoint_was_left_is_filled(tmp_path
     assert cli.main(["train", "--out", str(again), "--quiet", *SMALL]) == 0
     assert (again / "checkpoint.safetensors").read_bytes() == (straight / "checkpoint.safetensors").read_bytes()
     (again / "config.json").unlink()
-    assert cli.main(["train", "--out", str(again), "--quiet", *SMALL]) == 2  # a trained one is nobody's leftover
+    assert cli.main(["train", "--out", str(again), "--quiet", *SMALL]) == 2  # a trained checkpoint is not a leftover
     assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wanted", ["16", "-1", "1e1", "last", "", "99999999999999999999999"])
-def test_a_checkpoint_that_is_not_there(wanted, run, capsys):
+def test_a_missing_checkpoint_is_refused(wanted, run, capsys):
     refused(run, capsys, f"--checkpoint={wanted}", part=f"there is no checkpoint '{wanted}'")
     refused(run, capsys, f"--checkpoint={wanted}", part="there are: 15, 20.")
     refused(run, capsys, "--checkpoint=best", part="has a score")
@@ -662,7 +662,7 @@ def test_a_checkpoint_that_is_not_there(wanted, run, capsys):
 
 @pytest.mark.parametrize("keep", ["1", "2"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_ruined_weights_are_never_all_there_is(optimizer, keep, tmp_path, capsys):
+def test_a_diverged_run_keeps_a_finite_checkpoint(optimizer, keep, tmp_path, capsys):
     run = tmp_path / "run"
     ruin = ["--set", f"optimizer={optimizer}", "--set", "generator_rate=1e30", "--checkpoint-every", "1"]
     assert cli.main(["train", "--out", str(run), "--quiet", *SMALL, *ruin, "--keep-checkpoints", keep]) == 1
@@ -695,7 +695,7 @@ def test_the_advice_names_the_rate_at_fault():
     assert both in _advice(rates | {"generator_rate": 0.002})
 
 
-def test_a_run_that_fails_again_at_the_same_step_leaves_no_more_behind(tmp_path):
+def test_a_run_that_fails_twice_at_the_same_step_leaves_the_same_files(tmp_path):
     run = tmp_path / "run"
     ruin = ["--set", "optimizer=sgd", "--set", "rate=1e4", "--log-every", "1", "--checkpoint-every", "1000"]
     assert cli.main(["train", "--out", str(run), "--quiet", *SMALL, *ruin]) == 1
@@ -712,7 +712,7 @@ def test_samples_that_are_not_finite_name_another_checkpoint(run):
         draw_samples(trained, 3, seed=0)
 
 
-def test_a_score_of_samples_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch):
+def test_a_measurement_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch):
     begun = ["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "run")]
     assert cli.main(begun) == 0
     rows = (tmp_path / "run" / "metrics.jsonl").read_bytes()
@@ -727,7 +727,7 @@ def test_a_score_of_samples_that_is_not_finite_is_not_recorded(tmp_path, monkeyp
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == rows
 
 
-# Making the folder.
+# Making the folder of a run.
 
 
 def test_runs_started_together_get_a_folder_each(tmp_path):
@@ -741,7 +741,7 @@ def test_runs_started_together_get_a_folder_each(tmp_path):
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_of_runs_started_together_into_one_folder_one_trains(there, tmp_path):
+def test_only_one_of_two_runs_started_into_one_folder_trains(there, tmp_path):
     if there:
         (tmp_path / "run").mkdir()
     started = [start_minigan("train", "--quiet", "--out", "run", *SMALL, cwd=tmp_path) for _ in range(2)]
@@ -752,8 +752,8 @@ def test_of_runs_started_together_into_one_folder_one_trains(there, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_of_two_that_make_one_folder_the_second_is_told(tmp_path):
-    """Both find the place free; the first is done while the second still writes."""
+def test_the_second_of_two_runs_that_make_one_folder_is_refused(tmp_path):
+    """Both find the name free, and the first finishes while the second still writes."""
 
     def fill(draft: RunFolder) -> None:
         draft.config.write_text("mine")
@@ -770,10 +770,10 @@ def test_of_two_that_make_one_folder_the_second_is_told(tmp_path):
 
 
 @pytest.mark.skipif(files.fcntl is None, reason="needs locks on files")
-def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_is_made(tmp_path):
+def test_leftovers_of_a_killed_run_are_removed_when_the_next_folder_is_made(tmp_path):
     (tmp_path / ".run.minigan-0123456789abcdef.partial").mkdir()
     (tmp_path / ".run.minigan-0123456789abcdef.partial" / "checkpoint.safetensors").write_bytes(b"half")
-    (tmp_path / ".run.abc.partial").mkdir()  # not ours
+    (tmp_path / ".run.abc.partial").mkdir()  # not a name that minigan gives
     train_small(tmp_path / "run")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".run.abc.partial", "run"]
 
@@ -795,7 +795,7 @@ def test_what_a_kill_left_of_a_folder_is_gone_when_the_next_is_made(tmp_path):
         (["--out", "/proc/self/run"], "nothing can be written into /proc/self"),
     ],
 )
-def test_a_dry_run_refuses_what_training_refuses_and_neither_leaves_a_trace(
+def test_a_dry_run_refuses_what_training_refuses_and_neither_leaves_files(
     arguments, part, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
@@ -810,6 +810,6 @@ def test_a_dry_run_refuses_what_training_refuses_and_neither_leaves_a_trace(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "file", "full"]
 
 
-def test_one_step_is_one_step(tmp_path, capsys):
+def test_one_step_is_called_one_step(tmp_path, capsys):
     assert cli.main(["train", "--out", str(tmp_path / "run"), *SMALL, "--steps", "1"]) == 0
     assert "Done: 1 step in " in capsys.readouterr().out

@@ -79,10 +79,10 @@ class Replay:
 
     def _current_attributes(self, step: Step) -> Attributes:
         """The attributes on which the step depends; the same object for as long as they are unchanged."""
-        for place, known in enumerate(self._known_attributes):
+        for position, known in enumerate(self._known_attributes):
             if known.are_unchanged():
-                if place:
-                    self._known_attributes.insert(0, self._known_attributes.pop(place))  # compared first next time
+                if position:
+                    self._known_attributes.insert(0, self._known_attributes.pop(position))  # compared first next time
                 self._changes = 0
                 return known
         self._changes += 1
@@ -127,7 +127,7 @@ class Replay:
     def _obstacle(self, key: Any) -> str | None:
         """Why the step cannot be recorded for `key`; None if it can be tried."""
         if any(isinstance(leaf, type) and leaf is not NoneType for leaf in key[0]):
-            return "its penalty does not say in an attribute 'draw' what it draws"
+            return "its penalty has no attribute 'draw' that draws its random numbers"
         if self._changes > _MAX_CHANGES:
             return "its Python attributes change from step to step"
         failures = self._failures.get(key[1:], [])

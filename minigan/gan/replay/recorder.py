@@ -82,19 +82,21 @@ class Recorder:
             memory = owner(array)
             self._blocks[id(memory)] = memory, Block(persistent=memory)
 
-    def forward(self, forward: Callable[..., Any], room: backend.Backend, arrays: Sequence[Any], static: dict) -> Any:
-        """What `forward(room, *arrays, **static)`, the forward of an operation, returns; the computation is recorded.
+    def forward(
+        self, forward: Callable[..., Any], library: backend.Backend, arrays: Sequence[Any], static: dict
+    ) -> Any:
+        """Run and record an operation's forward; returns what `forward(library, *arrays, **static)` returns.
 
         Nothing more is recorded for a forward that returns views or leaves its work to kernels. Of any other forward
         the array functions that it calls are recorded, or the whole forward if they cannot be traced.
         """
         before = len(self.calls)
-        returned = forward(room, *arrays, **static)
-        results = tuple(room.asarray(result) for result in flatten_results(returned))  # full reductions give scalars
+        returned = forward(library, *arrays, **static)
+        results = tuple(library.asarray(result) for result in flatten_results(returned))  # full reductions give scalars
         if len(self.calls) > before or all(self._is_view(result, arrays) for result in results):
             self._require_known(results)
         else:
-            results = self._record_forward(partial(forward, room, **static), arrays, results)
+            results = self._record_forward(partial(forward, library, **static), arrays, results)
         data, *saved = results
         return (data, tuple(saved)) if saved else data
 
@@ -110,7 +112,7 @@ class Recorder:
         return results
 
     def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The kernel `function`, wrapped so that its calls of compiled code are recorded, or itself if it has none."""
+        """`function`, wrapped so that its calls of compiled code are recorded, or, if it makes none, its own call."""
 
         def recording(*arguments: Any, **options: Any) -> Any:
             self._require_known(arguments)

@@ -81,7 +81,7 @@ class Recording:
         self._packed_after = _snapshots(self._packed)
         packed = _owners([array for snapshot in self._packed_after for array, fresh, *_ in snapshot.values() if fresh])
         if any(all(array is not old for old in self.packed) for array in packed):
-            return "kernels keep what they make of the weights in other memory than before"
+            return "kernels keep packed weights in other memory than before"
         return None
 
     def prepare(self, recorder: Recorder, report: dict[str, Any], arena: Arena) -> None:
@@ -172,7 +172,7 @@ def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _snapshots(packed: Sequence[PackedWeights]) -> list[dict[Any, tuple]]:
-    return [memo.snapshot() for memo in packed]
+    return [weights.snapshot() for weights in packed]
 
 
 def _digest(array: np.ndarray) -> bytes:

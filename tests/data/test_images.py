@@ -1,4 +1,4 @@
-"""Pictures: what becomes of each when it is read, whatever is wrong with it, and a folder of them as a data set."""
+"""Image files: how each is converted, damaged ones included, and a folder of them as a data set."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 
 from minigan.core.errors import DataError
-from minigan.data import decode, load
-from minigan.data.decode import UnreadableError, middle
-from minigan.data.pictures import from_pictures
+from minigan.data import image_file, load
+from minigan.data.image_file import UnreadableImageError, centre_box
+from minigan.data.image_folder import from_image_folder
 
 ORIENTATION = 0x0112
 EIGHT = (8, 8, 3)
@@ -51,12 +51,12 @@ def encoded(pixels: np.ndarray, kind: str) -> bytes:
     return stream.getvalue()
 
 
-def read_picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    return decode.read_picture(path, shape).pixels
+def read_image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    return image_file.read_image(path, shape).pixels
 
 
 def by_folder(directory: Path, shape: tuple[int, int, int] = EIGHT, **how: Any) -> Any:
-    return from_pictures(directory, shape, progress=False, **how)
+    return from_image_folder(directory, shape, progress=False, **how)
 
 
 def one_sentence(message: str, *mentions: str) -> None:
@@ -65,7 +65,7 @@ def one_sentence(message: str, *mentions: str) -> None:
         assert mention in message, message
 
 
-# --- The middle ---
+# --- Cropping ---
 
 
 @pytest.mark.parametrize(
@@ -80,26 +80,26 @@ def one_sentence(message: str, *mentions: str) -> None:
         ((1, 1000), (64, 1), (0, 499, 1, 500)),  # never less than a pixel
     ],
 )
-def test_middle_is_the_largest_centred_rectangle_of_the_ratio(
+def test_centre_box_is_the_largest_centred_rectangle_of_the_ratio(
     size: tuple[int, int], wanted: tuple[int, int], expected: tuple[int, int, int, int]
 ) -> None:
-    assert middle(size, *wanted) == expected
+    assert centre_box(size, *wanted) == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("source", [(4, 10), (4, 9), (9, 4), (4, 4)])
-def test_pixels_of_the_middle_are_kept_as_they_are(tmp_path: Path, source: tuple[int, int], channels: int) -> None:
+def test_cropping_keeps_pixels_unchanged(tmp_path: Path, source: tuple[int, int], channels: int) -> None:
     pixels = random_pixels(*source, channels)
     path = saved(tmp_path / "a.png", pixels[..., 0] if channels == 1 else pixels)
     top, left = (source[0] - 4) // 2, (source[1] - 4) // 2
     np.testing.assert_array_equal(
-        read_picture(path, (4, 4, channels)), pixels[top : top + 4, left : left + 4].reshape(4, 4, channels)
+        read_image(path, (4, 4, channels)), pixels[top : top + 4, left : left + 4].reshape(4, 4, channels)
     )
 
 
 def test_height_comes_first(tmp_path: Path) -> None:
     pixels = random_pixels(6, 20)
-    read = read_picture(saved(tmp_path / "a.png", pixels), (6, 10, 1))
+    read = read_image(saved(tmp_path / "a.png", pixels), (6, 10, 1))
     np.testing.assert_array_equal(read[..., 0], pixels[:, 5:15])
 
 
@@ -107,35 +107,35 @@ def test_height_comes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [(3, 5), (64, 64), (1000, 700)])
-def test_a_single_colour_stays_as_it_is(tmp_path: Path, source: tuple[int, int]) -> None:
+def test_a_single_colour_is_kept(tmp_path: Path, source: tuple[int, int]) -> None:
     path = saved(tmp_path / "a.png", np.full((*source, 3), (10, 200, 77), np.uint8))
-    np.testing.assert_array_equal(read_picture(path, (17, 13, 3)), np.full((17, 13, 3), (10, 200, 77)))
+    np.testing.assert_array_equal(read_image(path, (17, 13, 3)), np.full((17, 13, 3), (10, 200, 77)))
 
 
-def test_a_smooth_picture_stays_where_it_is_when_shrunk_and_enlarged(tmp_path: Path) -> None:
+def test_resizing_does_not_shift_an_image(tmp_path: Path) -> None:
     """A slope rising by one grey a pixel: each new pixel must have the value at its own centre."""
     slope = np.broadcast_to(np.arange(240, dtype=np.uint8), (240, 240))
     path = saved(tmp_path / "a.png", slope)
     for width in (24, 480):
         centres = (np.arange(width) + 0.5) * 240 / width - 0.5
-        read = read_picture(path, (width, width, 1))[..., 0]
-        away = slice(width // 12, -width // 12)  # from the edges, where the filter has one side only
+        read = read_image(path, (width, width, 1))[..., 0]
+        away = slice(width // 12, -width // 12)  # the filter is one-sided at the edges
         assert np.abs(read[:, away] - centres[away]).max() <= 1
 
 
 def test_fine_patterns_become_grey_and_not_stripes(tmp_path: Path) -> None:
     board = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    read = read_picture(saved(tmp_path / "a.png", board), (20, 20, 1))
+    read = read_image(saved(tmp_path / "a.png", board), (20, 20, 1))
     assert np.abs(read.astype(float) - 127.5).max() < 4
 
 
 @pytest.mark.parametrize(("height", "width", "waves"), [(1500, 2001, 0.5), (300, 301, 4), (200, 220, 4)])
 def test_a_jpeg_is_the_same_as_the_same_picture_in_png(tmp_path: Path, height: int, width: int, waves: float) -> None:
-    """Though it is shrunk while it is decoded: the fewer waves over the picture, the more it may be."""
+    """Although Pillow shrinks a JPEG while decoding it."""
     y, x = np.mgrid[0:height, 0:width] / height * 2 * np.pi * waves
     pixels = (127 + 100 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], -1)).astype(np.uint8)
-    as_jpeg = read_picture(saved(tmp_path / "a.jpg", pixels, quality=98, subsampling=0), (32, 32, 3)).astype(int)
-    as_png = read_picture(saved(tmp_path / "a.png", pixels), (32, 32, 3))
+    as_jpeg = read_image(saved(tmp_path / "a.jpg", pixels, quality=98, subsampling=0), (32, 32, 3)).astype(int)
+    as_png = read_image(saved(tmp_path / "a.png", pixels), (32, 32, 3))
     assert np.abs(as_jpeg - as_png).max() <= 3
 
 
@@ -146,22 +146,22 @@ def test_a_jpeg_is_the_same_as_the_same_picture_in_png(tmp_path: Path, height: i
 def test_a_grey_picture_has_three_equal_channels(tmp_path: Path, suffix: str) -> None:
     pixels = random_pixels(5, 5)
     path = saved(tmp_path / f"a.{suffix}", pixels)
-    np.testing.assert_array_equal(read_picture(path, (5, 5, 1))[..., 0], pixels)
-    np.testing.assert_array_equal(read_picture(path, (5, 5, 3)), np.stack([pixels] * 3, -1))
+    np.testing.assert_array_equal(read_image(path, (5, 5, 1))[..., 0], pixels)
+    np.testing.assert_array_equal(read_image(path, (5, 5, 3)), np.stack([pixels] * 3, -1))
 
 
 def test_colour_becomes_grey_by_its_luma(tmp_path: Path) -> None:
     colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
-    read = read_picture(saved(tmp_path / "a.ppm", colours), (2, 2, 1))
+    read = read_image(saved(tmp_path / "a.ppm", colours), (2, 2, 1))
     np.testing.assert_array_equal(read[..., 0], [[76, 150], [29, 255]])  # 255 times 0.299, 0.587, 0.114
 
 
 def test_a_palette_is_looked_up_before_anything_is_mixed(tmp_path: Path) -> None:
     colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]]
     in_palette((0, 1, 2, 3), colours).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", (2, 2, 3)).reshape(4, 3), colours)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", (2, 2, 3)).reshape(4, 3), colours)
     in_palette((0, 1, 0, 1), [[200, 0, 0], [0, 0, 100]]).save(tmp_path / "b.png")
-    mixed = read_picture(tmp_path / "b.png", (1, 1, 3)).ravel().astype(int)
+    mixed = read_image(tmp_path / "b.png", (1, 1, 3)).ravel().astype(int)
     assert np.abs(mixed - (100, 0, 50)).max() <= 1
 
 
@@ -176,30 +176,30 @@ def test_what_is_transparent_becomes_white(tmp_path: Path, mode: str) -> None:
         saved(path, black, mode)
     expected = np.array([[255, 0], [204, 255]])  # a fifth black is four fifths white
     for channels in (1, 3):
-        read = read_picture(path, (2, 2, channels))
+        read = read_image(path, (2, 2, channels))
         np.testing.assert_array_equal(read, np.stack([expected] * channels, -1))
 
 
 def test_the_transparent_grey_of_a_grey_picture_becomes_white(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", np.array([[7, 8], [9, 7]], np.uint8), transparency=7)
-    np.testing.assert_array_equal(read_picture(path, (2, 2, 1))[..., 0], [[255, 8], [9, 255]])
+    np.testing.assert_array_equal(read_image(path, (2, 2, 1))[..., 0], [[255, 8], [9, 255]])
 
 
 @pytest.mark.parametrize("suffix", ["png", "pgm"])
 def test_grey_of_16_bits_is_scaled_and_not_cut_off(tmp_path: Path, suffix: str) -> None:
     pixels = np.array([[0, 128, 129], [257, 32768, 65535], [65279, 300, 1000]], np.uint16)
-    read = read_picture(saved(tmp_path / f"a.{suffix}", pixels), (3, 3, 1))
+    read = read_image(saved(tmp_path / f"a.{suffix}", pixels), (3, 3, 1))
     np.testing.assert_array_equal(read[..., 0], np.rint(pixels / 257))
 
 
-def test_grey_of_12_bits_is_scaled_where_the_file_says_so(tmp_path: Path) -> None:
+def test_grey_of_12_bits_is_scaled_if_the_file_says_so(tmp_path: Path) -> None:
     """A TIFF, written by hand, of two pixels of 12 bits: 4095 and 1000."""
     tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 3}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     strip = bytes([0xFF, 0xF3, 0xE8])
     directory = struct.pack("<H", len(tags)) + entries + bytes(4)
     (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 12) + strip + b"\0" + directory)
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", (1, 2, 1)).ravel(), [255, round(1000 * 255 / 4095)])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", (1, 2, 1)).ravel(), [255, round(1000 * 255 / 4095)])
     by_folder(tmp_path, notice=pytest.fail)
 
 
@@ -218,14 +218,14 @@ def test_grey_of_16_bits_that_looks_like_12_is_noticed(tmp_path: Path) -> None:
 def test_white_may_be_the_smallest_number_of_a_tiff(tmp_path: Path) -> None:
     pixels = np.array([[0, 257, 65535]], np.uint16)
     Image.fromarray(pixels).save(tmp_path / "a.tif", tiffinfo={262: 0})
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", (1, 3, 1)).ravel(), [255, 254, 0])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", (1, 3, 1)).ravel(), [255, 254, 0])
 
 
 @pytest.mark.parametrize("number", [-1, 65536])
 def test_whole_numbers_beyond_16_bits_are_refused_and_not_wrapped(tmp_path: Path, number: int) -> None:
     Image.fromarray(np.array([[0, number]], np.int32)).save(tmp_path / "a.tif")
-    with pytest.raises(UnreadableError, match="whole numbers beyond 16 bits or below 0"):
-        read_picture(tmp_path / "a.tif", (1, 2, 1))
+    with pytest.raises(UnreadableImageError, match="whole numbers beyond 16 bits or below 0"):
+        read_image(tmp_path / "a.tif", (1, 2, 1))
 
 
 def png(header: tuple[int, ...], transparent: bytes, row: bytes) -> bytes:
@@ -253,19 +253,19 @@ TRANSPARENT = {
 def test_the_transparent_colour_has_as_many_bits_as_the_pixels(tmp_path: Path, name: str) -> None:
     content, expected = TRANSPARENT[name]
     (tmp_path / "a.png").write_bytes(content)
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", (1, len(expected), 1)).ravel(), expected)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", (1, len(expected), 1)).ravel(), expected)
 
 
 def test_fewer_bits_are_scaled_too(tmp_path: Path) -> None:
     (tmp_path / "a.pgm").write_bytes(b"P2 3 1 15 0 5 15")
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.pgm", (1, 3, 1)).ravel(), [0, 85, 255])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pgm", (1, 3, 1)).ravel(), [0, 85, 255])
     bits = np.array([[True, False], [False, False]])
-    np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.png", bits), (2, 2, 1))[..., 0], bits * 255)
+    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.png", bits), (2, 2, 1))[..., 0], bits * 255)
 
 
-def test_the_colours_of_print_become_red_green_and_blue(tmp_path: Path) -> None:
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", np.full((16, 16, 3), (200, 40, 90), np.uint8), "CMYK", quality=98)
-    assert np.abs(read_picture(path, (4, 4, 3)).astype(int) - (200, 40, 90)).max() <= 3
+    assert np.abs(read_image(path, (4, 4, 3)).astype(int) - (200, 40, 90)).max() <= 3
 
 
 UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -281,20 +281,20 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_a_picture_is_turned_as_the_camera_says(tmp_path: Path, orientation: int) -> None:
+def test_the_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     exif, pixels = Image.Exif(), random_pixels(3, 5)
     exif[ORIENTATION] = orientation
     path = saved(tmp_path / "a.png", pixels, exif=exif)
     upright = UPRIGHT[orientation](pixels)
-    np.testing.assert_array_equal(read_picture(path, (*upright.shape, 1))[..., 0], upright)
+    np.testing.assert_array_equal(read_image(path, (*upright.shape, 1))[..., 0], upright)
 
 
-def test_a_damaged_note_of_the_camera_does_no_harm(tmp_path: Path) -> None:
+def test_damaged_exif_data_are_ignored(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", random_pixels(8, 8), exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")
-    assert read_picture(path, (8, 8, 1)).shape == (8, 8, 1)  # and nobody is warned, for warnings are errors here
+    assert read_image(path, (8, 8, 1)).shape == (8, 8, 1)  # without a warning: pytest makes warnings errors
 
 
-# --- What cannot be read ---
+# --- Unreadable files ---
 
 WHOLE = {kind: encoded(random_pixels(9, 9), kind) for kind in ("PNG", "JPEG", "PPM", "GIF", "TIFF", "WEBP")}
 PNG, JPEG, PGM = WHOLE["PNG"], WHOLE["JPEG"], WHOLE["PPM"]
@@ -334,7 +334,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_picture_is_left_out_and_told(tmp_path: Path, name: str) -> None:
+def test_a_damaged_image_is_left_out_with_a_notice(tmp_path: Path, name: str) -> None:
     content, reason = DAMAGED[name]
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / name).write_bytes(content)
@@ -350,14 +350,14 @@ def test_a_damaged_picture_is_left_out_and_told(tmp_path: Path, name: str) -> No
     one_sentence(str(error.value), str(tmp_path / "sub" / name), reason, "expected a PNG", "replace or remove it")
 
 
-def test_a_library_is_warned(tmp_path: Path) -> None:
+def test_the_default_notice_is_a_warning(tmp_path: Path) -> None:
     saved(tmp_path / "good.png", random_pixels(8, 8))
     (tmp_path / "bad.png").write_bytes(b"")
     with pytest.warns(UserWarning, match="1 of the 2 pictures"):
         by_folder(tmp_path)
 
 
-def test_all_is_told_in_one_sentence_with_the_first_few_names(tmp_path: Path) -> None:
+def test_the_notice_is_one_sentence_with_the_first_few_names(tmp_path: Path) -> None:
     saved(tmp_path / "good.png", random_pixels(8, 8))
     for number in range(9):
         (tmp_path / f"bad{number}.jpg").write_bytes(b"")
@@ -368,7 +368,7 @@ def test_all_is_told_in_one_sentence_with_the_first_few_names(tmp_path: Path) ->
     assert "bad3" not in sentence
 
 
-def test_no_picture_that_can_be_read(tmp_path: Path) -> None:
+def test_no_readable_image_is_an_error(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"bad{number}.png").write_bytes(b"?")
     with pytest.raises(DataError) as error:
@@ -376,7 +376,7 @@ def test_no_picture_that_can_be_read(tmp_path: Path) -> None:
     one_sentence(str(error.value), "none of the 5 pictures", str(tmp_path), "bad0.png: it does not begin", "and 2 more")
 
 
-def test_links_to_nowhere_and_pipes_are_not_waited_for(tmp_path: Path) -> None:
+def test_broken_links_and_pipes_do_not_block(tmp_path: Path) -> None:
     saved(tmp_path / "good.png", random_pixels(8, 8))
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "itself.png").symlink_to(tmp_path / "itself.png")
@@ -387,28 +387,30 @@ def test_links_to_nowhere_and_pipes_are_not_waited_for(tmp_path: Path) -> None:
     one_sentence(told[0], "link.png: it is not a file", *(["pipe.png: it"] if hasattr(os, "mkfifo") else []))
 
 
-def test_a_picture_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_without_permission_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", random_pixels(8, 8))
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(path))  # chmod does not stop the superuser
 
     monkeypatch.setattr(Image, "open", refuse)
-    with pytest.raises(UnreadableError, match=r"^Permission denied$"):
-        read_picture(path, EIGHT)
+    with pytest.raises(UnreadableImageError, match=r"^Permission denied$"):
+        read_image(path, EIGHT)
 
 
-def test_a_want_of_memory_is_not_blamed_on_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_memory_is_not_reported_as_an_unreadable_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise MemoryError
 
     monkeypatch.setattr(Image, "open", refuse)
     with pytest.raises(MemoryError):
-        read_picture(saved(tmp_path / "a.png", random_pixels(8, 8)), EIGHT)
+        read_image(saved(tmp_path / "a.png", random_pixels(8, 8)), EIGHT)
 
 
 def odd_name(directory: Path, name: bytes) -> Path:
-    """A path with a name that is no text; skips where the file system knows none."""
+    """A path with a name that is not valid text; skips the test if the file system allows none."""
     path = Path(os.fsdecode(os.fsencode(directory) + b"/" + name))
     try:
         path.write_bytes(b"")
@@ -418,7 +420,7 @@ def odd_name(directory: Path, name: bytes) -> Path:
     return path
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_names_that_are_not_text(tmp_path: Path) -> None:
     directory = odd_name(tmp_path, b"pictures\xff")
     directory.mkdir()
     saved(odd_name(directory, b"\xff\n.png"), random_pixels(8, 8))
@@ -441,7 +443,9 @@ def test_a_picture_that_vanishes_after_the_folder_was_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool
 ) -> None:
     paths = [saved(tmp_path / f"{i}.png", random_pixels(8, 8)) for i in range(2 if left else 1)]
-    monkeypatch.setattr("minigan.data.pictures.files_within", lambda _: [paths[0].unlink() or paths[0], *paths[1:]])
+    monkeypatch.setattr(
+        "minigan.data.image_folder.visible_files", lambda _: [paths[0].unlink() or paths[0], *paths[1:]]
+    )
     if left:
         told: list[str] = []
         assert len(by_folder(tmp_path, notice=told.append)) == 1
@@ -459,9 +463,9 @@ def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Pa
     for content in (*(whole[:length] for length in range(len(whole))), *flipped):
         path.write_bytes(content)
         try:
-            assert read_picture(path, EIGHT).shape == EIGHT
+            assert read_image(path, EIGHT).shape == EIGHT
             outcomes.add("read")
-        except UnreadableError as error:
+        except UnreadableImageError as error:
             assert str(error) and "\n" not in str(error)
             outcomes.add("refused")
     assert outcomes == {"read", "refused"}
@@ -470,7 +474,7 @@ def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Pa
 # --- The folder ---
 
 
-def test_pictures_come_in_the_order_of_their_paths_whatever_that_of_the_disk(tmp_path: Path) -> None:
+def test_images_are_sorted_by_path_whatever_the_order_on_disk(tmp_path: Path) -> None:
     names = ["b/2.png", "a.PNG", "b/10.pgm", "b.ppm", "b/c/1.png", "z.PgM", "é.png"]
     pictures = {name: random_pixels(8, 8, seed=i) for i, name in enumerate(names)}
     for folder, order in (("one", names), ("two", names[::-1])):
@@ -487,12 +491,12 @@ def test_pictures_come_in_the_order_of_their_paths_whatever_that_of_the_disk(tmp
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.jpeg", "a.JPEG", "a.png", "a.PNG", "a.pgm", "a.PPM"])
-def test_the_content_says_what_a_picture_is_and_its_name_that_it_is_one(tmp_path: Path, name: str) -> None:
+def test_the_suffix_says_that_a_file_is_an_image_and_its_content_says_the_format(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(JPEG)
     assert len(by_folder(tmp_path)) == 1
 
 
-def test_what_is_hidden_is_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_are_ignored(tmp_path: Path) -> None:
     for name in ("a.png", ".b.png", ".hidden/c.png", "sub/.d.png", "sub/.hidden/e.png"):
         saved(tmp_path / name, random_pixels(8, 8))
     (tmp_path / "named.png").mkdir()
@@ -539,12 +543,12 @@ def test_every_common_format_is_read(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(by_folder(tmp_path, (8, 8, 1), strict=True).images[0, ..., 0], rows)
 
 
-def test_of_an_animation_and_of_several_pages_the_first_is_taken(tmp_path: Path) -> None:
+def test_the_first_frame_or_page_is_used(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (10, 200)]
     for name in ("a.gif", "b.tiff", "c.webp", "d.png"):
         how = {"lossless": True} if name == "c.webp" else {}
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **how)
-        np.testing.assert_array_equal(read_picture(tmp_path / name, (1, 1, 1)).ravel(), [10])
+        np.testing.assert_array_equal(read_image(tmp_path / name, (1, 1, 1)).ravel(), [10])
 
 
 def test_a_folder_of_one_shape_or_another(tmp_path: Path) -> None:
@@ -565,7 +569,7 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path, holds: lis
     one_sentence(str(error.value), str(tmp_path), *(holds or ["it is empty"]), "expected PNG", "IDX", "put them there")
 
 
-def test_a_folder_within_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_subfolder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path / "sub" / "a.png", random_pixels(8, 8))
     real = os.scandir
 
@@ -580,10 +584,10 @@ def test_a_folder_within_that_cannot_be_listed(tmp_path: Path, monkeypatch: pyte
     one_sentence(str(error.value), str(tmp_path / "sub"), "Permission denied")
 
 
-def test_memory_holds_the_pictures_once(tmp_path: Path) -> None:
+def test_the_images_are_in_memory_only_once(tmp_path: Path) -> None:
     for i in range(60):
         saved(tmp_path / f"{i}.png", random_pixels(16, 16))
-    by_folder(tmp_path, (1, 1, 1))  # imports what there is to import
+    by_folder(tmp_path, (1, 1, 1))  # so that imports do not count
     tracemalloc.start()
     try:
         size = by_folder(tmp_path, (128, 128, 3)).images.nbytes
@@ -593,15 +597,15 @@ def test_memory_holds_the_pictures_once(tmp_path: Path) -> None:
     assert peak < size + (1 << 20)
 
 
-def test_progress_is_drawn_where_it_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_only_when_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved(tmp_path / "a.png", random_pixels(8, 8))
     by_folder(tmp_path)
     assert capsys.readouterr().err == ""
-    from_pictures(tmp_path, EIGHT)
+    from_image_folder(tmp_path, EIGHT)
     assert "reading pictures" in capsys.readouterr().err
 
 
-# --- Pictures or IDX files ---
+# --- Images or IDX files ---
 
 IDX = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2, 3, 3)) + bytes(18)
 
@@ -616,7 +620,7 @@ def test_load_reads_pictures_in_the_wanted_shape_and_idx_files_in_their_own(tmp_
 
 
 @pytest.mark.parametrize("name", ["digits.bin", "train-images-idx3-ubyte"])
-def test_pictures_beside_idx_files_leave_the_choice_open(tmp_path: Path, name: str) -> None:
+def test_images_beside_idx_files_are_an_error(tmp_path: Path, name: str) -> None:
     saved(tmp_path / "sub" / "a.png", random_pixels(8, 8))
     (tmp_path / name).write_bytes(IDX if name == "digits.bin" else b"")
     with pytest.raises(DataError) as error:
@@ -651,7 +655,7 @@ def test_faces(faces: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "copy", progress=False).sha256 == load(tmp_path / "copy", progress=False).sha256
 
 
-def test_reading_leaves_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+def test_reading_restores_the_warning_filters(tmp_path: Path) -> None:
     before = list(warnings.filters)
-    read_picture(saved(tmp_path / "a.png", random_pixels(8, 8)), EIGHT)
+    read_image(saved(tmp_path / "a.png", random_pixels(8, 8)), EIGHT)
     assert warnings.filters == before

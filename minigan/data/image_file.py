@@ -1,0 +1,145 @@
+"""Read an untrusted image file as an array of a wanted shape; Pillow decodes it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from minigan.core.errors import clause
+from minigan.data.dataset import ImageShape
+
+# Common formats that hold pixels only; for some other formats Pillow runs external programs. Pillow's PPM includes PGM
+# and PBM, and its DIB is a BMP without the file header.
+_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "DIB", "GIF", "TIFF", "WEBP")
+_WIDE = ("I", "I;16", "I;16B", "I;16L")  # Pillow's modes of grey with more than 8 bits
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _MIN_IS_WHITE = 258, 262, 0  # of TIFF
+_NARROW_GREY = {"L;2": 85, "L;4": 17}  # factors by which Pillow scales pixels of 2 and 4 bits
+_BACKGROUND = "white"
+_REDUCING_GAP = 3  # plain averaging, which is faster, shrinks an image to this many times the wanted size
+
+
+class UnreadableImageError(Exception):
+    """Why a file cannot be read as an image, as a clause such as "it is empty"."""
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """pixels: uint8, (H, W, C). brightest: the largest pixel in the file if it holds grey of 16 bits, else None."""
+
+    pixels: np.ndarray
+    brightest: int | None
+
+
+def read_image(path: Path, shape: ImageShape) -> DecodedImage:
+    """The image in `path`, cropped to its centre and resized to `shape` (H, W, C), in grey (C = 1) or RGB (C = 3).
+
+    The EXIF orientation is applied. Transparent pixels become white. Grey of 16 bits is divided by 257, grey of 12 bits
+    (in a TIFF) by 4095 / 255; of colour with 16 bits the upper 8 are used. Colour is converted to grey by its luma
+    (ITU-R BT.601). The largest centred whole-pixel rectangle of the wanted aspect ratio is resized (Lanczos). Colour
+    profiles are ignored, and the first frame or page is used.
+
+    Raises UnreadableImageError if the file is not an image of a known format, is damaged, or has more pixels than
+    Pillow allows.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # warnings about harmless oddities of a file
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _decode(path, shape)
+    except (UnreadableImageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImageError("it does not begin as a picture of a known format does") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UnreadableImageError(
+            f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that Pillow allows"
+        ) from None
+    except Exception as error:  # Pillow has no common base class for decoding errors
+        raise UnreadableImageError(clause(error)) from None
+
+
+def _decode(path: Path, shape: ImageShape) -> DecodedImage:
+    if not path.is_file():
+        raise UnreadableImageError("it is not a file")  # opening a pipe would block; a link may be broken
+    if path.stat().st_size == 0:
+        raise UnreadableImageError("it is empty")
+    height, width, channels = shape
+    with Image.open(path, formats=_FORMATS) as image:
+        longer = _REDUCING_GAP * max(height, width)
+        image.draft(None, (longer, longer))  # decode a large JPEG at a reduced size, not below this
+        full_scale, inverted = _grey_scale(image)
+        _scale_transparent_colour(image)
+        upright = ImageOps.exif_transpose(image)
+    brightest = None
+    if upright.mode in _WIDE:
+        brightest = int(np.asarray(upright).max()) if full_scale == 0xFFFF else None
+        upright = _to_8_bits(upright, full_scale, inverted)
+    plain = _without_transparency(upright).convert("L" if channels == 1 else "RGB")
+    return DecodedImage(crop_and_resize(plain, shape), brightest)
+
+
+def crop_and_resize(image: Image.Image, shape: ImageShape) -> np.ndarray:
+    """`image`, in mode L or RGB to match `shape` (H, W, C), cropped to its centre and resized: uint8 of `shape`."""
+    height, width, _ = shape
+    cropped = image.crop(centre_box(image.size, width, height))
+    fitted = cropped.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    return np.asarray(fitted).reshape(shape)
+
+
+def centre_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the largest rectangle of ratio `width` to `height` centred in `size`.
+
+    `size` is (width, height). Whole pixels, so that cropping does not blur; the ratio is exact to within half a pixel.
+    """
+    across, down = size
+    if across * height > down * width:
+        cut = max(1, round(down * width / height))
+        left = (across - cut) // 2
+        return left, 0, left + cut, down
+    cut = max(1, round(across * height / width))
+    top = (down - cut) // 2
+    return 0, top, across, top + cut
+
+
+def _grey_scale(image: Image.Image) -> tuple[int, bool]:
+    """Of grey with more than 8 bits: the largest possible number, and whether it means black instead of white."""
+    tags = getattr(image, "tag_v2", None)  # only a TIFF has them
+    if tags is None:
+        return 0xFFFF, False
+    return 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1, tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE
+
+
+def _to_8_bits(image: Image.Image, full_scale: int, inverted: bool) -> Image.Image:
+    """Grey of more than 8 bits rounded to 8 bits; the shade that is marked transparent becomes white."""
+    values = np.asarray(image)
+    if full_scale > 0xFFFF or values.min() < 0 or values.max() > full_scale:
+        raise UnreadableImageError("its pixels are whole numbers beyond 16 bits or below 0")
+    grey = (values.astype(np.int32) * 255 + full_scale // 2) // full_scale
+    if inverted:
+        grey = 255 - grey
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _scale_transparent_colour(image: ImageFile.ImageFile) -> None:
+    """Scale the transparent colour of a PNG as Pillow scales its pixels, which Pillow leaves undone."""
+    transparent, raw = image.info.get("transparency"), image.tile[0][3] if image.tile else None
+    if isinstance(transparent, int) and raw in _NARROW_GREY:
+        image.info["transparency"] = transparent * _NARROW_GREY[raw]
+    elif isinstance(transparent, tuple) and raw == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in transparent)
+
+
+def _without_transparency(image: Image.Image) -> Image.Image:
+    """`image`, with 8 bits a channel, on white where it is transparent."""
+    if image.mode == "F":
+        raise UnreadableImageError("its pixels are fractions, not whole numbers")
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        coloured = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), coloured).convert("RGB")
+    return image

@@ -1,0 +1,162 @@
+"""A folder of images, such as PNG or JPEG files, as a data set of one shape."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from minigan.core.errors import DataError
+from minigan.core.notice import Notice
+from minigan.data.dataset import Dataset, ImageShape
+from minigan.data.idx_folder import abbreviated, visible_entries
+
+_FORMATS = "PNG, JPEG, PPM, PGM, PBM, BMP, GIF, TIFF or WebP"
+_SUFFIXES = {
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".ppm", ".pgm", ".pbm", ".pnm", ".bmp", ".dib", ".gif",
+    ".tif", ".tiff", ".webp",
+}  # fmt: skip
+_REASONS_SHOWN = 3
+_WHITE_12_BITS = 4095
+
+
+def from_image_folder(
+    directory: Path,
+    image_shape: ImageShape,
+    *,
+    strict: bool = False,
+    progress: bool = True,
+    notice: Notice = warnings.warn,
+) -> Dataset:
+    """The images in `directory` and its subfolders, cropped and resized to `image_shape` (H, W, C); no labels.
+
+    They are sorted by path, so the same files give the same data set on every machine. Hidden files and folders are
+    ignored; links are followed, but no folder is read twice. `image_file.read_image` says how an image is converted.
+    `notice` is called with how many files were left out and why: files of other kinds, and images that cannot be read.
+    If `strict`, an image that cannot be read is an error. `progress` shows a bar on standard error.
+
+    Raises DataError if the folder cannot be read, or has no image, or none that can be read.
+    """
+    directory = Path(directory)
+    files = visible_files(directory)
+    paths = [path for path in files if has_image_suffix(path)]
+    if not paths:
+        raise _no_image_error(directory)
+    images, failures, brightest = _read_all(directory, paths, image_shape, strict, progress)
+    if not len(images):
+        raise DataError(
+            f"none of the {len(paths):,} pictures in {directory} can be read ({_reasons(failures)}), expected "
+            f"{_FORMATS} files; replace them or name another folder"
+        )
+    _notice_files_left_out(
+        notice, directory, len(paths), failures, [path for path in files if not has_image_suffix(path)]
+    )
+    if brightest and max(brightest) <= _WHITE_12_BITS:
+        notice(
+            f"no pixel of the {len(brightest):,} grey pictures of 16 bits in {directory} is above {_WHITE_12_BITS:,}, "
+            "the white of 12 bits, so they are nearly black; multiply their pixels by 16 first"
+        )
+    return Dataset(name=directory.resolve().name, images=images, labels=None, source=str(directory))
+
+
+def has_image_suffix(path: Path) -> bool:
+    """Whether `path` has the suffix of an image file."""
+    return path.suffix.lower() in _SUFFIXES
+
+
+def visible_files(directory: Path) -> list[Path]:
+    """The files in `directory` and its subfolders that are not hidden, sorted by path.
+
+    Links to folders are followed after all real folders, and only to folders that were not read yet, so each folder is
+    read once, under its real path if that is within `directory`. Raises DataError if a folder cannot be read.
+    """
+    files: list[Path] = []
+    links, read = [directory], set[str]()
+    while links:
+        found, more = _walk(links.pop(0), read)
+        files += found
+        links += sorted(more)
+    return sorted(files, key=lambda path: path.relative_to(directory).as_posix())
+
+
+def _walk(top: Path, read: set[str]) -> tuple[list[Path], list[Path]]:
+    """The files in `top` and in the real folders within it, and the links to folders found there, hidden ones ignored.
+
+    Folders whose real path is in `read` are skipped; the others are added to it.
+    """
+    files, links = [], []
+    for folder, folders, names in os.walk(top, onerror=_raise_unreadable_folder):
+        if (resolved := os.path.realpath(folder)) in read:
+            folders.clear()
+            continue
+        read.add(resolved)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+        links += [path for name in folders if (path := Path(folder, name)).is_symlink()]
+    return files, links
+
+
+def _raise_unreadable_folder(error: OSError) -> NoReturn:
+    raise DataError(
+        f"{error.filename} cannot be read ({error.strerror or error}), expected a folder of pictures; check the path"
+    ) from error
+
+
+def _read_all(
+    directory: Path, paths: list[Path], shape: ImageShape, strict: bool, progress: bool
+) -> tuple[np.ndarray, list[str], list[int]]:
+    """The images that can be read, (N, H, W, C); the name and the reason for each of the others; and the brightest
+    pixel of each image of 16 bits."""
+    from tqdm import tqdm  # imported here, like Pillow in the next line, because both imports are slow
+
+    from minigan.data.image_file import UnreadableImageError, read_image
+
+    images, count, failures, brightest = np.empty((len(paths), *shape), np.uint8), 0, [], []
+    for path in tqdm(paths, desc="reading pictures", unit="picture", disable=not progress, leave=False):
+        try:
+            image = read_image(path, shape)
+        except UnreadableImageError as reason:
+            if strict:
+                raise DataError(
+                    f"{path} cannot be read as a picture ({reason}), expected a {_FORMATS} file; replace or remove it, "
+                    "or leave out --strict to do without it"
+                ) from None
+            failures.append(f"{path.relative_to(directory).as_posix()}: {reason}")
+            continue
+        images[count] = image.pixels
+        count += 1
+        if image.brightest is not None:
+            brightest.append(image.brightest)
+    return images[:count], failures, brightest
+
+
+def _notice_files_left_out(
+    notice: Notice, directory: Path, count: int, failures: list[str], others: list[Path]
+) -> None:
+    left_out = []
+    if others:
+        suffixes = Counter(path.suffix.lower() or "no suffix" for path in others)
+        kinds = [f"{suffix} {number:,}" for suffix, number in sorted(suffixes.items(), key=lambda kind: -kind[1])]
+        left_out.append(f"{len(others):,} file{'s' if len(others) > 1 else ''} of other kinds ({abbreviated(kinds)})")
+    if failures:
+        left_out.append(f"{len(failures):,} of the {count:,} pictures, which cannot be read ({_reasons(failures)})")
+    if left_out:
+        advice = "; ask for --strict to stop at such a picture instead" if failures else ""
+        notice(f"left out of {directory}: {' and '.join(left_out)}{advice}")
+
+
+def _reasons(failures: list[str]) -> str:
+    return abbreviated(failures, most=_REASONS_SHOWN)
+
+
+def _no_image_error(directory: Path) -> DataError:
+    entries = [f"{path.name}/" if os.path.isdir(path) else path.name for path in visible_entries(directory)]
+    holds = f"it holds {abbreviated(entries)}" if entries else "it is empty"
+    return DataError(
+        f"{directory} holds no picture ({holds}), expected {_FORMATS} files, in it or in its folders, or else IDX "
+        "files such as 'train-images-idx3-ubyte.gz'; put them there or name another folder"
+    )
