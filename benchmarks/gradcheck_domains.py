@@ -1,9 +1,9 @@
-"""The gradient checker near the edge of a function's domain: right gradients, and the same with one wrong entry.
+"""The gradient checker near the boundary of a function's domain: right gradients, and gradients with one wrong entry.
 
     python benchmarks/gradcheck_domains.py --points 1000 --json domains.json
 
-log, sqrt, entropy, power, arcsin and logit at random points, many of them so near to the edge that a move by the
-typical size of the numbers leaves the domain. See benchmarks/README.md.
+log, sqrt, entropy, power, arcsin and logit at random points, many of them so near to the boundary that a move by the
+typical size of the entries leaves the domain. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MISTAKES: dict[str, Callable[[float], float]] = {
 }
 NAMES = ("log", "sqrt", "entropy", "power", "arcsin", "logit")
 _SIZES = (1, 3, 16, 50)
-_VISIBLE = 1e-3  # of the largest |entry * gradient|: what is far below it changes f by less than rounding may
+_MIN_EFFECT = 1e-3  # of the largest |entry * gradient|: the effect of a smaller one could be lost in rounding
 
 
 @dataclass(frozen=True)
 class Function:
-    """The sum of an elementwise function, its gradient, and points inside of its domain."""
+    """The sum of an elementwise function, its gradient, and a generator of points in its domain."""
 
     f: Callable[[np.ndarray], float]
     gradient: Callable[[np.ndarray], np.ndarray]
@@ -39,7 +39,7 @@ class Function:
 
 
 def _near(rng: np.random.Generator, size: int, nearest: float) -> np.ndarray:
-    """Distances from an edge, of all orders of magnitude."""
+    """Random distances from the boundary, of all orders of magnitude down to 10^nearest."""
     return 10 ** rng.uniform(nearest, 0, size)
 
 
@@ -51,7 +51,7 @@ def _power(rng: np.random.Generator) -> Function:
 
 
 def functions(rng: np.random.Generator) -> dict[str, Function]:
-    """By name; a power has a random exponent."""
+    """All functions by name; the power has a random exponent."""
     return {
         "log": Function(lambda x: float(np.log(x).sum()), lambda x: 1 / x, lambda rng, n: 10 * _near(rng, n, -7)),
         "sqrt": Function(lambda x: float(np.sqrt(x).sum()), lambda x: 0.5 / np.sqrt(x),
@@ -68,7 +68,7 @@ def functions(rng: np.random.Generator) -> dict[str, Function]:
 
 @dataclass(frozen=True)
 class Point:
-    """A function's name, the function, where to check it, and an entry to be made wrong."""
+    """A function with its name, the point `x` at which to check it, and an entry of the gradient to change."""
 
     name: str
     function: Function
@@ -76,7 +76,7 @@ class Point:
     entry: int
 
     def wrong(self, change: Callable[[float], float]) -> Callable[[np.ndarray], np.ndarray]:
-        """The gradient with a mistake in the entry."""
+        """The gradient with a mistake in this entry."""
 
         def gradient(x: np.ndarray) -> np.ndarray:
             slopes = self.function.gradient(x)
@@ -87,18 +87,18 @@ class Point:
 
 
 def points(seed: int, count: int) -> Iterator[Point]:
-    """`count` points, each function in turn."""
+    """`count` points, of each function in turn."""
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         name = NAMES[number % len(NAMES)]
         function = functions(rng)[name]
         x = function.draw(rng, int(rng.choice(_SIZES)))
         effects = np.abs(x * function.gradient(x))
-        yield Point(name, function, x, int(rng.choice(np.flatnonzero(effects >= _VISIBLE * effects.max()))))
+        yield Point(name, function, x, int(rng.choice(np.flatnonzero(effects >= _MIN_EFFECT * effects.max()))))
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Ask the checker about every point, right and wrong."""
+    """Check the right and the wrong gradients at every point."""
     threads = machine.limit_cores(1, [])
     where = machine.facts(threads)
     import minigan as mg
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(facts: dict[str, Any]) -> str:
-    """A table, then every answer that is not as it should be."""
+    """A table, and every report that is not the expected one."""
     columns = ["points", "alarms", *MISTAKES]
     total = {column: sum(count[column] for count in facts["counts"].values()) for column in columns}
     rows = [*facts["counts"].items(), ("in all", total)]
@@ -144,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=1000, metavar="N", help="of all functions together (1000)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     options = parser.parse_args(arguments)
     if options.points < 1:
         parser.error("--points must be at least 1")

@@ -1,11 +1,11 @@
-"""The gradient checker on PyTorch's own derivatives: right ones, and the same with a single wrong entry.
+"""The gradient checker on PyTorch's own derivatives: right ones, and derivatives with a single wrong entry.
 
     python benchmarks/gradcheck_opinfo.py --json opinfo.json
 
 The operations and their samples are those of PyTorch's own tests (`op_db`, its OpInfo samples), in float64. f is the
 sum of an operation's outputs times fixed random numbers; PyTorch computes it and its gradient. Where the gradient is
-accepted, one entry that is not zero gets the wrong sign, is multiplied by 1.001, is set to zero. With --json a run
-that was interrupted goes on where it stopped; delete the file when the checker has changed. See benchmarks/README.md.
+accepted, one entry that is not zero gets the wrong sign, then is multiplied by 1.001, then is set to zero. With --json
+an interrupted run continues where it stopped; delete the file when the checker has changed. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MISTAKES: dict[str, Callable[[float], float]] = {
     "zero": lambda entry: 0.0,
 }
 
-# Operations whose derivative PyTorch has wrong, at some of its samples: a refusal there is right.
+# Operations whose derivative in PyTorch is wrong for some of the samples, so that the checker should reject it.
 PYTORCH_IS_WRONG = {
     "as_strided_scatter": "the base's derivative is not zero where the other input is written over it",
     "nn.functional.max_unpool1d": "several inputs go to one place, where the last stays; all get its derivative",
@@ -44,12 +44,12 @@ PYTORCH_IS_WRONG = {
 
 
 class OutOfTimeError(BaseException):
-    """Not an Exception: the checker takes those that f raises for the border of its domain."""
+    """Not an Exception, because to the checker an Exception of f is the boundary of its domain."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """f and its gradient, of arrays, at the point of one OpInfo sample."""
+    """f and its gradient, as functions of arrays, at the point of one OpInfo sample."""
 
     name: str
     point: tuple[np.ndarray, ...]
@@ -58,27 +58,27 @@ class Sample:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Check every sample, and the mistakes made in it."""
+    """Check the derivative of every sample, right and wrong."""
     threads = machine.limit_cores(1, [])
     where = machine.facts(threads)
     machine.import_peers(["torch"], threads)
     settings = {"seed": options.seed, "samples": options.samples, "versions": machine.versions(["torch"])}
-    answers = _kept(options.json, settings)
+    results = _kept(options.json, settings)
     operations = [op for op in differentiable() if not options.only or options.only in name_of(op)]
     if not operations:
         raise machine.RequestError(f"--only {options.only} is in no operation's name; leave it out to see all.")
     for op in operations:
-        if name_of(op) not in answers:
-            answers[name_of(op)] = _within(options.seconds, op, options)
+        if name_of(op) not in results:
+            results[name_of(op)] = _within(options.seconds, op, options)
             if options.json:
-                _keep(options.json, {"machine": where, **settings, "answers": answers})
+                _keep(options.json, {"machine": where, **settings, "answers": results})
     chosen = [name_of(op) for op in operations]
-    counted = totals({name: answers[name] for name in chosen})
-    return {"machine": where, **settings, "answers": answers, "chosen": chosen, "totals": counted}
+    counted = totals({name: results[name] for name in chosen})
+    return {"machine": where, **settings, "answers": results, "chosen": chosen, "totals": counted}
 
 
 def _kept(path: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
-    """The answers of an earlier run with the same settings."""
+    """The results of an earlier run with the same settings."""
     if path is None or not path.exists():
         return {}
     before = json.loads(path.read_text())
@@ -95,7 +95,7 @@ def _keep(path: Path, facts: dict[str, Any]) -> None:
 
 
 def differentiable() -> list[Any]:
-    """Every operation of PyTorch's tests with a float64 derivative; two of the same name are two variants."""
+    """Every operation of PyTorch's tests with a float64 derivative; operations of the same name are variants."""
     import torch
 
     try:
@@ -108,12 +108,12 @@ def differentiable() -> list[Any]:
 
 
 def name_of(op: Any) -> str:
-    """Such as "linalg.norm" or "linalg.norm subgradients_at_zero", the variant behind the name."""
+    """The name with the variant, such as "linalg.norm" or "linalg.norm subgradients_at_zero"."""
     return f"{op.name} {op.variant_test_name}".rstrip()
 
 
 def samples(op: Any, options: argparse.Namespace) -> Iterator[Sample]:
-    """The first few that have numbers to differentiate by, and a finite result that depends on them."""
+    """The first samples that have inputs to differentiate by, and a finite output that depends on them."""
     import torch
 
     torch.manual_seed(options.seed)
@@ -137,7 +137,7 @@ def _sample(op: Any, number: int, drawn: Any, seed: int) -> Sample | None:
         leaves = [torch.from_numpy(np.array(x)).requires_grad_() for x in arrays]
         call = [leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in given]
         for place, leaf in zip(places, leaves, strict=True):
-            call[place] = leaf.clone()  # some operations refuse leaves, since they work in place
+            call[place] = leaf.clone()  # operations that work in place reject leaves
         first, args, kwargs = _pytree.tree_unflatten(call, structure)
         torch.manual_seed(seed)
         y = op.gradcheck_wrapper(op.get_op(), first, *args, **kwargs)  # may make a matrix symmetric
@@ -158,7 +158,7 @@ def _sample(op: Any, number: int, drawn: Any, seed: int) -> Sample | None:
     point = tuple(given[i].detach().numpy().copy() for i in places)
     try:
         y = result(point)[1]
-    except RuntimeError:  # a sample of another layout in memory than its copy has
+    except RuntimeError:  # the sample has another memory layout than its copy
         return None
     if not y.requires_grad or not torch.isfinite(y):
         return None
@@ -166,9 +166,9 @@ def _sample(op: Any, number: int, drawn: Any, seed: int) -> Sample | None:
 
 
 def _weighted(outputs: list[Any], seed: int) -> Any:
-    """The sum of all numbers in the outputs that have a derivative, times random numbers of either sign.
+    """The sum of all differentiable outputs with random weights of both signs.
 
-    Outputs of fewer digits are left out: they are staircases.
+    Outputs of lower precision are left out, because they are step functions.
     """
     import torch
 
@@ -183,42 +183,42 @@ def _weighted(outputs: list[Any], seed: int) -> Any:
     return y
 
 
-# Asking.
+# Checking.
 
 
 def _within(seconds: float, op: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """What the checker says of an operation's samples; what is not done in time is left out."""
+    """The checker's results for an operation's samples; those that are not finished in time are left out."""
 
     def stop(*_: Any) -> None:
         raise OutOfTimeError
 
-    answers: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         for sample in samples(op, options):
-            answers.append(answer(sample, options.seed))
+            results.append(check_sample(sample, options.seed))
     except OutOfTimeError:
-        answers.append({"name": name_of(op), "out_of_time": True})
+        results.append({"name": name_of(op), "out_of_time": True})
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return answers
+    return results
 
 
-def answer(sample: Sample, seed: int) -> dict[str, Any]:
-    """What the checker says of the right gradient, and of each mistake if the right one is accepted."""
-    right = asked(sample, sample.gradient, seed)
-    answers = {"name": sample.name, "right": right, "wrong": {}, "entry": ""}
+def check_sample(sample: Sample, seed: int) -> dict[str, Any]:
+    """The checker's results for the right gradient, and for each mistake if the right one is accepted."""
+    right = checked(sample, sample.gradient, seed)
+    results = {"name": sample.name, "right": right, "wrong": {}, "entry": ""}
     slopes = np.concatenate([g.reshape(-1) for g in sample.gradient(*(x.copy() for x in sample.point))])
     places = np.flatnonzero(np.isfinite(slopes) & (slopes != 0))
     if right["ok"] and places.size:
         place = int(np.random.default_rng([seed, *sample.name.encode()]).choice(places))
-        answers["entry"] = f"number {place} of {slopes.size}, {slopes[place]:.3g} where the largest is "
-        answers["entry"] += f"{np.abs(slopes[places]).max():.3g}"
+        results["entry"] = f"number {place} of {slopes.size}, {slopes[place]:.3g} where the largest is "
+        results["entry"] += f"{np.abs(slopes[places]).max():.3g}"
         for name, change in MISTAKES.items():
-            answers["wrong"][name] = asked(sample, _changed(sample.gradient, place, change), seed)
-    return answers
+            results["wrong"][name] = checked(sample, _changed(sample.gradient, place, change), seed)
+    return results
 
 
 def _changed(gradient: Callable[..., tuple[np.ndarray, ...]], place: int, change: Callable[[float], float]) -> Any:
@@ -232,8 +232,8 @@ def _changed(gradient: Callable[..., tuple[np.ndarray, ...]], place: int, change
     return changed
 
 
-def asked(sample: Sample, gradient: Callable[..., Any], seed: int) -> dict[str, Any]:
-    """The checker's answer; judged: it did not leave it open."""
+def checked(sample: Sample, gradient: Callable[..., Any], seed: int) -> dict[str, Any]:
+    """The checker's result as a dictionary; "judged" says whether it was conclusive."""
     import minigan as mg
 
     with warnings.catch_warnings():
@@ -249,11 +249,11 @@ def asked(sample: Sample, gradient: Callable[..., Any], seed: int) -> dict[str, 
 # Counting.
 
 
-def totals(answers: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Samples and mistakes, and how many of them were judged as they should be."""
-    cases = [case for some in answers.values() for case in some if "right" in case]
-    late = [case["name"] for some in answers.values() for case in some if "right" not in case]
-    counts = {"operations": len(answers), "right": len(cases), "accepted": sum(c["right"]["ok"] for c in cases)}
+def totals(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The numbers of samples and mistakes, and how many had the expected result."""
+    cases = [case for some in results.values() for case in some if "right" in case]
+    late = [case["name"] for some in results.values() for case in some if "right" not in case]
+    counts = {"operations": len(results), "right": len(cases), "accepted": sum(c["right"]["ok"] for c in cases)}
     for name in MISTAKES:
         made = [case["wrong"][name] for case in cases if name in case["wrong"]]
         counts[name] = [sum(_is_caught(one) for one in made), len(made)]
@@ -265,17 +265,17 @@ def _is_caught(one: dict[str, Any]) -> bool:
 
 
 def report(facts: dict[str, Any]) -> str:
-    """The totals, then every case that is not as it should be."""
+    """The totals, and every case whose result is not the expected one."""
     counted = facts["totals"]
     lines = [
         *machine.headline(facts["machine"], facts["versions"]), "",
-        "| derivatives | tried | as it should be |", "| --- | --- | --- |",
+        "| derivatives | tried | correct result |", "| --- | --- | --- |",
         f"| right: accepted | {counted['right']:,} | {counted['accepted']:,} |",
         *(f"| one entry, {name}: caught | {counted[name][1]:,} | {counted[name][0]:,} |" for name in MISTAKES), "",
         f"{counted['operations']} operations; {counted['evaluations']:,} calls of f for the right derivatives.",
     ]  # fmt: skip
     if counted["out_of_time"]:
-        lines.append(f"Not done within the time for one operation: {', '.join(counted['out_of_time'])}.")
+        lines.append(f"Not finished within the time for one operation: {', '.join(counted['out_of_time'])}.")
     for name in facts["chosen"]:
         for case in (case for case in facts["answers"][name] if "right" in case):
             lines += _shown(case)
@@ -286,11 +286,11 @@ def _shown(case: dict[str, Any]) -> list[str]:
     if not case["right"]["ok"]:
         operation = case["name"].rpartition(" #")[0]
         whose = f" (PyTorch's mistake: {PYTORCH_IS_WRONG[operation]})" if operation in PYTORCH_IS_WRONG else ""
-        return ["", f"{case['name']}: refused{whose}", "  " + case["right"]["said"].replace("\n", "\n  ")]
+        return ["", f"{case['name']}: rejected{whose}", "  " + case["right"]["said"].replace("\n", "\n  ")]
     lines = []
     for name, one in case["wrong"].items():
         if not _is_caught(one):
-            what = "accepted" if one["ok"] else "left open"
+            what = "accepted" if one["ok"] else "inconclusive"
             lines += ["", f"{case['name']}: {name} {what}, {case['entry']}", *one["said"].splitlines()]
     return lines
 
@@ -302,7 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=2, metavar="N", help="of each operation, at most (2)")
     parser.add_argument("--seconds", type=float, default=60, help="for one operation, at most (60)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the answers there, too, and go on from them")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too, and go on from them")
     options = parser.parse_args(arguments)
     if options.samples < 1 or not options.seconds > 0:
         parser.error("--samples must be at least 1, and --seconds above 0")

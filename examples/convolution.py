@@ -1,8 +1,8 @@
-"""A convolution's three derivatives are one idea: <g, conv(x, w)> is linear in each of g, x and w.
+"""A convolution and its two derivatives are one trilinear form: <g, conv(x, w)> is linear in each of g, x and w.
 
-Each of the three operations that follow from this is the adjoint of the two others, so derivatives of any order are
-made of the same three. Prints the number <g, conv(x, w)> found in three ways, a third derivative against finite
-differences, and what a transposed convolution does to a single pixel; takes a second.
+Each of the three operations is the adjoint of the two others, so derivatives of any order consist of the same three.
+Prints the number <g, conv(x, w)> computed in three ways, a third derivative beside finite differences, and the
+transposed convolution of a single pixel. Takes a second.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def show_that_all_three_are_adjoint() -> None:
 
 
 def third_derivative(values: np.ndarray, w: Tensor) -> float:
-    """The derivative, in all of x at once, of the squared length of the gradient of a loss of a convolution."""
+    """The sum of the derivatives of `squared_second_derivative` by all entries of x."""
     x = Tensor(values)
     loss = ops.sum(ops.tanh(ops.conv2d(x, w, **GEOMETRY)))
     (first,) = mg.grad(loss, [x], create_graph=True)
@@ -46,7 +46,7 @@ def third_derivative(values: np.ndarray, w: Tensor) -> float:
 
 
 def squared_second_derivative(values: np.ndarray, w: Tensor) -> float:
-    """What `third_derivative` is the derivative of."""
+    """The squared norm of the gradient of the squared norm of the gradient of a loss with a convolution."""
     x = Tensor(values)
     (first,) = mg.grad(ops.sum(ops.tanh(ops.conv2d(x, w, **GEOMETRY))), [x], create_graph=True)
     (second,) = mg.grad(inner(first, first), [x])
@@ -54,7 +54,7 @@ def squared_second_derivative(values: np.ndarray, w: Tensor) -> float:
 
 
 def check_the_third_derivative() -> None:
-    """Compare it with a central difference."""
+    """Compare the third derivative with a central difference."""
     x, w, step = RNG.normal(size=(1, 6, 6, 2)), Tensor(RNG.normal(size=(4, 4, 2, 3)) * 0.3), 1e-5
     found = third_derivative(x, w)
     expected = (squared_second_derivative(x + step, w) - squared_second_derivative(x - step, w)) / (2 * step)
@@ -62,18 +62,18 @@ def check_the_third_derivative() -> None:
     assert abs(found - expected) < 1e-6 * (1 + abs(expected)), "the derivative is wrong"
 
 
-def show_what_a_transposed_convolution_does() -> None:
-    """One pixel becomes a copy of the kernel: what a generator's last layer paints with."""
+def show_a_transposed_convolution() -> None:
+    """Print the output for a single pixel of 1: a copy of the kernel."""
     pixel = np.zeros((1, 2, 2, 1))
     pixel[0, 0, 1, 0] = 1
     kernel = Tensor(np.arange(1.0, 10.0).reshape(3, 3, 1, 1))
-    print("a transposed convolution with stride 2 makes of the 2 x 2 pixels")
+    print("a transposed convolution with stride 2 maps these 2 x 2 pixels")
     print(pixel[0, :, :, 0])
-    print("these, 5 x 5:")
+    print("to these 5 x 5:")
     print(ops.conv_transpose2d(Tensor(pixel), kernel, stride=2).numpy()[0, :, :, 0])
 
 
 if __name__ == "__main__":
     show_that_all_three_are_adjoint()
     check_the_third_derivative()
-    show_what_a_transposed_convolution_does()
+    show_a_transposed_convolution()

@@ -1,8 +1,9 @@
-"""Which ways of training a GAN converge? Twelve of them on the Dirac-GAN, the smallest GAN there is.
+"""Which training methods of GANs converge? Twelve of them on the Dirac-GAN, a GAN with two parameters.
 
 All data lie at 0, the generator's samples at theta, and the discriminator's logit is psi x. The table has, for each
-method, the eigenvalues at the equilibrium (0, 0), by automatic differentiation and in closed form, and what follows.
-The picture shows where each method drives (theta, psi), and a run from (1, 1) (Mescheder et al., 2018). Some seconds.
+method, the eigenvalues at the equilibrium (0, 0), by automatic differentiation and in closed form, and whether it
+converges. The picture shows the vector field of each method, and a run from (1, 1) (Mescheder et al., 2018). Takes some
+seconds.
 """
 
 import argparse
@@ -21,18 +22,19 @@ COLOURS = {dirac.SIMULTANEOUS: "tab:red", dirac.ALTERNATING: "tab:blue"}
 
 
 def draw_field(axes: Axes, method: dirac.Method) -> None:
-    """Arrows along v(theta, psi), all of one length: their turning is what matters."""
+    """Arrows along v(theta, psi), all of the same length, since only their directions are of interest."""
     ticks = np.linspace(-EXTENT, EXTENT, 15)
     theta, psi = (values.ravel() for values in np.meshgrid(ticks, ticks))
-    push, turn = (v.numpy() for v in method.velocity(Tensor(theta), Tensor(psi)))
-    length = np.maximum(np.hypot(push, turn), 1e-12)  # the equilibrium stands still
-    axes.quiver(theta, psi, push / length, turn / length, color="0.6", pivot="mid", scale=22, width=0.006)
+    along_theta, along_psi = (v.numpy() for v in method.velocity(Tensor(theta), Tensor(psi)))
+    length = np.maximum(np.hypot(along_theta, along_psi), 1e-12)  # v is 0 at the equilibrium
+    directions = along_theta / length, along_psi / length
+    axes.quiver(theta, psi, *directions, color="0.6", pivot="mid", scale=22, width=0.006)
 
 
 def draw_runs(axes: Axes, method: dirac.Method, steps: int) -> None:
-    """A run from (1, 1) under each rule, and a dot where it ends."""
+    """A run from (1, 1) with each update rule, and a dot at its end."""
     for rule, colour in COLOURS.items():
-        path = method.trajectory(rule, dirac.STEP_SIZE, dirac.FAR, steps)
+        path = method.trajectory(rule, dirac.STEP_SIZE, dirac.START, steps)
         axes.plot(*path.T, color=colour, linewidth=0.8, label=rule)
         axes.plot(*path[-1], "o", color=colour, markersize=4)
 
@@ -53,16 +55,17 @@ def draw(out: Path, steps: int) -> None:
 
 
 def explain() -> None:
-    """Say what to look for in the table."""
-    print("Without a penalty the eigenvalues of J are imaginary: the players chase each other in circles, and steps")
-    print("taken at once lead outwards, whatever their size. A zero-centred penalty, instance noise or consensus gives")
-    print("them a negative real part. WGAN-GP and clipping only bound the circle: `reach` is how far a run from (1, 1)")
-    print("still goes in the last quarter of its 1,000 steps. The non-saturating game creeps in from afar if the steps")
-    print("alternate; taken at once, they hold it on a circle of radius sqrt(2 h) or so.")
+    """Print an explanation of the table."""
+    print("Without a penalty the eigenvalues of J are imaginary: the players circle around the equilibrium, and")
+    print("simultaneous steps of any size lead away from it. A zero-centred penalty, instance noise or consensus")
+    print("gives the eigenvalues a negative real part. WGAN-GP and clipping only bound the circle; `reach` is the")
+    print("largest distance from the equilibrium in the last quarter of 1,000 steps from (1, 1). From afar, the")
+    print("non-saturating losses approach it slowly with alternating steps; with simultaneous steps they circle at a")
+    print("radius of about sqrt(2 h).")
 
 
 def main(out: Path, steps: int) -> None:
-    """Print the table and what it says, and draw the fields."""
+    """Print the table and its explanation, and draw the vector fields."""
     print(f"{dirac.table()}\n")
     explain()
     draw(out, steps)

@@ -1,9 +1,9 @@
-"""A GAN on handwritten digits with nothing hidden: Algorithm 1 of Goodfellow et al., 2014, written out.
+"""A GAN on handwritten digits without a GAN class: Algorithm 1 of Goodfellow et al., 2014, written out.
 
-Two networks, two losses, two updates, no GAN class and no recipe. The 2,000 steps it does by default take about
-10 seconds on one core; the very first run also compiles the kernels, once, which takes 10 seconds more. Prints the
-losses and the mean scores D(x) and D(G(z)) ten times, and writes a picture of 64 generated digits,
-gan_from_scratch.png unless --out names another file. They are rough; `minigan train` makes better ones.
+Two networks, two losses and two updates, without a recipe. The default of 2,000 steps takes about 10 seconds on one
+core; the very first run also compiles the kernels, which takes 10 seconds more. Prints the losses and the mean scores
+D(x) and D(G(z)) ten times, and writes a picture of 64 generated digits to gan_from_scratch.png, or to the file that
+--out names. The digits are rough; `minigan train` makes better ones.
 """
 
 import argparse
@@ -25,14 +25,14 @@ def main(steps: int, out: Path) -> None:
     images = data.load().images.reshape(-1, PIXELS)
     batches = data.Batches(len(images), BATCH, seed=0)
 
-    # G turns noise into pictures with pixels in [-1, 1], hence tanh at its end.
+    # G maps noise to images with pixels in [-1, 1], so it ends with tanh.
     generator = Sequential(
         *(Dense(LATENT, 256, rng), LeakyReLU(0.2), BatchNorm(256, momentum=0.8)),
         *(Dense(256, 512, rng), LeakyReLU(0.2), BatchNorm(512, momentum=0.8)),
         *(Dense(512, PIXELS, rng), Tanh()),
     )
-    # D turns pictures into logits: D(x) = sigmoid(logit). The losses want the logit itself, which is exact where
-    # the probability would round to 0 or 1, so there is no sigmoid at its end.
+    # D maps images to logits, with D(x) = sigmoid(logit). It does not end with a sigmoid, because the losses take the
+    # logit, which is accurate where the probability would be rounded to 0 or 1.
     discriminator = Sequential(
         *(Dense(PIXELS, 256, rng), LeakyReLU(0.2)),
         *(Dense(256, 128, rng), LeakyReLU(0.2)),
@@ -48,16 +48,15 @@ def main(steps: int, out: Path) -> None:
     for step in range(steps):
         real = mg.Tensor(images[batches.indices(step)].astype(np.float32) / 127.5 - 1)
 
-        # D learns to tell: it descends -mean log D(x) - mean log(1 - D(G(z))). No detach on the fakes: grad returns
-        # the derivatives it is asked for and visits only what leads to them. D's weights are asked for, so it never
-        # walks into G.
+        # D minimises -mean log D(x) - mean log(1 - D(G(z))). The fakes need no detach: grad visits only operations that
+        # lead to the requested parameters, here the weights of D, so it computes no gradients in G.
         real_logits, fake_logits = discriminator(real), discriminator(generator(noise()))
         d_loss = loss.discriminator(real_logits, fake_logits)
         d_adam.step(mg.grad(d_loss, d_adam.parameters))
 
-        # G learns to fool the D that has just changed, so D must judge anew, here on fresh noise as in Algorithm 1.
-        # G descends -mean log D(G(z)). The gradient passes through D, but D's weights get none, and there is no
-        # zero_grad: gradients are values that grad returns, and nothing adds them up between steps.
+        # G minimises -mean log D(G(z)), with the updated D and with new noise, as in Algorithm 1. The gradient passes
+        # through D, but D's weights get none. There is no zero_grad, because grad returns gradients as values and
+        # nothing accumulates them between steps.
         g_loss = loss.generator(discriminator(generator(noise())))
         g_adam.step(mg.grad(g_loss, g_adam.parameters))
 
@@ -68,7 +67,7 @@ def main(steps: int, out: Path) -> None:
                 f"  D(x) {scores[0]:.2f}  D(G(z)) {scores[1]:.2f}"
             )
 
-    generator.eval()  # batch norm by its running statistics: a sample no longer depends on its neighbours
+    generator.eval()  # batch norm uses its running statistics, so that a sample does not depend on the others
     with mg.no_grad():
         samples = generator(noise()).numpy()
     save_png(out, image_grid(to_bytes(samples.reshape(-1, 28, 28, 1), (-1, 1))))

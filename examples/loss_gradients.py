@@ -1,8 +1,8 @@
-"""The gradient of every GAN loss three ways: by autodiff, in closed form, and by finite differences.
+"""The gradient of every GAN loss in three ways: by autodiff, in closed form, and by finite differences.
 
-Prints, for each loss and each player, a table over the logits from -10 to 10, then the largest disagreement and why
-the non-saturating generator loss does not saturate. With --out FILE.png it also draws the gradients of the
-generators over the logit. Takes a second.
+Prints, for each loss and each player, a table over the logits from -10 to 10, then the largest disagreement, and why
+the non-saturating generator loss does not saturate. With --out FILE.png it also draws the gradients of the generator
+losses over the logit. Takes a second.
 """
 
 import argparse
@@ -41,8 +41,8 @@ def draw(out: Path) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, loss in mg.losses.LOSSES.items():
-        # The losses are means over the batch: times its size gives the gradient of one example.
-        found = loss.generator_logit_grads(logits, logits * 0.0)  # relativistic losses compare with reals: at 0
+        # Losses are means over the batch: times its size gives the gradient of one example. Real logits are 0 here.
+        found = loss.generator_logit_grads(logits, logits * 0.0)
         axes.plot(logits.numpy(), found.numpy() * logits.size, label=name)
     axes.set(xlabel="logit of a generated picture", ylabel="gradient of the generator's loss")
     axes.grid(alpha=0.3)
@@ -53,7 +53,7 @@ def draw(out: Path) -> None:
 
 def tables(name: str, loss: mg.losses.Loss) -> float:
     """Print the tables of both players; return the largest disagreement."""
-    zero = Tensor([0.0])  # what is compared or added to the logit that is looked at
+    zero = Tensor([0.0])  # the logit of the other batch
     samples = (lambda x: loss.generator(x, zero), lambda x: loss.generator_logit_grads(x, zero))
     real = (lambda x: loss.discriminator(x, zero), lambda x: loss.discriminator_logit_grads(x, zero)[0])
     fake = (lambda x: loss.discriminator(zero, x), lambda x: loss.discriminator_logit_grads(zero, x)[1])
@@ -65,17 +65,17 @@ def tables(name: str, loss: mg.losses.Loss) -> float:
 
 
 def explain() -> None:
-    """Compare the generators where they differ most: early in training, when D is sure of every fake."""
-    sure = Tensor([-10.0])
-    minimax = mg.losses.get("minimax").generator_logit_grads(sure).item()
-    rising = mg.losses.get("non-saturating").generator_logit_grads(sure).item()
-    print("Early in training D is sure of every fake, say at logit -10. There the minimax generator's gradient is")
-    print(f"-D(G(z)) = {minimax:.1e}: next to nothing, just when it has most to learn. The non-saturating one's is")
-    print(f"-(1 - D(G(z))) = {rising:.5f}, {rising / minimax:,.0f} times as large; it fades where fakes pass for real.")
+    """Compare two generator losses where they differ most: early in training, when D rejects every fake."""
+    logit = Tensor([-10.0])
+    minimax = mg.losses.get("minimax").generator_logit_grads(logit).item()
+    steep = mg.losses.get("non-saturating").generator_logit_grads(logit).item()
+    print("Early in training D rejects every fake, say with a logit of -10. Then the minimax generator's gradient is")
+    print(f"-D(G(z)) = {minimax:.1e}, nearly 0 just when it has most to learn. The non-saturating generator's is")
+    print(f"-(1 - D(G(z))) = {steep:.5f}, {steep / minimax:,.0f} times as large, and small where D accepts fakes.")
 
 
 def main(out: Path | None) -> None:
-    """Print all tables and what follows from them."""
+    """Print all tables and their explanation."""
     worst = max([tables(name, loss) for name, loss in mg.losses.LOSSES.items()])
     print(f"largest disagreement: {worst:.1e}\n")
     explain()

@@ -18,7 +18,7 @@ STEP = 1e-5
 #   swish'(x) = sigmoid(x) + x sigmoid'(x) = sigmoid(x) + x sigmoid(x) sigmoid(-x) = sigmoid(x) + y sigmoid(-x)
 @primitive(lambda g, y, x: g * (ops.sigmoid(x) + y * ops.sigmoid(-x)))
 def swish(B, x):
-    """x * sigmoid(x) (Ramachandran et al., 2017); without overflow for x of any size."""
+    """x * sigmoid(x) (Ramachandran et al., 2017), without overflow for large x."""
     decay = B.xp.exp(-abs(x))  # B.xp is NumPy, or CuPy for arrays on a GPU
     return x * B.xp.where(x >= 0, 1.0, decay) / (1.0 + decay)
 

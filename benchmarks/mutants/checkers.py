@@ -1,4 +1,4 @@
-"""minigan's gradient checker and its peers, each called the same way: may this derivative be trusted?"""
+"""minigan's gradient checker and those of other libraries, behind one interface."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from mutants.case import Case
 
 
 @dataclass(frozen=True)
-class Answer:
-    """trusted: whether the checker found nothing wrong; in how many calls of f and seconds, and what it said.
+class CheckResult:
+    """A checker's result for a case: whether it accepted the derivative, the calls of f, the seconds, and its message.
 
-    cause, entry: as minigan names them; the peers say no such thing.
+    cause, entry, inconclusive: as minigan reports them; the other checkers report nothing of the kind.
     """
 
-    trusted: bool
+    accepted: bool
     evaluations: int
     seconds: float
-    said: str
+    message: str
     cause: str = ""
     entry: tuple[str, tuple[int, ...]] | None = None
-    undecided: bool = False
+    inconclusive: bool = False
 
 
-_LONG = 2000  # letters; peers print their Jacobians
+_MAX_LETTERS = 2000  # of a message; some checkers print whole Jacobians
 _JAX_CASES = itertools.count()
 
 
 class Counted:
-    """f, and how often it was called."""
+    """A function that counts its calls."""
 
     def __init__(self, f: Callable) -> None:
         self.f, self.calls = f, 0
@@ -50,8 +50,8 @@ class Counted:
         return self.f(*arrays)
 
 
-def ask(name: str, case: Case, seed: int) -> Answer:
-    """What the checker of this name says of a case. Whatever it raises is an objection."""
+def run_checker(name: str, case: Case, seed: int) -> CheckResult:
+    """The result of the checker of this name for a case; an exception counts as a rejection."""
     f, vjp = case.build()
     counted = Counted(f)
     np.random.seed(seed)  # autograd draws from NumPy's global generator
@@ -60,15 +60,15 @@ def ask(name: str, case: Case, seed: int) -> Answer:
         check = prepared(name)(counted, vjp, case, seed)
         start = time.perf_counter()
         try:
-            answer = check()
+            result = check()
         except Exception as error:
-            answer = {"trusted": False, "said": f"{type(error).__name__}: {error}"[:_LONG]}
+            result = {"accepted": False, "message": f"{type(error).__name__}: {error}"[:_MAX_LETTERS]}
         seconds = time.perf_counter() - start
-    return Answer(evaluations=counted.calls, seconds=seconds, **answer)
+    return CheckResult(evaluations=counted.calls, seconds=seconds, **result)
 
 
 def prepared(name: str) -> Callable[[Counted, Callable, Case, int], Callable[[], dict[str, Any]]]:
-    """What turns a case into a check without arguments; imports the peer when first asked."""
+    """A function that turns a case into a check without arguments; it imports the library."""
     return {
         "minigan": _minigan,
         "torch": functools.partial(_torch, fast=False),
@@ -82,9 +82,9 @@ def _minigan(f: Counted, vjp: Callable, case: Case, seed: int) -> Callable[[], d
     def check() -> dict[str, Any]:
         report = mg.check_vjp(f, vjp, case.point, names=case.names, seed=seed)
         entry = None if report.name is None or report.index is None else (report.name, report.index)
-        undecided = report.verdict == "NOISY"
-        return {"trusted": report.ok, "said": str(report), "cause": report.cause, "entry": entry,
-                "undecided": undecided}  # fmt: skip
+        inconclusive = report.verdict == "NOISY"
+        return {"accepted": report.ok, "message": str(report), "cause": report.cause, "entry": entry,
+                "inconclusive": inconclusive}  # fmt: skip
 
     return check
 
@@ -106,11 +106,11 @@ def _torch(f: Counted, vjp: Callable, case: Case, seed: int, *, fast: bool) -> C
 
     torch.manual_seed(seed)
     inputs = tuple(torch.tensor(x, requires_grad=True) for x in case.point)
-    return lambda: _plainly(torch.autograd.gradcheck(Wrapped.apply, inputs, fast_mode=fast))
+    return lambda: _result(torch.autograd.gradcheck(Wrapped.apply, inputs, fast_mode=fast))
 
 
-def _plainly(trusted: bool) -> dict[str, Any]:
-    return {"trusted": trusted, "said": ""}
+def _result(accepted: bool) -> dict[str, Any]:
+    return {"accepted": accepted, "message": ""}
 
 
 @functools.cache
@@ -118,7 +118,7 @@ def _jax_in_float64() -> Any:
     import jax
     import jax.test_util
 
-    logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)  # what a rule raises counts, and is not shown
+    logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)  # exceptions in a rule are expected
 
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_cpu_enable_async_dispatch", False)  # a callback that waits for an array could wait forever
@@ -128,9 +128,9 @@ def _jax_in_float64() -> Any:
 def _jax(f: Counted, vjp: Callable, case: Case, seed: int) -> Callable[[], dict[str, Any]]:
     jax = _jax_in_float64()
     if next(_JAX_CASES) % 100 == 99:
-        jax.clear_caches()  # what is compiled for shapes that do not come again would fill the memory
+        jax.clear_caches()  # compiled functions of all shapes would fill the memory
     own_f, _ = case.build()
-    y = np.asarray(own_f(*(x.copy() for x in case.point)))  # JAX has to know the shape beforehand
+    y = np.asarray(own_f(*(x.copy() for x in case.point)))  # JAX needs the shape of the output in advance
     result = jax.ShapeDtypeStruct(y.shape, y.dtype)
     gradients = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in case.point)
 
@@ -153,7 +153,7 @@ def _jax(f: Counted, vjp: Callable, case: Case, seed: int) -> Callable[[], dict[
 
     def check() -> dict[str, Any]:
         jax.test_util.check_grads(wrapped, point, order=1, modes=["rev"])
-        return _plainly(True)
+        return _result(True)
 
     return check
 
@@ -164,7 +164,7 @@ def _autograd(f: Counted, vjp: Callable, case: Case, seed: int) -> Callable[[], 
 
     wrapped = primitive(lambda *arrays: np.asarray(f(*arrays)))
 
-    def vjps(which, answer, arrays, options):
+    def vjps(which, value, arrays, options):
         def pull_back(u):
             returned = vjp(*arrays, u)
             return tuple(np.asarray(returned[i], arrays[i].dtype) for i in which)
@@ -175,8 +175,8 @@ def _autograd(f: Counted, vjp: Callable, case: Case, seed: int) -> Callable[[], 
     point = tuple(x.copy() for x in case.point)
 
     def check() -> dict[str, Any]:
-        everything = tuple(range(len(point)))  # it would check the first argument alone
+        everything = tuple(range(len(point)))  # without this it checks the first argument only
         check_grads(wrapped, everything, modes=["rev"], order=1)(*point)
-        return _plainly(True)
+        return _result(True)
 
     return check

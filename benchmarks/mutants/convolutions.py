@@ -1,4 +1,4 @@
-"""Rules of convolutions and poolings, in loops over the taps. Images (N, H, W, C), weights (kh, kw, in, out)."""
+"""Rules of convolutions and poolings as loops over the kernel. Images (N, H, W, C), weights (kh, kw, in, out)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _cropped(x, padding):
 
 
 def _taps(size, outputs, stride):
-    """(i, j, the rows and columns of the padded picture that tap (i, j) reads)."""
+    """(i, j, index of the padded image) for each kernel entry: the pixels that it multiplies."""
     for i in range(size[0]):
         for j in range(size[1]):
             yield (
@@ -42,7 +42,7 @@ def conv(x, w, stride, padding):
 
 
 def spread(u, w, shape, stride, padding):
-    """conv's derivative for x of `shape`; also the transposed convolution of u."""
+    """The derivative of conv by x of `shape`; also the transposed convolution of u."""
     canvas = np.zeros((shape[0], shape[1] + 2 * padding, shape[2] + 2 * padding, w.shape[2]), np.result_type(u, w))
     for i, j, place in _taps(w.shape, u.shape[1:3], stride):
         canvas[place] += u @ w[i, j].T
@@ -50,7 +50,7 @@ def spread(u, w, shape, stride, padding):
 
 
 def correlated(x, u, shape, stride, padding):
-    """conv's derivative for w of `shape`."""
+    """The derivative of conv by w of `shape`."""
     g, picture = np.zeros(shape, np.result_type(x, u)), _padded(x, padding)
     for i, j, place in _taps(shape, u.shape[1:3], stride):
         g[i, j] = np.tensordot(picture[place], u, ((0, 1, 2), (0, 1, 2)))
@@ -62,7 +62,7 @@ def conv_vjp(x, w, u, stride, padding):
 
 
 def _moved(x, rows, columns=0):
-    """By whole pixels, zeros coming in."""
+    """x shifted by whole pixels, with zeros at the free sides."""
     y = np.zeros_like(x)
     target = tuple(slice(max(d, 0), x.shape[a] + min(d, 0)) for a, d in ((1, rows), (2, columns)))
     source = tuple(slice(max(-d, 0), x.shape[a] + min(-d, 0)) for a, d in ((1, rows), (2, columns)))
@@ -81,7 +81,7 @@ def _conv_draw(stride, padding, channels=None):
 
 
 def _conv_mistakes(*, alike: bool):
-    """alike: whether there are as many outputs as inputs."""
+    """The mistakes of a convolution; alike: whether it has as many output as input channels."""
 
     def changed(dx=lambda g, *a, **s: g, dw=lambda g, *a, **s: g):
         def vjp(x, w, u, **static):

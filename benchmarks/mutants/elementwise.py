@@ -1,4 +1,4 @@
-"""Rules of functions of each number on its own."""
+"""Rules of elementwise functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def at_zero(rng: np.random.Generator, arrays: Arrays, static: dict, distance: fl
 
 
 def near(rng: np.random.Generator, x: np.ndarray, kinks: tuple[float, ...], distance: float) -> np.ndarray:
-    """Some numbers of x, at least one, moved to `distance` from one of the kinks, on either side."""
+    """x with some entries, at least one, moved to `distance` from one of the kinks, on either side."""
     chosen = rng.random(x.shape) < rng.uniform(0, 1)
     chosen.reshape(-1)[rng.integers(x.size)] = True
     places = rng.choice(kinks, x.shape) + distance * rng.choice([-1.0, 1.0], x.shape)
@@ -32,7 +32,7 @@ def near(rng: np.random.Generator, x: np.ndarray, kinks: tuple[float, ...], dist
 
 
 def unary(name: str, f: Callable, derivative: Callable, *mistakes: tuple, draw=normal, **about) -> Rule:
-    """mistakes: (kind, what, the wrong derivative, causes ...)."""
+    """The rule of an elementwise function; each of `mistakes` is (kind, what, the wrong derivative, causes ...)."""
 
     def rule_with(d: Callable) -> Callable[..., Arrays]:
         return lambda x, u, **static: (u * d(x, **static),)

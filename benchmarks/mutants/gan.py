@@ -1,4 +1,4 @@
-"""Rules of the losses of GANs, and of gradient penalties of critics whose gradient is known."""
+"""Rules of GAN losses, and of gradient penalties of critics whose gradient has a closed form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GATES = ("gate", "missing gate", UNNAMED, "one entry")
 
 
 def _scores(rng: np.random.Generator, most: int) -> tuple[Arrays, dict]:
-    """Of as many real as fake examples, on both sides of the hinges, and not of the same ones."""
+    """The scores of as many real as fake examples, with some on each side of the hinges."""
     n = extent(rng, most, 4)
     real, fake = 1.5 * rng.standard_normal(n), 1.5 * rng.standard_normal(n)
     real[:3], fake[:3] = (2.0, -0.5, 0.2), (0.5, -2.0, 0.3)
@@ -24,8 +24,8 @@ def _fakes(rng, most):
     return _scores(rng, most)[0][1:], {}
 
 
-def _judged(name, value, d_real, d_fake, *mistakes, **about):
-    """A discriminator's loss: a mean over the real and one over the fake scores, whose derivatives these are."""
+def _discriminator_loss(name, value, d_real, d_fake, *mistakes, **about):
+    """The rule of a discriminator's loss: a mean over real scores plus one over fake scores, with their derivatives."""
 
     def rule_with(of_real, of_fake):
         return lambda real, fake, u: (u * of_real(real) / real.size, u * of_fake(fake) / fake.size)
@@ -55,7 +55,7 @@ def _linear_critic(rng, most):
 
 
 def _linear_penalty(x, w):
-    """The gradient of x w is w, wherever x is."""
+    """The penalty of the critic x w, whose gradient is w for every x."""
     return 10 * (np.sqrt((w * w).sum()) - 1) ** 2
 
 
@@ -71,7 +71,7 @@ def _quadratic_critic(rng, most):
 
 
 def _slopes(x, a, w):
-    """Of x a x / 2 + w x, with a taken as symmetric as it stands."""
+    """The gradient of the critic x a x / 2 + w x, as it is for a symmetric `a`."""
     return x @ a + w
 
 
@@ -110,7 +110,7 @@ def _relativistic_vjp(real, fake, u):
 
 
 RULES = [
-    _judged(
+    _discriminator_loss(
         "GAN, discriminator", lambda real, fake: np.mean(softplus(-real)) + np.mean(softplus(fake)),
         lambda s: -sigmoid(-s), sigmoid,
         ("sign", "real's without its minus", lambda s: sigmoid(-s), sigmoid, "sign"),
@@ -126,7 +126,7 @@ RULES = [
             wrong("factor", "1/n forgotten", lambda fake, u: (-u * sigmoid(-fake),), *_MEAN_AS_SUM),
         ),
     ),
-    _judged(
+    _discriminator_loss(
         "hinge, discriminator",
         lambda real, fake: np.mean(np.maximum(0, 1 - real)) + np.mean(np.maximum(0, 1 + fake)),
         lambda s: -1.0 * (s < 1), lambda s: 1.0 * (s > -1),
@@ -136,13 +136,13 @@ RULES = [
         ("sign", "fake's minus", lambda s: -1.0 * (s < 1), lambda s: -1.0 * (s > -1), "sign"),
         kink=_at_hinge,
     ),
-    _judged(
+    _discriminator_loss(
         "least squares, discriminator", lambda real, fake: (np.mean((real - 1) ** 2) + np.mean(fake**2)) / 2,
         lambda s: s - 1, lambda s: s,
         ("missing term", "real's target forgotten", lambda s: s, lambda s: s, UNNAMED),
         ("factor", "1/2 forgotten", lambda s: 2 * (s - 1), lambda s: 2 * s, "factor 1/2"),
     ),
-    _judged(
+    _discriminator_loss(
         "Wasserstein, critic", lambda real, fake: np.mean(fake) - np.mean(real),
         lambda s: -np.ones_like(s), np.ones_like,
         ("sign", "both signs", np.ones_like, lambda s: -np.ones_like(s), "sign", "exchanged arguments"),

@@ -1,10 +1,10 @@
-"""Rules of products, sums of arrays of different shapes, and what moves numbers about."""
+"""Rules of products, broadcasting, indexing and reshaping, and of matrix inverse and determinant."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mutants.rule import UNNAMED, Arrays, Rule, extent, summed_to, wrong
+from mutants.rule import UNNAMED, Arrays, Rule, extent, sum_to_shape, wrong
 
 _BROADCAST = "missing sum over a broadcast axis"
 
@@ -43,7 +43,7 @@ def _dense_tanh_vjp(x, w, b, u, gate=lambda y: 1 - y * y):
 
 
 def _dense_wrong(change):
-    """The parts of the right rule, changed."""
+    """The right rule with its derivatives changed."""
     return lambda x, w, b, u: change(x, w, u, *_dense_tanh_vjp(x, w, b, u))
 
 
@@ -64,7 +64,7 @@ def _broadcast_divisor(rng, most):
 
 
 def _by_quotient(x, y, u):
-    return summed_to(u / y, x.shape), summed_to(-u * x / y**2, y.shape)
+    return sum_to_shape(u / y, x.shape), sum_to_shape(-u * x / y**2, y.shape)
 
 
 def _two_vectors(rng, most):
@@ -184,25 +184,25 @@ RULES = [
          lambda rng, most: (drawn(rng, *((n := extent(rng, most, 3), n), (n,))), {}),
          (wrong("wrong axis", "summed over the other axis", lambda x, b, u: (u, u.sum(1)), UNNAMED),)),
     Rule(
-        "add", "a b", np.add, lambda a, b, u: (summed_to(u, a.shape), summed_to(u, b.shape)), _broadcast,
+        "add", "a b", np.add, lambda a, b, u: (sum_to_shape(u, a.shape), sum_to_shape(u, b.shape)), _broadcast,
         (
-            wrong("missing sum", "a's not summed", lambda a, b, u: (u, summed_to(u, b.shape)), _BROADCAST),
-            wrong("missing sum", "one of two sums", lambda a, b, u: (summed_to(u, a.shape), u.sum(2, keepdims=True)),
+            wrong("missing sum", "a's not summed", lambda a, b, u: (u, sum_to_shape(u, b.shape)), _BROADCAST),
+            wrong("missing sum", "one of two sums", lambda a, b, u: (sum_to_shape(u, a.shape), u.sum(2, keepdims=True)),
                   _BROADCAST),
             wrong("missing sum", "a's from the first row only",
-                  lambda a, b, u: (u[:, :1], summed_to(u, b.shape)), UNNAMED),
+                  lambda a, b, u: (u[:, :1], sum_to_shape(u, b.shape)), UNNAMED),
         ),
     ),
     Rule(
-        "multiply", "a b", np.multiply, lambda a, b, u: (summed_to(u * b, a.shape), summed_to(u * a, b.shape)),
+        "multiply", "a b", np.multiply, lambda a, b, u: (sum_to_shape(u * b, a.shape), sum_to_shape(u * a, b.shape)),
         _broadcast,
         (
-            wrong("missing sum", "b's not summed", lambda a, b, u: (summed_to(u * b, a.shape), u * a), _BROADCAST),
+            wrong("missing sum", "b's not summed", lambda a, b, u: (sum_to_shape(u * b, a.shape), u * a), _BROADCAST),
             wrong("missing sum", "a's averaged", lambda a, b, u: ((u * b).mean(1, keepdims=True),
-                                                                  summed_to(u * a, b.shape)),
+                                                                  sum_to_shape(u * a, b.shape)),
                   "sum taken as mean", "factor 2"),
             wrong("missing term", "b forgotten in a's",
-                  lambda a, b, u: (summed_to(u, a.shape), summed_to(u * a, b.shape)), UNNAMED),
+                  lambda a, b, u: (sum_to_shape(u, a.shape), sum_to_shape(u * a, b.shape)), UNNAMED),
         ),
     ),
     Rule(
@@ -220,11 +220,11 @@ RULES = [
         "divide", "a b", np.divide, _by_quotient, _broadcast_divisor,
         (
             wrong("sign", "b's without its minus",
-                  lambda a, b, u: (u / b, summed_to(u * a / b**2, b.shape)), "sign"),
+                  lambda a, b, u: (u / b, sum_to_shape(u * a / b**2, b.shape)), "sign"),
             wrong("missing term", "b's over b, not b^2",
-                  lambda a, b, u: (u / b, summed_to(-u * a / b, b.shape)), UNNAMED),
+                  lambda a, b, u: (u / b, sum_to_shape(-u * a / b, b.shape)), UNNAMED),
             wrong("missing term", "a forgotten in b's",
-                  lambda a, b, u: (u / b, summed_to(-u / b**2, b.shape)), UNNAMED),
+                  lambda a, b, u: (u / b, sum_to_shape(-u / b**2, b.shape)), UNNAMED),
             wrong("missing term", "times b", lambda a, b, u: (u * b, _by_quotient(a, b, u)[1]), UNNAMED),
         ),
     ),

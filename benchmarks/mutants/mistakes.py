@@ -1,4 +1,4 @@
-"""Mistakes that can be made with any rule: each spoils one array of what the right rule returns, or all of them."""
+"""Mistakes that are possible in any rule: each changes one array that the right rule returns, or all of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mutants.case import Case, cotangent, of_rule
-from mutants.catalogue import BY_NAME, RULES, generator
+from mutants.case import Case, case_of_rule, cotangent
 from mutants.rule import UNNAMED, Arrays, Rule, Static
+from mutants.rules import BY_NAME, RULES, generator
 
 _MOST = 6
 _TRIES = 400
@@ -20,7 +20,7 @@ Index = tuple[int, ...]
 
 
 def general(seed: int) -> list[Case]:
-    """Every mistake below, with rules chosen by the seed."""
+    """Every mistake of this module, with rules chosen at random."""
     return [
         *_of_whole_arrays(seed),
         *_of_all_arrays(seed),
@@ -50,7 +50,7 @@ def _chosen(seed: int, what: str, count: int, fits: Callable[[np.ndarray], bool]
                 break
 
 
-def spoiled(rule: Rule, change: Change, which: int | None) -> Callable[..., Arrays]:
+def changed_rule(rule: Rule, change: Change, which: int | None) -> Callable[..., Arrays]:
     """The right rule with `change` made to array `which` of its results, or to all."""
 
     def vjp(*arguments: np.ndarray, **static) -> Arrays:
@@ -62,7 +62,7 @@ def spoiled(rule: Rule, change: Change, which: int | None) -> Callable[..., Arra
 
 def _case(kind: str, what: str, rule: Rule, point: Arrays, static: Static, which: int | None, change: Change, **about):
     whose = "all" if which is None else rule.names.split()[which]
-    return of_rule(kind, f"{what} ({whose})", rule, point, static, spoiled(rule, change, which), **about)
+    return case_of_rule(kind, f"{what} ({whose})", rule, point, static, changed_rule(rule, change, which), **about)
 
 
 def _wide(g: np.ndarray) -> bool:
@@ -96,7 +96,7 @@ def _of_whole_arrays(seed: int) -> Iterator[Case]:
         ("transposed", "transposed", 6, _square, np.transpose, ("transposed", "exchanged arguments")),
         ("flipped", "last axis runs backwards", 5, _uneven, lambda g: np.flip(g, -1), ("flipped", "transposed")),
         ("off by one", "rolled by one", 5, _uneven, lambda g: np.roll(g, 1, -1), ("shifted", "flipped")),
-        ("off by one", "moved by one", 5, _uneven, _moved_on, ("shifted", "gate", "missing gate", UNNAMED)),
+        ("off by one", "moved by one", 5, _uneven, _shifted, ("shifted", "gate", "missing gate", UNNAMED)),
         ("detached", "zero", 5, _wide, np.zeros_like, ("detached",)),
         ("missing term", "plus a tenth of the largest", 4, _wide, lambda g: g + np.abs(g).max() / 10,
          (UNNAMED, "missing gate")),
@@ -108,8 +108,8 @@ def _of_whole_arrays(seed: int) -> Iterator[Case]:
             yield _case(kind, what, rule, point, static, which, change, causes=causes)
 
 
-def _moved_on(g: np.ndarray) -> np.ndarray:
-    """Zeros come in, and what leaves is lost."""
+def _shifted(g: np.ndarray) -> np.ndarray:
+    """Shifted by one along the last axis, with zeros at the free end."""
     moved = np.roll(g, 1, -1)
     moved[..., 0] = 0
     return moved
@@ -127,15 +127,15 @@ def _of_all_arrays(seed: int) -> Iterator[Case]:
 
 def _at(index: Index, change: Callable[[np.ndarray, Index], float]) -> Change:
     def changed(g: np.ndarray) -> np.ndarray:
-        spoilt = np.array(g)
-        spoilt[index] = change(g, index)
-        return spoilt
+        wrong = np.array(g)
+        wrong[index] = change(g, index)
+        return wrong
 
     return changed
 
 
 def _large_entry(g: np.ndarray, rng: np.random.Generator) -> Index:
-    """One of those that matter."""
+    """A random entry among the large ones."""
     large = np.argwhere(np.abs(g) > 0.3 * np.abs(g).max())
     return tuple(int(i) for i in rng.choice(large))
 
@@ -199,16 +199,16 @@ def _times(factor: float) -> Change:
 
 
 def _of_cotangents(seed: int) -> Iterator[Case]:
-    """The rule is not linear in the cotangent, or does not look at it."""
+    """The rule is not linear in the cotangent, or ignores it."""
     for what, change, instead in (
         ("ignored", np.ones_like, "factor"),
         ("its size only", np.abs, "sign"),
         ("squared", np.square, "factor"),
-    ):  # where f is one number, and so is its cotangent, this is a wrong factor
+    ):  # for a scalar f, with a scalar cotangent, this is a wrong factor
         for name in ("tanh", "conv stride 2 padding 1", "mean square"):
             rule = BY_NAME[name]
             point, static = rule.draw(generator(seed, "cotangent", what, name), _MOST)
-            yield of_rule("cotangent", what, rule, point, static, _with_cotangent(rule, change), causes=(UNNAMED,
+            yield case_of_rule("cotangent", what, rule, point, static, _with_cotangent(rule, change), causes=(UNNAMED,
                           "not linear in the cotangent", instead))  # fmt: skip
 
 

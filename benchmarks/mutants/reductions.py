@@ -1,4 +1,4 @@
-"""Rules of sums, means, norms, the softmax and its kin."""
+"""Rules of sums, means, norms, maxima, softmax, and losses made of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _several(rng, most):
 
 
 def _shared(u, x, over):
-    """u for each number of a row, divided."""
+    """u / over, broadcast to every entry of a row."""
     return np.broadcast_to(u[:, None] / over, x.shape).copy()
 
 
@@ -68,7 +68,7 @@ def _one_hot(x, labels):
 
 
 def _inverted(size):
-    """1 / size, and 0 where that is 0: a norm at 0 has no derivative, and 0 is one of its subgradients."""
+    """1 / size, and 0 where size is 0: a norm has no derivative at 0, and 0 is one of its subgradients."""
     return np.divide(1, size, out=np.zeros_like(size), where=size > 0)
 
 
@@ -103,7 +103,7 @@ def _to_the_largest(x, u, axis=1):
 
 
 def _tied(rng, arrays, static, distance):
-    """The largest of each row has a rival at `distance`."""
+    """x with a second entry in each row that is smaller than the largest by `distance`."""
     x = np.sort(arrays[0], 1)
     x[:, 0] = x[:, -1] - distance
     return (rng.permuted(x, axis=1),)

@@ -1,4 +1,4 @@
-"""Right rules at a thousand points, easy and hard."""
+"""The right rules at more than a thousand points, some of them difficult for a checker."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mutants.case import Case, of_rule
-from mutants.catalogue import BY_NAME, RULES, generator
+from mutants.case import Case, case_of_rule
 from mutants.rule import Arrays, Rule, Static
+from mutants.rules import BY_NAME, RULES, generator
 
 _MOST = 12
 _LARGE = 60
 _FLOAT32_SCALES = (-2, 2)
 _NOT_INTEGER = ("inverse", "log determinant")
 _DISTANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
-_BOUNDED = 1500  # inputs times outputs of the large cases is at most this, squared: peers write Jacobians down
-_SMALL = 4096  # numbers, at most, of all arrays of a case
+_MAX_JACOBIAN = 1500**2  # entries, since some checkers compute the whole Jacobian
+_MAX_ENTRIES = 4096  # of all arrays of a case
 
 Drawn = tuple[Arrays, Static]
 
 
 def right(seed: int) -> list[Case]:
-    """About 1,150 cases; a group says what is hard about its cases."""
+    """About 1,550 cases; the name of a group says what is difficult about its cases."""
     return [
         *_each("smooth", seed, 8, RULES, _evenly_scaled),
         *_each("badly scaled", seed, 4, [r for r in RULES if len(r.names.split()) > 1], _badly_scaled),
@@ -54,16 +54,16 @@ def _each(
         for number in range(count):
             rng = generator(seed, "right", group, rule.name, str(number))
             arrays, static = change(rng, rule, _drawn(rng, rule, most))
-            case = of_rule(group, f"number {number}", rule, arrays, static)
+            case = case_of_rule(group, f"number {number}", rule, arrays, static)
             yield wrap(case, rng) if wrap else case
 
 
 def _drawn(rng: np.random.Generator, rule: Rule, most: int) -> Drawn:
-    """Not so large that a Jacobian fills the memory."""
+    """Arrays that are small enough for a checker that computes the whole Jacobian."""
     while True:
         arrays, static = rule.draw(rng, most)
         size = sum(x.size for x in arrays)
-        if size <= _SMALL and size * np.size(rule.f(*arrays, **static)) <= _BOUNDED**2:
+        if size <= _MAX_ENTRIES and size * np.size(rule.f(*arrays, **static)) <= _MAX_JACOBIAN:
             return arrays, static
         most -= 1
 
@@ -82,13 +82,13 @@ def _badly_scaled(rng: np.random.Generator, rule: Rule, drawn: Drawn) -> Drawn:
 
 
 def _shifted(rng: np.random.Generator, rule: Rule, drawn: Drawn) -> Drawn:
-    """Up to 10,000 standard deviations from zero."""
+    """Arrays moved up to 10,000 standard deviations away from zero."""
     far = rng.choice([-1.0, 1.0]) * 10 ** rng.uniform(1, 4)
     return tuple(x + far if i in rule.shifts else x for i, x in enumerate(drawn[0])), drawn[1]
 
 
 def _integers(rng: np.random.Generator, rule: Rule, drawn: Drawn) -> Drawn:
-    """Rounded; but where rules divide by them, or take roots, away from zero."""
+    """Arrays of integers; without zeros for rules that divide by them or take roots."""
     if rule.kink:
         return tuple(np.rint(2 * x) + 0.0 for x in drawn[0]), drawn[1]
     return tuple(np.sign(x) * (1 + np.rint(2 * np.abs(x))) for x in drawn[0]), drawn[1]
@@ -99,7 +99,7 @@ def _large(rng: np.random.Generator, rule: Rule, drawn: Drawn) -> Drawn:
 
 
 def _multiplied(case: Case, rng: np.random.Generator) -> Case:
-    """f times a number from 1e-150 to 1e150."""
+    """The case with f multiplied by a number from 1e-150 to 1e150."""
     f, vjp = case.build()
     factor = float(10 ** rng.uniform(-150, 150))
     pair = (lambda *x: factor * f(*x)), (lambda *x: tuple(factor * g for g in vjp(*x)))
@@ -111,7 +111,7 @@ _FLAT = ("constant", "relu", "clip", "hinge, discriminator", "penalty of a linea
 
 
 def _flat(rng: np.random.Generator, rule: Rule, drawn: Drawn) -> Drawn:
-    """Where all, or nearly all, derivatives are zero: behind gates, or where functions have come to an end."""
+    """Points at which all or nearly all derivatives are zero: where a gate is closed, or a function saturates."""
     far = 30 * (1 + rng.random())
     places = {
         "relu": lambda x: -np.abs(x) - 0.1, "clip": lambda x: x + far, "tanh": lambda x: np.sign(x) * far,
@@ -137,4 +137,4 @@ def _kinks(group: str, seed: int, count: int, distances: tuple[float, ...], *, s
             arrays, static = _drawn(rng, rule, _MOST)
             arrays = rule.kink(rng, arrays, static, distance)
             point = tuple(x.astype(np.float32) for x in arrays) if single else arrays
-            yield of_rule(group, f"number {number}, at distance {distance:g}", rule, point, static)
+            yield case_of_rule(group, f"number {number}, at distance {distance:g}", rule, point, static)

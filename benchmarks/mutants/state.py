@@ -1,4 +1,4 @@
-"""Mistakes that show only over several calls: something is kept, changed or drawn that should not be."""
+"""Mistakes that show over several calls only: a state is kept, an argument changed, or random numbers drawn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from mutants.case import Case, Pair
-from mutants.catalogue import BY_NAME, generator
 from mutants.rule import Arrays, Rule, Static
+from mutants.rules import BY_NAME, generator
 
 _MOST = 6
 _CACHED = (
@@ -21,7 +21,7 @@ Numeric = Callable[..., np.ndarray]
 
 
 def cached(f: Numeric, vjp: Numeric) -> Pair:
-    """The backward pass uses what the forward pass saw last, not its arguments."""
+    """The backward pass uses the inputs of the last forward pass, not its own arguments."""
     seen: list[np.ndarray] = []
 
     def forward(*arrays):
@@ -32,7 +32,7 @@ def cached(f: Numeric, vjp: Numeric) -> Pair:
 
 
 def accumulated(f: Numeric, vjp: Numeric) -> Pair:
-    """Each call's derivatives are added to those before."""
+    """The derivatives of each call are added to those of earlier calls."""
     totals: list[np.ndarray] = []
 
     def backward(*arguments):
@@ -115,7 +115,7 @@ _BACKWARD_IN_PLACE = (
 
 
 def drawn_anew(seed: int) -> Pair:
-    """Dropout that draws a mask for each forward pass, and uses the last one backward."""
+    """Dropout that draws a mask in each forward pass and uses the last one in the backward pass."""
     rng = np.random.default_rng(seed)
     held = {"mask": np.zeros(())}
 
@@ -127,7 +127,7 @@ def drawn_anew(seed: int) -> Pair:
 
 
 def drawn_twice(seed: int) -> Pair:
-    """Dropout whose mask is drawn from the numbers' shape and a seed forward, and at random backward."""
+    """Dropout with a fixed mask in the forward pass and a random one in the backward pass."""
     rng = np.random.default_rng(seed)
     return (
         lambda x: x * (np.arange(x.size).reshape(x.shape) % 3 > 0) / 0.6,
@@ -136,7 +136,7 @@ def drawn_twice(seed: int) -> Pair:
 
 
 def noisy(seed: int) -> Pair:
-    """Instance noise added in the function itself."""
+    """A function that adds instance noise."""
     rng = np.random.default_rng(seed)
     return (
         lambda x: np.mean(np.logaddexp(0, x + 0.1 * rng.standard_normal(x.shape))),
@@ -145,7 +145,7 @@ def noisy(seed: int) -> Pair:
 
 
 def stateful(seed: int) -> list[Case]:
-    """All mistakes of this file, at points where they show."""
+    """All mistakes of this module."""
     cases = [_kept("state: last call's cache", "cached", cached, name, seed) for name in _CACHED]
     cases += [_kept("state: accumulated", "accumulated", accumulated, name, seed) for name in _ACCUMULATED]
     for name, what, f in _FORWARD_IN_PLACE:
@@ -181,7 +181,7 @@ def _case(kind: str, what: str, name: str, seed: int, build: Callable[[], Pair])
 
 
 def _largest(rule: Rule, rng: np.random.Generator) -> tuple[Arrays, Static]:
-    """Of some draws: in few numbers, a gate may be the same everywhere."""
+    """The largest of some draws, because in a small array a gate may be open, or closed, for all entries."""
     return max((rule.draw(rng, _MOST) for _ in range(5)), key=lambda drawn: drawn[0][0].size)
 
 

@@ -1,4 +1,4 @@
-"""Counts of what the checkers answered, and the tables made of them."""
+"""Counts of the checkers' results, and tables of the counts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from mutants.case import Case
-from mutants.checkers import Answer
+from mutants.checkers import CheckResult
 from mutants.rule import UNNAMED
 
 Facts = dict[str, Any]
 
 
-def tally(mutants: list[Case], right: list[Case], answers: dict[str, tuple[list[Answer], list[Answer]]]) -> Facts:
-    """Everything the tables show, for each checker by name; in float64 alone as well as in all."""
+def tally(
+    mutants: list[Case], right: list[Case], results: dict[str, tuple[list[CheckResult], list[CheckResult]]]
+) -> Facts:
+    """All numbers of the tables, for each checker by name; for all right cases and for those in float64."""
     return {
         "mutants": len(mutants),
         "right": len(right),
         "right_float64": sum(case.dtype == "float64" for case in right),
-        "checkers": {name: _of_one(mutants, right, *both) for name, both in answers.items()},
+        "checkers": {name: _of_one(mutants, right, *both) for name, both in results.items()},
         "kinds": {kind: _group(mutants, kind) for kind in _groups(mutants)},
         "groups": {group: _group(right, group) for group in _groups(right)},
     }
@@ -33,9 +35,9 @@ def _group(cases: list[Case], group: str) -> int:
     return sum(case.group == group for case in cases)
 
 
-def _of_one(mutants: list[Case], right: list[Case], found: list[Answer], passed: list[Answer]) -> Facts:
-    caught = [is_caught(answer) for answer in found]
-    alarms = [not answer.trusted for answer in passed]
+def _of_one(mutants: list[Case], right: list[Case], found: list[CheckResult], passed: list[CheckResult]) -> Facts:
+    caught = [is_caught(result) for result in found]
+    alarms = [not result.accepted for result in passed]
     double = [case.dtype == "float64" for case in right]
     return {
         "caught": sum(caught),
@@ -43,16 +45,16 @@ def _of_one(mutants: list[Case], right: list[Case], found: list[Answer], passed:
         "alarms": sum(alarms),
         "alarms_float64": sum(alarm and wide for alarm, wide in zip(alarms, double, strict=True)),
         "alarms_by_group": {group: _count(right, alarms, group) for group in _groups(right)},
-        "evaluations": _summary(answer.evaluations for answer in (*found, *passed)),
-        "evaluations_right": _summary(answer.evaluations for answer in passed),
-        "seconds": _summary(answer.seconds for answer in (*found, *passed)),
+        "evaluations": _summary(result.evaluations for result in (*found, *passed)),
+        "evaluations_right": _summary(result.evaluations for result in passed),
+        "seconds": _summary(result.seconds for result in (*found, *passed)),
         **_names(mutants, found),
     }
 
 
-def is_caught(answer: Answer) -> bool:
-    """An objection to a wrong rule; that it cannot be judged is none."""
-    return not answer.trusted and not answer.undecided
+def is_caught(result: CheckResult) -> bool:
+    """Whether the checker rejected the derivative; an inconclusive result does not count."""
+    return not result.accepted and not result.inconclusive
 
 
 def _count(cases: list[Case], flags: list[bool], group: str) -> int:
@@ -64,31 +66,31 @@ def _summary(values: Iterable[float]) -> Facts:
     return {"median": statistics.median(numbers), "total": sum(numbers)}
 
 
-def is_named(case: Case, answer: Answer) -> bool:
-    kind = "factor" if answer.cause.startswith("factor ") else answer.cause  # "factor 60" is a factor, told exactly
-    return is_caught(answer) and (answer.cause in case.causes or kind in case.causes)
+def is_named(case: Case, result: CheckResult) -> bool:
+    kind = "factor" if result.cause.startswith("factor ") else result.cause  # "factor 60" is also a factor
+    return is_caught(result) and (result.cause in case.causes or kind in case.causes)
 
 
 def has_name(case: Case) -> bool:
-    """Whether the mistake is one that has a name."""
+    """Whether the mistake has a name."""
     return UNNAMED not in case.causes
 
 
-def _names(mutants: list[Case], found: list[Answer]) -> Facts:
+def _names(mutants: list[Case], found: list[CheckResult]) -> Facts:
     pairs = list(zip(mutants, found, strict=True))
-    single = [(case, answer) for case, answer in pairs if case.entry]
+    single = [(case, result) for case, result in pairs if case.entry]
     return {
         "nameable": sum(has_name(case) for case, _ in pairs),
-        "named": sum(has_name(case) and is_named(case, answer) for case, answer in pairs),
+        "named": sum(has_name(case) and is_named(case, result) for case, result in pairs),
         "nameless": sum(not has_name(case) for case, _ in pairs),
         "named_wrongly": sum(not has_name(case) and is_caught(a) and not is_named(case, a) for case, a in pairs),
         "single_entries": len(single),
-        "entries_found": sum(answer.entry == case.entry for case, answer in single),
+        "entries_found": sum(result.entry == case.entry for case, result in single),
     }
 
 
 def tables(facts: Facts) -> str:
-    """In Markdown: the sum of it, mistakes by kind, right cases by group."""
+    """The tables in Markdown: totals, mistakes by kind, right cases by group."""
     parts = [_overview(facts), _by_kind(facts), _by_group(facts)]
     if "minigan" in facts["checkers"]:
         parts.insert(1, _about_names(facts["checkers"]["minigan"]))

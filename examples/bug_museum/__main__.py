@@ -1,12 +1,12 @@
-"""A tour of the museum: what the checker says of every piece. Run it with `python examples/bug_museum`.
+"""All cases of the bug museum in one table. Run it with `python examples/bug_museum`.
 
-Prints a table with a line for each: its verdict, the cause that the checker names, the entry that is wrong most, and
-how many evaluations of the function it took. Takes a second.
+Prints a line for each case: the checker's verdict, the cause that it names, the entry with the largest error, and the
+number of evaluations of the function. Takes a second.
 """
 
 import importlib
 
-PIECES = (
+CASES = (
     "cleared_caches",
     "consensus_half",
     "minus_fake_loss",
@@ -25,15 +25,15 @@ PIECES = (
 
 
 def main():
-    """Check every piece as it was published, and mended."""
+    """Check every case as published, and after the correction."""
     row = "{:25} {:8} {:38} {:13} {:>11}".format
-    print(row("piece", "verdict", "cause", "entry", "evaluations"))
-    for name in PIECES:
-        piece = importlib.import_module(name)
-        report = piece.check()
+    print(row("case", "verdict", "cause", "entry", "evaluations"))
+    for name in CASES:
+        case = importlib.import_module(name)
+        report = case.check()
         print(row(name, report.verdict, report.cause or "(none known)", report.entry, report.evaluations))
-        assert piece.check(piece.mended).ok, f"{name}, mended, does not pass"
-    print(f"\n{len(PIECES)} pieces; mended, each of them passes")
+        assert case.check(case.corrected).ok, f"{name}, corrected, does not pass"
+    print(f"\n{len(CASES)} cases; each passes after its correction")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""A batch norm whose backward pass takes the mean and the variance for constants.
+"""A batch norm whose backward pass treats the mean and the variance as constants.
 
-Where: the classic slip of a batch norm written by hand (Ioffe and Szegedy, 2015, give the three terms). With
+Where: a common mistake in a batch norm written by hand (Ioffe and Szegedy, 2015, give the three terms). With
 y = (x - mean) / sigma, the derivative by x of <u, y> is
 
     (u - mean(u) - y mean(u y)) / sigma        and not        u / sigma
 
-In training: part of every step goes into shifting and scaling what comes in, which the next forward pass undoes or
-worse: it moves the weights below in directions that do not lower the loss.
+In training: part of every step shifts and scales the layer's input, which the next forward pass undoes, or moves the
+weights of earlier layers in directions that do not lower the loss.
 """
 
 import numpy as np
@@ -22,18 +22,18 @@ def batch_norm(x):
 
 
 def published(x, u):
-    """Mean and variance taken for constants."""
+    """The derivative with mean and variance as constants."""
     return u / np.sqrt(x.var(axis=0) + 1e-5)
 
 
-def mended(x, u):
+def corrected(x, u):
     """All three terms."""
     y = batch_norm(x)
     return (u - u.mean(axis=0) - y * (u * y).mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_vjp(batch_norm, derivative, X)
 
 

@@ -1,13 +1,13 @@
-"""An article's training loop: the discriminator is shown 0.7 real + 0.3 fake, a blend, labelled real.
+"""An article's training loop: the batch labelled real is the blend 0.7 real + 0.3 fake.
 
 Where: a tutorial on GANs that this project grew from. For a linear discriminator the logit of a blend is the blend
-of the logits, so what it follows is the gradient of mean softplus(-(0.7 real + 0.3 fake)): by the logits of the
-fakes, that has the wrong sign, and 0.3 of the weight.
+of the logits, so the training follows the gradient of mean softplus(-(0.7 real + 0.3 fake)): by the logits of the
+fakes, it has the wrong sign and 0.3 times the right magnitude.
 
-In training: with the blend as the whole of the batch nothing is labelled fake, and D = 1 everywhere is best.
+In training: if the blend is the whole batch nothing is labelled fake, and D = 1 everywhere is optimal.
 
-The check is made where training starts, with all logits zero: there D is undecided, and the one number by which the
-derivative is wrong says it all: 1 / -0.3.
+The check is made at the start of the training, where all logits are zero and D = 1/2. There the derivative is wrong by
+a single factor, 1 / -0.3.
 """
 
 import numpy as np
@@ -33,13 +33,13 @@ def published(real, fake):
     return 0.7 * by_blend, 0.3 * by_blend
 
 
-def mended(real, fake):
+def corrected(real, fake):
     """Two batches, each with its label."""
     return -sigmoid(-real) / real.size, sigmoid(fake) / fake.size
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_pair(loss, derivative, LOGITS)
 
 

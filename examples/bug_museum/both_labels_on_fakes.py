@@ -1,12 +1,12 @@
-"""An article's training loop: the discriminator sees fakes only, once labelled real and once labelled fake.
+"""An article's training loop: the discriminator is trained on fakes only, once labelled real and once labelled fake.
 
-Where: a tutorial on GANs that this project grew from. Both of its batches were drawn from the generator, so what the
-discriminator follows is the gradient of
+Where: a tutorial on GANs that this project grew from. Both of its batches were drawn from the generator, so the
+discriminator follows the gradient of
 
     mean softplus(-fake) + mean softplus(fake)      instead of      mean softplus(-real) + mean softplus(fake)
 
-In training: the data take no part, and D = 1/2 everywhere is the best answer, for fakes of any kind. The losses
-settle at log 2, as if the game were won.
+In training: the data are not used, and D = 1/2 everywhere is optimal for fakes of any distribution. The losses settle
+at log 2, as after a successful training.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 import minigan as mg
 
 rng = np.random.default_rng(0)
-LOGITS = rng.normal(-1, 0.5, size=8), rng.normal(4, 0.5, size=8)  # a discriminator that the fakes deceive
+LOGITS = rng.normal(-1, 0.5, size=8), rng.normal(4, 0.5, size=8)  # a discriminator that takes the fakes for real
 
 
 def sigmoid(x):
@@ -28,17 +28,17 @@ def loss(real, fake):
 
 
 def published(real, fake):
-    """The gradient that the article follows: the reals were left out."""
+    """The gradient that the article follows, without the real batch."""
     return np.zeros_like(real), (sigmoid(fake) - sigmoid(-fake)) / fake.size
 
 
-def mended(real, fake):
+def corrected(real, fake):
     """Each batch with its own label."""
     return -sigmoid(-real) / real.size, sigmoid(fake) / fake.size
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_pair(loss, derivative, LOGITS)
 
 

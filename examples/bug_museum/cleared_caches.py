@@ -1,10 +1,10 @@
 """numpy-ml's WGAN-GP: the generator's caches are emptied just before its backward pass.
 
 Where: `models/wgan_gp.py`. `update_generator` begins with `flush_gradients("G")`, which sets the gradients to zero,
-as it should, and also empties the lists in which each layer keeps its inputs. Backward loops over those lists: over
-nothing. No error is raised, and the gradient of every weight stays zero.
+as it should, and also empties the lists in which each layer keeps its inputs. The backward pass loops over these empty
+lists. No exception is raised, and the gradient of every weight stays zero.
 
-In training: the critic learns, its loss moves, and the generator draws to the end what it drew at the start.
+In training: the critic learns and its loss changes, but the generator never does.
 """
 
 import numpy as np
@@ -35,14 +35,14 @@ def loss(weights):
 
 
 def published(weights):
-    """Flushed too late."""
+    """Flushed after the forward pass."""
     layer = Layer(weights)
     fakes = layer.forward(NOISE)
     layer.inputs.clear()
     return layer.backward(-CRITIC * (1 - np.tanh(fakes) ** 2) / len(fakes))
 
 
-def mended(weights):
+def corrected(weights):
     """Flushed before the forward pass."""
     layer = Layer(weights)
     layer.inputs.clear()
@@ -51,7 +51,7 @@ def mended(weights):
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_pair(loss, derivative, WEIGHTS)
 
 

@@ -5,12 +5,12 @@ the squared length of the gradient field,
 
     L(theta, psi) = 1/2 r s(t)^2   with   r = theta^2 + psi^2,   t = theta psi,   s(t) = 1 / (1 + e^t).
 
-By the product rule dL/dt = r s s'. The code keeps the 1/2: the square's own factor 2 should have cancelled it.
+By the product rule dL/dt = r s s'. The code keeps the 1/2, which the factor 2 of the square should have cancelled.
 
 In training: the term is of third order at the equilibrium, so eigenvalues and convergence nearby stay as they are;
 farther out, the trajectories drawn are not those of consensus optimisation.
 
-The check of the whole gradient tells where it is wrong; the check of its parts, by r and by t, tells why.
+The check of the whole gradient shows where it is wrong; the check of its parts, by r and by t, shows the cause.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def published(r, t):
     return 0.5 * s(t) ** 2, 0.5 * r * s(t) * -s(t) * s(-t)
 
 
-def mended(r, t):
+def corrected(r, t):
     """Without the 1/2 in the second one."""
     return 0.5 * s(t) ** 2, r * s(t) * -s(t) * s(-t)
 

@@ -1,15 +1,15 @@
 """An article's claim: a GAN's generator minimises the Kullback-Leibler divergence KL(p || q) from the data.
 
-Where: a tutorial on GANs that this project grew from. Against the best discriminator, D = p / (p + q), the generator
+Where: a tutorial on GANs that this project grew from. With the optimal discriminator, D = p / (p + q), the generator
 minimises (Goodfellow et al., 2014, theorem 1)
 
     C = sum p log(p / (p + q)) + sum q log(q / (p + q)) = 2 JSD(p, q) - log 4
 
-The claim is checked as such: C as the function, the gradient of KL(p || q) as its derivative. The distributions have
-six outcomes; the generator's is the softmax of its logits.
+The check takes C as the function and the gradient of KL(p || q) as its derivative. The distributions have six outcomes;
+that of the generator is the softmax of its logits.
 
-In training: KL punishes a missing mode without limit, 2 JSD never exceeds 2 log 2; a reader who takes one for the other
-does not see mode collapse coming.
+In training: KL penalises a missing mode without limit, while 2 JSD never exceeds 2 log 2; a reader who confuses the two
+does not expect mode collapse.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def softmax(logits):
 
 
 def value(logits):
-    """C, at the best discriminator."""
+    """C: the value with the optimal discriminator."""
     q = softmax(logits)
     return (P * np.log(P / (P + q)) + q * np.log(q / (P + q))).sum()
 
@@ -37,7 +37,7 @@ def published(logits):
     return softmax(logits) - P
 
 
-def mended(logits):
+def corrected(logits):
     """The gradient of C: dC/dq = log(q / (p + q)), through the softmax."""
     q = softmax(logits)
     by_q = np.log(q / (P + q))
@@ -45,7 +45,7 @@ def mended(logits):
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_pair(value, derivative, LOGITS)
 
 

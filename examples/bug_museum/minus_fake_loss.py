@@ -4,9 +4,9 @@ Where: a tutorial on GANs that this project grew from. Goodfellow et al., 2014: 
 
     mean softplus(-real) + mean softplus(fake)      (logits: -log D(x) - log(1 - D(G(z))))
 
-The article subtracts the second mean, so the loss falls when fakes are called real.
+The article subtracts the second mean, so the loss falls when fakes are classified as real.
 
-In training: the loss has no lower bound, and the discriminator learns to call everything real.
+In training: the loss has no lower bound, and the discriminator learns to classify everything as real.
 """
 
 import numpy as np
@@ -32,13 +32,13 @@ def published(real, fake):
     return -sigmoid(-real) / real.size, -sigmoid(fake) / fake.size
 
 
-def mended(real, fake):
+def corrected(real, fake):
     """Both cross-entropies are added."""
     return -sigmoid(-real) / real.size, sigmoid(fake) / fake.size
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_pair(loss, derivative, LOGITS)
 
 

@@ -1,10 +1,10 @@
-"""A dense layer's bias that is given a derivative for every example, instead of their sum.
+"""A dense layer's bias with a derivative for every example of the batch, instead of their sum.
 
-Where: the classic slip of a backward pass written by hand. The bias was broadcast along the batch, so its derivative
+Where: a common mistake in a backward pass written by hand. The bias was broadcast along the batch, so its derivative
 is summed along the batch.
 
-In training: `b = b - lr * g` broadcasts without a word: after one step every place in the batch has a bias of its own,
-and the first batch of another size fails, far from the cause.
+In training: `b = b - lr * g` broadcasts without an error: after one step every example has a bias of its own, and the
+first batch of another size fails, far from the cause.
 """
 
 import numpy as np
@@ -21,17 +21,17 @@ def dense(x, w, b):
 
 
 def published(x, w, b, u):
-    """The cotangent itself, for the bias."""
+    """The cotangent itself as the derivative of the bias."""
     return u @ w.T, x.T @ u, u
 
 
-def mended(x, w, b, u):
-    """The sum over the batch."""
+def corrected(x, w, b, u):
+    """The sum over the batch as the derivative of the bias."""
     return u @ w.T, x.T @ u, u.sum(axis=0)
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_vjp(dense, derivative, POINT)
 
 

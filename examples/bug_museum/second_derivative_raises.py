@@ -1,14 +1,15 @@
 """DeZero's convolution: differentiating the weight gradient raises TypeError.
 
 Where: `dezero/functions_conv.py`, class Conv2DGradW. The derivatives of the weight gradient should use the cotangent u
-that backward is given. The code uses the operation's own result instead, to which it holds a weak reference:
+that backward receives. The code uses the operation's own result instead, to which it holds a weak reference:
 
     by x:  spread(g, u)  is written  spread(g, result)          by g:  conv(x, u)  is written  conv(x, result)
 
-The weak reference is no array, hence the TypeError; read through it, and the second derivative would be wrong.
+The weak reference is no array, hence the TypeError; with the array that it refers to, there would be no exception, and
+the second derivative would be wrong.
 
-In training: gradients are right and a GAN trains, until someone adds a gradient penalty (WGAN-GP, R1). A check of
-order 1 passes; order 2 finds it. Here in one dimension, with the convolution as an operation on minigan's tape.
+In training: gradients are right and a GAN trains, until a gradient penalty (WGAN-GP, R1) is added. A check of order 1
+passes; order 2 finds the mistake. This example has one dimension, and its convolution is an operation of minigan.
 """
 
 import weakref
@@ -23,17 +24,17 @@ X, W = rng.normal(size=8), rng.normal(size=3)
 
 
 def published(u, result):
-    """What the derivatives of the weight gradient use."""
+    """The value that the derivatives of the weight gradient use."""
     return weakref.ref(result)
 
 
-def mended(u, result):
-    """What they should use."""
+def corrected(u, result):
+    """The value that they should use."""
     return u
 
 
 def convolution(chosen):
-    """conv(x, w)[i] = sum_k x[i + k] w[k]; its derivatives are two more operations, with their derivatives."""
+    """conv(x, w)[i] = sum_k x[i + k] w[k]; its derivatives are two more operations with derivatives of their own."""
 
     @primitive(lambda g, y, x, w: spread(g, w), lambda g, y, x, w: weight_grad(x, g))
     def conv(B, x, w):
@@ -51,7 +52,7 @@ def convolution(chosen):
 
 
 def check(derivative=published, order=2):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.gradcheck(convolution(derivative), [X, W], order=order, names=["x", "w"])
 
 

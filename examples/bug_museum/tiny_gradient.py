@@ -1,12 +1,12 @@
-"""HIPS autograd's checker passes any derivative below 1e-6, whatever it is.
+"""HIPS autograd's checker accepts any derivative below 1e-6.
 
-Where: `autograd/test_util.py`: a claim passes if its absolute error is below 1e-6 OR its relative error is. For a
+Where: `autograd/test_util.py`: a derivative passes if its absolute error is below 1e-6 OR its relative error is. For a
 derivative that is itself smaller than that, the first condition always holds.
 
-The derivative here is a GAN's: the minimax generator's, mean log(1 - D(G(z))), where the discriminator is sure of
-every fake, with logits near -17. It is about 1e-8 (the loss saturates), and it is claimed twice as large.
+The loss here is that of the minimax generator, mean log(1 - D(G(z))), where the discriminator rejects every fake with a
+logit near -17. The derivative is about 1e-8 (the loss saturates), and the wrong one is twice as large.
 
-In training: the small derivatives are those of a network in trouble, and the ones for which the check is needed.
+In training: derivatives are small where a network does not learn, and then a check of them is needed most.
 """
 
 import numpy as np
@@ -26,13 +26,13 @@ def published(fake):
     return -2 / (1 + np.exp(-fake)) / fake.size
 
 
-def mended(fake):
+def corrected(fake):
     """-D(G(z)) / n."""
     return -1 / (1 + np.exp(-fake)) / fake.size
 
 
 def absolute_or_relative(f, gradient, x, tolerance=1e-6, eps=1e-6):
-    """Whether a check in the manner of HIPS autograd passes."""
+    """Whether a check like that of HIPS autograd passes."""
     v = np.random.default_rng(0).normal(size=x.shape)
     numeric = (f(x + eps / 2 * v) - f(x - eps / 2 * v)) / eps
     error, size = abs(gradient(x) @ v - numeric), abs(gradient(x) @ v + numeric)
@@ -40,7 +40,7 @@ def absolute_or_relative(f, gradient, x, tolerance=1e-6, eps=1e-6):
 
 
 def check(derivative=published):
-    """The checker's report."""
+    """The report of the checker."""
     return mg.check_pair(loss, derivative, LOGITS)
 
 

@@ -106,12 +106,12 @@ def _candidates(wrong: WrongArray, analytic: float, numeric: float) -> Iterator[
 
 
 def _rescaled(wrong: WrongArray, analytic: float, numeric: float, *, known: bool) -> Iterator[_Candidate]:
-    """By a factor that is known to be forgotten or added often; or by any other."""
+    """The derivative times a factor: one that is often forgotten or added, if `known`, otherwise any other."""
     if analytic == 0:
         return
     factor = numeric / analytic
     if not known:
-        yield _by_a_factor(wrong.name, factor), wrong.gradient * factor
+        yield _cause_of_factor(wrong.name, factor), wrong.gradient * factor
         return
     if abs(factor) <= tuning.FACTOR_PRECISION:
         yield Cause("missing gate", f"the derivative of {wrong.name} should be zero"), 0 * wrong.gradient
@@ -122,8 +122,8 @@ def _rescaled(wrong: WrongArray, analytic: float, numeric: float, *, known: bool
             return
 
 
-def _by_a_factor(name: str, factor: float) -> Cause:
-    """A factor that is no extent of anything the checker knows of."""
+def _cause_of_factor(name: str, factor: float) -> Cause:
+    """The cause for a factor that is no extent of the inputs or the output."""
     for value, way, other in (
         (factor, "small", "a sum was averaged"),
         (1 / factor, "large", "a mean's 1/n is missing"),
@@ -136,7 +136,7 @@ def _by_a_factor(name: str, factor: float) -> Cause:
 
 
 def _factors(wrong: WrongArray) -> Iterator[tuple[float, str, str]]:
-    """By what a derivative may have to be multiplied: (factor, name, sentence)."""
+    """Factors that correct known mistakes: (factor, name of the mistake, sentence)."""
     yield -1.0, "sign", "the derivative of {name} has the wrong sign"
     yield 2.0, "factor 2", "the derivative of {name} is half of what it should be"
     yield 0.5, "factor 1/2", "the derivative of {name} is twice what it should be"
@@ -161,18 +161,19 @@ def _factors(wrong: WrongArray) -> Iterator[tuple[float, str, str]]:
 
 
 def _rearranged(wrong: WrongArray) -> Iterator[_Candidate]:
+    """The derivative with its axes permuted or reversed, or with its entries shifted by one."""
     g = wrong.gradient
     for axes in itertools.permutations(range(g.ndim)):
         if g.ndim > tuning.MAX_AXES or axes == tuple(range(g.ndim)):
             continue
-        turned = g.transpose(axes)
-        changed = turned if turned.shape == g.shape else g.reshape(turned.shape).transpose(np.argsort(axes))
+        permuted = g.transpose(axes)
+        changed = permuted if permuted.shape == g.shape else g.reshape(permuted.shape).transpose(np.argsort(axes))
         words = f"the derivative of {wrong.name} is transposed: its axes are in the order {axes}"
         yield Cause("transposed", words), changed
     wide = [axis for axis, extent in enumerate(g.shape) if extent > 1]
     for count in range(1, len(wide) + 1):
         for some in itertools.combinations(wide, count):
-            words = f"the derivative of {wrong.name} runs backwards along axis {' and '.join(map(str, some))}"
+            words = f"the derivative of {wrong.name} is reversed along axis {' and '.join(map(str, some))}"
             yield Cause("flipped", words), np.flip(g, some)
     for axis in wide:
         for by in (1, -1):
@@ -183,23 +184,25 @@ def _rearranged(wrong: WrongArray) -> Iterator[_Candidate]:
 
 
 def _shifted(g: np.ndarray, by: int, axis: int) -> np.ndarray:
-    """Moved along an axis, with zeros where nothing comes from."""
-    moved = np.roll(g, by, axis)
-    moved[(slice(None),) * axis + (0 if by > 0 else -1,)] = 0
-    return moved
+    """The array shifted by one along an axis, with zeros at the free end."""
+    shifted = np.roll(g, by, axis)
+    shifted[(slice(None),) * axis + (0 if by > 0 else -1,)] = 0
+    return shifted
 
 
 def _exchanged(wrong: WrongArray) -> Iterator[_Candidate]:
+    """The derivatives by the other inputs of the same shape."""
     for other, (name, g) in enumerate(zip(wrong.names, wrong.gradients, strict=True)):
         if other != wrong.which and g.shape == wrong.gradient.shape and g.any():
             if np.array_equal(-g, wrong.gradient) or np.array_equal(g, wrong.gradient):
-                continue  # a sign, or the same rule twice
-            words = f"what {wrong.name} should have was given to {name}: the rules of the two arguments are exchanged"
+                continue  # a wrong sign, or the same derivative twice
+            words = f"the derivative of {wrong.name} was returned for {name}: "
+            words += "the rules of the two arguments are exchanged"
             yield Cause("exchanged arguments", words), g
 
 
 def _cause_of_entry(wrong: WrongArray, entry: tuple[float, float]) -> Cause:
-    """What the worst entry alone suggests."""
+    """The cause that the values of the worst entry suggest."""
     analytic, numeric = entry
     equal = [
         name
@@ -207,12 +210,9 @@ def _cause_of_entry(wrong: WrongArray, entry: tuple[float, float]) -> Cause:
         if i != wrong.which and g.shape == wrong.gradient.shape and np.array_equal(g, wrong.gradient)
     ]
     if equal and wrong.gradient.any():
-        return Cause("another argument's rule", f"{wrong.name} was given the same derivative as {equal[0]}")
+        return Cause("another argument's rule", f"{wrong.name} has the same derivative as {equal[0]}")
     if analytic == 0:
-        return Cause(
-            "gate",
-            f"here the derivative of {wrong.name} is claimed to be zero and is not: a mask lets too little through",
-        )
+        return Cause("gate", f"the derivative of {wrong.name} is zero here, but should not be: a mask blocks too much")
     if abs(numeric) <= tuning.ZERO_PRECISION * abs(analytic):
-        return Cause("missing gate", f"here the derivative of {wrong.name} should be zero: a mask or a gate is missing")
+        return Cause("missing gate", f"the derivative of {wrong.name} should be zero here: a mask or a gate is missing")
     return Cause("", f"no known mistake explains the derivative of {wrong.name}; a term may be missing")

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigan.checking import causes, directions, discontinuities, locate, step_limits, tuning
 from minigan.checking.analytic import AnalyticDerivative, AnalyticEvaluator, ConditionError
-from minigan.checking.causes import WrongArray
+from minigan.checking.causes import Cause, WrongArray
 from minigan.checking.directional import Comparison, DirectionalChecker
 from minigan.checking.error_map import measure_error_map
 from minigan.checking.finite_differences import taylor_order
@@ -55,13 +55,13 @@ def _with_nearby_report(report: Report, nearby: Report) -> Report:
     if report.verdict is nearby.verdict is Verdict.NOISY:
         return report
     if report.cause == _EDGE:
-        return replace(nearby, where="a little beside the given point, which is too near to the edge of its domain")
+        return replace(nearby, where="at a point near the given one, which is too near to the edge of the domain")
     if report.verdict is Verdict.NOISY and nearby.ok:
-        text = "kinks lie nearer to this point than differences can tell; a little beside it, the derivative is right"
+        text = "kinks are too near to this point for finite differences; at a point near by the derivative is right"
         return replace(report, verdict=Verdict.KINK, ok=True, cause="kinks near by", explanation=text)
     if nearby.ok or nearby.verdict is Verdict.NOISY:
         return report
-    return replace(nearby, where="a little beside the given point, to avoid its kinks")
+    return replace(nearby, where="at a point near the given one, to avoid its kinks")
 
 
 class _Check:
@@ -75,30 +75,30 @@ class _Check:
 
     def report(self) -> Report:
         try:
-            return self._measured(self.evaluator.with_noise(self.evaluator.evaluate(), self.seed))
+            return self._measure(self.evaluator.with_noise(self.evaluator.evaluate(), self.seed))
         except ConditionError as error:
             name = None if error.which is None else self.problem.names[error.which]
             return Report(error.verdict, False, error.cause, error.explanation, name=name)
 
-    def _measured(self, derivative: AnalyticDerivative) -> Report:
-        """Measure along one direction inside of the domain; hold fixed what cannot move or makes f jump."""
+    def _measure(self, derivative: AnalyticDerivative) -> Report:
+        """The report of measurements inside of the domain; entries that cannot move or make f jump are held fixed."""
         checker, direction = self._inside_domain(derivative)
         if not self.limits.first_step:
             return _isolated_point(checker.values.error)
         held = (self.limits.lengths == 0) & np.isfinite(flattened(self.problem.point))
         comparison = checker.compare(direction)
         if checker.is_discontinuous(comparison):
-            report = self._beside_discontinuities(derivative, checker, direction, comparison)
+            report = self._check_continuous_entries(derivative, checker, direction, comparison)
         else:
-            report = self._compared(derivative, checker, direction, comparison)
+            report = self._look_for_error(derivative, checker, direction, comparison)
         if not held.any():
             return report
         return replace(report, where=f"apart from {self._listed(held)}, which cannot move inside of the domain")
 
-    def _compared(
+    def _look_for_error(
         self, derivative: AnalyticDerivative, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison
     ) -> Report:
-        """The error report of this direction; if there is none, of further ones: at a kink, or with mixed weights."""
+        """The report of an error along this direction, or along further ones; that of a right derivative otherwise."""
         report = self._error_report(derivative, checker, direction, comparison)
         if report is None and comparison.estimate.has_kink:
             report = self._first_error_report(derivative, checker, directions.one_sided(direction, self.rng))
@@ -108,10 +108,10 @@ class _Check:
             report = _without_error(comparison, checker, direction)
         return replace(report, weighted=derivative.y.size > 1)
 
-    def _beside_discontinuities(
+    def _check_continuous_entries(
         self, derivative: AnalyticDerivative, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison
     ) -> Report:
-        """Hold the entries that make f jump, and check the others."""
+        """The report where f jumps: the entries that make it jump are held fixed, and the others checked."""
         offsets, held = self.problem.offsets(), np.zeros(direction.size, bool)
         for _ in range(tuning.MAX_DISCONTINUITY_SEARCHES):
             step = max(checker.smallest_step, comparison.estimate.samples[-1][0])
@@ -123,12 +123,10 @@ class _Check:
                 break
         else:
             return _too_noisy(comparison)
-        report = self._compared(derivative, checker, direction, comparison)
+        report = self._look_for_error(derivative, checker, direction, comparison)
         if not report.ok:
             return report
-        text = (
-            f"f jumps with the least change of {self._listed(held)}, so it has no derivative there; the rest is right"
-        )
+        text = f"f jumps at this value of {self._listed(held)}, so it has no derivative there; the rest is right"
         return replace(report, verdict=Verdict.KINK, cause="jump", explanation=text, taylor_order=None)
 
     def _listed(self, entries: np.ndarray) -> str:
@@ -211,14 +209,11 @@ class _Check:
             if not checker.is_kink_at_point(along, single):
                 return _too_noisy(comparison)
             left, right = (_zero_within(side, single.estimate.central.error_bar) / size for side in single.sides)
-            text = "right and left derivatives differ here, and the claimed one does not lie between them"
+            text = "right and left derivatives differ here, and the analytic one does not lie between them"
             return Report(Verdict.KINK, False, "outside of a kink", text, sides=(left, right), **entry)
-        wrong = WrongArray(which, self.problem.names, self.problem.point, derivative.gradients, derivative.y.shape)
-        values = entry["analytic"], entry["numeric"]
-        if wrong.gradient.size > 1 and self._is_only_error(checker, direction, comparison, single, position):
-            cause = causes.single_entry_cause(wrong, values)
-        else:
-            cause = causes.find_cause(checker, wrong, self.problem.offsets(), values, self.rng)
+        is_array = derivative.gradients[which].size > 1
+        is_only_error = is_array and self._is_only_error(checker, direction, comparison, single, position)
+        cause = self._cause(derivative, checker, which, (entry["analytic"], entry["numeric"]), is_only_error)
         order = taylor_order(comparison.estimate, comparison.analytic, checker.rounding)
         shape, offset = self.problem.point[which].shape, self.problem.offsets()[which]
         step, _ = locate.best_step(checker, comparison)
@@ -226,6 +221,21 @@ class _Check:
             Verdict.FAIL, False, cause.name, cause.explanation, taylor_order=order, shape=shape,
             error_map=lambda: measure_error_map(checker, shape, offset, step), **entry,
         )  # fmt: skip
+
+    def _cause(
+        self,
+        derivative: AnalyticDerivative,
+        checker: DirectionalChecker,
+        which: int,
+        entry: tuple[float, float],
+        is_only_error: bool,
+    ) -> Cause:
+        """The cause of the error in input `which`; entry: the analytic and numeric derivatives of its worst entry."""
+        problem = self.problem
+        wrong = WrongArray(which, problem.names, problem.point, derivative.gradients, derivative.y.shape)
+        if is_only_error:
+            return causes.single_entry_cause(wrong, entry)
+        return causes.find_cause(checker, wrong, problem.offsets(), entry, self.rng)
 
     def _recurs(self, checker: DirectionalChecker, direction: np.ndarray, comparison: Comparison) -> bool:
         """Whether an error that no single entry shows comes again with other signs, so that it is no accident."""
@@ -254,7 +264,7 @@ class _Check:
 def _too_noisy(comparison: Comparison) -> Report:
     bar = comparison.estimate.central.error_bar
     text = (
-        f"the values of f scatter so much that they tell the derivative only to within {bar:.1g}; "
+        f"the values of f scatter so much that they determine the derivative only to within {bar:.1g}; "
         "check in float64, or a smoother f"
     )
     return Report(
@@ -267,7 +277,7 @@ def _isolated_point(error: Exception | None) -> Report:
         what = "is not finite"
     else:
         what = " ".join(f"raises {type(error).__name__}: {error}".split())[:_MAX_LETTERS]
-    text = f"f {what} at every point tried next to this one, so nothing can be measured; choose a point farther inside"
+    text = f"f {what} at every point tried near this one, so nothing can be measured; choose a point farther inside"
     return Report(Verdict.NOISY, False, _EDGE, text)
 
 
@@ -286,7 +296,7 @@ def _without_error(comparison: Comparison, checker: DirectionalChecker, directio
     """The report where no direction shows an error: PASS, KINK, or NOISY if an error could not have been seen."""
     estimate = comparison.estimate
     if estimate.has_kink:
-        text = "right and left derivatives differ here, and the claimed one lies between them"
+        text = "right and left derivatives differ here, and the analytic one lies between them"
         verdict, cause, order, sides = Verdict.KINK, "kink", None, comparison.sides
     elif checker.is_too_noisy(direction, comparison):
         return _too_noisy(comparison)

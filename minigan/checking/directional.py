@@ -179,14 +179,14 @@ def _combined(first: Comparison, second: Comparison) -> Comparison:
     A mistake shows at any steps, while kinks near by may mislead the steps that cross them.
     """
     for one, other in ((first, second), (second, first)):
-        ratio_is_fair = one.estimate.central.error_bar <= tuning.MAX_RATIO_OF_BARS * other.estimate.central.error_bar
-        if not one.violation and not one.estimate.has_kink and ratio_is_fair:
+        is_exact = one.estimate.central.error_bar <= tuning.MAX_RATIO_OF_BARS * other.estimate.central.error_bar
+        if not one.violation and not one.estimate.has_kink and is_exact:
             return one
     better = min(first, second, key=lambda comparison: comparison.estimate.central.error_bar)
     apart = abs(first.numeric - second.numeric)
-    halves = [comparison.estimate.half_difference for comparison in (first, second)]
-    half_error_bar = max(abs(halves[0].value - halves[1].value), *(half.error_bar for half in halves))
+    a, b = first.estimate.half_difference, second.estimate.half_difference
     central = Estimate(better.numeric, max(better.estimate.central.error_bar, apart))
-    half_difference = Estimate(better.estimate.half_difference.value, half_error_bar)
+    error_bar = max(abs(a.value - b.value), a.error_bar, b.error_bar)
+    half_difference = Estimate(better.estimate.half_difference.value, error_bar)
     estimate = replace(better.estimate, central=central, half_difference=half_difference)
     return Comparison(better.analytic, estimate, max(better.tolerance, tuning.ERROR_BARS * apart))

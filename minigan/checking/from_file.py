@@ -1,4 +1,4 @@
-"""A person's own derivative, named as `path/to/file.py:function`: what it is, and where to check it."""
+"""Load a function and its derivative from a user's Python file, named as `path/to/file.py:function`, and check them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class FileDerivative:
-    """A function from the file `path`, its claimed derivative, and a point: an array or a tuple of them.
+    """A function from the file `path`, its analytic derivative, and a point `x`: an array or a tuple of arrays.
 
-    The derivative is the gradient of a function that returns one number, else its vector-Jacobian product.
+    derivative: the vector-Jacobian product of `f` if `is_vjp`; otherwise its gradient, and `f` returns one number.
     """
 
     path: Path
@@ -36,8 +36,8 @@ class FileDerivative:
 
     def check(self, seed: int = 0) -> Report:
         """The checker's report; raises MiniganError if the file's code fails, UsageError if it cannot be checked."""
-        with_gradient = check_vjp if self.is_vjp else check_pair
-        return _called(self.path, lambda: with_gradient(self.f, self.derivative, self.x, seed=seed))
+        check = check_vjp if self.is_vjp else check_pair
+        return _call(self.path, lambda: check(self.f, self.derivative, self.x, seed=seed))
 
 
 def load(
@@ -49,12 +49,13 @@ def load(
     seed: int = 0,
     dtype: str = "float64",
 ) -> FileDerivative:
-    """What `target`, such as "losses.py:hinge", stands for.
+    """The function, the derivative and the point that `target`, such as "losses.py:hinge", names.
 
-    A function without required arguments is called, and returns (f, grad_f, x); if f(x) is not one number, the second
-    is taken for its vector-Jacobian product. Any other function is f itself. Its derivative is what `gradient` or `vjp`
-    names, or grad_NAME, NAME_grad, vjp_NAME, NAME_vjp; the point is standard normal numbers of `shapes`, or what
-    NAME_inputs() returns. Raises UsageError if anything of this is missing, MiniganError if the file's code fails.
+    A function without required arguments is called, and must return (f, grad_f, x); if f(x) is not one number, the
+    second is its vector-Jacobian product. Any other function is f itself. Its derivative is the function that
+    `gradient` or `vjp` names, or grad_NAME, NAME_grad, vjp_NAME, NAME_vjp; the point is an array of standard normal
+    numbers for each of `shapes`, or what NAME_inputs() returns. Raises UsageError if one of these is missing,
+    MiniganError if the file's code fails.
     """
     path, name = _split(target)
     module = _import(path)
@@ -67,7 +68,7 @@ def load(
             f"{name} takes no arguments, so it returns the function, its derivative and the point; leave --gradient, "
             "--vjp and --shape out."
         )
-    return _made_by(function, path, name)
+    return _from_factory(function, path, name)
 
 
 def _split(target: str) -> tuple[Path, str]:
@@ -83,16 +84,16 @@ def _split(target: str) -> tuple[Path, str]:
 
 
 def _import(path: Path) -> ModuleType:
-    """The module, as if Python had been started with the file: what lies beside it can be imported."""
+    """The module; as for a file that Python runs, modules in the same folder can be imported."""
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
-    assert spec is not None  # it ends in .py
+    assert spec is not None  # since its name ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     load = spec.loader.exec_module
-    _called(path, lambda: load(module))
+    _call(path, lambda: load(module))
     return module
 
 
@@ -119,13 +120,13 @@ def _needs_arguments(function: Callable[..., Any]) -> bool:
 def _derivative(
     module: ModuleType, path: Path, name: str, gradient: str | None, vjp: str | None
 ) -> tuple[Callable[..., Any], bool]:
-    """(the derivative of the function `name`, whether it is a vector-Jacobian product)."""
+    """The derivative of the function `name`, and whether it is a vector-Jacobian product."""
     if gradient and vjp:
         raise UsageError("--gradient and --vjp both name the derivative; leave one of them out.")
     if gradient or vjp:
         return _function(module, path, gradient or vjp or ""), bool(vjp)
-    usual = {f"grad_{name}": False, f"{name}_grad": False, f"vjp_{name}": True, f"{name}_vjp": True}
-    for candidate, is_vjp in usual.items():
+    conventional = {f"grad_{name}": False, f"{name}_grad": False, f"vjp_{name}": True, f"{name}_vjp": True}
+    for candidate, is_vjp in conventional.items():
         if callable(vars(module).get(candidate)):
             return _function(module, path, candidate), is_vjp
     raise UsageError(
@@ -141,30 +142,33 @@ def _point(module: ModuleType, path: Path, name: str, shapes: Sequence[Shape], s
         return arrays if len(arrays) > 1 else arrays[0]
     inputs = vars(module).get(f"{name}_inputs")
     if callable(inputs):
-        return _as_point(_called(path, inputs))
+        return _as_point(_call(path, inputs))
     raise UsageError(
-        f"at which point shall {name} be checked? Give the shape of each of its arguments, such as --shape 3,4, or let "
-        f"a function {name}_inputs() in the file return them."
+        f"there is no point at which to check {name}; give the shape of each of its arguments, such as --shape 3,4, or "
+        f"let a function {name}_inputs() in the file return them."
     )
 
 
 def _as_point(x: Any) -> Any:
+    """A list of arrays as a tuple; anything else as it is."""
     return tuple(x) if isinstance(x, list) and x and hasattr(x[0], "shape") else x
 
 
-def _made_by(function: Callable[..., Any], path: Path, name: str) -> FileDerivative:
-    made = _called(path, function)
-    if not isinstance(made, tuple) or len(made) != 3 or not callable(made[0]) or not callable(made[1]):
+def _from_factory(function: Callable[..., Any], path: Path, name: str) -> FileDerivative:
+    """The derivative from a function without arguments, which returns (f, grad_f, x)."""
+    returned = _call(path, function)
+    is_valid = isinstance(returned, tuple) and len(returned) == 3 and callable(returned[0]) and callable(returned[1])
+    if not is_valid:
         raise UsageError(
             f"{name} takes no arguments, so it should return (f, grad_f, x): a function, its gradient and a point; it "
-            f"returned {_kind(made)}."
+            f"returned {_description(returned)}."
         )
-    f, derivative, x = made[0], made[1], _as_point(made[2])
-    return FileDerivative(path, f, derivative, x, is_vjp=_called(path, lambda: np.size(_value(f, x))) != 1)
+    f, derivative, x = returned[0], returned[1], _as_point(returned[2])
+    return FileDerivative(path, f, derivative, x, is_vjp=_call(path, lambda: np.size(_value(f, x))) != 1)
 
 
 def _value(f: Callable[..., Any], x: Any) -> Any:
-    """f at a copy of x, called as the checker does: with the arrays, or with their tuple if it takes one argument."""
+    """f at a copy of x, called as by the checker: with the arrays, or with their tuple if f takes one argument."""
     if not isinstance(x, tuple):
         return _array(f(np.array(x)))
     arrays = tuple(np.array(part) for part in x)
@@ -181,25 +185,25 @@ def _array(y: Any) -> np.ndarray:
     return np.asarray(y.detach().cpu() if hasattr(y, "detach") else y)
 
 
-def _kind(made: Any) -> str:
-    if isinstance(made, tuple):
-        return f"a tuple of {', '.join(type(part).__name__ for part in made) or 'nothing'}"
-    return "nothing" if made is None else f"one thing of type {type(made).__name__}"
+def _description(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"a tuple of {', '.join(type(part).__name__ for part in value) or 'nothing'}"
+    return "nothing" if value is None else f"one value of type {type(value).__name__}"
 
 
-def _called(path: Path, work: Callable[[], Any]) -> Any:
-    """What `work` returns. What goes wrong in the file's code is told in one sentence, with the line."""
+def _call(path: Path, function: Callable[[], Any]) -> Any:
+    """What `function` returns; raises MiniganError with one sentence and the line if the file's code fails."""
     try:
-        return work()
+        return function()
     except (MiniganError, KeyboardInterrupt):
         raise
     except SyntaxError as error:
         where = Path(error.filename).name if error.filename else f"{path}"
         where += f", line {error.lineno}" if error.lineno else ""
         raise MiniganError(f"{path} cannot be read as Python ({where}: {error.msg}); mend it and try again.") from error
-    except BaseException as error:  # libraries derive theirs from it, too
+    except BaseException as error:  # some libraries derive their exceptions from it
         line, place = _line_in(path, error)
-        if line is None and isinstance(error, (TypeError, ValueError)):  # the checker's own words
+        if line is None and isinstance(error, (TypeError, ValueError)):  # raised by the checker, not by the file
             raise UsageError(
                 f"{error}".replace("use check_vjp", "name its vector-Jacobian product with --vjp")
             ) from error
@@ -213,7 +217,7 @@ def _called(path: Path, work: Callable[[], Any]) -> Any:
 
 
 def _line_in(path: Path, error: BaseException) -> tuple[int | None, str]:
-    """The last line of the file on the way to the error, and its function; None if the way does not go there."""
+    """The last line of the file in the traceback, and its function; None if the file is not in the traceback."""
     own = str(path.resolve())
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
     if not frames:

@@ -1,4 +1,4 @@
-"""Check derivatives written for plain arrays: in NumPy, PyTorch, JAX, or anything that turns into arrays."""
+"""Check derivatives of functions of plain arrays: in NumPy, PyTorch, JAX, or anything that converts to arrays."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ def check_pair(
 ) -> Report:
     """Is `grad_f(x)` the gradient of `f(x)`?
 
-    x: an array, float32 or float64, or a tuple of them. `f(x)` returns a number, `grad_f(x)` an array like x. For a
-    tuple both are called with its arrays as arguments, or with the tuple if they take one argument; `grad_f` returns
-    a tuple, one array for each. names: of the arrays in the report, default: the names of f's parameters.
+    x: an array, float32 or float64, or a tuple of arrays. `f(x)` returns one number, `grad_f(x)` an array of the shape
+    of x. For a tuple both are called with its arrays as arguments, or with the tuple if they take one argument; then
+    `grad_f` returns a tuple with one array for each. names: of the arrays in the report; by default the names of f's
+    parameters. seed: of the random directions.
 
     Raises TypeError if x is not made of floating-point arrays, or f does not return one number.
     """
-    call_f, call_grad = _caller(f, x), _caller(grad_f, x)
+    call_f, call_grad = _of_list(f, x), _of_list(grad_f, x)
 
     def value(arrays: Arrays) -> Any:
         y = _array(call_f(arrays))
@@ -32,10 +33,10 @@ def check_pair(
             raise TypeError(f"f returned shape {y.shape}, expected one number; use check_vjp for functions with more")
         return y.reshape(())
 
-    def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
+    def gradients(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
         return _as_list(call_grad(arrays))
 
-    return _examine(value, pull_back, f, x, names, seed, is_pair=True)
+    return _check(value, gradients, f, x, names, seed, is_pair=True)
 
 
 def check_vjp(
@@ -43,27 +44,28 @@ def check_vjp(
 ) -> Report:
     """Is `vjp(x, u)` the gradient of <u, f(x)>, for any u of the shape of f(x)?
 
-    Where `check_pair` wants a number, f may return an array here. For a tuple x they are called as `f(*x)` and
-    `vjp(*x, u)`, or with the tuple as one argument. Raises TypeError if x is not made of floating-point arrays.
+    f may return an array of any shape; otherwise the arguments are those of `check_pair`. For a tuple x the functions
+    are called as `f(*x)` and `vjp(*x, u)`, or with the tuple as one argument. Raises TypeError if x is not made of
+    floating-point arrays.
     """
-    call_f, call_vjp = _caller(f, x), _caller(vjp, x, more=1)
+    call_f, call_vjp = _of_list(f, x), _of_list(vjp, x, more=1)
 
-    def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
+    def gradients(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
         return _as_list(call_vjp(arrays, weights))
 
-    return _examine(lambda arrays: _array(call_f(arrays)), pull_back, f, x, names, seed)
+    return _check(lambda arrays: _array(call_f(arrays)), gradients, f, x, names, seed)
 
 
-def _examine(
-    value: Any, pull_back: Any, f: Callable, x: Any, names: Sequence[str] | None, seed: int, is_pair: bool = False
+def _check(
+    value: Any, gradients: Any, f: Callable, x: Any, names: Sequence[str] | None, seed: int, is_pair: bool = False
 ) -> Report:
-    point = [as_point(part) for part in (x if _is_several(x) else (x,))]
-    problem = Problem(value, pull_back, point, names_of(f, names, len(point)), tries_complex=True, is_pair=is_pair)
+    point = [as_point(part) for part in (x if isinstance(x, tuple) else (x,))]
+    problem = Problem(value, gradients, point, names_of(f, names, len(point)), tries_complex=True, is_pair=is_pair)
     return check_derivative(problem, seed)
 
 
 def as_point(x: Any) -> np.ndarray:
-    """A copy of `x` as an array of floating-point numbers; raises TypeError if it holds anything else."""
+    """A copy of `x` as a float32 or float64 array; raises TypeError if it holds other numbers, or none."""
     array = _array(x)
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"derivatives are checked at float32 or float64 arrays, not {array.dtype}; convert the inputs")
@@ -72,16 +74,17 @@ def as_point(x: Any) -> np.ndarray:
     return np.array(array)
 
 
-def _caller(function: Callable[..., Any], x: Any, more: int = 0) -> Callable[..., Any]:
-    """`function` as one of a list of arrays (and `more` arguments)."""
-    if not _is_several(x):
+def _of_list(function: Callable[..., Any], x: Any, more: int = 0) -> Callable[..., Any]:
+    """`function` as a function of a list of arrays, and of `more` arguments after it."""
+    if not isinstance(x, tuple):
         return lambda arrays, *rest: function(arrays[0], *rest)
-    if _takes(function, len(x) + more):
+    if _accepts(function, len(x) + more):
         return lambda arrays, *rest: function(*arrays, *rest)
     return lambda arrays, *rest: function(tuple(arrays), *rest)
 
 
-def _takes(function: Callable[..., Any], count: int) -> bool:
+def _accepts(function: Callable[..., Any], count: int) -> bool:
+    """Whether `function` can be called with `count` positional arguments."""
     try:
         inspect.signature(function).bind(*[None] * count)
     except TypeError:
@@ -92,7 +95,7 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
 
 
 def names_of(f: Callable[..., Any], names: Sequence[str] | None, count: int) -> list[str]:
-    """`names`, or those of f's parameters, or x0, x1 ... Raises TypeError unless there is one for each input."""
+    """`names`, or the names of f's parameters, or x0, x1 ...; raises TypeError unless there is one for each input."""
     if names is not None:
         if len(names) != count:
             raise TypeError(f"there are {len(names)} names for {count} inputs; give one for each")
@@ -105,22 +108,18 @@ def names_of(f: Callable[..., Any], names: Sequence[str] | None, count: int) -> 
     return own[:count] if len(own) >= count else ["x"] if count == 1 else [f"x{i}" for i in range(count)]
 
 
-def _is_several(x: Any) -> bool:
-    return isinstance(x, tuple)
-
-
 def _as_list(derivatives: Any) -> list[np.ndarray]:
     return [_array(g) for g in (derivatives if isinstance(derivatives, (tuple, list)) else (derivatives,))]
 
 
 def _array(x: Any) -> np.ndarray:
-    """`x` on the host, as an array: a PyTorch tensor without its graph, anything else as NumPy sees it.
+    """`x` as a NumPy array; a PyTorch tensor is detached from its graph first.
 
-    Raises TypeError if it is none, such as a list of rows of several lengths.
+    Raises TypeError if it is no array, such as a list of rows of different lengths.
     """
     try:
         return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     except ValueError as error:
         raise TypeError(
-            f"a {type(x).__name__} was given that is no array ({error}); make it one number or an array"
+            f"a {type(x).__name__} is no array of numbers ({error}); give one number or an array"
         ) from error

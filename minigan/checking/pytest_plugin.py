@@ -18,7 +18,7 @@ from minigan.checking.report import Report
 
 
 class Gradcheck:
-    """Checks that raise GradientError, an AssertionError with the report as its message, unless all is well."""
+    """Gradient checks that raise GradientError, an AssertionError with the report as its message, for a failure."""
 
     def __call__(self, f: Callable[..., Any], grad_f: Callable[..., Any], x: Any, **options: Any) -> Report:
         """Is `grad_f(x)` the gradient of `f(x)`? See `minigan.check_pair`."""

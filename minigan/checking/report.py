@@ -1,4 +1,4 @@
-"""What a gradient check found, for people (`print`), programs (`to_json`) and tests (`raise_for_failure`)."""
+"""The result of a gradient check, for people (`print`), programs (`to_json`) and tests (`raise_for_failure`)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import numpy as np
 
 from minigan.figures.error_map import save_error_map
 
-_NAMES = 6  # shown at most
-_CLEAR = 0.3  # an order of the remainder further off would only puzzle
+_MAX_NAMES = 6  # of inputs in the first line
+_MAX_ORDER_ERROR = 0.3  # an order of the remainder that is farther from 2 or 1 is not printed
 
 
 class Verdict(enum.StrEnum):
-    """How a check ended.
+    """The result of a check in one word.
 
-    KINK: right and left derivatives differ; `Report.ok` says whether the claimed one lies between. NOISY: the values
-    scatter too much to judge by. NONDETERMINISTIC: the same arguments gave different values. MUTATED: an input was
-    changed.
+    PASS: no error was found. FAIL: the analytic derivative is wrong. KINK: the one-sided derivatives differ, or f is
+    discontinuous; `Report.ok` says whether the analytic derivative is one that may be used there. NOISY: the values of
+    f scatter too much for a measurement. NONDETERMINISTIC: the same arguments gave different values. MUTATED: an
+    argument was changed in place.
     """
 
     PASS = "PASS"
@@ -36,21 +37,23 @@ class Verdict(enum.StrEnum):
 
 
 class GradientError(AssertionError):
-    """A derivative is wrong, or could not be judged; the message is the report."""
+    """A derivative is wrong, or could not be checked; the message is the report."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a gradient check.
+    """The result of a gradient check.
 
-    ok: whether the derivative may be trusted. cause: a word or two, such as "sign" or "transposed"; empty if all is
-    well or no known cause fits. explanation: the cause as a sentence. name, index: the entry that is wrong most.
-    analytic, numeric: its claimed derivative, and the one found from values, give or take `bar`; without an entry,
-    those along a random direction. error: how far apart they are. evaluations: of the function. taylor_order: how
-    the first-order remainder shrinks, 2 for a right derivative, 1 for a wrong one. order: which derivative was
-    judged, 1 for the gradient. sides: at a kink, the derivatives from left and right. error_map: measures the error of
-    every entry of the array `name`, of shape `shape`; see `save_picture`. weighted: f has several outputs, and what is
-    reported is about their sum with random weights.
+    verdict: the result in one word. ok: whether the derivative is right. cause: a few words, such as "sign" or
+    "transposed"; empty if the derivative is right or no known cause fits. explanation: the cause as a sentence. name,
+    index: the input and the entry with the largest error. analytic, numeric, bar: the analytic derivative of this
+    entry, its numeric estimate and the estimate's error bar; without an entry, those along a random direction.
+    evaluations: the number of calls of the function. sides: at a kink, the numeric derivatives from left and right.
+    taylor_order: the power with which the remainder of the first-order Taylor expansion shrinks, 2 for a right
+    derivative, 1 for a wrong one. order: of the derivative, 1 for the gradient. checked: the names of the inputs.
+    where: the point or the entries that were checked, if they are not all that was given. error_map: measures the error
+    of every entry of the input `name`, of shape `shape`; see `save_picture`. weighted: f has several outputs, and the
+    report is about their sum with random weights.
     """
 
     verdict: Verdict
@@ -79,7 +82,7 @@ class Report:
 
     @property
     def entry(self) -> str:
-        """The entry as one writes it, such as w[3, 1]; empty if none is singled out."""
+        """The entry with the largest error, such as w[3, 1]; empty if there is none."""
         return "" if self.name is None else entry_name(self.name, self.index)
 
     def __bool__(self) -> bool:
@@ -90,7 +93,7 @@ class Report:
 
     def _headline(self) -> str:
         what = {1: "gradient", 2: "second derivative", 3: "third derivative"}.get(self.order, "derivative")
-        shown, more = self.checked[:_NAMES], len(self.checked) - _NAMES
+        shown, more = self.checked[:_MAX_NAMES], len(self.checked) - _MAX_NAMES
         names = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         return f"{self.verdict}: {what} of {self._function} in {names} {self.where}".rstrip()
 
@@ -111,29 +114,29 @@ class Report:
             ]
             if self.sides is not None:
                 lines.append(f"    from the left {self.sides[0]:.6g}, from the right {self.sides[1]:.6g}")
-        if self.taylor_order is not None and abs(self.taylor_order - (2 if self.ok else 1)) < _CLEAR:
+        if self.taylor_order is not None and abs(self.taylor_order - (2 if self.ok else 1)) < _MAX_ORDER_ERROR:
             lines.append(f"  remainder of the Taylor expansion: order {self.taylor_order:.2f} (2 if right, 1 if wrong)")
         lines.append(f"  {self.evaluations} evaluations")
         return lines
 
     def raise_for_failure(self) -> Report:
-        """This report, if `ok`; otherwise raises GradientError with its text."""
+        """Return this report if `ok`, otherwise raise GradientError with its text."""
         __tracebackhide__ = True
         if not self.ok:
             raise GradientError(str(self))
         return self
 
     def save_picture(self, path: str | Path) -> None:
-        """Draw the error of every entry of the array with the wrong entry, as a heat map (.png, .svg or .pdf).
+        """Draw the error of every entry of the input `name` as a heat map (.png, .svg or .pdf).
 
-        Takes two evaluations for each entry, or for each of 32 x 32 blocks. Raises ValueError if no array is wrong.
+        Takes two evaluations for each entry, or for each of 32 x 32 blocks. Raises ValueError if no entry is wrong.
         """
         if self.error_map is None or self.name is None:
             raise ValueError("there is no picture to draw, since no entry was found wrong")
         save_error_map(path, self.error_map(), self.name, self.shape)
 
     def to_json(self) -> str:
-        """One JSON object: the fields, with `error` and `entry`; what is not a number is null."""
+        """One JSON object: the fields, with `error` and `entry`; numbers that are not finite are null."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "error_map"}
         return json.dumps(
             {**{k: _plain(v) for k, v in fields.items()}, "error": _plain(self.error), "entry": self.entry}
@@ -141,7 +144,7 @@ class Report:
 
 
 def entry_name(name: str, index: tuple[int, ...] | None) -> str:
-    """Such as w[3, 1], or w alone."""
+    """The name with its index, such as w[3, 1], or the name alone."""
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 

@@ -1,4 +1,4 @@
-"""Check the derivatives that minigan itself computes, to any order."""
+"""Check the derivatives that minigan itself computes, to order 1, 2 or 3."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from minigan.core import random
 from minigan.nn import Module
 from minigan.nn.module import preserve_state
 
-# A function of all leaves (inputs, parameters, cotangents); whether its own derivatives shall be recorded.
+# A function of all leaves (inputs, parameters, cotangents), and of whether to record the graph of its derivatives.
 _Recorded = Callable[[list[Tensor], bool], Tensor]
 
 
@@ -36,26 +36,27 @@ def gradcheck(
 ) -> Report:
     """Are the derivatives of `f(*inputs)` right, to `order` 1, 2 or 3?
 
-    f: from Tensors to a Tensor of any shape, or a Module. inputs: an array or Tensor, float32 or float64, or a list of
-    them. parameters: what else f depends on; those of a Module are checked without being named. modules: those whose
-    buffers f changes (running statistics, the count of dropout's draws); they are put back after every call, which
-    freezes the draws. Each Module stays in the mode, training or use, that it is in. names: of the inputs.
+    f: a function of Tensors that returns a Tensor of any shape, or a Module. inputs: an array or Tensor, float32 or
+    float64, or a list of them. parameters: further Parameters, by name, by which to differentiate; those of a Module
+    are included without being named. modules: Modules whose buffers f changes (running statistics, the number of
+    dropout's draws); their buffers are restored after every call, so that the same draws are repeated. Each Module
+    stays in its mode, training or evaluation. names: of the inputs. seed: of the random directions.
 
-    Order 2 checks the derivative as a function of the inputs and of its cotangent, and so on. Returns the report of
-    the first order that is wrong, or of the last. Raises ValueError for another order, TypeError for inputs that are
-    not floating-point arrays or an f that does not return a Tensor.
+    Order 2 checks the derivative as a function of the inputs and of its cotangent, order 3 the derivative of that.
+    Returns the report of the first order that is wrong, or of the last one. Raises ValueError for another order,
+    TypeError for inputs that are not floating-point arrays or an f that does not return a Tensor.
     """
     if order not in (1, 2, 3):
         raise ValueError(f"derivatives are checked to order 1, 2 or 3, not {order}")
     if isinstance(f, Module):
         parameters, modules = {**f.parameters(), **(parameters or {})}, [f, *modules]
     arrays = [as_point(x.numpy() if isinstance(x, Tensor) else x) for x in _as_list(inputs)]
-    held = dict(parameters or {})
-    leaves = _Leaves(len(arrays), list(held.values()), modules)
-    labels = [*names_of(f, names, len(arrays)), *held]
-    before = [p.numpy() for p in held.values()]
+    further = dict(parameters or {})
+    leaves = _Leaves(len(arrays), list(further.values()), modules)
+    labels = [*names_of(f, names, len(arrays)), *further]
+    before = [p.numpy() for p in further.values()]
     try:
-        return _check_orders(leaves, _plainly(f, len(arrays)), [*arrays, *before], labels, order, seed)
+        return _check_orders(leaves, _of_leaves(f, len(arrays)), [*arrays, *before], labels, order, seed)
     finally:
         leaves.assign(before)
 
@@ -70,7 +71,7 @@ def _check_orders(
         evaluations += report.evaluations
         if not report.ok or level == order:
             break
-        if report.verdict is Verdict.KINK:  # where a derivative jumps, there is no next one
+        if report.verdict is Verdict.KINK:  # a derivative that jumps has no derivative there
             point = first_in_domain(problem, nearby_points(point, seed)) or point
         y = problem.f(point)
         u = random.generator(seed, "cotangent", level).uniform(0.5, 1.5, y.shape)
@@ -78,7 +79,9 @@ def _check_orders(
     return dataclasses.replace(report, order=level, evaluations=evaluations)
 
 
-def _plainly(f: Callable[..., Tensor], inputs: int) -> _Recorded:
+def _of_leaves(f: Callable[..., Tensor], inputs: int) -> _Recorded:
+    """f as a function of all leaves, of which it uses the first `inputs`."""
+
     def function(leaves: list[Tensor], record: bool) -> Tensor:
         y = f(*leaves[:inputs])
         if not isinstance(y, Tensor):
@@ -89,7 +92,7 @@ def _plainly(f: Callable[..., Tensor], inputs: int) -> _Recorded:
 
 
 def _derivative(function: _Recorded) -> _Recorded:
-    """The gradients of <last leaf, function(the other leaves)>, in one vector."""
+    """The function that returns the gradients of <last leaf, function(the other leaves)>, in one vector."""
 
     def derived(leaves: list[Tensor], record: bool) -> Tensor:
         *others, cotangent = leaves
@@ -101,32 +104,33 @@ def _derivative(function: _Recorded) -> _Recorded:
 
 @dataclasses.dataclass(frozen=True)
 class _Leaves:
-    """What a function depends on, first `inputs` Tensors, then `parameters`, then cotangents; and what it changes."""
+    """The leaves of a function: first `inputs` Tensors, then `parameters`, then cotangents; it may change `modules`."""
 
     inputs: int
     parameters: list[Parameter]
     modules: Sequence[Module]
 
     def assign(self, arrays: Arrays) -> None:
-        """Give the parameters these values."""
+        """Set the parameters to these values."""
         for parameter, array in zip(self.parameters, arrays, strict=True):
             parameter.assign(array)
 
     def as_arrays(self, function: _Recorded) -> tuple[Callable[[Arrays], np.ndarray], Callable[..., list[np.ndarray]]]:
-        """(value, pull_back) on arrays."""
+        """The function and its vector-Jacobian product, as functions of arrays."""
 
         def value(arrays: Arrays) -> np.ndarray:
             with preserve_state(*self.modules):
-                return function(self._made(arrays), False).numpy()
+                return function(self._tensors(arrays), False).numpy()
 
-        def pull_back(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
+        def vjp(arrays: Arrays, weights: np.ndarray) -> list[np.ndarray]:
             with preserve_state(*self.modules):
-                leaves = self._made(arrays)
+                leaves = self._tensors(arrays)
                 return [g.numpy() for g in autodiff.vjp(function(leaves, True), leaves, Tensor(weights))]
 
-        return value, pull_back
+        return value, vjp
 
-    def _made(self, arrays: Arrays) -> list[Tensor]:
+    def _tensors(self, arrays: Arrays) -> list[Tensor]:
+        """The leaves with these values."""
         last = self.inputs + len(self.parameters)
         self.assign(arrays[self.inputs : last])
         return [*map(Tensor, arrays[: self.inputs]), *self.parameters, *map(Tensor, arrays[last:])]

@@ -1,14 +1,15 @@
-"""The Dirac-GAN: the smallest GAN that shows which training methods converge.
+"""The Dirac-GAN: the smallest GAN that shows which training methods converge, and the stability of twelve methods.
 
 Mescheder, Geiger and Nowozin, "Which training methods for GANs do actually converge?", 2018. All data lie at 0, all
 generated samples at theta, and the discriminator has one weight: its logit is D(x) = psi x, high where x seems real
 (the paper has it low there, so its psi is our -psi; the eigenvalues are the same). The equilibrium is (0, 0).
 
-Each player descends its own loss: v(theta, psi) = -(d generator loss / d theta, d discriminator loss / d psi). Near the
-equilibrium all depends on the Jacobian J of v there, and after discretisation on the eigenvalues of one step's
-Jacobian: I + h J if both players step at once; if the discriminator steps first, (I + h J_G)(I + h J_D), where J_G and
-J_D keep the generator's and the discriminator's row of J. Below 1 in size they converge, at 1 they circle (to first
-order: higher orders decide), above 1 they leave. Every v and J is computed by automatic differentiation.
+Each player descends its own loss, along the vector field v(theta, psi) = -(d generator loss / d theta, d discriminator
+loss / d psi). Near the equilibrium the dynamics depend on the Jacobian J of v there, and with discrete steps on the
+eigenvalues of the Jacobian of one step: I + h J if both players step at once; (I + h J_G)(I + h J_D) if the
+discriminator steps first, where J_G and J_D keep the generator's and the discriminator's row of J. If both eigenvalues
+have a modulus below 1 the players converge, at 1 they circle (to first order; higher orders decide), and above 1 they
+diverge. Every v and J is computed by automatic differentiation.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from minigan.autodiff import Tensor, grad
 SIMULTANEOUS, ALTERNATING = RULES = ("simultaneous", "alternating")
 CONVERGES, CIRCLES, DIVERGES = "converges", "circles", "diverges"
 STEP_SIZE = 0.125  # a power of two: rounding does not split the double eigenvalue at the critical gamma
-FAR = (1.0, 1.0)  # where simulations of the whole game start
+START = (1.0, 1.0)  # of the simulations
 STEPS = 1000
-_ON_THE_UNIT_CIRCLE = 1e-9  # sizes of eigenvalues this near to 1 differ from it by rounding
-_STEADY = 1.2  # a trajectory whose reach changes by less than this factor within a quarter of its steps circles
+_UNIT_CIRCLE_TOLERANCE = 1e-9  # a modulus this near to 1 differs from it by rounding
+_CIRCLING_RATIO = 1.2  # a trajectory circles if its reach changes by less within a quarter of its steps
 
 PlayerLoss = Callable[[Tensor, Tensor], Tensor]
 Eigenvalues = tuple[complex, complex]
@@ -36,10 +37,10 @@ Eigenvalues = tuple[complex, complex]
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """The Jacobian [[a, c], [-c, d]] that the paper's lemmas have in common, and the eigenvalues that follow.
+    """The Jacobian J = [[a, c], [-c, d]] that the paper's lemmas have in common, and its eigenvalues in closed form.
 
-    `generator` (a) and `discriminator` (d) say how each player is pulled back by itself, `coupling` (c) how it is
-    driven by the other; c = f'(0).
+    `generator` (a) and `discriminator` (d) are each player's damping of itself, `coupling` (c) is the effect of the
+    other player; c = f'(0).
     """
 
     coupling: float
@@ -66,10 +67,10 @@ class ClosedForm:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to train the Dirac-GAN: what each player minimises, element by element, as a function of (theta, psi).
+    """A training method for the Dirac-GAN: the loss of each player, elementwise, as a function of (theta, psi).
 
-    `closed_form` is None where v has no Jacobian at the equilibrium; `formula` are its eigenvalues, in words. After
-    each step psi is clipped to [-clip, clip], if that is given.
+    closed_form: the Jacobian of v at the equilibrium, None where there is none. formula: its eigenvalues as text. clip:
+    after each step psi is clipped to [-clip, clip], unless it is None.
     """
 
     name: str
@@ -80,13 +81,13 @@ class Method:
     clip: float | None = None
 
     def velocity(self, theta: Tensor, psi: Tensor, *, create_graph: bool = False) -> tuple[Tensor, Tensor]:
-        """v at each point (theta[i], psi[i])."""
-        (push,) = grad(ops.sum(self.generator(theta, psi)), [theta], create_graph=create_graph)
-        (turn,) = grad(ops.sum(self.discriminator(theta, psi)), [psi], create_graph=create_graph)
-        return -push, -turn
+        """v at each point (theta[i], psi[i]), as its components along theta and psi."""
+        (theta_gradient,) = grad(ops.sum(self.generator(theta, psi)), [theta], create_graph=create_graph)
+        (psi_gradient,) = grad(ops.sum(self.discriminator(theta, psi)), [psi], create_graph=create_graph)
+        return -theta_gradient, -psi_gradient
 
     def jacobian(self) -> np.ndarray | None:
-        """J at the equilibrium, shape (2, 2), by double backward; None where v jumps there and has no Jacobian."""
+        """J at the equilibrium, (2, 2), by differentiating twice; None where v is discontinuous there."""
         if self.closed_form is None:
             return None
         point = [Tensor([0.0]), Tensor([0.0])]
@@ -94,7 +95,7 @@ class Method:
         return np.array([[entry.item() for entry in grad(ops.sum(row), point)] for row in rows])
 
     def step_jacobian(self, rule: str, h: float) -> np.ndarray | None:
-        """The Jacobian of one step of size h at the equilibrium; clipping does nothing there."""
+        """The Jacobian of one step of size h at the equilibrium, where clipping has no effect."""
         jacobian, one = self.jacobian(), np.eye(2)
         if jacobian is None:
             return None
@@ -109,17 +110,17 @@ class Method:
         points = [start]
         for _ in range(steps):
             theta, psi = Tensor([points[-1][0]]), Tensor([points[-1][1]])
-            (turn,) = grad(ops.sum(self.discriminator(theta, psi)), [psi])
-            new_psi = psi - h * turn
+            (psi_gradient,) = grad(ops.sum(self.discriminator(theta, psi)), [psi])
+            new_psi = psi - h * psi_gradient
             if self.clip is not None:
                 new_psi = Tensor(np.clip(new_psi.numpy(), -self.clip, self.clip))
-            seen = Tensor(new_psi.numpy()) if alternating else psi
-            (push,) = grad(ops.sum(self.generator(theta, seen)), [theta])
-            points.append((theta.item() - h * push.item(), new_psi.item()))
+            opponent = Tensor(new_psi.numpy()) if alternating else psi
+            (theta_gradient,) = grad(ops.sum(self.generator(theta, opponent)), [theta])
+            points.append((theta.item() - h * theta_gradient.item(), new_psi.item()))
         return np.array(points)
 
 
-# What the players minimise
+# The losses of the players.
 
 
 def minimax_generator(theta: Tensor, psi: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ def non_saturating_generator(theta: Tensor, psi: Tensor) -> Tensor:
 
 
 def cross_entropy(theta: Tensor, psi: Tensor) -> Tensor:
-    """-log sigmoid(D(0)) - log(1 - sigmoid(D(theta))), the discriminator's loss of both."""
+    """-log sigmoid(D(0)) - log(1 - sigmoid(D(theta))), the discriminator's loss with either generator loss."""
     return ops.softplus(-(psi * 0.0)) + ops.softplus(psi * theta)
 
 
@@ -160,22 +161,22 @@ def gradient_penalty(weight: float, *, centre: float = 0.0, on_fakes: bool = Fal
 
 
 def plus(loss: PlayerLoss, penalty: PlayerLoss) -> PlayerLoss:
-    """The sum of both."""
+    """The loss plus the penalty."""
     return lambda theta, psi: loss(theta, psi) + penalty(theta, psi)
 
 
-def half_squared_speed(generator: PlayerLoss, discriminator: PlayerLoss) -> PlayerLoss:
-    """|v|**2 / 2, what consensus optimisation adds to both losses (Mescheder et al., "The numerics of GANs", 2017)."""
+def half_squared_velocity(generator: PlayerLoss, discriminator: PlayerLoss) -> PlayerLoss:
+    """|v|**2 / 2, which consensus optimisation adds to both losses (Mescheder et al., "The numerics of GANs", 2017)."""
 
     def penalty(theta: Tensor, psi: Tensor) -> Tensor:
-        (push,) = grad(ops.sum(generator(theta, psi)), [theta], create_graph=True)
-        (turn,) = grad(ops.sum(discriminator(theta, psi)), [psi], create_graph=True)
-        return (push * push + turn * turn) * 0.5
+        (theta_gradient,) = grad(ops.sum(generator(theta, psi)), [theta], create_graph=True)
+        (psi_gradient,) = grad(ops.sum(discriminator(theta, psi)), [psi], create_graph=True)
+        return (theta_gradient * theta_gradient + psi_gradient * psi_gradient) * 0.5
 
     return penalty
 
 
-# The methods
+# The methods.
 
 
 def _zero_centred(
@@ -191,17 +192,17 @@ def _zero_centred(
 
 
 def r1(gamma: float, name: str = "R1") -> Method:
-    """The minimax game with gamma / 2 |dD/dx|**2 at the data; gamma = 1 is critical: fastest without turning."""
+    """Minimax losses with gamma / 2 |dD/dx|**2 at the data; gamma = 1 is critical: the fastest without oscillation."""
     return _zero_centred(name, minimax_generator, cross_entropy, gamma)
 
 
 def r2(gamma: float) -> Method:
-    """The same penalty at the fakes; D is linear, so it is R1's."""
+    """The same penalty at the fakes; D is linear, so it has the same value as R1."""
     return _zero_centred("R2", minimax_generator, cross_entropy, gamma, on_fakes=True)
 
 
 def non_saturating_r1(gamma: float) -> Method:
-    """R1 with the non-saturating generator: the same at first order."""
+    """R1 with the non-saturating generator loss: the same to first order."""
     return _zero_centred("non-saturating + R1", non_saturating_generator, cross_entropy, gamma)
 
 
@@ -211,20 +212,20 @@ def wasserstein_r1(gamma: float) -> Method:
 
 
 def wgan_clipped(clip: float) -> Method:
-    """Wasserstein with psi clipped: no different at the equilibrium, but it cannot run away."""
+    """Wasserstein losses with psi clipped: the same at the equilibrium, but psi stays bounded."""
     return Method(
         f"Wasserstein, clipped at {clip:g}", wasserstein_generator, wasserstein_critic, "+-i", ClosedForm(1.0), clip
     )
 
 
 def wgan_gp(gamma: float) -> Method:
-    """The 1-centred penalty: v jumps where psi changes its sign, the equilibrium included."""
+    """The 1-centred penalty: v is discontinuous where psi changes its sign, so also at the equilibrium."""
     loss = plus(wasserstein_critic, gradient_penalty(gamma, centre=1.0))
     return Method(f"WGAN-GP, gamma {gamma:g}", wasserstein_generator, loss, "none: v jumps at psi = 0", None)
 
 
 def instance_noise(sigma: float) -> Method:
-    """Gaussian noise of standard deviation sigma on the data and on the fakes; means by Gauss-Hermite quadrature."""
+    """Gaussian noise of standard deviation sigma on data and fakes; expectations by Gauss-Hermite quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(32)
     noise, weight = Tensor(sigma * nodes), Tensor(weights / weights.sum())
 
@@ -244,12 +245,12 @@ def instance_noise(sigma: float) -> Method:
 
 
 def consensus(gamma: float) -> Method:
-    """Both players also minimise gamma / 2 |v|**2 of the minimax game."""
+    """Both players also minimise gamma / 2 |v|**2, with v of the minimax losses."""
 
     def penalty(theta: Tensor, psi: Tensor) -> Tensor:
-        return speed(theta, psi) * gamma
+        return half_square(theta, psi) * gamma
 
-    speed = half_squared_speed(minimax_generator, cross_entropy)
+    half_square = half_squared_velocity(minimax_generator, cross_entropy)
     losses = plus(minimax_generator, penalty), plus(cross_entropy, penalty)
     closed = ClosedForm(0.5, generator=-gamma / 4, discriminator=-gamma / 4)
     return Method(f"consensus, gamma {gamma:g}", *losses, "-gamma/4 +- i/2", closed)
@@ -271,19 +272,20 @@ METHODS: tuple[Method, ...] = (
 )
 
 
-# Verdicts
+# Stability.
 
 
 @dataclass(frozen=True)
-class Row:
-    """A method under a rule: eigenvalues of J (`flow`) and of one step, each beside its closed form, and the verdict.
+class StabilityResult:
+    """The stability of a method with an update rule: CONVERGES, CIRCLES or DIVERGES, from the eigenvalues.
 
-    Where there is no Jacobian the eigenvalues are None and the verdict is that of a simulation from (1, 1).
+    flow, step: the eigenvalues of J and of one step's Jacobian; flow_closed, step_closed: the same in closed form. All
+    are None where there is no Jacobian; then the stability is that of a simulation from (1, 1).
     """
 
     method: Method
     rule: str
-    verdict: str
+    stability: str
     flow: Eigenvalues | None = None
     flow_closed: Eigenvalues | None = None
     step: Eigenvalues | None = None
@@ -291,51 +293,52 @@ class Row:
 
     @property
     def spectral_radius(self) -> float | None:
-        """The larger size of the step's two eigenvalues."""
+        """The larger modulus of the step's two eigenvalues."""
         return None if self.step is None else max(map(abs, self.step))
 
 
-def analyse(method: Method, rule: str, h: float = STEP_SIZE) -> Row:
-    """Judge `method` under `rule` with steps of size h, by its eigenvalues if it has any."""
+def analyse(method: Method, rule: str, h: float = STEP_SIZE) -> StabilityResult:
+    """The stability of `method` with the update rule `rule` and steps of size h, by its eigenvalues if it has any."""
     jacobian, step, closed = method.jacobian(), method.step_jacobian(rule, h), method.closed_form
     if jacobian is None or step is None or closed is None:
-        return Row(method, rule, judge(method.trajectory(rule, h, FAR, STEPS)))
+        return StabilityResult(method, rule, classify_trajectory(method.trajectory(rule, h, START, STEPS)))
     found = eigenvalues(step)
-    verdict = verdict_of(max(map(abs, found)))
-    return Row(method, rule, verdict, eigenvalues(jacobian), closed.flow(), found, closed.step(rule, h))
+    stability = classify_spectral_radius(max(map(abs, found)))
+    return StabilityResult(method, rule, stability, eigenvalues(jacobian), closed.flow(), found, closed.step(rule, h))
 
 
 def eigenvalues(matrix: np.ndarray) -> Eigenvalues:
-    """The eigenvalues of a (2, 2) matrix, the one with the larger imaginary or else real part first.
+    """The eigenvalues of a (2, 2) matrix, the one with the larger imaginary part first, or else the larger real part.
 
-    By the quadratic formula: it keeps the digits of a double eigenvalue, of which a general solver loses half.
+    Computed by the quadratic formula, because a general solver loses half of the digits of a double eigenvalue.
     """
     (a, b), (c, d) = matrix.tolist()
     return _roots((a + d) / 2, ((a - d) / 2) ** 2 + b * c)
 
 
-def verdict_of(spectral_radius: float) -> str:
-    """Converges below 1, circles at 1, diverges above. Of size 1 they are taken to be two different ones."""
-    if abs(spectral_radius - 1) <= _ON_THE_UNIT_CIRCLE:
+def classify_spectral_radius(spectral_radius: float) -> str:
+    """CONVERGES below 1, CIRCLES at 1, DIVERGES above 1; two eigenvalues of modulus 1 are taken to be distinct."""
+    if abs(spectral_radius - 1) <= _UNIT_CIRCLE_TOLERANCE:
         return CIRCLES
     return CONVERGES if spectral_radius < 1 else DIVERGES
 
 
-def judge(trajectory: np.ndarray) -> str:
-    """The verdict on a trajectory of several turns: how far its last quarter reaches, against the one before."""
+def classify_trajectory(trajectory: np.ndarray) -> str:
+    """The stability of a trajectory of several turns, from how far its third and its last quarter reach."""
     radii = np.hypot(*trajectory.T)
     before, last = (float(part.max()) for part in np.array_split(radii, 4)[2:])
-    if last * _STEADY < before or last == 0:
+    if last * _CIRCLING_RATIO < before or last == 0:
         return CONVERGES
-    return DIVERGES if last > before * _STEADY else CIRCLES
+    return DIVERGES if last > before * _CIRCLING_RATIO else CIRCLES
 
 
 def table(methods: Sequence[Method] = METHODS, h: float = STEP_SIZE) -> str:
-    """Every method under both rules as text, a line each.
+    """Every method with both update rules as text, a line each.
 
-    The verdict is on the equilibrium; `reach` is how far from it a run from (1, 1) still goes after 750 of 1,000 steps.
+    The stability is that of the equilibrium; `reach` is the largest distance from it after step 750 of 1,000 of a run
+    that starts at (1, 1).
     """
-    titles = ("method", "closed form", "eigenvalues of J", "rule", "of the step", "radius", "verdict", "reach")
+    titles = ("method", "closed form", "eigenvalues of J", "rule", "of the step", "radius", "stability", "reach")
     rows = [_cells(analyse(method, rule, h), h) for method in methods for rule in RULES]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in (titles, *rows)]
@@ -343,19 +346,19 @@ def table(methods: Sequence[Method] = METHODS, h: float = STEP_SIZE) -> str:
 
 
 def reach(trajectory: np.ndarray) -> float:
-    """The largest distance from the equilibrium within the last quarter of a trajectory."""
+    """The largest distance from the equilibrium in the last quarter of a trajectory."""
     return float(np.hypot(*np.array_split(trajectory, 4)[-1].T).max())
 
 
-def _cells(row: Row, h: float) -> tuple[str, ...]:
+def _cells(row: StabilityResult, h: float) -> tuple[str, ...]:
     radius = "-" if row.spectral_radius is None else f"{row.spectral_radius:.5f}"
-    verdict = row.verdict if row.step is not None else f"{row.verdict} (simulated)"
-    far = f"{reach(row.method.trajectory(row.rule, h, FAR, STEPS)):.2g}"
-    return row.method.name, row.method.formula, _words(row.flow), row.rule, _words(row.step), radius, verdict, far
+    stability = row.stability if row.step is not None else f"{row.stability} (simulated)"
+    far = f"{reach(row.method.trajectory(row.rule, h, START, STEPS)):.2g}"
+    return row.method.name, row.method.formula, _as_text(row.flow), row.rule, _as_text(row.step), radius, stability, far
 
 
-def _words(pair: Eigenvalues | None) -> str:
-    """Two eigenvalues for people: a conjugate pair as one, a double one once."""
+def _as_text(pair: Eigenvalues | None) -> str:
+    """Two eigenvalues as text: a conjugate pair as real part +- imaginary part, a double eigenvalue once."""
     if pair is None:
         return "-"
     first, second = pair
@@ -366,6 +369,7 @@ def _words(pair: Eigenvalues | None) -> str:
 
 
 def _roots(middle: float, square: float) -> Eigenvalues:
+    """middle +- sqrt(square)."""
     half = cmath.sqrt(square)
     return middle + half, middle - half
 

@@ -1,4 +1,4 @@
-"""The Dirac-GAN drawn: where each training method drives the two players, and what its eigenvalues say of it."""
+"""The section on the Dirac-GAN: the vector field, a run and the eigenvalues of each training method."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from minigan.autodiff import Tensor
 from minigan.figures.svg import FAINT, FAKE, INK, PLANE, REAL, Chart
 from minigan.study import dirac
-from minigan.study.section import Numbers, Section, beside, film, picture, table
+from minigan.study.section import Numbers, Section, picture, side_by_side, slideshow, table
 
 DRAWN_STEPS = 300
 _VIEW = (-2.0, 2.0)
 _ARROWS, _ARROW_LENGTH = 13, 0.22
 _TITLES = "method", "eigenvalues of J: closed form, computed", "both at once", "in turn"
-_SIGNS = {
+_SYMBOLS = {
     "+-": "±", "-": "&minus;", "gamma": "&gamma;", "sigma": "&sigma;", "psi": "ψ", "sqrt": "√", "^2": "²", "^4": "⁴",
     "non&minus;": "non-", "WGAN&minus;": "WGAN-",
 }  # fmt: skip
@@ -24,7 +24,7 @@ _COLOURS = {dirac.SIMULTANEOUS: FAKE, dirac.ALTERNATING: REAL}
 
 
 @cache
-def rows() -> tuple[dirac.Row, ...]:
+def rows() -> tuple[dirac.StabilityResult, ...]:
     """Every method under both rules."""
     return tuple(dirac.analyse(method, rule) for method in dirac.METHODS for rule in dirac.RULES)
 
@@ -32,11 +32,11 @@ def rows() -> tuple[dirac.Row, ...]:
 @cache
 def run(method: dirac.Method, rule: str) -> np.ndarray:
     """(theta, psi) of a run from (1, 1), (1001, 2)."""
-    return method.trajectory(rule, dirac.STEP_SIZE, dirac.FAR, dirac.STEPS)
+    return method.trajectory(rule, dirac.STEP_SIZE, dirac.START, dirac.STEPS)
 
 
 def section() -> Section:
-    """The vector fields, a film over the methods, and the table of eigenvalues and verdicts."""
+    """A slideshow of the vector fields of all methods, and a table of eigenvalues and stability."""
     shown = Numbers()
     pairs = [[row for row in rows() if row.method is method] for method in dirac.METHODS]
     frames, captions = [_picture(method) for method in dirac.METHODS], [_caption(pair, shown) for pair in pairs]
@@ -45,56 +45,56 @@ def section() -> Section:
 discriminator&rsquo;s logit is ψx. The equilibrium is θ = ψ = 0. Each player descends its own loss, so together they
 follow a vector field</p>
 <p class="formula">v(θ, ψ) = &minus;(∂L<sub>G</sub> / ∂θ, ∂L<sub>D</sub> / ∂ψ),</p>
-<p>and whether they arrive depends on the eigenvalues of its Jacobian J at the equilibrium. Imaginary ones, as without a
-penalty, mean circles, and steps of any size h taken by both at once lead outwards: |1 ± ih/2| = √(1 + h²/4) &gt; 1. If
-they step in turn, they stay on a circle. A negative real part, from a penalty on the discriminator&rsquo;s slope at the
-data (R1), from noise, or from consensus, leads inwards, if h is small enough.</p>
+<p>and whether they reach the equilibrium depends on the eigenvalues of its Jacobian J there. Imaginary eigenvalues, as
+without a penalty, mean circles, and if both players step at once, steps of any size h lead outwards: |1 ± ih/2| =
+√(1 + h²/4) &gt; 1. If they step in turn, they stay on a circle. A negative real part, from a penalty on the
+discriminator&rsquo;s slope at the data (R1), from noise, or from consensus, leads inwards, if h is small enough.</p>
 <p>Slide through {len(dirac.METHODS)} methods. Both runs start at (1, 1) with h = {dirac.STEP_SIZE:g};
-{DRAWN_STEPS} steps are drawn. The arrows all have one length: their turning is what matters.</p>
-{film("dirac", frames, captions, slider="method")}
-<p>All eigenvalues are computed by automatic differentiation. In brackets is the size of the larger eigenvalue of one
-step: below 1 both players converge, at 1 they circle, above 1 they leave. That is a verdict on the neighbourhood of the
-equilibrium; “reach” is how far from it a run from (1, 1) still goes in the last quarter of {dirac.STEPS:,} steps: the
-non-saturating loss and clipping leave the equilibrium, too, but not for far. v of WGAN-GP jumps at the equilibrium and
-has no Jacobian there, so its verdict is that of a run.</p>
+{DRAWN_STEPS} steps are drawn. All arrows have the same length: they show directions only.</p>
+{slideshow("dirac", frames, captions, slider="method")}
+<p>All eigenvalues are computed by automatic differentiation. In brackets is the modulus of the larger eigenvalue of one
+step: below 1 both players converge, at 1 they circle, above 1 they diverge. This holds near the equilibrium. “Reach” is
+the largest distance from it in the last quarter of {dirac.STEPS:,} steps from (1, 1): with the non-saturating loss or
+with clipping the players leave the equilibrium, too, but do not go far. v of WGAN-GP is discontinuous at the
+equilibrium and has no Jacobian there, so its stability is that of a simulated run.</p>
 {table(_TITLES, [_cells(pair, shown) for pair in pairs])}
 """
     return Section("dirac", "The Dirac-GAN: which training methods converge", body, shown.figures)
 
 
-def _caption(pair: Sequence[dirac.Row], shown: Numbers) -> str:
+def _caption(pair: Sequence[dirac.StabilityResult], shown: Numbers) -> str:
     method = pair[0].method
     runs = "; ".join(f"{row.rule} steps: {_eigenvalues(row.step, f'{_named(row)}: step', shown)}" for row in pair)
     return (
-        f"<strong>{_in_signs(method.name)}</strong>. Eigenvalues of J: "
+        f"<strong>{_with_symbols(method.name)}</strong>. Eigenvalues of J: "
         f"{_eigenvalues(pair[0].flow, f'{method.name}: J', shown)}; of the Jacobian of {runs}."
     )
 
 
-def _cells(pair: Sequence[dirac.Row], shown: Numbers) -> list[str]:
+def _cells(pair: Sequence[dirac.StabilityResult], shown: Numbers) -> list[str]:
     method = pair[0].method
-    both = f"{_in_signs(method.formula)}<br>{_eigenvalues(pair[0].flow, f'{method.name}: J', shown)}"
-    return [_in_signs(method.name), both, *(_verdict(row, shown) for row in pair)]
+    both = f"{_with_symbols(method.formula)}<br>{_eigenvalues(pair[0].flow, f'{method.name}: J', shown)}"
+    return [_with_symbols(method.name), both, *(_stability(row, shown) for row in pair)]
 
 
-def _verdict(row: dirac.Row, shown: Numbers) -> str:
+def _stability(row: dirac.StabilityResult, shown: Numbers) -> str:
     radius, far = row.spectral_radius, dirac.reach(run(row.method, row.rule))
-    why = "simulated" if radius is None else shown(f"{_named(row)}: size", radius, 5)
-    return f"<strong>{row.verdict}</strong> ({why})<br>reach {shown(f'{_named(row)}: reach', far, 2)}"
+    source = "simulated" if radius is None else shown(f"{_named(row)}: size", radius, 5)
+    return f"<strong>{row.stability}</strong> ({source})<br>reach {shown(f'{_named(row)}: reach', far, 2)}"
 
 
-def _named(row: dirac.Row) -> str:
+def _named(row: dirac.StabilityResult) -> str:
     return f"{row.method.name}, {row.rule}"
 
 
-def _in_signs(words: str) -> str:
-    for plain, sign in _SIGNS.items():
-        words = words.replace(plain, sign)
+def _with_symbols(words: str) -> str:
+    for plain, symbol in _SYMBOLS.items():
+        words = words.replace(plain, symbol)
     return words
 
 
 def _eigenvalues(pair: dirac.Eigenvalues | None, name: str, shown: Numbers) -> str:
-    """A conjugate pair as one, a double one once."""
+    """Two eigenvalues as HTML: a conjugate pair as real part ± imaginary part, a double eigenvalue once."""
     if pair is None:
         return "none"
     first, second = pair
@@ -114,11 +114,11 @@ def _picture(method: dirac.Method) -> str:
         chart.line(path, colour, width=1.4).dots(path[:1], INK, radius=2.5).dots(path[-1:], colour)
         alt = f"{method.name}, {rule} steps: the vector field around the equilibrium, and a run from (1, 1)"
         charts.append(picture(chart.svg(), alt))
-    return beside(*charts)
+    return side_by_side(*charts)
 
 
 def _directions(method: dirac.Method, points: np.ndarray) -> np.ndarray:
     theta, psi = (Tensor(column.copy()) for column in points.T)
     velocity = np.stack([part.numpy() for part in method.velocity(theta, psi)], axis=1)
     length = np.hypot(*velocity.T)[:, None]
-    return _ARROW_LENGTH * velocity / np.maximum(length, 1e-12)  # the equilibrium stands still
+    return _ARROW_LENGTH * velocity / np.maximum(length, 1e-12)  # v is 0 at the equilibrium

@@ -1,4 +1,4 @@
-"""Two lines that do not touch: the Jensen-Shannon divergence does not see how far apart they are, W1 does.
+"""The section on distances: for two parallel lines the JS divergence is constant, and W1 is their distance.
 
 Arjovsky, Chintala and Bottou, 2017, example 1: with Z uniform in [0, 1], the data are (0, Z), the samples (theta, Z).
 JSD = log 2 for every theta but 0, where it is 0; W1 = |theta|.
@@ -20,23 +20,23 @@ from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.gan import losses, penalties
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
-from minigan.study.section import Numbers, Section, beside, film, picture
+from minigan.study.section import Numbers, Section, picture, side_by_side, slideshow
 
 THETAS = tuple(0.25 * i for i in range(9))
 SEED = 0
-BATCH, RATE, PENALTY_WEIGHT = 64, 2e-3, 10.0
-FIRST_STEPS, MORE_STEPS = 800, 150  # for the first theta, and for each further one, going on from there
-_HEIGHTS = ((np.arange(200) + 0.5) / 200)[:, None]  # of the points at which means over Z are taken
+BATCH, LEARNING_RATE, PENALTY_WEIGHT = 64, 2e-3, 10.0
+FIRST_STEPS, MORE_STEPS = 800, 150  # for the first theta, and for each of the others, continuing the training
+_HEIGHTS = ((np.arange(200) + 0.5) / 200)[:, None]  # of the points over which means over Z are taken
 _ACROSS = 41  # points from one line to the other at which slopes are measured
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What two networks say of the lines at distance theta.
+    """The estimates of two trained networks for lines at distance theta.
 
-    divergence: (V(D, G) + log 4) / 2, a lower bound of the JSD; difference: mean f(0, Z) - mean f(theta, Z), what the
-    critic f makes of W1; steepest: the largest |grad f| found from one line to the other. Their quotient is a lower
-    bound of W1 if f is nowhere steeper. generator_gradients: of the minimax loss and of the critic's, by theta.
+    divergence: (V(D, G) + log 4) / 2, a lower bound of the JSD. difference: mean f(0, Z) - mean f(theta, Z), the
+    critic's estimate of W1. steepest: the largest |grad f| found between the lines. difference / steepest is a lower
+    bound of W1 if f is nowhere steeper. generator_gradients: by theta, of the minimax and of the Wasserstein loss.
     """
 
     theta: float
@@ -49,29 +49,29 @@ class Learned:
 
     @property
     def bound(self) -> float:
-        """The lower bound of W1."""
+        """The lower bound of W1: difference / steepest."""
         return self.difference / self.steepest if self.steepest else 0.0
 
 
 def line(theta: float, heights: np.ndarray) -> np.ndarray:
-    """The points (theta, height), (n, 2), float32, from heights (n, 1)."""
+    """The points (theta, height), (n, 2), in float32, from heights (n, 1)."""
     return np.concatenate([np.full_like(heights, theta), heights], axis=1).astype(np.float32)
 
 
-def closed_divergence(theta: float) -> float:
-    """JSD of the two lines."""
+def exact_divergence(theta: float) -> float:
+    """The JSD of the two lines."""
     return math.log(2) if theta else 0.0
 
 
 @lru_cache(maxsize=2)
-def learn(seed: int = SEED) -> tuple[Learned, ...]:
+def train(seed: int = SEED) -> tuple[Learned, ...]:
     """Train a discriminator (minimax) and a critic (Wasserstein, WGAN-GP with weight 10) at each theta in turn.
 
-    From the largest theta to the smallest, each going on from where the networks were, as they do in a GAN.
+    The training goes from the largest theta to the smallest and keeps the networks, as in a GAN.
     """
     rng = random.generator(seed, "distances/weights")
     discriminator, critic = _network(rng), _network(rng)
-    optimizers = Adam(discriminator.parameters(), RATE), Adam(critic.parameters(), RATE, beta2=0.9)
+    optimizers = Adam(discriminator.parameters(), LEARNING_RATE), Adam(critic.parameters(), LEARNING_RATE, beta2=0.9)
     found: list[Learned] = []
     step = 0
     for theta in reversed(THETAS):
@@ -96,25 +96,25 @@ def slopes(critic: Sequential, points: np.ndarray) -> np.ndarray:
 
 
 def section() -> Section:
-    """Both distances over theta, in closed form and as networks learn them."""
-    learned, shown = learn(), Numbers()
+    """Both distances over theta, in closed form and estimated by networks."""
+    learned, shown = train(), Numbers()
     frames, captions = [_picture(learned, now) for now in learned], [_caption(now, shown) for now in learned]
     body = f"""
 <p>The first example of the Wasserstein GAN (Arjovsky et al., 2017): all data lie on the line x = 0, all samples on the
 parallel line x = θ, both uniform in height from 0 to 1. Wherever θ ≠ 0 the two do not overlap, and</p>
 <p class="formula">JSD = log 2 = {shown("log 2", math.log(2), 4)} for every θ ≠ 0 (and 0 for θ = 0),
 &emsp; W<sub>1</sub> = |θ|.</p>
-<p>The divergence says only that they differ, so its gradient by θ is 0 and a generator that follows it learns nothing.
-W<sub>1</sub>, the least work that carries one line to the other, says how far, and its gradient is ±1.</p>
-<p>Networks can learn both. A discriminator D bounds the divergence from below by (V(D, G) + log 4) / 2. A critic f with
-slopes of at most 1 bounds W<sub>1</sub> from below by mean f(data) &minus; mean f(samples) (Kantorovich and
-Rubinstein). Here the critic is held by the penalty of Gulrajani et al. (2017), λ (|∇f| &minus; 1)² with λ =
-{PENALTY_WEIGHT:g}, which gives way a little: for this problem the best slope is 1 + θ / 2λ, not 1. So its raw
-difference is too large, and is divided by the steepest slope found between the lines; what is left is its stated
-error.</p>
-{film("distances", frames, captions, slider="distance θ", start=4)}
+<p>The divergence does not depend on the distance, so its gradient by θ is 0 and a generator that follows it learns
+nothing. W<sub>1</sub>, the least work that moves one line to the other, is the distance, and its gradient is ±1.</p>
+<p>Networks can estimate both. A discriminator D bounds the divergence from below by (V(D, G) + log 4) / 2. A critic f
+with slopes of at most 1 bounds W<sub>1</sub> from below by mean f(data) &minus; mean f(samples) (Kantorovich and
+Rubinstein). Here the slope of the critic is limited by the penalty of Gulrajani et al. (2017), λ (|∇f| &minus; 1)² with
+λ = {PENALTY_WEIGHT:g}, which is not a strict limit: for this problem the optimal slope is 1 + θ / 2λ, not 1. So the
+difference of the means is too large, and is divided by the steepest slope found between the lines; the caption states
+the remaining error.</p>
+{slideshow("distances", frames, captions, slider="distance θ", start=4)}
 """
-    return Section("distances", "Distances: what a divergence cannot see", body, shown.figures)
+    return Section("distances", "Distances: the JS divergence of disjoint lines is constant", body, shown.figures)
 
 
 def _network(rng: np.random.Generator) -> Sequential:
@@ -156,10 +156,10 @@ def _caption(now: Learned, shown: Numbers) -> str:
         f"Gradient of the generator&rsquo;s loss by θ: minimax {shown(f'{at}: minimax gradient', minimax)}, "
         f"Wasserstein {shown(f'{at}: Wasserstein gradient', wasserstein)}."
         if now.theta
-        else "Now the two are the same, and their networks have nothing to learn from."
+        else "The two lines are the same here, so the networks cannot learn any difference."
     )
     return (
-        f"θ = {now.theta:g}. JSD = {shown(f'{at}: JSD', closed_divergence(now.theta))}, learned "
+        f"θ = {now.theta:g}. JSD = {shown(f'{at}: JSD', exact_divergence(now.theta))}, learned "
         f"{shown(f'{at}: JSD learned', now.divergence)}. W<sub>1</sub> = {shown(f'{at}: W1', now.theta)}; the "
         f"critic&rsquo;s difference {shown(f'{at}: difference', now.difference)}, steepest slope "
         f"{shown(f'{at}: steepest slope', now.steepest)}, so W<sub>1</sub> ≥ {shown(f'{at}: bound', now.bound)}, error "
@@ -173,15 +173,16 @@ def _picture(learned: Sequence[Learned], now: Learned) -> str:
     plane.line([(now.theta, 0), (now.theta, 1)], FAKE, label="samples: x = θ", width=4)
     if now.theta:
         starts = line(now.theta, np.linspace(0.1, 0.9, 5)[:, None])
-        pull = (-0.35 * now.generator_gradients[1], 0.0)
-        plane.arrows(starts, np.tile(pull, (5, 1)), THIRD, label="the critic&rsquo;s pull on the samples, times 0.35")
+        arrow = (-0.35 * now.generator_gradients[1], 0.0)
+        label = "minus the gradient of the Wasserstein loss, times 0.35"
+        plane.arrows(starts, np.tile(arrow, (5, 1)), THIRD, label=label)
     over = Chart((-0.1, 2.1), (-0.1, 2.1), title="distances over θ", x_label="θ")
     over.line([(now.theta, -1), (now.theta, 3)], FAINT, width=1)
     over.line([(0, math.log(2)), (THETAS[-1], math.log(2))], INK, label="JSD, closed form (0 at θ = 0)")
     over.dots([(each.theta, each.divergence) for each in learned], INK, label="JSD, learned by a discriminator")
     over.line([(0, 0), (THETAS[-1], THETAS[-1])], THIRD, label="W1, closed form")
     over.dots([(each.theta, each.bound) for each in learned], THIRD, label="W1, learned by a critic (lower bound)")
-    return beside(
-        picture(plane.svg(), f"two parallel lines at distance {now.theta:g}, and the critic's pull"),
+    return side_by_side(
+        picture(plane.svg(), f"two parallel lines at distance {now.theta:g}, and the gradient that moves the samples"),
         picture(over.svg(), f"JSD flat at log 2, W1 rising with theta; now at {now.theta:g}"),
     )

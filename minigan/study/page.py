@@ -1,9 +1,9 @@
-"""The study page: one HTML file without a network, in which each claim about GANs happens with checked numbers."""
+"""The study page: one HTML file that works offline and demonstrates claims about GANs with checked numbers."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from minigan.core.files import write_text
@@ -27,10 +27,9 @@ _PAPERS = (
     "Gulrajani et al., “Improved training of Wasserstein GANs”, 2017",
     "Mescheder, Geiger and Nowozin, “Which training methods for GANs do actually converge?”, 2018",
 )
-_WELCOME = """<p>For readers of the papers below: each claim is stated, and then made to happen. All of it was
-computed by minigan when this file was written, from fixed seeds, and each number is held against an independent
-computation by minigan&rsquo;s tests. Move the sliders with the mouse, or with the arrow keys once they have the
-focus.</p>"""
+_WELCOME = """<p>For readers of the papers below: each claim is stated and then demonstrated. minigan computed
+everything here when this file was written, from fixed seeds, and minigan&rsquo;s tests compare each number with an
+independent computation. Move the sliders with the mouse, or with the arrow keys once they have the focus.</p>"""
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -48,15 +47,15 @@ pre { overflow-x: auto; padding: .75rem; background: #f2f4f5; border-radius: 4px
 .formula { text-align: center; overflow-x: auto; padding: .3rem 0; }
 math { font-size: 1.1em; }
 figure { margin: 1.5rem 0; }
-.beside { display: flex; flex-wrap: wrap; gap: .75rem; justify-content: center; }
-.beside > * { flex: 0 1 340px; min-width: 0; }
+.side-by-side { display: flex; flex-wrap: wrap; gap: .75rem; justify-content: center; }
+.side-by-side > * { flex: 0 1 340px; min-width: 0; }
 svg { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 svg svg { display: inline; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption, .caption { font-size: .875rem; line-height: 1.45; color: #3c4854; margin: .6rem 0 0;
   font-variant-numeric: tabular-nums; }
-.film { border: 1px solid #d5dae0; border-radius: 6px; padding: .75rem; background: #fff; }
-.film .caption { min-height: 2.9em; }
+.slideshow { border: 1px solid #d5dae0; border-radius: 6px; padding: .75rem; background: #fff; }
+.slideshow .caption { min-height: 2.9em; }
 .controls { display: flex; gap: .75rem; align-items: center; padding: .5rem 0; font-size: .9rem;
   position: sticky; bottom: 0; background: #fff; }
 .controls label { display: flex; flex: 1; gap: .75rem; align-items: center; min-width: 0; }
@@ -74,9 +73,9 @@ tbody th { font-weight: 400; min-width: 8.5rem; }
 @media (max-width: 30rem) { body { font-size: 1rem; } .controls label { flex-wrap: wrap; } }
 """
 _SCRIPT = """
-for (const film of document.querySelectorAll('.film')) {
-  const frames = film.querySelectorAll('.frame'), slider = film.querySelector('input');
-  const button = film.querySelector('button');
+for (const slideshow of document.querySelectorAll('.slideshow')) {
+  const frames = slideshow.querySelectorAll('.frame'), slider = slideshow.querySelector('input');
+  const button = slideshow.querySelector('button');
   let timer = 0;
   const show = () => frames.forEach((frame, i) => { frame.hidden = i != slider.value; });
   const pause = () => { clearInterval(timer); timer = 0; button.textContent = '▶'; };
@@ -95,20 +94,16 @@ _WITHOUT_SCRIPT = "<noscript><style>.frame[hidden] { display: block; } .controls
 
 
 def write(path: Path, progress: Callable[[str], None] = lambda name: None) -> list[Section]:
-    """Make every section, write the page to `path` atomically, and return the sections.
+    """Compute every section, write the page to `path` atomically, and return the sections.
 
-    progress: is told the name of each section before it is made.
+    progress: called with the name of each section before it is computed.
     """
-    sections = list(made(progress))
-    write_text(path, render(sections))
-    return sections
-
-
-def made(progress: Callable[[str], None] = lambda name: None) -> Iterator[Section]:
-    """Every section in turn; see `write`."""
+    sections = []
     for name, section in SECTIONS.items():
         progress(name)
-        yield section()
+        sections.append(section())
+    write_text(path, render(sections))
+    return sections
 
 
 def render(sections: Sequence[Section]) -> str:

@@ -1,7 +1,7 @@
-"""Why the generator of 2014 does not minimise its own part of the game: the gradient vanishes when it is losing.
+"""The section on saturation: the generator's minimax loss has a vanishing gradient where D rejects the samples.
 
-Two Gaussians on a line, data N(0, 1) and samples N(theta, 1), against the best discriminator, whose logit is
-log p_data - log p_g = theta^2 / 2 - theta x. Means over the samples are by the trapezoidal rule.
+Two Gaussians on a line, data N(0, 1) and samples N(theta, 1), with the optimal discriminator, whose logit is
+log p_data - log p_g = theta^2 / 2 - theta x. Means over the samples are computed by the trapezoidal rule.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minigan import ops
 from minigan.autodiff import Tensor, grad
 from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.gan import losses
-from minigan.study.section import Numbers, Section, beside, figure, film, picture, table
+from minigan.study.section import Numbers, Section, figure, picture, side_by_side, slideshow, table
 
 MINIMAX, NON_SATURATING = "minimax", "non-saturating"
 LOGITS = (-10.0, -5.0, -2.0, 0.0, 2.0, 5.0)
@@ -35,7 +35,7 @@ def logit_gradient(loss: str, logits: np.ndarray) -> np.ndarray:
 
 
 def theta_gradient(loss: str, theta: float) -> float:
-    """The derivative of the generator's loss by theta, against the best discriminator for this theta."""
+    """The derivative of the generator's loss by theta, with the optimal discriminator for this theta held fixed."""
     at = Tensor([theta])
     logits = theta**2 / 2 - theta * (at + Tensor(_NODES))
     sign = {MINIMAX: 1.0, NON_SATURATING: -1.0}[loss]
@@ -45,7 +45,7 @@ def theta_gradient(loss: str, theta: float) -> float:
 
 @lru_cache(maxsize=4)
 def descent(loss: str) -> tuple[float, ...]:
-    """theta before the first and after each of STEPS steps of gradient descent, D always the best."""
+    """theta before the first and after each of STEPS steps of gradient descent, with D optimal at every step."""
     thetas = [START]
     for _ in range(STEPS):
         thetas.append(thetas[-1] - STEP_SIZE * theta_gradient(loss, thetas[-1]))
@@ -53,34 +53,36 @@ def descent(loss: str) -> tuple[float, ...]:
 
 
 def section() -> Section:
-    """Both losses as functions of the logit, and what they do to a generator that is far off."""
+    """Both losses as functions of the logit, and their effect on a generator far from the data."""
     shown = Numbers()
     titles = "logit l", "minimax, &minus;D", "non-saturating, &minus;(1 &minus; D)", "ratio, e<sup>&minus;l</sup>"
     slopes = table(titles, [_row(logit, shown) for logit in LOGITS])
     frames, captions = [_theta_picture(theta) for theta in THETAS], [_caption(theta, shown) for theta in THETAS]
     body = f"""
-<p>The generator of the zero-sum game minimises log(1 &minus; D(G(z))). Goodfellow et al. (2014, section 3) warn that
-early in learning, when D rejects the samples with confidence, this saturates, and let G maximise log D(G(z)) instead.
+<p>In the zero-sum game the generator minimises log(1 &minus; D(G(z))). Goodfellow et al. (2014, section 3) warn that
+this saturates early in training, when D rejects the samples with confidence, and let G maximise log D(G(z)) instead.
 In terms of the logit l, with D = &sigma;(l) = 1 / (1 + e<sup>&minus;l</sup>), the derivatives are</p>
 <p class="formula">minimax: d/dl log(1 &minus; &sigma;(l)) = &minus;&sigma;(l) = &minus;D<br>non-saturating: d/dl
 (&minus;log &sigma;(l)) = &minus;&sigma;(&minus;l) = &minus;(1 &minus; D).</p>
 <p>Their ratio is (1 &minus; D) / D = e<sup>&minus;l</sup>: the surer D is that a sample is fake (the more negative l),
-the less the first says and the more the second. Both have the same sign and the same fixed point.</p>
+the smaller the first derivative and the larger the second. Both have the same sign and the same fixed point.</p>
 {figure(_logit_picture(), "Left: D is sure that the sample is fake; there the minimax loss is flat.")}
 {slopes}
-<h3>A generator that is far off</h3>
-<p>Data N(0, 1), samples N(θ, 1), and always the best discriminator, whose logit is θ²/2 &minus; θx. Then everything is
-known: the minimax gradient by θ is that of 2 JSD (Goodfellow et al., 2014, theorem 1), the non-saturating one that of
-KL(p<sub>g</sub> ‖ p<sub>data</sub>) &minus; 2 JSD (Arjovsky and Bottou, 2017, theorem 2.5), where the KL is θ²/2. Move
-θ away from the data: the first gradient rises, and then dies.</p>
-{film("saturation", frames, captions, slider="distance θ", start=4)}
+<h3>A generator far from the data</h3>
+<p>The data are N(0, 1), the samples N(θ, 1), and the discriminator is always the optimal one, with the logit θ²/2
+&minus; θx. Then everything is known: the minimax gradient by θ is that of 2 JSD (Goodfellow et al., 2014, theorem 1),
+the non-saturating one that of KL(p<sub>g</sub> ‖ p<sub>data</sub>) &minus; 2 JSD (Arjovsky and Bottou, 2017, theorem
+2.5), where the KL divergence is θ²/2. As θ moves away from the data, the minimax gradient first rises and then
+vanishes.</p>
+{slideshow("saturation", frames, captions, slider="distance θ", start=4)}
 <p>Both generators start at θ = {START:g} and take {STEPS} steps of size {STEP_SIZE:g}. Under the minimax loss θ ends at
-{shown("minimax: theta at the end", descent(MINIMAX)[-1], 4)}: it has hardly moved, though it is as wrong
-as can be. Under the non-saturating loss it ends at
+{shown("minimax: theta at the end", descent(MINIMAX)[-1], 4)}: it has hardly moved, although it is far from the data.
+Under the non-saturating loss it ends at
 {shown("non-saturating: theta at the end", descent(NON_SATURATING)[-1], 4)}.</p>
-{figure(_descent_picture(), "θ over the steps of gradient descent, against the best discriminator for each θ.")}
+{figure(_descent_picture(), "θ over the steps of gradient descent, with the optimal discriminator for each θ.")}
 """
-    return Section("saturation", "Saturation: why the generator does not play the zero-sum game", body, shown.figures)
+    title = "Saturation: why the generator does not minimise the minimax loss"
+    return Section("saturation", title, body, shown.figures)
 
 
 def _row(logit: float, shown: Numbers) -> list[str]:
@@ -121,8 +123,8 @@ def _theta_picture(theta: float) -> str:
     gradients.line([(theta, 0), (theta, 8)], FAINT, width=1)
     for loss, colour in _COLOURS.items():
         gradients.line(_gradients(loss), colour, label=loss).dots([(theta, theta_gradient(loss, theta))], colour)
-    return beside(
-        picture(chart.svg(), f"the two densities at theta = {theta:g}, and the best discriminator between them"),
+    return side_by_side(
+        picture(chart.svg(), f"the two densities at theta = {theta:g}, and the optimal discriminator between them"),
         picture(gradients.svg(), f"the gradients of both losses over theta, now at {theta:g}"),
     )
 

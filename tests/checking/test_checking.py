@@ -1,4 +1,4 @@
-"""The gradient checker: held against derivatives known otherwise, and against every way of being wrong."""
+"""The gradient checker: compared with known derivatives, and tried on many kinds of mistakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _never(estimate: Any) -> bool:
     return False
 
 
-# The accuracy of a slope, and whether its bar tells the truth.
+# Numeric derivatives and their error bars.
 
 
 class TanhGan:
@@ -50,13 +50,13 @@ class TanhGan:
         )
 
     def truth(self) -> float:
-        """By an imaginary step, in double precision whatever the type of the weights."""
+        """The exact derivative, by a complex step in double precision whatever the type of the weights."""
         moved = [w + 1e-40j * v for w, v in zip(self.weights, self.direction, strict=True)]
         return float(self.loss(moved, self.z.astype(np.float64)).imag / 1e-40)
 
 
 def noise_of(phi: Callable[[float], float]) -> float:
-    """The standard deviation of phi's rounding errors, from sixth differences, to which a smooth phi adds nothing.
+    """The standard deviation of phi's rounding errors, from sixth differences, which vanish for a smooth phi.
 
     Moré and Wild, "Estimating computational noise" (2011).
     """
@@ -71,10 +71,10 @@ WIDEST = 4  # standard deviations that a rounding error is away from 0
 
 
 @pytest.mark.parametrize(("dtype", "eps"), [("float64", 2.3e-16), ("float32", 1.2e-7)])
-def test_bars_cover_the_error_of_a_slope_and_are_as_small_as_the_noise_of_the_values_allows(
+def test_error_bars_cover_the_error_of_a_derivative_and_are_as_small_as_the_noise_allows(
     dtype: str, eps: float
 ) -> None:
-    """Whatever the order in which matrix products are summed: their rounding is measured."""
+    """The limit follows from the measured noise, since the rounding of matrix products differs between machines."""
     first_step = 0.25
     covered, widths = 0, []
     for seed in range(CASES):
@@ -88,8 +88,8 @@ def test_bars_cover_the_error_of_a_slope_and_are_as_small_as_the_noise_of_the_va
     assert np.max(widths) <= WIDEST * AMPLIFIED
 
 
-def test_the_imaginary_step_agrees_with_fifty_digits() -> None:
-    """The truth of the test above, held against arithmetic that shares nothing with it."""
+def test_the_complex_step_agrees_with_fifty_digits() -> None:
+    """The exact derivative of the test above, compared with arithmetic of arbitrary precision."""
     case = TanhGan(1, "float64")
     with mpmath.workdps(50):
 
@@ -119,7 +119,7 @@ def test_the_imaginary_step_agrees_with_fifty_digits() -> None:
 
 
 @pytest.mark.parametrize("distance", [0.2, 1e-2, 1e-4, 1e-6])
-def test_a_kink_at_a_distance_is_stepped_under(distance: float) -> None:
+def test_steps_become_shorter_than_the_distance_of_a_kink(distance: float) -> None:
     def phi(t: float) -> float:
         return math.sin(t) + max(0.0, t - distance)
 
@@ -134,7 +134,7 @@ def test_a_kink_at_the_point_shows_both_sides() -> None:
     assert found.one_sided() == pytest.approx((0.7, 1.3), abs=1e-10)
 
 
-def test_steps_outside_of_the_domain_are_passed_over() -> None:
+def test_steps_outside_of_the_domain_are_skipped() -> None:
     found = differentiate(lambda t: math.log(t + 1e-3) if t > -1e-3 else math.nan, math.log(1e-3), 0.25, 1e-15)
     assert abs(found.central.value - 1e3) <= found.central.error_bar <= 1e-6
 
@@ -227,7 +227,7 @@ KINKED = np.array([0.0, 1.0, -1.0, 0.0, 2.0, -0.3])
 
 @pytest.mark.parametrize("at_zero", [0.0, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize("x", [KINKED, np.zeros(7), np.zeros((3, 1))])
-def test_leaky_relu_at_its_kink_is_judged_by_its_sides(at_zero: float, x: np.ndarray) -> None:
+def test_leaky_relu_at_its_kink_may_have_any_derivative_between_its_sides(at_zero: float, x: np.ndarray) -> None:
     def vjp(x: Any, u: Any) -> Any:
         return u * np.where(x > 0, 1.0, np.where(x == 0, at_zero, 0.2))
 
@@ -274,7 +274,7 @@ def test_a_function_that_draws_at_random_is_not_deterministic() -> None:
     assert (report.verdict, report.cause) == (Verdict.NONDETERMINISTIC, "not repeatable")
 
 
-def test_a_derivative_that_remembers_the_last_call_is_not_re_entrant() -> None:
+def test_a_derivative_that_uses_the_last_call_is_not_re_entrant() -> None:
     cache: dict[str, Any] = {}
 
     def f(x: Any) -> Any:
@@ -285,10 +285,10 @@ def test_a_derivative_that_remembers_the_last_call_is_not_re_entrant() -> None:
     assert (report.verdict, report.cause) == (Verdict.NONDETERMINISTIC, "not re-entrant")
 
 
-@pytest.mark.parametrize("culprit", ["f", "the derivative"])
-def test_a_changed_input_is_noticed(culprit: str) -> None:
+@pytest.mark.parametrize("function", ["f", "the derivative"])
+def test_a_changed_input_is_noticed(function: str) -> None:
     def f(x: Any) -> Any:
-        if culprit == "f":
+        if function == "f":
             x *= 2
         return (x**2).sum()
 
@@ -298,7 +298,7 @@ def test_a_changed_input_is_noticed(culprit: str) -> None:
 
     report = check_pair(f, grad_f, A)
     assert report.verdict is Verdict.MUTATED
-    assert culprit in report.explanation
+    assert function in report.explanation
 
 
 def test_values_that_scatter_are_noisy() -> None:
@@ -320,8 +320,8 @@ def test_the_remainder_of_taylors_expansion_shrinks_once_for_a_wrong_gradient() 
 MILLION = 1_000_000
 
 
-# In float32 rounding decides the number of steps: some 10 each for the direction, the entry and the rest, and for
-# second opinions of them, two evaluations a step, and some 20 more for the search and at the point itself.
+# In float32 the number of steps depends on rounding: about 10 each for the direction, the entry and the rest, and for
+# repeated measurements of them, with two evaluations a step; and about 20 more for the search and at the point itself.
 @pytest.mark.parametrize(("dtype", "most"), [("float64", 60), ("float32", 2 * 10 * 6 + 20)])
 def test_one_wrong_entry_in_a_million_is_found(dtype: str, most: int) -> None:
     rng = np.random.default_rng(9)
@@ -568,6 +568,6 @@ def test_a_result_without_numbers_has_derivatives_without_numbers() -> None:
     assert gradcheck(lambda x: x[np.zeros(0, np.int64)], A, order=2).ok
 
 
-def test_the_imaginary_trial_is_silent() -> None:
+def test_the_complex_step_gives_no_warning() -> None:
     """Warnings are errors here: a cast to real numbers would warn."""
     assert check_pair(lambda x: float((x * x).sum()), lambda x: 2 * x, A).ok

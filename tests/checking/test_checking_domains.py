@@ -1,4 +1,4 @@
-"""The gradient checker where f cannot be followed: outside of its domain, over jumps, at infinite numbers, in noise."""
+"""The gradient checker at boundaries of a domain, at discontinuities, at entries that are not finite, and in noise."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _careful_root(x: np.ndarray) -> float:
     return float(np.sqrt(x).sum())
 
 
-def test_any_exception_beside_the_point_is_an_edge_of_the_domain() -> None:
+def test_any_exception_near_the_point_is_a_boundary_of_the_domain() -> None:
     x = np.array([1e-3, 1.0, 2.0])
     assert check_pair(_careful_root, lambda x: 0.5 / np.sqrt(x), x).verdict is Verdict.PASS
     report = check_pair(_careful_root, lambda x: 0.5 / np.sqrt(x) * [1, 1, 1.001], x)
@@ -69,7 +69,7 @@ def test_an_exception_at_the_point_is_passed_on() -> None:
         check_pair(_careful_root, lambda x: x, np.array([1.0, -1.0]))
 
 
-def test_a_result_of_another_shape_is_an_edge_of_the_domain() -> None:
+def test_a_result_of_another_shape_is_a_boundary_of_the_domain() -> None:
     x = np.array([0.05, 1.0, -2.0])
 
     def vjp(x: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -80,8 +80,8 @@ def test_a_result_of_another_shape_is_an_edge_of_the_domain() -> None:
     assert check_vjp(lambda x: x[x > 0] ** 2, vjp, x).ok
 
 
-def test_a_number_that_cannot_move_is_named_and_the_rest_judged() -> None:
-    """A half power at 0, for which there is nothing on the left."""
+def test_an_entry_that_cannot_move_is_named_and_the_rest_checked() -> None:
+    """x^1.5 at 0, which is not defined on the left."""
     x = np.array([0.0, 1.0, 2.0])
     report = check_pair(lambda x: (x**1.5).sum(), lambda x: 1.5 * np.sqrt(x), x, names=["x"])
     assert report.verdict is Verdict.PASS
@@ -89,7 +89,7 @@ def test_a_number_that_cannot_move_is_named_and_the_rest_judged() -> None:
     assert not check_pair(lambda x: (x**1.5).sum(), lambda x: 1.5 * np.sqrt(x) * [1, 1, 1.001], x).ok
 
 
-def test_a_point_without_any_room_cannot_be_judged() -> None:
+def test_an_isolated_point_cannot_be_checked() -> None:
     def f(x: np.ndarray) -> float:
         if (x != X).any():
             raise RuntimeError("elsewhere")
@@ -100,7 +100,7 @@ def test_a_point_without_any_room_cannot_be_judged() -> None:
     assert "f raises RuntimeError: elsewhere at every point" in report.explanation
 
 
-def test_beside_a_kink_the_domain_is_kept() -> None:
+def test_the_point_near_a_kink_lies_in_the_domain() -> None:
     def f(x: np.ndarray) -> float:
         return float((np.abs(x - 1) + np.log(x)).sum())
 
@@ -165,7 +165,7 @@ def test_a_number_that_f_ignores_has_a_derivative_of_zero() -> None:
 
 
 def _noisy(size: float) -> Callable[[np.ndarray], float]:
-    """The squares' sum, with digits that differ from call to call."""
+    """The sum of squares, with last digits that differ from call to call."""
     rng = np.random.default_rng(12)
     return lambda x: float((x**2).sum() * (1 + size * rng.standard_normal()))
 
@@ -208,10 +208,10 @@ def _signed_gradient(s: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     return (1 - np.tanh(s) ** 2) * labels.astype(int), np.zeros_like(labels)
 
 
-def _judged(f: Callable, gradient: Callable, entry: int, factor: float) -> Report:
+def _checked(f: Callable, gradient: Callable, entry: int, factor: float) -> Report:
     def changed(s: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
         of_scores, of_labels = gradient(s, labels)
-        if np.array_equal(labels, LABELS):  # beside the jump it is right
+        if np.array_equal(labels, LABELS):  # at a point near by it is right
             of_scores[entry] *= factor
         return of_scores, of_labels
 
@@ -219,23 +219,23 @@ def _judged(f: Callable, gradient: Callable, entry: int, factor: float) -> Repor
 
 
 @pytest.mark.parametrize(("f", "gradient"), [(_loss, _loss_gradient), (_signed, _signed_gradient)])
-def test_a_jump_hides_no_mistake_in_what_does_not_jump(f: Callable, gradient: Callable) -> None:
-    right = _judged(f, gradient, 0, 1.0)
+def test_a_jump_in_some_entries_hides_no_mistake_in_others(f: Callable, gradient: Callable) -> None:
+    right = _checked(f, gradient, 0, 1.0)
     assert (right.verdict, right.ok, right.cause) == (Verdict.KINK, True, "jump")
     assert "labels[0] and" in right.explanation
     for entry, factor in ((0, 1.001), (3, -1.0), (7, 0.0), (11, 1.001)):
-        report = _judged(f, gradient, entry, factor)
+        report = _checked(f, gradient, entry, factor)
         assert (report.verdict, report.entry) == (Verdict.FAIL, f"s[{entry}]"), str(report)
 
 
-def test_a_derivative_for_what_jumps_is_judged_a_little_beside() -> None:
+def test_a_derivative_by_entries_that_jump_is_checked_near_by() -> None:
     report = check_pair(_signed, lambda s, labels: (_signed_gradient(s, labels)[0], 5 + 0 * labels), (SCORES, LABELS))
     assert (report.verdict, report.name) == (Verdict.FAIL, "labels")
-    assert "beside" in report.where
+    assert "at a point near the given one" in report.where
 
 
 @pytest.mark.parametrize("f", [np.floor, np.ceil, np.round, np.trunc, np.sign, lambda x: x >= 1])
-def test_steps_at_some_numbers_leave_the_others_to_be_judged(f: Callable) -> None:
+def test_jumps_in_some_entries_do_not_prevent_the_check_of_others(f: Callable) -> None:
     x = np.array([1.0, 0.4, 0.0, -2.0, 2.5, 3.7])
 
     def value(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The rules of benchmarks/gradcheck_mutants.py are what they say, and the checker tells the right from the wrong."""
+"""The rules of benchmarks/gradcheck_mutants.py are right or wrong as stated, and the checker separates them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-from mutants import catalogue, mistakes, right, state  # noqa: E402
+from mutants import mistakes, right, rules, state  # noqa: E402
 from mutants.case import Case, cotangent, difference  # noqa: E402
-from mutants.checkers import Answer, ask  # noqa: E402
+from mutants.checkers import CheckResult, run_checker  # noqa: E402
 from mutants.rule import Rule  # noqa: E402
 from mutants.tally import has_name, is_caught, is_named, tables, tally  # noqa: E402
 
@@ -21,12 +21,12 @@ sys.path.remove(str(BENCHMARKS))
 
 SEED = 1  # not the benchmark's
 STEP = 1e-5
-BY_RULE = pytest.mark.parametrize("rule", catalogue.RULES, ids=lambda rule: rule.name)
+BY_RULE = pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.name)
 
 
 @pytest.fixture(scope="module")
 def wrong_values() -> list[Case]:
-    return [*catalogue.specific(SEED), *mistakes.general(SEED)]
+    return [*rules.specific(SEED), *mistakes.general(SEED)]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def right_cases() -> list[Case]:
 
 
 def sample(cases: list[Case], count: int) -> list[Case]:
-    """Of every group alike."""
+    """Random cases, equally many of every group."""
     rng = np.random.default_rng(SEED)
     groups: dict[str, list[Case]] = {}
     for case in cases:
@@ -45,7 +45,7 @@ def sample(cases: list[Case], count: int) -> list[Case]:
 
 
 def differences(rule: Rule, rng: np.random.Generator) -> tuple[float, float, float]:
-    """The derivative of <u, f> along a random line: claimed, by central differences, and the size of its parts."""
+    """The derivative of <u, f> along a random line: analytic, by central differences, and the size of its parts."""
     point, static = rule.draw(rng, 5)
     u = cotangent(rng, np.asarray(rule.f(*point, **static)))
     line = [rng.standard_normal(x.shape) for x in point]
@@ -60,15 +60,15 @@ def differences(rule: Rule, rng: np.random.Generator) -> tuple[float, float, flo
 
 @BY_RULE
 def test_right_rules_are_right(rule):
-    rng = catalogue.generator(SEED, "differences", rule.name)
+    rng = rules.generator(SEED, "differences", rule.name)
     for _ in range(3):
-        claimed, measured, size = differences(rule, rng)
-        assert claimed == pytest.approx(measured, abs=1e-8 * size)
+        analytic, measured, size = differences(rule, rng)
+        assert analytic == pytest.approx(measured, abs=1e-8 * size)
 
 
 @BY_RULE
 def test_right_rules_keep_float32_and_return_one_derivative_of_its_shape_for_each_array(rule):
-    rng = catalogue.generator(SEED, "float32", rule.name)
+    rng = rules.generator(SEED, "float32", rule.name)
     point, static = rule.draw(rng, 5)
     single = tuple(x.astype(np.float32) for x in point)
     y = np.asarray(rule.f(*single, **static))
@@ -98,7 +98,7 @@ def test_wrong_rules_differ_from_the_right_ones(wrong_values):
     rng = np.random.default_rng(SEED)
     for case in wrong_values:
         f, vjp = case.build()
-        rule = catalogue.BY_NAME[case.name.partition(": ")[0]]
+        rule = rules.BY_NAME[case.name.partition(": ")[0]]
         static = vjp.keywords
         for u in (cotangent(rng, np.asarray(f(*case.point))) for _ in range(2)):
             apart = difference(vjp(*case.point, u), rule.vjp(*case.point, u, **static))
@@ -109,7 +109,7 @@ def test_wrong_rules_differ_from_the_right_ones(wrong_values):
 
 
 def test_rules_with_memory_are_wrong_after_some_calls():
-    """A call changes what it was given, or the same call gives something else later."""
+    """A call changes its arguments, or the same call gives another result later."""
     rng = np.random.default_rng(SEED)
     for case in state.stateful(SEED):
         f, vjp = case.build()
@@ -128,7 +128,7 @@ def test_rules_with_memory_are_wrong_after_some_calls():
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_cases():
     for some, others in (
-        (catalogue.specific(3), catalogue.specific(3)),
+        (rules.specific(3), rules.specific(3)),
         (mistakes.general(3), mistakes.general(3)),
         (right.right(3)[::10], right.right(3)[::10]),
     ):
@@ -139,36 +139,36 @@ def test_the_same_seed_gives_the_same_cases():
 @pytest.mark.slow
 def test_wrong_rules_are_caught(wrong_values):
     cases = sample([*wrong_values, *state.stateful(SEED)], 250)
-    missed = [f"{case.group}: {case.name}" for case in cases if not is_caught(ask("minigan", case, SEED))]
+    missed = [f"{case.group}: {case.name}" for case in cases if not is_caught(run_checker("minigan", case, SEED))]
     assert not missed
 
 
 @pytest.mark.slow
 def test_single_wrong_entries_are_found_and_most_mistakes_named(wrong_values):
     cases = [case for case in wrong_values if case.entry or has_name(case)]
-    answers = [ask("minigan", case, SEED) for case in cases]
-    assert all(answer.entry == case.entry for case, answer in zip(cases, answers, strict=True) if case.entry)
-    assert sum(map(is_named, cases, answers)) >= 0.95 * len(cases)
+    results = [run_checker("minigan", case, SEED) for case in cases]
+    assert all(result.entry == case.entry for case, result in zip(cases, results, strict=True) if case.entry)
+    assert sum(map(is_named, cases, results)) >= 0.95 * len(cases)
 
 
 @pytest.mark.slow
-def test_right_rules_are_not_suspected(right_cases):
+def test_right_rules_raise_no_alarm(right_cases):
     alarms = [
-        f"{case.group}: {case.name}: {answer.said}"
+        f"{case.group}: {case.name}: {result.message}"
         for case in sample(right_cases, 500)
-        if not (answer := ask("minigan", case, SEED)).trusted
+        if not (result := run_checker("minigan", case, SEED)).accepted
     ]
     assert not alarms, "\n".join(alarms)
 
 
-def test_tables_count_what_was_answered(wrong_values, right_cases):
-    """Of two mistakes one is caught, of two right rules one suspected; what cannot be judged is not caught."""
-    objection, none, undecided = (
-        Answer(trusted, 10, 0.5, "", cause, undecided=undecided)
-        for trusted, cause, undecided in ((False, "sign", False), (True, "", False), (False, "noise", True))
+def test_tables_count_the_results(wrong_values, right_cases):
+    """An inconclusive result does not count as caught, but it counts as a false alarm."""
+    rejected, none, inconclusive = (
+        CheckResult(accepted, 10, 0.5, "", cause, inconclusive=inconclusive)
+        for accepted, cause, inconclusive in ((False, "sign", False), (True, "", False), (False, "noise", True))
     )
     some = [case for case in wrong_values if case.causes == ("sign",)][:3]
-    facts = tally(some, right_cases[:2], {"minigan": ([objection, none, undecided], [none, undecided])})
+    facts = tally(some, right_cases[:2], {"minigan": ([rejected, none, inconclusive], [none, inconclusive])})
     counted = facts["checkers"]["minigan"]
     assert (counted["caught"], counted["alarms"], counted["named"]) == (1, 1, 1)
     assert counted["caught_by_kind"] == {"sign": 1}

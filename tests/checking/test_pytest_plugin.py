@@ -52,7 +52,7 @@ def run_pytest(
     return result
 
 
-# What it says
+# The message.
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_wrong_use_is_an_error_of_its_own(tmp_path):
     assert "TypeError" in out and "GradientError" not in out
 
 
-# What it leaves alone
+# Other tests are not affected.
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_there_is_one_entry_point():
     assert (entry.name, entry.value) == ("minigan", "minigan.checking.pytest_plugin")
 
 
-# What it costs
+# The cost.
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The report of a gradient check: to be read, to be parsed, to be raised, to be drawn."""
+"""The report of a gradient check: its text, its JSON, its exception and its picture."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def mutated() -> Report:
 once_right = mg.autodiff.primitive(lambda g, y, x: g * double(x))(lambda B, x: x * x)
 double = mg.autodiff.primitive(lambda g, y, x: g * 3.0)(lambda B, x: 2 * x)  # whose derivative is 2
 
-# Each verdict, whether it is ok, and words that its text must hold for a reader to know what happened.
+# Each verdict, whether it is ok, and words that its text must contain.
 KINDS: dict[Callable[[], Report], tuple[Verdict, bool, tuple[str, ...]]] = {
     passed: (Verdict.PASS, True, ("x", "analytic", "numeric")),
     failed: (Verdict.FAIL, False, ("x[2]", "rest agrees", "analytic  -24", "numeric   -6")),
@@ -115,7 +115,7 @@ KINDS: dict[Callable[[], Report], tuple[Verdict, bool, tuple[str, ...]]] = {
 every_kind = pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
 
 
-# To be read
+# The text.
 
 
 @every_kind
@@ -140,7 +140,7 @@ def test_every_verdict_is_among_them():
 
 @every_kind
 def test_explanation_is_one_sentence(make):
-    """Lower-case start, no full stop: it stands in a line of its own, or after another's colon."""
+    """Lower-case start, no full stop: it stands on a line of its own, or after a colon."""
     report = make()
     if report.verdict is Verdict.PASS:
         assert (report.explanation, report.cause) == ("", "")
@@ -150,8 +150,8 @@ def test_explanation_is_one_sentence(make):
 
 
 @every_kind
-def test_the_bar_covers_the_truth(make):
-    """The gradient of the squares is 2 x; the measured number may be trusted to its bar."""
+def test_the_error_bar_covers_the_error(make):
+    """The gradient of the squares is 2 x, and the numeric one is right to within its error bar."""
     report = make()
     if make is failed:
         assert (report.name, report.index, report.entry) == ("x", (2,), "x[2]")
@@ -179,8 +179,8 @@ def test_many_arrays_fit_into_the_lines():
 
 
 @every_kind
-def test_what_is_wrong_is_never_taken_for_true(make):
-    """`assert gradcheck(...)` is how checkers elsewhere are used."""
+def test_a_report_of_an_error_is_false(make):
+    """Other libraries' checkers are used as `assert gradcheck(...)`."""
     report = make()
     try:
         truth = bool(report)
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_never_taken_for_true(make):
     assert truth is report.ok
 
 
-# To be parsed
+# The JSON.
 
 
 def strict(text: str) -> dict:
@@ -222,7 +222,7 @@ def test_json_of_odd_names():
     assert strict(report.to_json())["name"] == 'w "β"\n'
 
 
-# To be raised
+# The exception.
 
 
 @every_kind
@@ -237,7 +237,7 @@ def test_raises_unless_ok(make):
     assert isinstance(caught.value, AssertionError)
 
 
-# To be drawn
+# The picture.
 
 
 @pytest.fixture

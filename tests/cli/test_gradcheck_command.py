@@ -310,7 +310,7 @@ INVALID_ARGUMENTS = {
     "raises what is no Exception": (["skips.py:f"], 1, "skips.py, line 5, in the file itself raised Skipped"),
     "lacks a module": (["needs.py:f"], 1, "raised ModuleNotFoundError: No module named 'no_such_module'"),
     "unknown encoding": (["strange.py:f"], 1, "strange.py cannot be read as Python (strange.py: unknown encoding"),
-    "no array": (["own.py:ragged", "--shape", "2"], 2, "a list was given that is no array"),
+    "no array": (["own.py:ragged", "--shape", "2"], 2, "a list is no array of numbers"),
     "too many axes": (["own.py:product", "--shape", ",".join("1" * 71)], 2, "a shape of 71 axes is too much"),
     "too many numbers": (
         ["own.py:product", "--shape", "3", "--shape", "100000,100000"],

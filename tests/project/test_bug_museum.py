@@ -80,7 +80,7 @@ def test_is_caught_and_named(name):
 @every_piece
 def test_passes_when_mended(name):
     piece = load(name)
-    report = piece.check(piece.mended)
+    report = piece.check(piece.corrected)
     assert report.ok, report
     assert report.verdict is (Verdict.KINK if name == "wrong_at_the_kink" else Verdict.PASS)
 
@@ -97,7 +97,7 @@ def test_the_worst_entry_is_measured_right():
         piece = load(name)
         report = piece.check()
         arrays = piece.LOGITS if isinstance(piece.LOGITS, tuple) else (piece.LOGITS,)
-        claimed, right = piece.published(*arrays), piece.mended(*arrays)
+        claimed, right = piece.published(*arrays), piece.corrected(*arrays)
         if isinstance(claimed, tuple):
             which = report.checked.index(report.name)
             claimed, right = claimed[which], right[which]
@@ -113,7 +113,7 @@ def test_the_whole_consensus_gradient_is_wrong_too():
     """The parts tell why; the gradient by theta and psi that the code computes is wrong, and mended right."""
     piece = load("consensus_half")
     assert not piece.check_whole().ok
-    assert piece.check_whole(piece.mended).ok
+    assert piece.check_whole(piece.corrected).ok
 
 
 def test_dezero_passes_at_first_order_and_its_error_is_named():
@@ -139,8 +139,8 @@ def test_dezero_would_be_wrong_even_without_the_error():
 def test_fast_mode_passes_it_along_every_probe():
     piece = load("fast_mode")
     assert all(piece.fast_mode(piece.renorm, piece.published, piece.X, seed=seed) for seed in range(50))
-    assert all(piece.fast_mode(piece.renorm, piece.mended, piece.X, seed=seed) for seed in range(20))
-    assert not piece.fast_mode(piece.renorm, lambda x, u: 2 * piece.mended(x, u), piece.X)
+    assert all(piece.fast_mode(piece.renorm, piece.corrected, piece.X, seed=seed) for seed in range(20))
+    assert not piece.fast_mode(piece.renorm, lambda x, u: 2 * piece.corrected(x, u), piece.X)
 
 
 def test_fast_mode_sees_it_in_a_small_array():
@@ -153,15 +153,15 @@ def test_a_tolerance_times_the_size_passes_500_outputs_and_not_5():
     piece = load("tolerance_times_size")
     assert piece.scaled_tolerance(piece.tanh, piece.published, piece.X)
     assert not piece.scaled_tolerance(piece.tanh, piece.published, piece.X[::100])
-    assert piece.scaled_tolerance(piece.tanh, piece.mended, piece.X[::100])
+    assert piece.scaled_tolerance(piece.tanh, piece.corrected, piece.X[::100])
 
 
 def test_an_absolute_tolerance_passes_what_is_tiny():
     piece = load("tiny_gradient")
-    assert np.abs(piece.mended(piece.LOGITS)).max() < 1e-7
+    assert np.abs(piece.corrected(piece.LOGITS)).max() < 1e-7
     assert piece.absolute_or_relative(piece.loss, piece.published, piece.LOGITS)
     assert not piece.absolute_or_relative(piece.loss, piece.published, piece.LOGITS + 17)
-    assert piece.absolute_or_relative(piece.loss, piece.mended, piece.LOGITS + 17)
+    assert piece.absolute_or_relative(piece.loss, piece.corrected, piece.LOGITS + 17)
 
 
 # What the pieces say of training

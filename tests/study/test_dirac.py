@@ -174,10 +174,10 @@ def test_instance_noise_is_the_mean_over_noise() -> None:
     assert [v.item() for v in found] == pytest.approx([push, turn], rel=1e-9)
 
 
-# Verdicts
+# Stability.
 
 
-def expected_verdict(name: str, rule: str) -> str:
+def expected_stability(name: str, rule: str) -> str:
     if name.startswith("WGAN-GP"):
         return CIRCLES
     if name not in UNREGULARISED:
@@ -187,17 +187,17 @@ def expected_verdict(name: str, rule: str) -> str:
 
 @every_method
 @every_rule
-def test_verdict(method: dirac.Method, rule: str) -> None:
-    assert dirac.analyse(method, rule).verdict == expected_verdict(method.name, rule)
+def test_stability(method: dirac.Method, rule: str) -> None:
+    assert dirac.analyse(method, rule).stability == expected_stability(method.name, rule)
 
 
 @pytest.mark.slow
 @every_smooth_method
 @every_rule
-def test_simulation_agrees_with_the_verdict(method: dirac.Method, rule: str) -> None:
+def test_simulation_agrees_with_the_stability(method: dirac.Method, rule: str) -> None:
     row = dirac.analyse(method, rule)
     path = method.trajectory(rule, H, (1e-4, -1e-4), 1000)  # along the only eigenvector of the critical gamma
-    assert dirac.judge(path) == row.verdict
+    assert dirac.classify_trajectory(path) == row.stability
     steps = np.arange(200, 701)  # later the noisy sums of the quadrature show
     rate = np.polyfit(steps, np.log(radius(path[steps])), 1)[0]
     assert math.exp(rate) == pytest.approx(row.spectral_radius, abs=2e-4)
@@ -206,22 +206,26 @@ def test_simulation_agrees_with_the_verdict(method: dirac.Method, rule: str) -> 
 def test_alternating_steps_beyond_the_limit_diverge() -> None:
     """h f'(0) = 2 is the limit."""
     method = BY_NAME["minimax"]
-    assert [dirac.analyse(method, ALTERNATING, h).verdict for h in (3.9, 4.1)] == [CIRCLES, DIVERGES]
+    assert [dirac.analyse(method, ALTERNATING, h).stability for h in (3.9, 4.1)] == [CIRCLES, DIVERGES]
 
 
 def test_r1_with_too_large_a_step_diverges() -> None:
     """|1 + h lambda|**2 = 1 - h gamma + h**2 / 4 for complex eigenvalues: the limit is h = 4 gamma."""
-    assert [dirac.analyse(dirac.r1(0.3), SIMULTANEOUS, h).verdict for h in (1.19, 1.21)] == [CONVERGES, DIVERGES]
+    assert [dirac.analyse(dirac.r1(0.3), SIMULTANEOUS, h).stability for h in (1.19, 1.21)] == [CONVERGES, DIVERGES]
 
 
-@pytest.mark.parametrize(("spectral_radius", "verdict"), [(0.999, CONVERGES), (1 + 1e-12, CIRCLES), (1.001, DIVERGES)])
-def test_verdict_of_a_spectral_radius(spectral_radius: float, verdict: str) -> None:
-    assert dirac.verdict_of(spectral_radius) == verdict
+@pytest.mark.parametrize(
+    ("spectral_radius", "stability"), [(0.999, CONVERGES), (1 + 1e-12, CIRCLES), (1.001, DIVERGES)]
+)
+def test_stability_of_a_spectral_radius(spectral_radius: float, stability: str) -> None:
+    assert dirac.classify_spectral_radius(spectral_radius) == stability
 
 
-@pytest.mark.parametrize(("factor", "verdict"), [(0.9, CONVERGES), (1.0, CIRCLES), (1.01, DIVERGES), (0.0, CONVERGES)])
-def test_judge(factor: float, verdict: str) -> None:
-    assert dirac.judge(np.array([[factor**t, 0.0] for t in range(400)])) == verdict
+@pytest.mark.parametrize(
+    ("factor", "stability"), [(0.9, CONVERGES), (1.0, CIRCLES), (1.01, DIVERGES), (0.0, CONVERGES)]
+)
+def test_stability_of_a_trajectory(factor: float, stability: str) -> None:
+    assert dirac.classify_trajectory(np.array([[factor**t, 0.0] for t in range(400)])) == stability
 
 
 # Critical gamma
@@ -278,7 +282,7 @@ def test_non_saturating_simultaneous_ends_on_a_circle() -> None:
 def test_clipping_bounds_a_run_but_does_not_bring_it_home(rule: str) -> None:
     path = BY_NAME["Wasserstein, clipped at 0.3"].trajectory(rule, H, (1.0, 1.0), 1000)
     assert np.abs(path[1:, 1]).max() == pytest.approx(0.3)
-    assert dirac.judge(path) == CIRCLES
+    assert dirac.classify_trajectory(path) == CIRCLES
     assert 0.2 < dirac.reach(path) < 0.5
 
 
@@ -286,7 +290,7 @@ def test_clipping_bounds_a_run_but_does_not_bring_it_home(rule: str) -> None:
 def test_wgan_gp_leaves_the_equilibrium_and_does_not_come_back(rule: str) -> None:
     path = BY_NAME["WGAN-GP, gamma 1"].trajectory(rule, H, (0.0, 1e-6), 1000)
     assert 1 < dirac.reach(path) < 2
-    assert dirac.judge(path) == CIRCLES
+    assert dirac.classify_trajectory(path) == CIRCLES
 
 
 # The table
@@ -302,7 +306,7 @@ def test_table_says_all_of_it() -> None:
         assert line.startswith(f"{method.name}  ")
         assert f"  {rule} " in line
         assert method.formula in line
-        assert f" {expected_verdict(method.name, rule)} " in line
+        assert f" {expected_stability(method.name, rule)} " in line
     assert "0.9375 twice       0.93750" in lines[1 + 2 * methods.index(critical)]
     assert "1.00195" in lines[1]
 

@@ -23,11 +23,11 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def leaky(a: np.ndarray) -> np.ndarray:
+def leaky_relu(a: np.ndarray) -> np.ndarray:
     return np.where(a > 0, a, SLOPE * a)
 
 
-def bend(a: np.ndarray) -> np.ndarray:
+def leaky_relu_slope(a: np.ndarray) -> np.ndarray:
     return np.where(a > 0, 1.0, SLOPE)
 
 
@@ -36,11 +36,11 @@ def by_hand() -> dict[str, dict[str, np.ndarray]]:
     d: dict[str, np.ndarray] = dict(W)
     d["z"], d["x"] = Z, X
     d["dense 1"] = Z @ W["G.W1"] + W["G.b1"]
-    d["leaky_relu 1"] = leaky(d["dense 1"])
+    d["leaky_relu 1"] = leaky_relu(d["dense 1"])
     d["G(z)"] = d["leaky_relu 1"] @ W["G.W2"] + W["G.b2"]
     d["x and G(z)"] = np.vstack([X, d["G(z)"]])
     d["dense 2"] = d["x and G(z)"] @ W["D.W1"] + W["D.b1"]
-    d["leaky_relu 2"] = leaky(d["dense 2"])
+    d["leaky_relu 2"] = leaky_relu(d["dense 2"])
     d["logits"] = d["leaky_relu 2"] @ W["D.W2"] + W["D.b2"]
     d["logits of x"], d["logits of G(z)"] = d["logits"][:2], d["logits"][2:]
     d[f"mean softplus({MINUS}l) 1"] = -np.log(sigmoid(d["logits of x"])).mean()
@@ -52,24 +52,24 @@ def by_hand() -> dict[str, dict[str, np.ndarray]]:
     d["d logits"] = np.vstack([d["d logits of x"], d["d logits of G(z)"]])
     d["d D.W2"], d["d D.b2"] = d["leaky_relu 2"].T @ d["d logits"], d["d logits"].sum(0)
     d["d leaky_relu 2"] = d["d logits"] @ W["D.W2"].T
-    d["d dense 2"] = d["d leaky_relu 2"] * bend(d["dense 2"])
+    d["d dense 2"] = d["d leaky_relu 2"] * leaky_relu_slope(d["dense 2"])
     d["d D.W1"], d["d D.b1"] = d["x and G(z)"].T @ d["d dense 2"], d["d dense 2"].sum(0)
 
-    g = {name: w - step_graph.RATE * d[f"d {name}"] if name.startswith("D") else w for name, w in W.items()}
+    g = {name: w - step_graph.LEARNING_RATE * d[f"d {name}"] if name.startswith("D") else w for name, w in W.items()}
     g["z"] = Z
     for name in ("dense 1", "leaky_relu 1", "G(z)"):
         g[name] = d[name]
     g["dense 2"] = g["G(z)"] @ g["D.W1"] + g["D.b1"]
-    g["leaky_relu 2"] = leaky(g["dense 2"])
+    g["leaky_relu 2"] = leaky_relu(g["dense 2"])
     g["logits of G(z)"] = g["leaky_relu 2"] @ g["D.W2"] + g["D.b2"]
     g["loss"], g["d loss"] = -np.log(sigmoid(g["logits of G(z)"])).mean(), np.array(1.0)
     g["d logits of G(z)"] = -(1 - sigmoid(g["logits of G(z)"])) / 2
     g["d leaky_relu 2"] = g["d logits of G(z)"] @ g["D.W2"].T
-    g["d dense 2"] = g["d leaky_relu 2"] * bend(g["dense 2"])
+    g["d dense 2"] = g["d leaky_relu 2"] * leaky_relu_slope(g["dense 2"])
     g["d G(z)"] = g["d dense 2"] @ g["D.W1"].T
     g["d G.W2"], g["d G.b2"] = g["leaky_relu 1"].T @ g["d G(z)"], g["d G(z)"].sum(0)
     g["d leaky_relu 1"] = g["d G(z)"] @ g["G.W2"].T
-    g["d dense 1"] = g["d leaky_relu 1"] * bend(g["dense 1"])
+    g["d dense 1"] = g["d leaky_relu 1"] * leaky_relu_slope(g["dense 1"])
     g["d G.W1"], g["d G.b1"] = Z.T @ g["d dense 1"], g["d dense 1"].sum(0)
     return {"D step": d, "G step": g}
 
@@ -134,5 +134,5 @@ def test_the_second_picture_shows_the_discriminator_that_has_learned() -> None:
     for name in ("D.W1[0, 0]", "D.b2[0]"):
         slope = SECTION.figures[f"D step: d loss / d {name}"]
         before, after = (SECTION.figures[f"{step}: {name}"] for step in ("D step", "G step"))
-        assert after == pytest.approx(before - step_graph.RATE * slope, abs=1e-15)
+        assert after == pytest.approx(before - step_graph.LEARNING_RATE * slope, abs=1e-15)
     assert SECTION.figures["G step: logits of G(z)[0, 0]"] < SECTION.figures["D step: logits[2, 0]"]  # as the text says

@@ -21,7 +21,7 @@ from minigan import cli
 from minigan.core import random
 from minigan.figures import svg
 from minigan.study import dirac, distances, invertible, page, saturation, two_gaussians
-from minigan.study.section import Numbers, Section, film, number, printed
+from minigan.study.section import Numbers, Section, number, printed, slideshow
 
 Truths = dict[str, tuple[float, float]]  # a figure's true value, and how far off it may be
 
@@ -61,7 +61,7 @@ class ByHand:
         return g
 
 
-# Two Gaussians: the density of the samples by the inverse of each bend from a table, integrals over another grid
+# Two Gaussians: the density of the samples by inverting each Monotone layer with a table, integrals over another grid
 
 
 def p_data(x):
@@ -73,10 +73,10 @@ def plane(reach: float, count: int):
     return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2), (2 * reach / count) ** 2
 
 
-def bent(layer, z):
-    """What a Bend makes of each coordinate, and how steep it is there."""
-    height, steepness, place = (layer.state()[k].astype(float) for k in ("height", "steepness", "place"))
-    tanh = np.tanh(z[..., None] * np.exp(steepness) + place)
+def monotone(layer, z):
+    """The output of a Monotone layer for each coordinate, and its derivative."""
+    height, steepness, offset = (layer.state()[k].astype(float) for k in ("height", "steepness", "offset"))
+    tanh = np.tanh(z[..., None] * np.exp(steepness) + offset)
     return z + (softplus(height) * tanh).sum(-1), 1 + (softplus(height) * np.exp(steepness) * (1 - tanh**2)).sum(-1)
 
 
@@ -88,8 +88,8 @@ def forward(network, z):
     """G(z) and |det dG/dz|."""
     volume = np.ones(len(z))
     for layer in network.layers:
-        if isinstance(layer, invertible.Bend):
-            z, steep = bent(layer, z)
+        if isinstance(layer, invertible.Monotone):
+            z, steep = monotone(layer, z)
             volume = volume * steep.prod(1)
         else:
             weight, bias = of_dense(layer)
@@ -98,13 +98,13 @@ def forward(network, z):
 
 
 def p_g(network, x):
-    """p_z(z) / |det dG/dz| at z = G^-1(x), each bend undone by looking its value up, and one step of Newton."""
+    """p_z(z) / |det dG/dz| at z = G^-1(x), each Monotone layer inverted by a table and one step of Newton's method."""
     z, table = x, np.linspace(-30, 30, 20_001)
     for layer in reversed(network.layers):
-        if isinstance(layer, invertible.Bend):
-            values = bent(layer, np.stack([table, table], axis=1))[0]
+        if isinstance(layer, invertible.Monotone):
+            values = monotone(layer, np.stack([table, table], axis=1))[0]
             found = np.stack([np.interp(z[:, i], values[:, i], table) for i in (0, 1)], axis=1)
-            value, steep = bent(layer, found)
+            value, steep = monotone(layer, found)
             z = found - (value - z) / steep
         else:
             weight, bias = of_dense(layer)
@@ -123,15 +123,15 @@ def integrals(p, q, logits, cell):
     return [float(part.sum() * cell) for part in (value, best, divergence, error)]
 
 
-def truths_of_a_moment(moment) -> list[float]:
+def truths_of_a_snapshot(snapshot) -> list[float]:
     x, cell = plane(12.0, 150)
-    return integrals(p_data(x), p_g(moment.generator, x), ByHand(moment.discriminator)(x), cell)
+    return integrals(p_data(x), p_g(snapshot.generator, x), ByHand(snapshot.discriminator)(x), cell)
 
 
-def mean_push(moment) -> float:
+def mean_gradient_norm(snapshot) -> float:
     latent = random.generator(two_gaussians.SEED, "shown").standard_normal((70, 2), dtype=np.float32)
-    x = forward(moment.generator, latent.astype(float))[0]
-    network = ByHand(moment.discriminator)
+    x = forward(snapshot.generator, latent.astype(float))[0]
+    network = ByHand(snapshot.discriminator)
     return float(np.hypot(*(sigmoid(-network(x))[:, None] * network.slopes(x)).T).mean())
 
 
@@ -139,17 +139,17 @@ def two_gaussians_truths() -> Truths:
     truths: Truths = {}
     x, cell = plane(15.0, 333)
     q = np.exp(-(x**2).sum(1) / 8) / (8 * math.pi)
-    for moment in two_gaussians.frozen_discriminator():
-        value, best, _, error = integrals(p_data(x), q, ByHand(moment.discriminator)(x), cell)
-        truths[f"frozen, step {moment.step}: V(D, G)"] = value, 1e-4
-        truths[f"frozen, step {moment.step}: mean |D - D*|"] = error, 1e-4
+    for snapshot in two_gaussians.frozen_discriminator():
+        value, best, _, error = integrals(p_data(x), q, ByHand(snapshot.discriminator)(x), cell)
+        truths[f"frozen, step {snapshot.step}: V(D, G)"] = value, 1e-4
+        truths[f"frozen, step {snapshot.step}: mean |D - D*|"] = error, 1e-4
         truths |= {"frozen: V(D*, G)": (best, 1e-9), "frozen: mean |D - D*|": (error, 1e-4)}
-    for moment in two_gaussians.train():
-        value, best, divergence, error = truths_of_a_moment(moment)
-        at = f"step {moment.step}"
+    for snapshot in two_gaussians.train():
+        value, best, divergence, error = truths_of_a_snapshot(snapshot)
+        at = f"step {snapshot.step}"
         truths[f"{at}: V(D, G)"], truths[f"{at}: V(D*, G)"] = (value, 2e-4), (best, 1e-6)
         truths[f"{at}: JSD"], truths[f"{at}: mean |D - D*|"] = (divergence, 1e-6), (error, 2e-4)
-        truths[f"{at}: mean length of the arrows"] = mean_push(moment), 1e-5
+        truths[f"{at}: mean length of the arrows"] = mean_gradient_norm(snapshot), 1e-5
     return truths | {
         "end: V(D, G)": (value, 2e-4),
         "end: V(D*, G)": (best, 1e-6),
@@ -223,7 +223,7 @@ def distances_truths() -> Truths:
     nodes, weights = np.polynomial.legendre.leggauss(300)
     heights, weights = (nodes[:, None] + 1) / 2, weights / 2
     truths: Truths = {"log 2": (-math.log(0.5), 1e-15)}
-    for learned in distances.learn():
+    for learned in distances.train():
         at, theta = f"theta {learned.theta:g}", learned.theta
         d, f = ByHand(learned.discriminator), ByHand(learned.critic)
         real, fake = (np.concatenate([np.full_like(heights, x), heights], axis=1) for x in (0.0, theta))
@@ -252,7 +252,8 @@ def distances_truths() -> Truths:
 
 
 H = dirac.STEP_SIZE
-# a, c, d of the Jacobian [[a, c], [-c, d]]; (dL_G/dtheta, dL_D/dpsi) of the three games and what is added to the latter
+# a, c, d of the Jacobian [[a, c], [-c, d]]; (dL_G/dtheta, dL_D/dpsi) for the three pairs of losses, and the terms that
+# methods add to the latter.
 NOISE, NOISE_WEIGHT = np.polynomial.hermite_e.hermegauss(64)
 NOISE_WEIGHT = NOISE_WEIGHT / NOISE_WEIGHT.sum()
 
@@ -281,8 +282,8 @@ def with_consensus(t, s):
     return push + pull * t + far * s, turn + pull * s + far * t
 
 
-def with_r1(game, gamma):
-    return lambda t, s: (game(t, s)[0], game(t, s)[1] + gamma * s)
+def with_r1(gradients, gamma):
+    return lambda t, s: (gradients(t, s)[0], gradients(t, s)[1] + gamma * s)
 
 
 def with_gradient_penalty(t, s):
@@ -305,11 +306,11 @@ BY_HAND = {
 }
 
 
-def reach_by_hand(game, alternating: bool, clip: float) -> float:
+def reach_by_hand(gradients, alternating: bool, clip: float) -> float:
     theta, psi, radii = 1.0, 1.0, [math.sqrt(2)]
     for _ in range(1000):
-        new_psi = float(np.clip(psi - H * game(theta, psi)[1], -clip, clip))
-        theta -= H * game(theta, new_psi if alternating else psi)[0]
+        new_psi = float(np.clip(psi - H * gradients(theta, psi)[1], -clip, clip))
+        theta -= H * gradients(theta, new_psi if alternating else psi)[0]
         psi = new_psi
         radii.append(math.hypot(theta, psi))
     return max(radii[-250:])
@@ -327,10 +328,10 @@ def in_words(name: str, eigenvalues) -> Truths:
 
 def dirac_truths() -> Truths:
     truths: Truths = {}
-    for name, (game, entries) in BY_HAND.items():
+    for name, (gradients, entries) in BY_HAND.items():
         for rule in ("simultaneous", "alternating"):
             at = f"{name}, {rule}"
-            reach = reach_by_hand(game, rule == "alternating", 0.3 if "clipped" in name else math.inf)
+            reach = reach_by_hand(gradients, rule == "alternating", 0.3 if "clipped" in name else math.inf)
             truths[f"{at}: reach"] = reach, 1e-9 + 1e-6 * reach
             if entries is None:
                 continue
@@ -371,7 +372,7 @@ def test_a_discriminator_alone_comes_to_the_best_one():
 
 
 @pytest.mark.slow
-def test_the_game_ends_at_minus_log_4():
+def test_the_value_ends_at_minus_log_4():
     figures = study_page.section("two-gaussians").figures
     assert abs(figures["end: V(D, G)"] + math.log(4)) <= 0.02
     assert abs(figures["end: V(D*, G)"] + math.log(4)) <= 0.02
@@ -380,14 +381,14 @@ def test_the_game_ends_at_minus_log_4():
 
 @pytest.mark.slow
 def test_the_critic_learns_the_distance_and_the_discriminator_only_that_there_is_one():
-    for learned in distances.learn()[1:]:
+    for learned in distances.train()[1:]:
         assert learned.difference == pytest.approx(learned.theta * (1 + learned.theta / 20), rel=0.1)
         # Of any critic this is a bound. How near it comes hangs on the steepest of thousands of slopes, and that on
         # rounding: at theta = 2 it was 1.10 to 1.22.
         assert 0.85 * learned.theta <= learned.bound <= 1.01 * learned.theta
         assert math.log(2) - 0.02 <= learned.divergence <= math.log(2)
         assert learned.generator_gradients[0] < 0.1 < 0.9 < learned.generator_gradients[1]
-    assert abs(distances.learn()[0].divergence) <= 0.01
+    assert abs(distances.train()[0].divergence) <= 0.01
 
 
 def test_the_density_of_a_generator_is_that_of_its_samples():
@@ -498,11 +499,11 @@ def test_a_number_has_one_value():
         numbers("a", 2.0)
 
 
-def test_a_film_has_a_caption_for_each_frame():
-    assert film("a", ["x", "y"], ["1", "2"], start=1).count(" hidden") == 1
+def test_a_slideshow_has_a_caption_for_each_frame():
+    assert slideshow("a", ["x", "y"], ["1", "2"], start=1).count(" hidden") == 1
     for frames, captions in (([], []), (["x"], ["1", "2"])):
         with pytest.raises(ValueError, match="one for each"):
-            film("a", frames, captions)
+            slideshow("a", frames, captions)
 
 
 def test_ticks_are_round_and_within():

@@ -128,36 +128,36 @@ def test_nothing_is_wider_than_the_window(browser):
     assert browser.run("return document.documentElement.scrollWidth") <= browser.width
 
 
-def test_each_slider_moves_its_film_by_key_and_by_mouse(browser):
-    films = browser.all(".film")
-    assert len(films) >= 5
-    for film in films:
-        (slider,) = browser.element(film, "elements", using="css selector", value="input")
-        frames = browser.run("return arguments[0].querySelectorAll('.frame').length", film)
+def test_each_slider_moves_its_slideshow_by_key_and_by_mouse(browser):
+    slideshows = browser.all(".slideshow")
+    assert len(slideshows) >= 5
+    for slideshow in slideshows:
+        (slider,) = browser.element(slideshow, "elements", using="css selector", value="input")
+        frames = browser.run("return arguments[0].querySelectorAll('.frame').length", slideshow)
         browser.element(slider, "value", text="\ue011")  # Home
-        assert browser.run(VISIBLE, film) == [0]
-        first = browser.screenshot(film)
+        assert browser.run(VISIBLE, slideshow) == [0]
+        first = browser.screenshot(slideshow)
         browser.element(slider, "value", text="\ue014")  # the right arrow
-        assert browser.run(VISIBLE, film) == [1]
+        assert browser.run(VISIBLE, slideshow) == [1]
         browser.element(slider, "value", text="\ue010")  # End
-        assert browser.run(VISIBLE, film) == [frames - 1]
-        assert browser.screenshot(film) != first
+        assert browser.run(VISIBLE, slideshow) == [frames - 1]
+        assert browser.screenshot(slideshow) != first
         browser.element(slider, "click")  # in its middle
-        (middle,) = browser.run(VISIBLE, film)
+        (middle,) = browser.run(VISIBLE, slideshow)
         assert abs(middle - (frames - 1) / 2) <= 1
 
 
-def test_the_button_plays_the_film_to_its_end_and_again(browser):
-    film = browser.all(".film")[0]
-    (slider,) = browser.element(film, "elements", using="css selector", value="input")
-    (button,) = browser.element(film, "elements", using="css selector", value="button")
+def test_the_button_plays_the_slideshow_to_its_end_and_again(browser):
+    slideshow = browser.all(".slideshow")[0]
+    (slider,) = browser.element(slideshow, "elements", using="css selector", value="input")
+    (button,) = browser.element(slideshow, "elements", using="css selector", value="button")
     browser.element(slider, "value", text="\ue010\ue012")  # End, and one to the left
     last = int(browser.run("return arguments[0].max", slider))
-    assert browser.run(VISIBLE, film) == [last - 1]
+    assert browser.run(VISIBLE, slideshow) == [last - 1]
     browser.element(button, "click")
     deadline = time.monotonic() + 30
-    while browser.run(VISIBLE, film) != [last]:
+    while browser.run(VISIBLE, slideshow) != [last]:
         assert time.monotonic() < deadline, "it does not play"
     at_once = "arguments[1].click(); const now = arguments[2].value; arguments[1].click(); return now"
-    assert browser.run(at_once, film, button, slider) == "0"
-    assert browser.run(VISIBLE, film) == [0]
+    assert browser.run(at_once, slideshow, button, slider) == "0"
+    assert browser.run(VISIBLE, slideshow) == [0]

@@ -1,4 +1,4 @@
-"""What the text says of one wrong line: closed forms, gradients by hand, and outcomes that bear out the claims."""
+"""The section on training mistakes: closed forms, gradients by hand, and results that support each statement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minigan import Tensor, grad, ops
 from minigan.checking import Verdict
 from minigan.gan import losses
 from minigan.study import training_mistakes
-from minigan.study.training_mistakes import GAMES, MISTAKES, SHRUNK, TARGET, play
+from minigan.study.training_mistakes import BLENDED_SPREAD, MISTAKES, TARGET, VARIANTS, train
 
 pytestmark = pytest.mark.slow
 FIGURES = study_page.Figures("one-wrong-line")
@@ -25,11 +25,11 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def logit_slopes(name: str, real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The gradient of D's loss in the game of that name by the logits of reals and of fakes, D being the identity."""
+    """The gradient of D's loss in this variant by the logits of real points and of fakes; D is the identity."""
     x, y = Tensor(real.reshape(-1, 1)), Tensor(fake.reshape(-1, 1))
-    loss = GAMES[name].discriminator(lambda points: points, x, y)
-    if GAMES[name].forgets:
-        loss = loss + GAMES[name].generator(lambda points: points, y)
+    loss = VARIANTS[name].discriminator(lambda points: points, x, y)
+    if VARIANTS[name].accumulates:
+        loss = loss + VARIANTS[name].generator(lambda points: points, y)
     return tuple(g.numpy()[:, 0] for g in grad(loss, [x, y]))  # type: ignore[return-value]
 
 
@@ -66,7 +66,7 @@ def output(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 def cosines(seed: int) -> dict[str, float]:
-    """The cosine of every game, with derivatives by hand in float64."""
+    """The cosine of every variant, with derivatives by hand in float64."""
     of_g, of_d = (
         [w.numpy().astype(np.float64) for w in n.parameters().values()] for n in training_mistakes.networks(seed)
     )
@@ -100,28 +100,29 @@ def cosines(seed: int) -> dict[str, float]:
 
 
 def expected() -> dict[str, float]:
-    """Every figure of the section, from the outcomes' raw points and logits, or from theory."""
+    """Every figure of the section, from the results' points and logits, or from theory."""
     found = {"2 log 2": math.log(4), "uncleared: best D at equilibrium": 2 / 3}
     others = cosines(training_mistakes.OTHER_SEED)
     for name, cosine in cosines(training_mistakes.SEED).items():
-        outcome = play(name)
-        modes, near = nearest(outcome.samples)
-        right = np.concatenate([outcome.real_logits > 0, outcome.fake_logits < 0])
+        result = train(name)
+        modes, near = nearest(result.samples)
+        right = np.concatenate([result.real_logits > 0, result.fake_logits < 0])
         found |= {
             f"{name}: modes": len(set(modes[near])),
             f"{name}: high quality, %": 100 * near.mean(),
             f"{name}: accuracy of D, %": 100 * right.mean(),
-            f"{name}: D(x)": sigmoid(outcome.real_logits).mean(),
-            f"{name}: D(G(z))": sigmoid(outcome.fake_logits).mean(),
+            f"{name}: D(x)": sigmoid(result.real_logits).mean(),
+            f"{name}: D(G(z))": sigmoid(result.fake_logits).mean(),
             f"{name}: cosine": cosine,
             f"{name}: cosine with other weights": others[name],
         }
     for name in ("right", "blend"):
         # The data have radius 1, and sigma 0.1 in each coordinate.
-        found[f"{name}: spread"] = math.sqrt(np.mean(play(name).variances) / (1 + 2 * 0.1**2))
+        found[f"{name}: spread"] = math.sqrt(np.mean(train(name).variances) / (1 + 2 * 0.1**2))
     for name in ("sign", "uncleared minimax"):
-        found[f"{name}: farthest sample"] = max(map(abs, play(name).samples.ravel()))
-    found["fakes: loss of D"] = -np.log(sigmoid(play("fakes").fake_logits) * sigmoid(-play("fakes").fake_logits)).mean()
+        found[f"{name}: farthest sample"] = max(map(abs, train(name).samples.ravel()))
+    logits = train("fakes").fake_logits
+    found["fakes: loss of D"] = -np.log(sigmoid(logits) * sigmoid(-logits)).mean()
     powers = 0.7 * 0.3 ** np.arange(60)
     found["blend: predicted spread"] = math.sqrt((powers**2).sum())
     return found
@@ -140,7 +141,7 @@ def test_every_figure_is_in_the_body_and_nothing_else() -> None:
     } == set(FIGURES.values())
 
 
-# What the text claims.
+# What the text says.
 
 
 def test_the_right_lines_find_all_modes() -> None:
@@ -149,9 +150,9 @@ def test_the_right_lines_find_all_modes() -> None:
         assert FIGURES[f"{name}: high quality, %"] > 55
         assert abs(FIGURES[f"{name}: D(G(z))"] - 0.5) < 0.1
     assert abs(FIGURES["right: spread"] - 1) < 0.1
-    outcome = play("right")  # the last of the steps whose fakes were measured is not far from the end
-    assert outcome.variances.shape == (500,)
-    assert math.sqrt(outcome.variances[-1]) == pytest.approx(math.sqrt(outcome.samples.var(axis=0).sum()), rel=0.15)
+    result = train("right")  # the last of the steps whose fakes were measured is not far from the end
+    assert result.variances.shape == (500,)
+    assert math.sqrt(result.variances[-1]) == pytest.approx(math.sqrt(result.samples.var(axis=0).sum()), rel=0.15)
 
 
 def test_a_wrong_sign_drives_the_samples_away() -> None:
@@ -185,7 +186,7 @@ def test_uncleared_gradients_move_the_equilibrium_to_two_thirds() -> None:
 
 def test_the_blend_of_two_gaussians_is_the_one_named() -> None:
     points = RNG.normal(scale=2, size=(50, 2))
-    to_blend, to_data = training_mistakes.best_answers(points)
+    to_blend, to_data = training_mistakes.optimal_discriminators(points)
 
     def density(centre: float, variance: float) -> np.ndarray:
         away = (points[:, 0] - centre) ** 2 + points[:, 1] ** 2
@@ -200,17 +201,17 @@ def test_the_blend_of_two_gaussians_is_the_one_named() -> None:
     np.testing.assert_allclose(to_data, p_data / (p_data + p_g), rtol=1e-10)
 
 
-def test_the_discriminator_learns_the_best_answer_to_the_blend() -> None:
-    answer = training_mistakes.blended_answer()
+def test_the_discriminator_learns_the_optimum_for_the_blend() -> None:
+    alone = training_mistakes.blended_discriminator()
     assert (
         FIGURES["blend: mean error against the blend"],
         FIGURES["blend: mean error against the data"],
-    ) == answer.errors
-    assert answer.errors[0] < 0.035
-    assert answer.errors[1] > 1.5 * answer.errors[0]
-    middle = np.abs(answer.x) < 1.5
-    assert np.abs(answer.learned - answer.to_the_blend)[middle].max() < 0.1
-    assert np.abs(answer.learned - answer.to_the_data)[middle].max() > 0.15
+    ) == alone.errors
+    assert alone.errors[0] < 0.035
+    assert alone.errors[1] > 1.5 * alone.errors[0]
+    middle = np.abs(alone.x) < 1.5
+    assert np.abs(alone.learned - alone.optimal_for_blend)[middle].max() < 0.1
+    assert np.abs(alone.learned - alone.optimal_for_data)[middle].max() > 0.15
 
 
 def test_the_generator_of_the_blend_is_narrower_as_predicted() -> None:
@@ -219,8 +220,8 @@ def test_the_generator_of_the_blend_is_narrower_as_predicted() -> None:
     for _ in range(20):
         samples = 0.7 * TARGET.sample(len(samples), RNG) + 0.3 * RNG.permutation(samples)
     data = TARGET.sample(100_000, RNG)
-    assert math.sqrt(samples.var(axis=0).sum() / data.var(axis=0).sum()) == pytest.approx(SHRUNK, abs=0.005)
-    assert FIGURES["blend: spread"] == pytest.approx(SHRUNK, abs=0.03)
+    assert math.sqrt(samples.var(axis=0).sum() / data.var(axis=0).sum()) == pytest.approx(BLENDED_SPREAD, abs=0.005)
+    assert FIGURES["blend: spread"] == pytest.approx(BLENDED_SPREAD, abs=0.03)
     assert abs(FIGURES["blend: D(x)"] - 0.5) < 0.05
     assert abs(FIGURES["blend: D(G(z))"] - 0.5) < 0.05
 
@@ -244,11 +245,11 @@ def test_fakes_with_both_labels_leave_the_data_out(monkeypatch: pytest.MonkeyPat
     # Where the samples end is chance: over ten roundings of the weights 0% to 26% of them came near a mode. What holds
     # for any of them: other data leave the same bits, and not so under the right line.
     monkeypatch.setattr(training_mistakes, "STEPS", 20)
-    before = {name: play.__wrapped__(name).samples for name in ("fakes", "right")}
+    before = {name: train.__wrapped__(name).samples for name in ("fakes", "right")}
     reals = training_mistakes.reals
     monkeypatch.setattr(training_mistakes, "reals", lambda *arguments: reals(*arguments) + 5.0)
-    np.testing.assert_array_equal(play.__wrapped__("fakes").samples, before["fakes"])
-    assert not np.array_equal(play.__wrapped__("right").samples, before["right"])
+    np.testing.assert_array_equal(train.__wrapped__("fakes").samples, before["fakes"])
+    assert not np.array_equal(train.__wrapped__("right").samples, before["right"])
 
 
 def test_the_cosine_says_more_of_the_draw_than_of_the_mistake() -> None:
@@ -273,7 +274,7 @@ def test_the_checker_finds_each_mistake_and_passes_the_right_gradient() -> None:
 def test_the_right_lines_are_the_librarys() -> None:
     loss, real, fake = losses.get("non-saturating"), *(Tensor(RNG.normal(size=(4, 1))) for _ in range(2))
     same = lambda points: points  # noqa: E731
-    assert GAMES["right"].discriminator(same, real, fake).item() == loss.discriminator(real, fake).item()
-    assert GAMES["right"].generator(same, fake).item() == loss.generator(fake).item()
-    assert GAMES["minimax"].generator(same, fake).item() == losses.get("minimax").generator(fake).item()
-    assert GAMES["sign"].generator(same, fake).item() == -ops.mean_softplus(fake, -1).item()
+    assert VARIANTS["right"].discriminator(same, real, fake).item() == loss.discriminator(real, fake).item()
+    assert VARIANTS["right"].generator(same, fake).item() == loss.generator(fake).item()
+    assert VARIANTS["minimax"].generator(same, fake).item() == losses.get("minimax").generator(fake).item()
+    assert VARIANTS["sign"].generator(same, fake).item() == -ops.mean_softplus(fake, -1).item()
