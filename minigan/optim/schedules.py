@@ -1,7 +1,7 @@
-"""Numbers that change along a run, such as learning rates and the weights of penalties, as functions of the step.
+"""Schedules: numbers, such as learning rates and weights of penalties, as functions of the step.
 
-Steps count from 0. A schedule goes from `first`, at step 0, to `last`, at step `steps`, and stays there. It has no
-state of its own, so a resumed run goes on with the number it would have had.
+Steps count from 0. A schedule goes from `first` at step 0 to `last` at step `steps` and stays there. It has no state,
+so a resumed run continues with the same number as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 from minigan.core.errors import UsageError, did_you_mean
 
+__all__ = ["SCHEDULES", "Constant", "Cosine", "Exponential", "Linear", "Schedule", "get", "value_at"]
+
 Schedule = Callable[[int], float]
+"""The type of a schedule: a function of the step."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The same number at every step. Raises ValueError unless it is finite."""
+    """The same number at every step. Raises ValueError unless `value` is finite."""
 
     value: float
 
@@ -30,7 +33,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class _Ramp:
-    """From `first` to `last` in `steps`; raises ValueError unless both are finite, and steps at least 1."""
+    """From `first` to `last` in `steps`. Raises ValueError unless both are finite and `steps` is at least 1."""
 
     first: float
     last: float
@@ -44,29 +47,29 @@ class _Ramp:
     def __call__(self, step: int) -> float:
         if step < 0:
             raise ValueError(f"a schedule was asked for step {step}, but steps count from 0")
-        return self._between(step / self.steps) if step < self.steps else self.last
+        return self._interpolate(step / self.steps) if step < self.steps else self.last
 
-    def _between(self, share: float) -> float:
-        """The number when this share of the steps is done, from 0 up to 1."""
+    def _interpolate(self, progress: float) -> float:
+        """The number at `progress`, the fraction of the steps done, in [0, 1)."""
         raise NotImplementedError
 
 
 class Linear(_Ramp):
-    """first + share (last - first)."""
+    """first + progress (last - first)."""
 
-    def _between(self, share: float) -> float:
-        return self.first + share * (self.last - self.first)
+    def _interpolate(self, progress: float) -> float:
+        return self.first + progress * (self.last - self.first)
 
 
 class Cosine(_Ramp):
-    """first + (last - first) (1 - cos(pi share)) / 2: flat at both ends (Loshchilov and Hutter, 2017)."""
+    """first + (last - first) (1 - cos(pi progress)) / 2: flat at both ends (Loshchilov and Hutter, 2017)."""
 
-    def _between(self, share: float) -> float:
-        return self.first + (self.last - self.first) * (1 - math.cos(math.pi * share)) / 2
+    def _interpolate(self, progress: float) -> float:
+        return self.first + (self.last - self.first) * (1 - math.cos(math.pi * progress)) / 2
 
 
 class Exponential(_Ramp):
-    """first (last / first)^share: a line in the logarithm. Raises ValueError unless both are above 0."""
+    """first (last / first)^progress, linear in the logarithm. Raises ValueError unless both are above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,17 +79,18 @@ class Exponential(_Ramp):
                 "small number for 0, or the linear schedule"
             )
 
-    def _between(self, share: float) -> float:
-        return self.first * (self.last / self.first) ** share
+    def _interpolate(self, progress: float) -> float:
+        return self.first * (self.last / self.first) ** progress
 
 
 SCHEDULES: dict[str, Callable[[float, float, int], Schedule]] = {
     "linear": Linear, "cosine": Cosine, "exponential": Exponential,
 }  # fmt: skip
+"""The classes of schedules that recipes know, by name."""
 
 
 def get(name: str) -> Callable[[float, float, int], Schedule]:
-    """What makes the schedule called `name` of (first, last, steps); raises UsageError, naming the nearest."""
+    """The class of the schedule `name`, which takes (first, last, steps). Raises UsageError for an unknown name."""
     try:
         return SCHEDULES[name]
     except KeyError:
@@ -94,7 +98,7 @@ def get(name: str) -> Callable[[float, float, int], Schedule]:
 
 
 def value_at(value: float | Schedule, step: int) -> float:
-    """What a number, or a schedule of them, is at `step`."""
+    """`value` itself if it is a number; its value at `step` if it is a schedule."""
     return value(step) if callable(value) else value
 
 
