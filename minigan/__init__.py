@@ -1,8 +1,8 @@
-"""minigan: generative adversarial networks from scratch, every gradient explicit."""
+"""minigan: generative adversarial networks from scratch, with every gradient explicit."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # that of `typing`, without the time that its import takes
+TYPE_CHECKING = False  # type checkers take it as True; importing it from `typing` would take time
 if TYPE_CHECKING:
     from minigan import nn, ops, optim, recipes
     from minigan.autodiff import Tensor, no_grad
@@ -22,9 +22,9 @@ __all__ = [
     "gradcheck", "losses", "nn", "no_grad", "ops", "optim", "penalties", "recipes", "schedules", "use", "vjp",
 ]  # fmt: skip
 
-# Imported when they are asked for, modules too: a command imports this package before it can handle an interrupt, and a
-# program pays for what it uses.
-_HOMES = {
+# The names above are imported on first use (PEP 562): a program loads only what it uses, and a command can handle an
+# interrupt before the slow imports begin.
+_NAMES = {  # module: the names that come from it
     "autodiff": ("Tensor", "no_grad"),
     "autodiff.derivatives": ("grad", "vjp"),
     "autodiff.parameter": ("Buffer", "Parameter"),
@@ -34,8 +34,8 @@ _HOMES = {
     "gan": ("GAN",),
     "gan.rules": ("Rules",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = {
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = {  # modules that have a shorter name here
     "errors": "core.errors",
     "losses": "gan.losses",
     "penalties": "gan.penalties",
@@ -46,16 +46,16 @@ _MODULES = {
 def __getattr__(name: str) -> object:
     import importlib.util
 
-    if name in _HOME_OF:
-        found: object = getattr(importlib.import_module(f"minigan.{_HOME_OF[name]}"), name)
+    if name in _MODULE_OF:
+        value: object = getattr(importlib.import_module(f"minigan.{_MODULE_OF[name]}"), name)
     elif name in _MODULES:
-        found = importlib.import_module(f"minigan.{_MODULES[name]}")
+        value = importlib.import_module(f"minigan.{_MODULES[name]}")
     elif not name.startswith("_") and importlib.util.find_spec(f"minigan.{name}") is not None:
-        found = importlib.import_module(f"minigan.{name}")
+        value = importlib.import_module(f"minigan.{name}")
     else:
         raise AttributeError(f"module 'minigan' has no attribute '{name}'")
-    globals()[name] = found
-    return found
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

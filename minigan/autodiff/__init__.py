@@ -1,9 +1,15 @@
 """Reverse-mode differentiation: Tensors, the operations that link them, and the gradient as a pure function.
 
-`engine` is the heart; `parameter` and `flat` hold the numbers that change; `derivatives` gives gradients in the form of
-the variables.
+`engine` defines them. `parameter` and `flat` hold numbers that change in place; `derivatives` takes and returns
+gradients as a Tensor, list, dict or for a Module; `graph` walks the graph of operations; `formula` holds derivatives as
+text.
 """
 
 from minigan.autodiff.engine import Rule, Tensor, constant_like, copied, grad, no_grad, primitive, recording, vjp
+from minigan.autodiff.formula import Formula, formula_of
+from minigan.autodiff.graph import ancestors, backward_path
 
-__all__ = ["Rule", "Tensor", "constant_like", "copied", "grad", "no_grad", "primitive", "recording", "vjp"]
+__all__ = [
+    "Formula", "Rule", "Tensor", "ancestors", "backward_path", "constant_like", "copied", "formula_of", "grad",
+    "no_grad", "primitive", "recording", "vjp",
+]  # fmt: skip

@@ -1,6 +1,6 @@
-"""Gradients in the form in which the variables are given: one Tensor, a list, a dict, or all parameters of a Module.
+"""Gradients with respect to one Tensor, a list, tuple or dict of Tensors, or all parameters of a Module.
 
-The engine knows lists of Tensors only; what the library itself calls is there.
+They are returned in the same form. The functions of the engine, which the library itself calls, take lists only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from minigan.autodiff.engine import Tensor
 
 @runtime_checkable
 class HasParameters(Protocol):
-    """A Module, which is defined above this package: something with named parameters."""
+    """An object with named parameters, such as a Module; this package cannot import that class."""
 
     def parameters(self) -> Mapping[str, Tensor]:
         """Tensors by name."""
@@ -33,19 +33,19 @@ def grad(
 @overload
 def grad(loss: Tensor, wrt: list[Any], *, create_graph: bool = ..., keep_graph: bool = ...) -> list[Tensor]: ...
 def grad(loss: Tensor, wrt: Any, *, create_graph: bool = False, keep_graph: bool = True) -> Any:
-    """The gradient of the scalar `loss` with respect to `wrt`, in the form of `wrt`; nothing else is touched.
+    """The gradient of the scalar `loss` with respect to `wrt`, in the form of `wrt`. It changes no Tensor.
 
     wrt: a Tensor gives a Tensor of the same shape; a list or tuple of Tensors gives a list or tuple, a dict of them a
     dict; a Module gives a dict by the names of its `parameters()`. A Tensor that `loss` does not depend on has gradient
-    zero. With `create_graph` the gradients can be differentiated in turn. Without `keep_graph` the graph is taken apart
-    on the way, to free memory early.
+    zero. With `create_graph` the gradients can be differentiated again. Without `keep_graph` the graph is freed on the
+    way, and with it memory.
 
-    Raises TypeError for anything else, ValueError if `loss` has more than one element, RuntimeError if a Parameter
-    changed since it was used.
+    Raises TypeError for another kind of `wrt`, ValueError if `loss` has more than one element, RuntimeError if a
+    Parameter or Buffer has changed since it was used.
     """
-    tensors, in_form = _variables("grad", wrt)
-    loss = _tensor("grad", "loss", loss)
-    return in_form(engine.grad(loss, tensors, create_graph=create_graph, keep_graph=keep_graph))
+    tensors, restore_form = _flatten("grad", wrt)
+    loss = _require_tensor("grad", "loss", loss)
+    return restore_form(engine.grad(loss, tensors, create_graph=create_graph, keep_graph=keep_graph))
 
 
 @overload
@@ -70,16 +70,16 @@ def vjp(
 def vjp(y: Tensor, wrt: Any, cotangent: Any, *, create_graph: bool = False, keep_graph: bool = True) -> Any:
     """The gradient of <cotangent, y> with respect to `wrt`, in the form of `wrt`; see `grad`.
 
-    cotangent: a Tensor or array of the shape of y. Raises ValueError for another shape.
+    cotangent: a Tensor or array of the shape of y. Raises as `grad`, and ValueError for a cotangent of another shape.
     """
-    tensors, in_form = _variables("vjp", wrt)
-    y = _tensor("vjp", "y", y)
+    tensors, restore_form = _flatten("vjp", wrt)
+    y = _require_tensor("vjp", "y", y)
     cotangent = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent)
-    return in_form(engine.vjp(y, tensors, cotangent, create_graph=create_graph, keep_graph=keep_graph))
+    return restore_form(engine.vjp(y, tensors, cotangent, create_graph=create_graph, keep_graph=keep_graph))
 
 
-def _variables(function: str, wrt: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:
-    """The Tensors in `wrt`, and what puts their gradients into its form."""
+def _flatten(function: str, wrt: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:
+    """The Tensors in `wrt`, and a function that puts a list of their gradients into the form of `wrt`."""
     if isinstance(wrt, Tensor):
         return [wrt], lambda gradients: gradients[0]
     if isinstance(wrt, HasParameters):
@@ -89,24 +89,24 @@ def _variables(function: str, wrt: Any) -> tuple[list[Tensor], Callable[[list[Te
     elif isinstance(wrt, (list, tuple)):
         named = {f"place {i}": value for i, value in enumerate(wrt)}
     else:
-        raise _unexpected(function, type(wrt).__name__)
+        raise _type_error(function, type(wrt).__name__)
     for place, value in named.items():
         if not isinstance(value, Tensor):
-            raise _unexpected(function, f"a {type(wrt).__name__} with {type(value).__name__} at {place}")
+            raise _type_error(function, f"a {type(wrt).__name__} with {type(value).__name__} at {place}")
     if isinstance(wrt, Mapping):
         names = list(wrt)
         return list(named.values()), lambda gradients: dict(zip(names, gradients, strict=True))
     return list(named.values()), tuple if isinstance(wrt, tuple) else list
 
 
-def _unexpected(function: str, given: str) -> TypeError:
+def _type_error(function: str, given: str) -> TypeError:
     return TypeError(
         f"{function} takes the derivative with respect to a Tensor, a list, tuple or dict of Tensors, or a Module; "
         f"got {given}"
     )
 
 
-def _tensor(function: str, what: str, value: Any) -> Tensor:
+def _require_tensor(function: str, what: str, value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"{function} differentiates a Tensor, but its {what} is {type(value).__name__}")
     return value

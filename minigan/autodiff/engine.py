@@ -19,8 +19,9 @@ import numpy as np
 
 from minigan.core import backend
 
-_rooms = backend.by_array_type  # looked up here, for every operation, without a call
+_backends = backend.by_array_type  # every operation looks its backend up here: faster than a call of `backend.of`
 _creation_count = itertools.count()
+_creation_index = operator.attrgetter("creation_index")
 _recording = True
 
 if TYPE_CHECKING:
@@ -31,19 +32,24 @@ if TYPE_CHECKING:
 class Tensor:
     """An immutable array of float32 or float64 that remembers how it was computed.
 
-    `Tensor(values)` takes an array, which is kept as it is when it lies on the current backend, or nested
-    numbers, which become float64 as in NumPy. Raises TypeError for numbers that are not real.
+    `Tensor(values)` takes an array of the current backend, which it keeps without a copy, or nested numbers, which
+    become float64 as in NumPy. Raises TypeError for numbers that are not real.
+
+    data: the array. rule: the Rule of the operation that made the Tensor, None for a leaf. parents: the inputs of that
+    operation, Tensors or Python numbers. static: its keyword arguments. saved: arrays that its forward keeps for its
+    derivative. creation_index: grows with every Tensor made, so a Tensor has a larger one than its parents.
+    versions: the versions of the Variables among the parents, added up; None without any.
     """
 
-    __slots__ = ("__weakref__", "creation_index", "data", "inputs_version", "parents", "rule", "saved", "static")
+    __slots__ = ("__weakref__", "creation_index", "data", "parents", "rule", "saved", "static", "versions")
     static: dict[str, Any]
-    inputs_version: int | None
-    version = 0  # only what is `mutable` changes: a Parameter or a Buffer
+    versions: int | None
+    version = 0  # counts the changes of a Variable, the only Tensors that are `mutable`
     mutable = False
-    __array_priority__ = 1000  # `array + tensor` asks the tensor
+    __array_priority__ = 1000  # `array + tensor` calls the operator of the Tensor, not that of the array
 
     def __init__(self, values: Any) -> None:
-        if isinstance(values, Tensor):  # a Parameter's numbers change, a Tensor's must not
+        if isinstance(values, Tensor):  # the numbers of a Variable change, those of the new Tensor must not
             values = copied(values).data if values.mutable else values.data
         self.data: Any = backend.as_real_array(values)
         self.creation_index = next(_creation_count)
@@ -68,12 +74,12 @@ class Tensor:
         return self.data.size
 
     def numpy(self) -> np.ndarray:
-        """A copy on the host; waits for the device."""
+        """A copy on the host. Waits for the device."""
         backend.note_host_read("an array")
         return backend.of(self.data).to_numpy(self.data)
 
     def item(self) -> float:
-        """The only element as a Python number; waits for the device."""
+        """The only element as a Python number. Waits for the device."""
         backend.note_host_read("a number")
         return self.data.item()
 
@@ -94,12 +100,12 @@ class Tensor:
 
 
 class Rule:
-    """What the engine knows of an operation: its name and its derivatives."""
+    """The name of an operation, its derivatives (see `primitive`), and their formula as text (see `formula_of`)."""
 
-    __slots__ = ("composite", "has_zero_vjp", "joint", "name", "vjps")
+    __slots__ = ("composite", "formula", "has_zero_vjp", "joint", "name", "vjps")
 
-    def __init__(self, name: str, vjps: tuple, joint: Callable | None, composite: Callable | None) -> None:
-        self.name, self.vjps, self.joint, self.composite = name, vjps, joint, composite
+    def __init__(self, name: str, vjps: tuple, joint: Any, composite: Any, formula: Any) -> None:
+        self.name, self.vjps, self.joint, self.composite, self.formula = name, vjps, joint, composite, formula
         self.has_zero_vjp = None in vjps
 
     def pull_back(self, g: Tensor, y: Tensor, wanted: Sequence[bool]) -> Sequence[Tensor | None]:
@@ -109,33 +115,35 @@ class Rule:
         if self.joint is not None:
             return self.joint(g, y, *y.parents, wanted=wanted, **y.static)
         return [
-            vjp(g, y, *y.parents, **y.static) if want and vjp is not None else None
-            for vjp, want in zip(self.vjps, wanted, strict=True)
+            vjp(g, y, *y.parents, **y.static) if want else None for vjp, want in zip(self.vjps, wanted, strict=True)
         ]
 
 
 def primitive(
-    *vjps: Callable | None, joint: Callable | None = None, composite: Callable | None = None, view: bool = False
-) -> Callable:
-    """Make an operation on Tensors of a forward on raw arrays, `forward(backend, *arrays, **static)`.
+    *vjps: Callable | None, joint: Callable | None = None, composite: Callable | None = None, view: bool = False,
+    formula: Any = None,
+) -> Callable:  # fmt: skip
+    """Make a forward on raw arrays, `forward(backend, *arrays, **static)`, an operation on Tensors.
 
-    Positional arguments are differentiable (Tensors, arrays, or Python numbers, which stay constants); keyword
-    arguments are static. The derivatives are built from operations on Tensors: `vjps`, one
+    Positional arguments are differentiable (Tensors, arrays, or Python numbers, which are constants), keyword arguments
+    are static. The derivatives are built from operations on Tensors. They are either `vjps`, one
     `vjp(g, y, *inputs, **static)` for each positional argument, None where the derivative is zero; or
-    `joint(g, y, *inputs, wanted, **static)`, which returns all of them and may share work among them.
+    `joint(g, y, *inputs, wanted, **static)`, which returns all of them and can share work between them.
 
-    A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for its derivative. A
-    derivative on raw arrays needs a `composite`: the same operation written in differentiable ones, which serves when a
-    graph of the derivative is asked for. A forward that returns a `view` of its input is given a copy of what changes
-    in place, a Parameter or a Buffer: results that were computed from it must not change with it.
+    A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for the derivative. A
+    derivative that computes on raw arrays needs a `composite`: the same operation written in differentiable ones, which
+    is differentiated instead under `create_graph`. A forward that returns a `view` of its input gets a copy of a
+    Variable, so that its result does not change with the Variable.
+
+    formula: the derivatives as text, {input: formula}, or a function of the static arguments that returns a `Formula`.
     """
 
     def decorate(forward: Callable) -> Callable[..., Tensor]:
-        rule = Rule(forward.__name__.lstrip("_"), vjps, joint, composite)
+        rule = Rule(forward.__name__.lstrip("_"), vjps, joint, composite, formula)
 
         def operation(*inputs: Any, **static: Any) -> Tensor:
             arrays: list[Any] = []
-            like, inputs_version = None, None  # the versions of the Parameters used, added up; None without any
+            like, versions = None, None  # the first array; the versions of the Variables, added up
             for x in inputs:
                 if isinstance(x, Tensor):
                     data = x.data
@@ -144,44 +152,43 @@ def primitive(
                     elif data.dtype != like.dtype:
                         raise TypeError(f"{rule.name} was given {like.dtype} and {data.dtype}; convert one of them")
                     if x.mutable:
-                        inputs_version = (inputs_version or 0) + x.version
+                        versions = (versions or 0) + x.version
                         data = copied(x).data if view else data
                     arrays.append(data)
                 elif isinstance(x, (int, float)):
                     arrays.append(float(x))
                 else:
-                    return operation(*map(_lifted, inputs), **static)
+                    return operation(*map(_as_tensor_or_number, inputs), **static)
             if like is None:
                 raise TypeError(f"{rule.name} needs at least one Tensor or array, got only numbers")
-            room = _rooms[type(like)]
-            recorder = backend.recorder  # notes what is done with arrays, to do it again: see minigan.gan.replay
+            B = _backends[type(like)]  # noqa: N806 - the name that forwards give it
+            recorder = backend.recorder  # records the operations of a training step: see minigan.gan.replay
             try:
                 if recorder is None:
-                    data = forward(room, *arrays, **static)
+                    data = forward(B, *arrays, **static)
                 else:
-                    data = recorder.forward(forward, room, arrays, static)
+                    data = recorder.forward(forward, B, arrays, static)
             except Exception as error:
                 error.add_note(_in_operation(rule.name, arrays))
                 raise
             y = Tensor.__new__(Tensor)
             data, y.saved = data if type(data) is tuple else (data, ())
-            # NumPy gives scalars, not arrays, for full reductions.
-            y.data = data if type(data) is room.array_type else room.asarray(data)
+            y.data = data if type(data) is B.array_type else B.asarray(data)  # NumPy's full reductions give scalars
             y.creation_index = next(_creation_count)
-            y.static, y.inputs_version = static, inputs_version
+            y.static, y.versions = static, versions
             y.rule, y.parents = (rule, inputs) if _recording else (None, ())
             return y
 
         functools.update_wrapper(operation, forward)
-        del operation.__wrapped__  # type: ignore[attr-defined] # whose signature is not the operation's
+        del operation.__wrapped__  # type: ignore[attr-defined] # the forward has another signature
         operation.rule = rule  # type: ignore[attr-defined]
         return operation
 
     return decorate
 
 
-class recording:  # noqa: N801 - used as a function; a generator with @contextmanager is ten times as slow
-    """A context inside which operations remember their inputs, or do not."""
+class recording:  # noqa: N801 - called like a function; a generator with @contextmanager takes ten times as long
+    """A context in which operations record the graph (their rules and inputs), or do not."""
 
     def __init__(self, on: bool) -> None:
         self._on = on
@@ -196,16 +203,16 @@ class recording:  # noqa: N801 - used as a function; a generator with @contextma
 
 
 def no_grad() -> recording:
-    """A context in which operations remember nothing, so that their inputs can be freed."""
+    """A context in which operations record no graph, so that memory is freed early and no gradient can be taken."""
     return recording(False)
 
 
 def grad(loss: Tensor, wrt: Sequence[Tensor], *, create_graph: bool = False, keep_graph: bool = True) -> list[Tensor]:
-    """The gradients of the scalar `loss` with respect to each Tensor of `wrt`; nothing else is touched.
+    """The gradients of the scalar `loss` with respect to each Tensor of `wrt`. A pure function: it changes no Tensor.
 
-    Only the paths from `loss` to `wrt` are visited; other Tensors have gradient zero. With `create_graph` the gradients
-    can be differentiated in turn. Without `keep_graph` the paths are taken apart on the way, to free memory early.
-    Raises ValueError if `loss` has more than one element, RuntimeError if a Parameter changed since it was used.
+    Only the paths from `loss` to `wrt` are visited; a Tensor on no path has gradient zero. With `create_graph` the
+    gradients can be differentiated again. Without `keep_graph` the graph of these paths is freed on the way.
+    Raises ValueError if `loss` has more than one element, RuntimeError if a Variable has changed since it was used.
     """
     if loss.size != 1:
         raise ValueError(f"grad needs a loss of one element, got shape {loss.shape}; take its sum or mean first")
@@ -240,7 +247,7 @@ def vjp(
 
 
 def ancestors(y: Tensor, oldest: int = 0) -> list[Any]:
-    """y and every Tensor that it was computed from, in the order in which they were made, from number `oldest` on."""
+    """y and every Tensor that it was computed from, in order of creation; without those of an index below `oldest`."""
     seen, waiting = {y}, [y]
     while waiting:
         for x in waiting.pop().parents:
@@ -251,11 +258,11 @@ def ancestors(y: Tensor, oldest: int = 0) -> list[Any]:
 
 
 def results_between(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
-    """The results between the targets and y, in the order they were made, and which inputs of each lead to a target."""
+    """The results on paths from y to a target, in order of creation, each with which of its parents lead to one."""
     path, leads_to_target = [], set(targets)
-    for node in ancestors(y, min(map(_creation_index, targets), default=0)):  # what is older leads to no target
+    for node in ancestors(y, min(map(_creation_index, targets), default=0)):
         if node.rule is not None and not node.parents:
-            raise RuntimeError("an earlier gradient took this graph apart; ask for that one with keep_graph=True")
+            raise RuntimeError("an earlier gradient freed this graph; compute that one with keep_graph=True")
         if node.parents:
             wanted = [x in leads_to_target for x in node.parents]
             if node.rule.has_zero_vjp:
@@ -266,17 +273,9 @@ def results_between(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[boo
     return path
 
 
-_creation_index = operator.attrgetter("creation_index")
-
-
 def _pull_back(node: Any, g: Tensor, wanted: list[bool]) -> Sequence[Tensor | None]:
-    if node.inputs_version is not None and node.inputs_version != sum(
-        x.version for x in node.parents if isinstance(x, Tensor)
-    ):
-        name = node.rule.name
-        raise RuntimeError(
-            f"a Parameter that {name} used has changed since; compute the loss again before its gradient"
-        )
+    if node.versions is not None and node.versions != sum(x.version for x in node.parents if isinstance(x, Tensor)):
+        raise RuntimeError(f"{node.rule.name} used a Parameter or Buffer that has changed since; compute the loss anew")
     try:
         return node.rule.pull_back(g, node, wanted)
     except Exception as error:
@@ -291,37 +290,36 @@ def _wrong_shape(gx: Tensor, x: Tensor, node: Any) -> ValueError:
 
 
 def _pull_back_composite(composite: Callable, g: Tensor, y: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
-    # Stand-ins for the inputs: one input may have been computed from another, and only this operation's own
-    # derivative is asked for.
-    stand_ins = [_same(x) if isinstance(x, Tensor) else x for x in y.parents]
-    chosen = [x for x, want in zip(stand_ins, wanted, strict=True) if want]
-    gradients = iter(vjp(composite(*stand_ins, **y.static), chosen, g, create_graph=True))
+    # Stand-ins for the inputs: one may have been computed from another, and only this operation's derivative is wanted.
+    inputs = [_same(x) if isinstance(x, Tensor) else x for x in y.parents]
+    chosen = [x for x, want in zip(inputs, wanted, strict=True) if want]
+    gradients = iter(vjp(composite(*inputs, **y.static), chosen, g, create_graph=True))
     return [next(gradients) if want else None for want in wanted]
 
 
-@primitive(lambda g, y, x: g, view=True)
+@primitive(lambda g, y, x: g, view=True, formula={"x": "g"})
 def _same(B: backend.Backend, x: Any) -> Any:
     return x
 
 
-@primitive(lambda g, y, x: g)
+@primitive(lambda g, y, x: g, formula={"x": "g"})
 def copied(B: backend.Backend, x: Any) -> Any:
-    """The same numbers in memory of their own."""
+    """A copy of x."""
     return x.copy()
 
 
-@primitive(None)
+@primitive(None, formula={"x": "0"})
 def _constant_like(B: backend.Backend, x: Any, *, value: float) -> Any:
     return B.xp.full_like(x, value)
 
 
 def constant_like(x: Tensor, value: float) -> Tensor:
-    """`value` in every place of x, outside of any graph."""
+    """A constant Tensor of the shape and dtype of x, filled with `value`."""
     with no_grad():
         return _constant_like(x, value=value)
 
 
-def _lifted(x: Any) -> Any:
+def _as_tensor_or_number(x: Any) -> Any:
     if isinstance(x, np.generic):
         return x.item()  # a NumPy scalar is a number, not an array
     return x if isinstance(x, (Tensor, int, float)) else Tensor(x)

@@ -1,4 +1,4 @@
-"""The parameters of a network in one contiguous buffer, and their gradients in another."""
+"""Flat storage: the parameters of a network in one contiguous buffer, their gradients in another."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from minigan.autodiff.engine import Tensor
 from minigan.autodiff.parameter import Parameter
 from minigan.core import backend
 
-_ALIGNMENT = 16  # numbers between the starts of two parameters: a cache line of float32
+_ALIGNMENT = 16  # each parameter starts at a multiple of so many elements: a cache line of float32
 
 
 class FlatParameters:
-    """Parameters, moved into one buffer: what is done to all of them is one call of a kernel.
+    """Parameters moved into one buffer, so that one call of a kernel updates all of them.
 
-    names, parameters: in order. bounds: (count, 2), where in the buffers the numbers of each begin and end; the few
-    numbers between them are always 0. values: the numbers of all parameters, to which `Parameter.data` are views.
-    gradients: a buffer of the same layout, made when it is first wanted.
+    names, parameters: in order. values: the buffer, of which each `Parameter.data` becomes a view. bounds: (count, 2),
+    start and end of each parameter in the buffer; the padding between them stays 0. gradients: a buffer of the same
+    layout, allocated on first use.
 
     Raises ValueError unless there are parameters, all of one dtype and on one backend.
     """
@@ -37,13 +37,13 @@ class FlatParameters:
         self.bounds = _bounds(self.parameters)
         self.size = -(-int(self.bounds[-1, 1]) // _ALIGNMENT) * _ALIGNMENT
         self.values = self.zeros()
-        home = weakref.ref(self)
-        for p, place in zip(self.parameters, self._places(self.values), strict=True):
-            place[...] = p.data
-            p.data, p.owner = place, home
+        owner = weakref.ref(self)
+        for p, view in zip(self.parameters, self._views(self.values), strict=True):
+            view[...] = p.data
+            p.data, p.owner = view, owner
 
     def zeros(self) -> Any:
-        """Another buffer of this layout."""
+        """A new buffer of zeros with the same layout."""
         return self.backend.zeros(self.size, self.dtype)
 
     @cached_property
@@ -51,8 +51,8 @@ class FlatParameters:
         return self.zeros()
 
     @cached_property
-    def _gradient_places(self) -> list[Any]:
-        return self._places(self.gradients)
+    def _gradient_views(self) -> list[Any]:
+        return self._views(self.gradients)
 
     def gather(self, gradients: Sequence[Tensor]) -> None:
         """Copy `gradients`, in the order of the parameters, into `self.gradients`.
@@ -67,26 +67,26 @@ class FlatParameters:
             if p.owner is None or p.owner() is not self:
                 raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
         assign = self.backend.kernel("assign")
-        for place, g in zip(self._gradient_places, gradients, strict=True):
-            assign(place, g.data)
+        for view, g in zip(self._gradient_views, gradients, strict=True):
+            assign(view, g.data)
 
     def increment_versions(self) -> None:
-        """Say that the numbers in `values` have been changed in place."""
+        """Increment the version of every parameter, after `values` has been changed in place."""
         for p in self.parameters:
             p.increment_version()
 
-    def _places(self, buffer: Any) -> list[Any]:
+    def _views(self, buffer: Any) -> list[Any]:
         return [
             buffer[first:last].reshape(p.shape) for p, (first, last) in zip(self.parameters, self.bounds, strict=True)
         ]
 
 
 def find_flat_parameters(parameters: Iterable[Parameter]) -> FlatParameters | None:
-    """What holds exactly these parameters, in this order, in one buffer; None if nothing does."""
+    """The FlatParameters that hold exactly these parameters, in this order; None if there are none."""
     parameters = list(parameters)
-    homes = {p.owner for p in parameters}
-    home = homes.pop() if len(homes) == 1 else None
-    flat = home() if home is not None else None
+    owners = {p.owner for p in parameters}
+    owner = owners.pop() if len(owners) == 1 else None
+    flat = owner() if owner is not None else None
     if flat is None or len(flat.parameters) != len(parameters):
         return None
     return flat if all(p is q for p, q in zip(flat.parameters, parameters, strict=True)) else None

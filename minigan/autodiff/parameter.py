@@ -1,4 +1,4 @@
-"""The Tensors whose numbers change in place: Parameters, which learn, and Buffers, which modules keep beside them."""
+"""Tensors whose numbers change in place: Parameters, which are trained, and Buffers, the other state of Modules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minigan_kernels.packed_weights import PackedWeights
 class Variable(Tensor):
     """A Tensor whose numbers change in place; `version` counts the changes.
 
-    `grad` compares versions: a loss computed from a Variable that has changed since is refused.
+    `grad` compares versions, and raises if a Variable has changed since the loss was computed from it.
     """
 
     __slots__ = ("version",)
@@ -26,35 +26,39 @@ class Variable(Tensor):
         self.version = 0
 
     def assign(self, values: Any) -> None:
-        """Replace the numbers; raises ValueError unless the shape is the same."""
+        """Replace the numbers by `values`. Raises ValueError unless these have the same shape."""
         values = values.data if isinstance(values, Tensor) else values
         if tuple(np.shape(values)) != self.shape:
             raise ValueError(
                 f"cannot assign shape {np.shape(values)} to a {type(self).__name__.lower()} of shape {self.shape}"
             )
-        room = backend.of(self.data)
-        room.kernel("assign")(self.data, room.asarray(values, dtype=str(self.dtype)))
+        B = backend.of(self.data)  # noqa: N806 - the name that operations give it
+        B.kernel("assign")(self.data, B.asarray(values, dtype=str(self.dtype)))
         self.increment_version()
 
     def increment_version(self) -> None:
-        """Say that the numbers in `data` have been changed in place."""
+        """Count a change, after `data` has been changed in place."""
         self.version += 1
 
     def convert(self, dtype: str) -> None:
-        """Keep the numbers as `dtype`, "float32" or "float64", from now on."""
+        """Convert the numbers to `dtype`, "float32" or "float64"."""
         self.data = self.data.astype(dtype)
         self.version += 1
 
 
 class Parameter(Variable):
-    """A Variable that learning changes. `packed_weights` holds what kernels made of the present numbers."""
+    """A Variable that is trained.
+
+    packed_weights: copies of the numbers in the layouts that kernels need. owner: a weak reference to the
+    FlatParameters whose buffer holds the numbers; None if no FlatParameters do.
+    """
 
     __slots__ = ("owner", "packed_weights")
 
     def __init__(self, values: Any) -> None:
         super().__init__(values)
         self.packed_weights = PackedWeights()
-        self.owner: Callable[[], Any] | None = None  # a weak reference to the flat memory that holds the numbers
+        self.owner: Callable[[], Any] | None = None
 
     def increment_version(self) -> None:
         super().increment_version()
@@ -62,13 +66,13 @@ class Parameter(Variable):
 
     def convert(self, dtype: str) -> None:
         super().convert(dtype)
-        self.packed_weights = PackedWeights()  # arrays of the other type would not do
+        self.packed_weights = PackedWeights()  # the old ones have the old dtype
 
 
 class Buffer(Variable):
-    """A Variable of a Module that its own passes change, not learning: running statistics, counts.
+    """A Variable of a Module that its forward passes change, such as running statistics; it is not trained.
 
-    A Python int makes a count: int64 of shape (), which lies on the host whatever the backend.
+    A Python int makes it a count: an int64 of shape (), which lies on the host on every backend.
     """
 
     __slots__ = ()
@@ -80,7 +84,7 @@ class Buffer(Variable):
 
     @property
     def is_count(self) -> bool:
-        """Whether it is a whole number on the host."""
+        """Whether it is a count: a whole number on the host."""
         return self.dtype.kind == "i"
 
     def assign(self, values: Any) -> None:
@@ -91,6 +95,6 @@ class Buffer(Variable):
             super().assign(values)
 
     def constant_copy(self) -> Tensor:
-        """The numbers as they are now, constant: what is computed from them does not see them change."""
+        """A constant Tensor with the present numbers. Graphs that use it stay valid when the Buffer changes."""
         with no_grad():
             return copied(self)

@@ -1,4 +1,4 @@
-"""Walk from each player's loss back to every weight, one operation of a real training step at a time."""
+"""Show the backward pass of a real training step, operation by operation, from each player's loss to every weight."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from minigan.core.errors import UsageError, did_you_mean
 from minigan.explain import PLAYERS, Visit, Walk
 
 _BOTH = "both"
-_MOST_EXAMPLES = 1_000  # every operation of the step is kept, in float64
+_MAX_BATCH = 1_000  # the results of all operations of the step are kept in memory, in float64
 _LEGEND = """\
 Each line is an operation, in the order of the backward pass: the norm of the cotangent g of its result y, the result,
-the shapes in and out, and what each input is sent back. D and G are discriminator and generator. `sum` and `mean` run
-over all axes but the last, n is the count of numbers in x, z is y before the LeakyReLU of a layer that includes one,
-and an input that was broadcast gets the sum over its copies. What is sent nothing is not followed: nothing behind it
-learns from this loss."""
+the shapes of inputs and result, and the cotangent that each input gets. D and G are discriminator and generator. `sum`
+and `mean` run over all axes but the last, n is the number of elements of x, z is y before the LeakyReLU of a layer that
+includes one, and an input that was broadcast gets the sum over its copies. An input without a cotangent leads to no
+weight that this loss trains."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan explain`."""
     parser.add_argument(
         "recipe", metavar="RECIPE", nargs="?", default=recipes.DEFAULT,
-        help=f"of 'minigan recipes' (default: {recipes.DEFAULT})",
+        help=f"one of 'minigan recipes' (default: {recipes.DEFAULT})",
     )  # fmt: skip
     parser.add_argument("--player", default=_BOTH, help=f"{', '.join(PLAYERS)} or {_BOTH} (default: {_BOTH})")
-    parser.add_argument("--batch", type=options.whole_number, default=4, help="real examples in the step (default: 4)")
-    parser.add_argument("--seed", type=options.whole_number, default=0, help="of every random draw (default: 0)")
     parser.add_argument(
-        "--check", action="store_true", help="measure the slope along each weight by finite differences, and compare"
+        "--batch", type=options.whole_number, default=4, help="number of real examples in the step (default: 4)"
+    )
+    parser.add_argument("--seed", type=options.whole_number, default=0, help="seed of all random draws (default: 0)")
+    parser.add_argument(
+        "--check", action="store_true", help="compare the gradient of each weight with finite differences"
     )
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
     parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
@@ -40,15 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the walks."""
-    _require_sense(arguments)
+    """Run `minigan explain`."""
+    _require_valid(arguments)
     options.choose_device("numpy", None, None, arguments.quiet)
     recipe, named = recipes.get(arguments.recipe), options.parsed_settings(arguments)
     if "batch_size" in named:
         raise UsageError("--set batch_size has no effect, for --batch says how many examples there are; use --batch.")
     changes = {**named, "batch_size": arguments.batch}
     recipe.require_effect(named, recipe.resolve(changes))
-    # In float64, where finite differences can tell.
+    # In float64, so that finite differences are accurate.
     gan = recipe.build(seed=arguments.seed, dtype="float64", **changes)
     count = arguments.batch * gan.rules.n_critic
     real = recipe.domain.example_batch(count, recipe.resolve(changes), seed=arguments.seed, dtype="float64")
@@ -66,13 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def _require_sense(arguments: argparse.Namespace) -> None:
+def _require_valid(arguments: argparse.Namespace) -> None:
     if arguments.player not in (*PLAYERS, _BOTH):
         raise UsageError(
             f"there is no player '{arguments.player}'; {did_you_mean(arguments.player, (*PLAYERS, _BOTH))}"
         )
-    if not 1 <= arguments.batch <= _MOST_EXAMPLES:
-        raise UsageError(f"--batch must be a whole number from 1 to {_MOST_EXAMPLES:,}, not {arguments.batch}.")
+    if not 1 <= arguments.batch <= _MAX_BATCH:
+        raise UsageError(f"--batch must be a whole number from 1 to {_MAX_BATCH:,}, not {arguments.batch}.")
     if not 0 <= arguments.seed < 2**63:
         raise UsageError(f"--seed must be a whole number of at least 0 and below 2**63, not {arguments.seed}.")
 

@@ -1,1 +1,1 @@
-"""What everything else stands on: array backends, errors, files, random draws. It knows no Tensor."""
+"""Modules that know no Tensor: array backends, errors, files, random numbers, JSON."""

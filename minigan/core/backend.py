@@ -1,4 +1,7 @@
-"""Which array library holds an array, and which kernels serve it: the only room that knows numpy from cupy."""
+"""Which array library holds an array, and which kernels compute on it.
+
+This is the only module that distinguishes NumPy from CuPy.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ BACKENDS = ("auto", "numpy", "cupy")
 
 
 class Backend:
-    """An array library `xp` and the kernels chosen for its arrays.
+    """An array library `xp`, NumPy or CuPy, and the kernels that compute on its arrays.
 
-    `kernels` is "auto" (the fastest available, with the reference for what that lacks) or the name of one
-    implementation, which must be available.
+    `kernels` is the name of an available implementation, or "auto" for the fastest one. The reference implementation
+    serves every operation that the chosen one lacks.
     """
 
     def __init__(self, name: str, xp: Any, kernels: str = "auto") -> None:
@@ -33,37 +36,36 @@ class Backend:
         self.choose_kernels(kernels)
 
     def choose_kernels(self, kernels: str) -> None:
-        """Serve operations from `kernels`; raises UsageError, and changes nothing, if that cannot be had."""
+        """Use the implementation `kernels` from now on. Raises UsageError, and changes nothing, if unavailable."""
         if kernels != "auto":
             self._require(kernels)
-        self.wanted = kernels
+        self.requested = kernels
         self._kernels = None if kernels == "auto" else kernels
         self._table: dict[str, Callable[..., Any]] | None = None
 
     @property
     def kernels(self) -> str:
-        """The implementation that serves what it offers; the reference serves the rest. To find the fastest may load
-        much, so that is put off until it matters."""
+        """The name of the implementation in use. Finding the fastest may import Numba, so it waits until first use."""
         if self._kernels is None:
-            with _environment_understood():
+            with _value_error_as_usage_error():
                 self._kernels = minigan_kernels.fastest(self.xp)
         return self._kernels
 
     def kernel(self, operation: str) -> Callable[..., Any]:
-        """The kernel that serves `operation`. The first call loads them, and what compiles them: a moment's work."""
+        """The kernel of `operation`. The first call imports the kernels, which takes a moment."""
         if self._table is None:
             self._table = self._load_kernels()
         function = self._table[operation]
         return function if recorder is None else recorder.kernel(operation, function)
 
     def _load_kernels(self) -> dict[str, Callable[..., Any]]:
-        with _environment_understood():
+        with _value_error_as_usage_error():
             return minigan_kernels.table(REFERENCE, self.xp) | minigan_kernels.table(self.kernels, self.xp)
 
     def _require(self, kernels: str) -> None:
         known = ("auto", *minigan_kernels.IMPLEMENTATIONS)
         if kernels not in known:
-            raise UsageError(f"there are no kernels called '{kernels}'; {did_you_mean(kernels, known)}")
+            raise UsageError(f"there are no kernels '{kernels}'; {did_you_mean(kernels, known)}")
         if reason := unavailable(kernels):
             raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
         if kernels not in minigan_kernels.implementations_for(self.xp):
@@ -72,15 +74,15 @@ class Backend:
             )
 
     def asarray(self, values: Any, dtype: str | None = None) -> Any:
-        """`values` (host numbers or an array of this library) as an array of this library."""
+        """`values`, numbers or an array of NumPy or of this library, as an array of this library."""
         return self.xp.asarray(values, dtype=dtype)
 
     def zeros(self, count: int, dtype: np.dtype) -> Any:
-        """A vector of `count` zeros that starts on a cache line."""
+        """A vector of `count` zeros whose memory starts on a cache line."""
         return aligned_zeros((count,), dtype) if self.xp is np else self.xp.zeros(count, dtype=str(dtype))
 
     def to_numpy(self, array: Any) -> np.ndarray:
-        """A copy of `array` on the host; waits for the device."""
+        """A copy of `array` on the host. Waits for the device."""
         return array.copy() if self.xp is np else self.xp.asnumpy(array)
 
     def __repr__(self) -> str:
@@ -88,30 +90,32 @@ class Backend:
 
 
 class Recorder(Protocol):
-    """Notes what is done with arrays, so that it can be done again: see minigan.gan.replay."""
+    """Records the operations and kernel calls of a training step, to replay them: see minigan.gan.replay."""
 
-    def forward(self, forward: Callable[..., Any], room: Backend, arrays: Sequence[Any], static: dict[str, Any]) -> Any:
-        """What `forward(room, *arrays, **static)`, the forward of an operation, returns."""
+    def forward(self, forward: Callable[..., Any], B: Backend, arrays: Sequence[Any], static: dict[str, Any]) -> Any:
+        """Return `forward(B, *arrays, **static)`, the forward of an operation, and record it."""
 
     def kernel(self, operation: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The kernel `function` of `operation`, which notes its calls."""
+        """A function that calls the kernel `function` of `operation` and records the call."""
 
     def refuse(self, reason: str) -> None:
-        """What is being done cannot be done again without Python, and why."""
+        """Say that the step cannot be replayed, and why."""
 
 
 recorder: Recorder | None = None
-"""What notes operations and kernels at present."""
+"""The recorder in use; None while nothing is recorded."""
 
 _numpy = Backend("numpy", np)
 by_array_type: dict[type, Backend] = {np.ndarray: _numpy}
 """Every backend in use, by the type of its arrays."""
 _current = _numpy
-_replays, _threads, _generation = True, 0, 0
+_replay, _threads = True, 0
+_configurations = 0
+"""How often the backend, the kernels or the number of threads have changed."""
 
 
 def of(array: Any) -> Backend:
-    """The backend that holds `array`; raises TypeError for what is not an array of a known library."""
+    """The backend that holds `array`. Raises TypeError if it is no array of a backend in use."""
     try:
         return by_array_type[type(array)]
     except KeyError:
@@ -121,9 +125,10 @@ def of(array: Any) -> Backend:
 
 
 def as_real_array(values: Any) -> Any:
-    """`values` as an array of float32 or float64: as it is if it is one; host numbers move to the backend in use.
+    """`values` as an array of float32 or float64 on the current backend.
 
-    Other real numbers become float64, as in NumPy. Raises TypeError for what is not real.
+    An array of a backend stays where it is, without a copy if its dtype is one of these. Other real numbers become
+    float64, as in NumPy. Raises TypeError for numbers that are not real.
     """
     data = values if type(values) in by_array_type else np.asarray(values)
     if data.dtype not in _FLOAT_TYPES:
@@ -134,70 +139,70 @@ def as_real_array(values: Any) -> Any:
 
 
 def note_host_read(what: str) -> None:
-    """Say that the host reads `what` from the device."""
+    """Tell the recorder, if there is one, that the host reads `what`: such a step cannot be replayed."""
     if recorder is not None:
         recorder.refuse(f"it reads {what} on the host")
 
 
 def current() -> Backend:
-    """The backend on which new tensors and parameters are made."""
+    """The backend on which new Tensors and Parameters are made."""
     return _current
 
 
 def use(backend: str | Backend = "auto", kernels: str = "auto", replay: bool = True) -> Backend:
-    """Make new tensors on `backend` ("numpy", "cupy", or "auto": CuPy where a GPU answers) with `kernels`.
+    """Make new Tensors on `backend` ("numpy", "cupy", or "auto": CuPy where a GPU answers) with `kernels`.
 
-    `replay`: record training steps and replay them (see minigan.gan.replay), unless the environment says
-    MINIGAN_REPLAY=0.
-    Raises UsageError, and changes nothing, when one of them is unknown or unavailable.
+    `replay`: record each kind of training step once and replay it (see minigan.gan.replay), unless the environment
+    variable MINIGAN_REPLAY is 0.
+    Raises UsageError, and changes nothing, if the backend or the kernels are unknown or unavailable.
     """
-    global _current, _replays, _generation
-    _replay_by_environment()
+    global _current, _replay, _configurations
+    _environment_allows_replay()
     chosen = backend if isinstance(backend, Backend) else _find(backend)
-    before = _current, chosen.wanted
+    before = _current, chosen.requested
     chosen.choose_kernels(kernels)
-    if before != (chosen, chosen.wanted):
-        _generation += 1
-    _replays = replay
+    if before != (chosen, chosen.requested):
+        _configurations += 1
+    _replay = replay
     by_array_type[chosen.array_type] = chosen
     _current = chosen
     return chosen
 
 
 def replay_enabled() -> bool:
-    """Whether training steps are to be replayed."""
-    return _replays and _replay_by_environment()
+    """Whether training steps are to be recorded and replayed."""
+    return _replay and _environment_allows_replay()
 
 
 def configuration() -> tuple[int, str]:
-    """What changes whenever the way in which things are computed is chosen anew, or "auto" has come to mean another."""
-    return _generation, _current.kernels
+    """A value that changes with the backend, the kernels and the number of threads: (changes so far, kernels)."""
+    return _configurations, _current.kernels
 
 
-def _replay_by_environment() -> bool:
-    chosen = os.environ.get("MINIGAN_REPLAY", "") or "1"
-    if chosen not in ("0", "1"):
-        raise UsageError(f"MINIGAN_REPLAY is '{chosen}'; expected 1 (replay training steps) or 0 (do not).")
-    return chosen == "1"
+def _environment_allows_replay() -> bool:
+    value = os.environ.get("MINIGAN_REPLAY", "") or "1"
+    if value not in ("0", "1"):
+        raise UsageError(f"MINIGAN_REPLAY is '{value}'; expected 1 (replay training steps) or 0 (do not).")
+    return value == "1"
 
 
 @contextmanager
 def using(backend: Backend, kernels: str = "auto") -> Iterator[None]:
-    """A context in which `backend` with `kernels` is in use; afterwards all is as before. Raises as `use` does."""
-    global _current, _generation
-    before, by_array_type_before, wanted_before = _current, dict(by_array_type), backend.wanted
-    use(backend, kernels, _replays)
+    """A context in which `backend` with `kernels` is in use. Restores the previous choice; raises as `use` does."""
+    global _current, _configurations
+    before, by_array_type_before, requested_before = _current, dict(by_array_type), backend.requested
+    use(backend, kernels, _replay)
     try:
         yield
     finally:
-        backend.choose_kernels(wanted_before)
+        backend.choose_kernels(requested_before)
         by_array_type.clear()
         by_array_type.update(by_array_type_before)
-        _current, _generation = before, _generation + 1
+        _current, _configurations = before, _configurations + 1
 
 
 class Implementation(NamedTuple):
-    """An implementation of the kernels for the arrays of `backend`, and why it cannot be used (None: it can)."""
+    """An implementation of the kernels for the arrays of `backend`, and why it cannot be used (None if it can)."""
 
     backend: Backend
     kernels: str
@@ -208,14 +213,14 @@ class Implementation(NamedTuple):
 
 
 def implementations() -> list[Implementation]:
-    """Each array library at hand (NumPy, CuPy where a GPU answers, any other in use) with each implementation of the
-    kernels that serves its arrays, available or not; of each library the reference first. May import CuPy and what
-    compiles kernels.
+    """Every implementation of the kernels for every array library: NumPy, CuPy where a GPU answers, others in use.
+
+    Unavailable ones are included. Of each library the reference comes first. May import CuPy and Numba.
     """
     libraries = dict(by_array_type)
     xp, _ = _cupy()
     if xp is not None:
-        libraries[xp.ndarray] = _on_cupy(xp)
+        libraries[xp.ndarray] = _cupy_backend(xp)
     return [
         Implementation(library, kernels, unavailable(kernels))
         for library in libraries.values()
@@ -224,29 +229,31 @@ def implementations() -> list[Implementation]:
 
 
 def set_threads(count: int | None = None) -> int:
-    """Compute on `count` CPU threads (None: `MINIGAN_NUM_THREADS`, or every core at hand); returns how many.
+    """Compute on `count` CPU threads (None: MINIGAN_NUM_THREADS, or all cores) and return their number.
 
-    The reference kernels leave threads to the array library. Raises UsageError if the environment variable is not
-    a count.
+    The reference kernels leave threads to the array library. Raises UsageError if the environment variable is no
+    positive whole number.
     """
-    global _threads, _generation
-    with _environment_understood():
+    global _threads, _configurations
+    with _value_error_as_usage_error():
         threads = minigan_kernels.set_threads(_current.kernels, count)
     if threads != _threads:
-        _threads, _generation = threads, _generation + 1
+        _threads, _configurations = threads, _configurations + 1
     return threads
 
 
 def unavailable(kernels: str) -> str | None:
-    """Why the implementation `kernels` cannot be used here, as a clause; None if it can. Raises UsageError if an
-    environment variable makes no sense."""
-    with _environment_understood():
+    """Why the implementation `kernels` cannot be used here, as a clause; None if it can.
+
+    Raises UsageError if an environment variable that it reads has an invalid value.
+    """
+    with _value_error_as_usage_error():
         return minigan_kernels.unavailable(kernels)
 
 
 @contextmanager
-def _environment_understood() -> Iterator[None]:
-    """Raises UsageError where the kernels find an environment variable that makes no sense."""
+def _value_error_as_usage_error() -> Iterator[None]:
+    """A context that turns ValueError, by which kernels reject an environment variable, into UsageError."""
     try:
         yield
     except ValueError as error:
@@ -263,21 +270,21 @@ def _find(name: str) -> Backend:
         if name == "auto":
             return _numpy
         raise UsageError(f"the backend 'cupy' cannot be used here: {reason}; choose 'numpy' or 'auto'.")
-    return _on_cupy(xp)
+    return _cupy_backend(xp)
 
 
-def _on_cupy(xp: Any) -> Backend:
+def _cupy_backend(xp: Any) -> Backend:
     known = by_array_type.get(xp.ndarray)
     return known if known is not None else Backend("cupy", xp)
 
 
 def why_no_cupy() -> str:
-    """Why CuPy cannot be used here, as a clause; empty if it can."""
+    """Why CuPy cannot be used here, as a clause; an empty string if it can."""
     return _cupy()[1]
 
 
 def _cupy() -> tuple[Any, str]:
-    """The module cupy if a GPU answers through it; else None and why. CuPy imports without a GPU: ask it."""
+    """(the module cupy, "") if it finds a GPU, else (None, why not). Importing CuPy succeeds without a GPU, too."""
     try:
         import cupy
     except ImportError as error:

@@ -1,8 +1,9 @@
-"""Reading files that may be anything, and writing files so that a crash leaves the old one or the new, never a half.
+"""Reading files of unknown origin safely, and writing files so that a crash leaves the old or the new one, complete.
 
-What is read is an ordinary file of bounded size: no device without end, no pipe to wait for. What is written to in
-place is never reached through a link. What is replaced is written beside it first, under a temporary name that only
-minigan gives and that is locked as long as its writer lives, so that what killed writers left behind can be removed.
+Only regular files of bounded size are read: a device could be endless, and a pipe could block. A file that is opened to
+append is not reached through a link. A file that is replaced is first written beside its target under a temporary name,
+in a form that only minigan uses. Its writer locks it, so that leftovers of killed writers can be told from files in use
+and removed.
 """
 
 from __future__ import annotations
@@ -26,102 +27,104 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _TEMPORARY = re.compile(r"\..*\.minigan-[0-9a-f]{16}\.partial")
-_NAME_KEPT = 40  # characters of a name in its temporary one: file systems limit names to 255 bytes
-_PART = 1 << 20  # bytes read at once
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would be waited for
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_BYTES = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NAME_LENGTH = 40  # characters of the target's name in a temporary name: file systems limit names to 255 bytes
+_CHUNK_BYTES = 1 << 20
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer would block
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """`path`, an ordinary file or a link to one, opened to read bytes.
+    """Open `path`, a regular file or a link to one, to read bytes.
 
-    Raises FileError for a folder, a pipe, a device or a socket, and where it cannot be read; FileNotFoundError where
-    there is nothing.
+    Raises FileError if it is a folder, a pipe, a device or a socket, or cannot be read; FileNotFoundError if there is
+    no such file.
     """
-    return _opened(path, os.O_RDONLY, "rb")
+    return _open(path, os.O_RDONLY, "rb")
 
 
 def open_to_append(path: Path) -> IO[bytes]:
-    """`path` opened to write bytes at its end, made if it is not there; what it holds stays.
+    """Open the file `path` to append bytes; create it if there is none.
 
-    Raises FileError unless it is an ordinary file that can be written: a link is not followed.
+    Raises FileError if it is no regular file, is a link, or cannot be written.
     """
     if os.path.islink(path):
         raise FileError(f"{path} is a link, expected an ordinary file; put one in its place.")
-    return _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, "ab")
+    return _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW, "ab")
 
 
-def _opened(path: Path, flags: int, mode: str) -> IO[bytes]:
+def _open(path: Path, flags: int, mode: str) -> IO[bytes]:
     try:
-        handle = os.open(path, flags | _NO_WAITING | _BYTES, 0o666)
+        handle = os.open(path, flags | _NONBLOCK | _BINARY, 0o666)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         if os.path.lexists(path) and not os.path.isfile(path):
-            with suppress(OSError):  # a link that leads nowhere has no kind
-                raise _not_ordinary(path, os.stat(path).st_mode) from None
+            with suppress(OSError):  # `stat` fails for a dangling link
+                raise _not_regular_error(path, os.stat(path).st_mode) from None
         raise FileError(f"{path} cannot be opened ({getattr(error, 'strerror', None) or error}).") from None
     kind = os.fstat(handle).st_mode
     if not stat.S_ISREG(kind):
         os.close(handle)
-        raise _not_ordinary(path, kind)
+        raise _not_regular_error(path, kind)
     return os.fdopen(handle, mode)
 
 
-def _not_ordinary(path: Path, mode: int) -> FileError:
+def _not_regular_error(path: Path, mode: int) -> FileError:
     kinds = {stat.S_ISDIR: "folder", stat.S_ISFIFO: "pipe", stat.S_ISSOCK: "socket"}
     kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), "device")
     return FileError(f"{path} is a {kind}, expected an ordinary file; name one.")
 
 
-def read_bytes(path: Path, at_most: int) -> bytes:
-    """What the ordinary file `path` holds; raises FileError for anything else or more than `at_most` bytes, else as
-    `open_regular`."""
-    parts, left = [], at_most + 1
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """The content of the regular file `path`.
+
+    Raises FileError if it has more than `max_bytes`, else as `open_regular`.
+    """
+    chunks, left = [], max_bytes + 1
     with open_regular(path) as file:
-        while left and (part := file.read(min(left, _PART))):  # `read` takes as much memory as it is asked for
-            parts.append(part)
-            left -= len(part)
+        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):  # `read` allocates as much as it is asked for
+            chunks.append(chunk)
+            left -= len(chunk)
     if not left:
-        raise FileError(f"{path} holds more than {at_most:,} bytes, expected at most that; is it the right file?")
-    return b"".join(parts)
+        raise FileError(f"{path} holds more than {max_bytes:,} bytes, expected at most that; is it the right file?")
+    return b"".join(chunks)
 
 
-def read_text(path: Path, at_most: int) -> str:
-    """What the text file `path` holds, as `read_bytes`; raises FileError also if it is not UTF-8."""
+def read_text(path: Path, max_bytes: int) -> str:
+    """The content of the text file `path`. Raises FileError if it is not UTF-8; else as `read_bytes`."""
     try:
-        return read_bytes(path, at_most).decode("utf-8")
+        return read_bytes(path, max_bytes).decode("utf-8")
     except UnicodeDecodeError:
         raise FileError(f"{path} is not text in UTF-8, expected that; is it the right file?") from None
 
 
 def require_writable(folder: Path) -> None:
-    """Raise UsageError unless files can be made in `folder` or, where there is none, in the one that it would be in.
+    """Raise UsageError unless files can be created in `folder` or, if it does not exist, in its first existing parent.
 
-    It leaves nothing behind: the file that tries it has no name, or one for a moment only.
+    The temporary file that tests this is removed at once.
     """
-    place = Path(os.path.abspath(folder))
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    if not os.path.isdir(place):
-        raise UsageError(f"{place} is no folder, so nothing can be written into it; name another place.")
+    existing = Path(os.path.abspath(folder))
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not os.path.isdir(existing):
+        raise UsageError(f"{existing} is no folder, so nothing can be written into it; name another place.")
     try:
-        with tempfile.TemporaryFile(dir=place):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise UsageError(f"nothing can be written into {place} ({error.strerror}); name another place.") from None
+        raise UsageError(f"nothing can be written into {existing} ({error.strerror}); name another place.") from None
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; on success it is flushed to disk and renamed over `target`.
+    """A context with the path of a temporary file beside `target`, which it flushes to disk and renames over `target`.
 
-    On any exception the temporary file is removed and `target` is left as it was.
+    On any exception the temporary file is removed and `target` stays as it was.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _draft(target, _make_file) as temporary:
+    with _locked_temporary(target, _create_file) as temporary:
         try:
             yield temporary
             _flush_to_disk(temporary)
@@ -132,13 +135,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def staging_folder(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target`, to be filled and renamed; it is removed if it was not.
+    """A context with the path of a new folder beside `target`, for the caller to fill and rename.
 
-    What killed processes left of theirs, in the same place, is removed first.
+    If it is not renamed, the folder is removed at the end. Leftovers of killed processes beside it are removed first.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target.parent)
-    with _draft(target, os.mkdir) as temporary:
+    with _locked_temporary(target, os.mkdir) as temporary:
         try:
             yield temporary
         finally:
@@ -152,17 +155,20 @@ def write_text(target: Path, text: str) -> None:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Rename `source` over `target`, and see that to the disk."""
+    """Rename `source` over `target`, and flush the folder to disk."""
     os.replace(source, target)
-    with suppress(OSError):  # some network file systems cannot flush a folder; the new file is in place
+    with suppress(OSError):  # some network file systems cannot flush a folder; the file has been replaced nevertheless
         _flush_to_disk(target.parent)
 
 
 def link(source: Path, target: Path) -> None:
-    """Make the file `source` appear as `target` too, in place of what is there, without writing it again if the file
-    system knows hard links. Files are only ever replaced, never changed, so each name keeps its content."""
+    """Make `target` a second name (hard link) of the file `source`, or a copy where the file system has no hard links.
+
+    A file that `target` names is replaced. Files are only replaced, never changed in place, so that a change of one
+    name does not change the other.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(target)
+    temporary = _temporary_path(target)
     try:
         os.link(source, temporary)
     except OSError:
@@ -172,28 +178,28 @@ def link(source: Path, target: Path) -> None:
     try:
         replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)  # renaming a name of a file over another name of it does nothing
+        temporary.unlink(missing_ok=True)  # renaming one hard link over another of the same file does nothing
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether `path` has a name that only `atomic_path` and `staging_folder` give."""
+    """Whether the name of `path` has the form of the temporary names of `atomic_path` and `staging_folder`."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers that were killed left behind in `folder`, and nothing that anybody else put or holds there.
+    """Remove the temporary files and folders in `folder` whose writers have been killed, and nothing else.
 
-    Where there are no locks, nothing tells a dead writer from a live one, and all of it stays.
+    On systems without file locks they cannot be told from those in use, so nothing is removed.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if is_temporary(path := Path(entry.path)) and not entry.is_symlink():
-                _remove_unless_held(path)
+                _remove_unless_locked(path)
 
 
-def _remove_unless_held(path: Path) -> None:
+def _remove_unless_locked(path: Path) -> None:
     with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | _NO_WAITING | _NO_LINK)
+        handle = os.open(path, os.O_RDONLY | _NONBLOCK | _NOFOLLOW)
         try:
             if take_lock(handle):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -202,8 +208,10 @@ def _remove_unless_held(path: Path) -> None:
 
 
 def take_lock(handle: int) -> bool | None:
-    """Lock an open file or folder until it is closed or the process ends: False if another process holds the lock,
-    None if there are no locks here."""
+    """Lock an open file or folder until it is closed or the process ends; returns whether that succeeded.
+
+    False if another process holds the lock, None if the system has no file locks.
+    """
     if fcntl is None:
         return None
     try:
@@ -217,7 +225,7 @@ def take_lock(handle: int) -> bool | None:
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[bool | None]:
-    """A context in which the folder is locked: False if another process has locked it, None if there are no locks."""
+    """A context in which `folder` is locked; yields what `take_lock` returns."""
     if fcntl is None:
         yield None
         return
@@ -229,17 +237,17 @@ def locked_folder(folder: Path) -> Iterator[bool | None]:
 
 
 @contextmanager
-def _draft(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """The path of a new file or folder beside `target`, locked meanwhile."""
+def _locked_temporary(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """A context with the path of a new file or folder beside `target`, made by `make` and locked."""
     while True:
-        path = _temporary(target)
+        path = _temporary_path(target)
         make(path)
-        if fcntl is None:  # and Windows renames nothing that is open
+        if fcntl is None:  # Windows, which cannot rename an open file
             yield path
             return
         handle = os.open(path, os.O_RDONLY)
         try:
-            # Between `make` and the lock somebody who tidies up may have taken it for a leftover.
+            # Between `make` and the lock, another process may have removed it as a leftover.
             if take_lock(handle) is not False and os.path.exists(path):
                 yield path
                 return
@@ -247,18 +255,18 @@ def _draft(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
             os.close(handle)
 
 
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name[:_NAME_KEPT]}.minigan-{secrets.token_hex(8)}.partial")
+def _temporary_path(target: Path) -> Path:
+    return target.with_name(f".{target.name[:_NAME_LENGTH]}.minigan-{secrets.token_hex(8)}.partial")
 
 
-def _make_file(path: Path) -> None:
+def _create_file(path: Path) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def _flush_to_disk(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder for flushing; its rename is journalled
-    # Windows flushes only what is open for writing; a folder opens only for reading.
+        return  # Windows cannot open a folder to flush it; its file system journals renames
+    # Windows flushes only files opened for writing; folders can only be opened for reading.
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)

@@ -1,8 +1,8 @@
-"""How the library tells its caller something that is no error."""
+"""The type of the functions through which the library reports what is not an error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Notice = Callable[[str], object]
-"""Called with a sentence, without a full stop, about something that did not stop the work, such as files left out."""
+"""A function that takes a sentence without a full stop, such as one about files that were left out."""

@@ -1,7 +1,7 @@
-"""Randomness without state: every draw is a pure function of (seed, purpose, step).
+"""Random numbers without state: every draw is a pure function of (seed, purpose, step).
 
-So a resumed run draws what the uninterrupted one would have drawn, and runs on NumPy and on CuPy see the same
-noise: the draws are always made on the host.
+So a resumed run draws what the uninterrupted run would have drawn. The draws are always made on the host, so runs on
+NumPy and on CuPy see the same numbers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from numpy.random.bit_generator import ISeedSequence
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
-    """An independent stream for `purpose` at `step`; seed and step are whole numbers from 0 to 2^64 - 1.
+    """A generator of the stream for `purpose` at `step`; seed and step are whole numbers from 0 to 2^64 - 1.
 
-    Philox (Salmon et al., 2011) is counter-based: the key holds the seed and the purpose, the top word of the
-    counter the step, so a stream has 2^192 blocks of four numbers before it could meet the next step's.
+    Philox (Salmon et al., 2011) is counter-based. Its key holds the seed and the purpose, and the top word of its
+    counter holds the step, so a stream has 2^192 blocks of four numbers before it would overlap that of the next step.
     """
     counter = np.array([0, 0, 0, step], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(_key(seed, purpose), counter=counter))  # type: ignore[arg-type]
 
 
 class _Key(ISeedSequence):
-    """The key of a stream, as what NumPy makes keys of: given a key itself, it still asks the system for a seed."""
+    """The key of a stream as a seed sequence: given a plain key, NumPy would also read entropy from the system."""
 
     def __init__(self, words: list[int]) -> None:
         self._words = np.array(words, np.uint64)

@@ -1,7 +1,7 @@
-"""Arrays by name and a note about them in one safetensors file: numbers and JSON only, nothing is ever unpickled.
+"""Save and read named arrays and a JSON note about them in one safetensors file. Nothing is ever unpickled.
 
-Files are read here and not by the package safetensors, whose reader maps them into memory: what a file says of itself
-is believed only after it has been checked, and no more memory is taken than for what fits.
+This module reads the files itself, for the reader of the package safetensors maps them into memory. It checks the
+header before it uses it, and allocates memory only for arrays that the file contains.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _NOTE_KEY = "minigan"  # one key only: safetensors writes several in no fixed or
 _DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64, "U8": np.uint8}
 _MAX_HEADER_BYTES = 1 << 24  # the largest recipe's header takes 10,000
 _MAX_AXES = 32
-_SHOWN = 80  # characters of a name in a message
+_NAME_LENGTH = 80  # characters of a name in a message
 
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in a file: its first byte, counted from the beginning of the file, its shape and its type."""
+    """An array in a file: `start`, the offset of its first byte in the file, its shape and its dtype."""
 
     start: int
     shape: tuple[int, ...]
@@ -34,23 +34,23 @@ class StoredArray:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes it takes; a Python integer, which no shape overflows."""
+        """Its size in bytes, as a Python integer, which cannot overflow."""
         size = self.dtype.itemsize
         for extent in self.shape:
             size *= extent
         return size
 
     def read(self, file: IO[bytes]) -> np.ndarray:
-        """Its numbers; raises OSError or ValueError if `file` ends before they do."""
+        """Read the array. Raises OSError or ValueError if `file` ends before the array does."""
         file.seek(self.start)
         return np.frombuffer(bytearray(file.read(self.nbytes)), self.dtype).reshape(self.shape)
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> None:
-    """Write `arrays` and `note`, which JSON can hold, atomically. Equal content gives equal bytes."""
+    """Write `arrays` and `note`, a JSON object, atomically. Equal content gives equal bytes."""
     from safetensors.numpy import save as serialise
 
-    # safetensors stores the memory as it lies: row-major order is asked for here.
+    # safetensors stores the memory of an array as it is, so it must be in row-major order.
     ordered = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     content = serialise(ordered, metadata={_NOTE_KEY: json.dumps(note, sort_keys=True)})
     with files.atomic_path(path) as temporary:
@@ -58,7 +58,7 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) 
 
 
 def read_header(file: IO[bytes]) -> tuple[Any, dict[str, StoredArray]]:
-    """The note and the arrays in `file`, without reading the arrays. Raises OSError or ValueError unless all is sound.
+    """The note and the arrays in `file`, without reading the arrays. Raises OSError or ValueError if it is damaged.
 
     The format: 8 bytes with the length of the header (little-endian), the header in JSON, the arrays without a gap.
     """
@@ -72,7 +72,7 @@ def read_header(file: IO[bytes]) -> tuple[Any, dict[str, StoredArray]]:
         arrays = _stored_arrays(header, 8 + length)
     except KeyError:
         raise ValueError("it lacks what minigan writes into its header") from None
-    except (TypeError, AttributeError) as error:  # where JSON has another type than expected
+    except (TypeError, AttributeError) as error:  # a value of the JSON has another type than expected
         raise ValueError(str(error)) from None
     if (end := 8 + length + sum(array.nbytes for array in arrays.values())) != total:
         raise ValueError(f"it has {total:,} bytes, and its arrays end at {end:,}")
@@ -80,16 +80,16 @@ def read_header(file: IO[bytes]) -> tuple[Any, dict[str, StoredArray]]:
 
 
 def _stored_arrays(header: dict[str, Any], start: int) -> dict[str, StoredArray]:
-    """The arrays by name; raises ValueError unless they lie side by side from `start` on, in whatever order."""
+    """The arrays by name. Raises ValueError unless they follow one another from `start` on, without gaps."""
     arrays, ranges = {}, []
     for name, entry in header.items():
         if entry.keys() != {"dtype", "shape", "data_offsets"} or entry["dtype"] not in _DTYPES:
-            raise ValueError(f"its array '{name[:_SHOWN]}' is of no type that minigan writes")
+            raise ValueError(f"its array '{name[:_NAME_LENGTH]}' is of no type that minigan writes")
         shape, offsets = entry["shape"], entry["data_offsets"]
         if not all(isinstance(numbers, list) and all(map(_is_count, numbers)) for numbers in (shape, offsets)):
-            raise ValueError(f"the place of its array '{name[:_SHOWN]}' is not given by whole numbers")
-        if len(shape) > _MAX_AXES:  # the product of many more could take for ever to compute
-            raise ValueError(f"its array '{name[:_SHOWN]}' has {len(shape):,} axes, expected at most {_MAX_AXES}")
+            raise ValueError(f"the place of its array '{name[:_NAME_LENGTH]}' is not given by whole numbers")
+        if len(shape) > _MAX_AXES:  # the product of very many extents could take too long to compute
+            raise ValueError(f"its array '{name[:_NAME_LENGTH]}' has {len(shape):,} axes, expected at most {_MAX_AXES}")
         first, last = offsets
         arrays[name] = StoredArray(start + first, tuple(shape), np.dtype(_DTYPES[entry["dtype"]]))
         ranges.append((first, last, arrays[name].nbytes, name))
@@ -97,7 +97,7 @@ def _stored_arrays(header: dict[str, Any], start: int) -> dict[str, StoredArray]
     for first, last, size, name in sorted(ranges):
         if first != end or last != first + size:
             raise ValueError(
-                f"its array '{name[:_SHOWN]}' does not lie where the one before it ends, or has another size"
+                f"its array '{name[:_NAME_LENGTH]}' does not lie where the one before it ends, or has another size"
             )
         end = last
     return arrays

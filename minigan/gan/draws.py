@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, signature
+from minigan.gan.interface import GANInterface
 from minigan.gan.penalties import draw_for
 from minigan.gan.recordable import RecordableStep
 from minigan.gan.replay.attributes import Attributes
-from minigan.nn import Dropout, Module, dropout_masks
+from minigan.nn import Dropout, Module, dropout
 from minigan.nn.module import preserve_state
 from minigan.optim.schedules import value_at
-
-if TYPE_CHECKING:
-    from minigan.gan.gan import GAN
 
 _MAX_SIGNATURES = 8  # the mask requests of so many signatures of inputs are kept
 
 
-def update_inputs(gan: GAN, real: Tensor, ahead: int) -> UpdateInputs:
+def update_inputs(gan: GANInterface, real: Tensor, ahead: int) -> UpdateInputs:
     """The inputs of the discriminator's update that comes `ahead` updates after its next one, on batch `real`."""
     update = gan.step * gan.rules.n_critic + ahead
     draws = weight = None
@@ -48,11 +46,11 @@ class DropoutMasks:
     """
 
     def __init__(self) -> None:
-        self._known: list[tuple[Any, Attributes, list[dropout_masks.MaskRequests]]] = []
+        self._known: list[tuple[Any, Attributes, list[dropout.MaskRequests]]] = []
         self._networks: tuple[Module, ...] = ()
         self._has_dropout = False
 
-    def add(self, gan: GAN, inputs: StepInputs) -> StepInputs:
+    def add(self, gan: GANInterface, inputs: StepInputs) -> StepInputs:
         """`inputs` with the masks that the step takes."""
         if not self._needed(gan.generator, gan.discriminator):
             return inputs
@@ -71,9 +69,9 @@ class DropoutMasks:
             self._has_dropout = any(isinstance(module, Dropout) for network in networks for module in network.modules())
         return self._has_dropout
 
-    def _requests(self, gan: GAN, inputs: StepInputs) -> list[dropout_masks.MaskRequests]:
+    def _requests(self, gan: GANInterface, inputs: StepInputs) -> list[dropout.MaskRequests]:
         """The masks that the forward passes of a step ask for."""
-        with preserve_state(*self._networks), dropout_masks.recording_requests() as requests:
+        with preserve_state(*self._networks), dropout.recording_requests() as requests:
             passes = [gan.discriminator_pass(update) for update in inputs.updates]
             gan.generator_pass(inputs.updates[-1], passes[-1])
         return requests

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,40 +13,18 @@ from minigan.core.state_check import require_matching_state
 from minigan.gan import draws, latents
 from minigan.gan.ema import EMA
 from minigan.gan.inputs import StepInputs, UpdateInputs
+from minigan.gan.interface import GradientObserver, Pass
 from minigan.gan.losses import LabelSmoothing, Loss
 from minigan.gan.penalties import Penalty, copy_draws
 from minigan.gan.recordable import RecordableStep
 from minigan.gan.replay import Replay
 from minigan.gan.rules import Rules
 from minigan.gan.unrolling import unrolled_logits
-from minigan.nn import BatchNorm, Module, dropout_masks
+from minigan.nn import BatchNorm, Module, dropout
 from minigan.nn.module import preserve_state
 from minigan.ops import concatenate, mean, tanh
 from minigan.optim import Optimizer
 from minigan.optim.schedules import Schedule
-
-GradientObserver = Callable[[str, list[Tensor]], None]
-"""A function (player, gradients): called before each update with the player's name, "discriminator" or "generator"."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """The forward pass of one player: its objective, and the Tensors from which that is computed.
-
-    real, fake: the real examples, and the generator's samples. discriminator_inputs: both as the discriminator sees
-    them, with instance noise and packed. real_logits, fake_logits: the discriminator's outputs (n, 1); real_logits is
-    None where the generator's loss does not need it. loss: the player's loss. penalty: the discriminator's penalty
-    without its weight, or None. objective: what the player minimises, the loss plus the weighted penalty.
-    """
-
-    real: Tensor
-    fake: Tensor
-    discriminator_inputs: tuple[Tensor, Tensor]
-    real_logits: Tensor | None
-    fake_logits: Tensor
-    loss: Tensor
-    penalty: Tensor | None
-    objective: Tensor
 
 
 class GAN:
@@ -126,7 +102,7 @@ class GAN:
     def run_step(self, inputs: StepInputs, observe: GradientObserver | None = None) -> dict[str, Tensor]:
         """The computation of `train_step`: it draws no random numbers and reads nothing back from the device."""
         *earlier, last = inputs.updates  # k updates of the discriminator in Algorithm 1
-        with dropout_masks.using_masks(inputs.masks):
+        with dropout.using_masks(inputs.masks):
             for update in earlier:
                 self.update_discriminator(update, observe)
             d_pass = self.discriminator_pass(last)

@@ -13,7 +13,7 @@ from typing import Any
 from minigan.autodiff import Tensor
 from minigan.gan.penalties import Draws
 from minigan.nn import Dropout
-from minigan.nn.dropout_masks import DrawnMasks
+from minigan.nn.dropout import DrawnMasks
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Variable
 from minigan.gan.inputs import StepInputs
+from minigan.gan.interface import GANInterface
 from minigan.gan.replay.attributes import Attributes, Containers
 from minigan.nn import Module
-
-if TYPE_CHECKING:
-    from minigan.gan.gan import GAN
 
 _GAN_INPUT_ATTRIBUTES = frozenset(("step", "penalty_weight", "seed", "replay"))  # they reach a step by its inputs only
 _OPTIMIZER_INPUT_ATTRIBUTES = frozenset(("steps", "learning_rate"))
@@ -22,7 +20,7 @@ _NONE: frozenset[str] = frozenset()
 class RecordableStep:
     """The training step of `gan`, with the methods of minigan.gan.replay.recording.Step."""
 
-    def __init__(self, gan: GAN) -> None:
+    def __init__(self, gan: GANInterface) -> None:
         self._gan = gan
         self._optimizers = gan.generator_optimizer, gan.discriminator_optimizer
 

@@ -2,8 +2,9 @@
 
 from minigan.nn import init
 from minigan.nn.conv import AveragePool2d, Conv2d, ConvTranspose2d, MaxPool2d, Upsample2d
+from minigan.nn.dropout import Dropout
 from minigan.nn.features import FourierFeatures
-from minigan.nn.layers import BatchNorm, Dense, Dropout, Flatten, LeakyReLU, ReLU, Reshape, Sigmoid, Tanh
+from minigan.nn.layers import BatchNorm, Dense, Flatten, LeakyReLU, ReLU, Reshape, Sigmoid, Tanh
 from minigan.nn.maxout import Maxout
 from minigan.nn.module import Module, Sequential
 from minigan.nn.spectral import SpectralNorm, spectral_norm

@@ -1,4 +1,4 @@
-"""The layers for pictures, (batch, height, width, channels): convolution, upsampling, pooling."""
+"""Layers for images (batch, height, width, channels): convolution, upsampling, pooling."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from minigan import ops
 from minigan.autodiff import Tensor
 from minigan.nn import init
-from minigan.nn.layers import LeakyReLU, is_fusible_leaky_relu, new_parameter, require_counts
+from minigan.nn.layers import LeakyReLU, is_fusible_leaky_relu, new_parameter, require_positive_ints
 from minigan.nn.module import Fusible, Module
 from minigan_kernels.geometry import Padding, Pair, pair
 
 
 class _Convolution(Fusible):
-    """What Conv2d and ConvTranspose2d have in common."""
+    """The base of Conv2d and ConvTranspose2d."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class _Convolution(Fusible):
         bias: bool = True,
         precision: str = "exact",
     ) -> None:
-        require_counts(type(self).__name__, inputs=inputs, outputs=outputs)
+        require_positive_ints(type(self).__name__, inputs=inputs, outputs=outputs)
         self.inputs, self.outputs, self.kernel = inputs, outputs, pair(kernel, "kernel")
         self.stride, self.padding, self.precision = pair(stride, "stride"), padding, precision
         self.weight = new_parameter(initializer(rng, self._weight_shape()))
@@ -69,8 +69,9 @@ class _Convolution(Fusible):
 class Conv2d(_Convolution):
     """Convolution: (batch, height, width, inputs) to (batch, height', width', outputs); see `ops.conv2d`.
 
-    weight (kh, kw, inputs, outputs), drawn from `rng` through `initializer`; bias (outputs,) starts at zero and is
-    left out with `bias=False`. `padding` is a number, "same", "valid" or ((top, bottom), (left, right)).
+    weight (kh, kw, inputs, outputs) is drawn by `initializer` from `rng`; bias (outputs,) starts at zero; there is none
+    with `bias=False`. `padding` is a number, "same", "valid" or ((top, bottom), (left, right)). `precision` "fast"
+    allows a faster algorithm with larger rounding errors.
     """
 
     def _weight_shape(self) -> tuple[int, ...]:
@@ -85,8 +86,8 @@ class Conv2d(_Convolution):
 class ConvTranspose2d(_Convolution):
     """Transposed convolution: (batch, height, width, inputs) to (batch, height', width', outputs).
 
-    weight (kh, kw, outputs, inputs); `output_size` (height', width') chooses among the sizes that a stride leaves
-    open; see `ops.conv_transpose2d` for it and the rest, `Conv2d` for the arguments.
+    weight (kh, kw, outputs, inputs). With a stride, several output sizes are possible: `output_size` (height', width')
+    chooses one. See `ops.conv_transpose2d` for the sizes, `Conv2d` for the other arguments.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class Upsample2d(Module):
 
 
 class _Pool(Module):
-    """What AveragePool2d and MaxPool2d have in common."""
+    """The base of AveragePool2d and MaxPool2d."""
 
     def __init__(self, window: int | Pair = 2, *, stride: int | Pair | None = None, padding: Padding = 0) -> None:
         self.window, self.padding = pair(window, "window"), padding
@@ -153,7 +154,7 @@ class AveragePool2d(_Pool):
 
 
 class MaxPool2d(_Pool):
-    """The largest number of each window; see `ops.max_pool2d`."""
+    """The maximum of each window; see `ops.max_pool2d`."""
 
     def _pool(self, x: Tensor) -> Tensor:
         return ops.max_pool2d(x, self.window, stride=self.stride, padding=self.padding)

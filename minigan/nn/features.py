@@ -1,4 +1,4 @@
-"""A layer for networks of few inputs: waves of them."""
+"""Fourier features: sines and cosines of a few inputs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 from minigan import ops
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Buffer
-from minigan.nn.layers import require_counts
+from minigan.nn.layers import require_positive_ints
 from minigan.nn.module import Module
 
 
 class FourierFeatures(Module):
     """[x, w sin(x B), w cos(x B)]: (batch, inputs) to (batch, inputs + 2 * count) (Tancik et al., 2020).
 
-    The columns of B are random directions, their frequencies f in geometric steps from `lowest` to `highest` radians a
-    unit, and w = f^-1/2, so that no octave outweighs the others. What a network of few inputs could learn only slowly,
-    fine detail, lies before it at once. B and w are drawn by `rng` and stay: buffers, not parameters.
+    The columns of B are random directions, drawn by `rng`, of length f: frequencies in geometric steps from `lowest` to
+    `highest` radians per unit. w = f^-1/2, so that all octaves have equal weight. With these features a network learns
+    fine detail that it would learn only slowly from the inputs alone. B and w are buffers: they are not trained.
 
     Raises ValueError unless 0 < lowest <= highest.
     """
@@ -24,7 +24,7 @@ class FourierFeatures(Module):
     def __init__(
         self, inputs: int, count: int, rng: np.random.Generator, *, lowest: float = 1.0, highest: float = 100.0
     ) -> None:
-        require_counts("FourierFeatures", inputs=inputs, count=count)
+        require_positive_ints("FourierFeatures", inputs=inputs, count=count)
         if not 0 < lowest <= highest:
             raise ValueError(f"FourierFeatures takes frequencies 0 < lowest <= highest, got {lowest} and {highest}")
         self.inputs, self.count = inputs, count

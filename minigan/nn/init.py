@@ -1,6 +1,7 @@
-"""Initial weights, drawn from an explicit generator: `init(rng, shape)` gives a host array of float64.
+"""Initial weights: an initializer is a function `(rng, shape)` that returns a NumPy array of float64.
 
-The fans of a weight (..., in, out) are in and out times the extents before them (the receptive field).
+The fan in and fan out of a weight of shape (..., in, out) are `in` and `out` times the product of the extents before
+them, the receptive field.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def normal(std: float) -> Initializer:
-    """N(0, std^2)."""
+    """The initializer that draws from N(0, std^2)."""
     return lambda rng, shape: rng.normal(0.0, std, shape)
 
 
-dcgan_normal = normal(0.02)
-"""N(0, 0.02^2): Radford et al., 2016, section 4."""
+def dcgan_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 0.02^2): Radford et al., 2016, section 4."""
+    return rng.normal(0.0, 0.02, shape)

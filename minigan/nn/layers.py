@@ -1,4 +1,4 @@
-"""The layers. Shapes are (batch, features) or, for images, (batch, height, width, channels)."""
+"""Layers for vectors (batch, features); all but Dense also take images (batch, height, width, channels)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from minigan import ops
 from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.core import backend
-from minigan.nn import dropout_masks, init
+from minigan.nn import init
 from minigan.nn.module import Fusible, Module
 
 
 class Dense(Fusible):
     """x @ weight + bias: (batch, inputs) to (batch, outputs); weight (inputs, outputs), bias (outputs,).
 
-    `rng` draws the weight through `initializer`; the bias starts at zero, and is left out with `bias=False`.
+    The weight is drawn by `initializer` from `rng`; the bias starts at zero; there is none with `bias=False`.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Dense(Fusible):
         initializer: init.Initializer = init.glorot_uniform,
         bias: bool = True,
     ) -> None:
-        require_counts("Dense", inputs=inputs, outputs=outputs)
+        require_positive_ints("Dense", inputs=inputs, outputs=outputs)
         self.inputs, self.outputs = inputs, outputs
         self.weight = new_parameter(initializer(rng, (inputs, outputs)))
         self.bias = new_parameter(np.zeros(outputs)) if bias else None
@@ -59,13 +59,13 @@ class Dense(Fusible):
 class BatchNorm(Fusible):
     """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), with a learned scale and shift.
 
-    In training each batch's own moments serve, and the running ones follow as in Keras:
-    running = momentum * running + (1 - momentum) * batch, with the biased variance. In use the running ones serve.
+    Training uses the mean and the biased variance of the batch, and updates the running statistics as Keras does:
+    running = momentum * running + (1 - momentum) * batch. Evaluation uses the running statistics.
     In training it raises ValueError for a batch with fewer than two values of a channel, which have no variance.
     """
 
     def __init__(self, features: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
-        require_counts("BatchNorm", features=features)
+        require_positive_ints("BatchNorm", features=features)
         if not 0 <= momentum < 1:
             raise ValueError(f"BatchNorm's momentum must lie in [0, 1), got {momentum}")
         self.features, self.momentum, self.eps = features, momentum, eps
@@ -91,12 +91,12 @@ class BatchNorm(Fusible):
                 deviation = ops.sqrt(self.running_variance + self.eps)
             return (x - self.running_mean.constant_copy()) / deviation * self.scale + self.shift
         y = ops.batch_norm(x, self.scale, self.shift, eps=self.eps, slope=slope)
-        self._follow(*y.saved)
+        self._update_running_statistics(*y.saved)
         return y
 
-    def _follow(self, *moments: Any) -> None:
-        for running, moment in zip((self.running_mean, self.running_variance), moments, strict=True):
-            backend.of(moment).kernel("update_running_statistics")(running.data, moment, self.momentum)
+    def _update_running_statistics(self, mean: Any, variance: Any) -> None:
+        for running, of_batch in ((self.running_mean, mean), (self.running_variance, variance)):
+            backend.of(of_batch).kernel("update_running_statistics")(running.data, of_batch, self.momentum)
             running.increment_version()
 
     def __repr__(self) -> str:
@@ -146,28 +146,6 @@ class Sigmoid(Module):
         return "Sigmoid()"
 
 
-class Dropout(Module):
-    """In training, zero each element with probability `rate` and divide the rest by 1 - rate (Srivastava et al., 2014).
-
-    Draw number n is a pure function of (seed, n); n is part of the module's state, so a resumed run goes on with
-    the mask it would have drawn.
-    """
-
-    def __init__(self, rate: float, seed: int) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(f"Dropout's rate must lie in [0, 1), got {rate}")
-        self.rate, self.seed = rate, seed
-        self.draws = Buffer(0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        return x * dropout_masks.next_mask(self, x)
-
-    def __repr__(self) -> str:
-        return f"Dropout({self.rate})"
-
-
 class Flatten(Module):
     """(batch, ...) to (batch, features)."""
 
@@ -182,7 +160,7 @@ class Reshape(Module):
     """(batch, ...) to (batch, *shape)."""
 
     def __init__(self, *shape: int) -> None:
-        require_counts("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
+        require_positive_ints("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
@@ -195,16 +173,16 @@ class Reshape(Module):
 
 
 def is_fusible_leaky_relu(layer: Module) -> bool:
-    """Whether it is LeakyReLU with a slope that keeps signs. Not a subclass: its forward may do something else."""
+    """Whether `layer` is LeakyReLU or ReLU with a slope >= 0. A subclass is not: its forward may do something else."""
     return isinstance(layer, LeakyReLU) and type(layer) in (LeakyReLU, ReLU) and layer.slope >= 0
 
 
 def new_parameter(values: np.ndarray) -> Parameter:
-    """A Parameter of float32, as every layer begins."""
+    """A float32 Parameter with these values: all layers start in float32."""
     return Parameter(values.astype(np.float32))
 
 
-def require_counts(layer: str, **counts: int) -> None:
+def require_positive_ints(layer: str, **counts: int) -> None:
     """Raise ValueError unless every one of `counts` is a whole number of at least 1."""
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:

@@ -1,4 +1,4 @@
-"""Module: a function with parameters, made of other Modules; Sequential: one after another."""
+"""Module, a function with parameters that is made of other Modules, and Sequential, which applies Modules in order."""
 
 from __future__ import annotations
 
@@ -15,84 +15,86 @@ from minigan.core.state_check import require_matching_state
 
 
 class Module:
-    """Base of everything with parameters.
+    """The base class of all layers and networks.
 
     A subclass sets Parameters, Buffers, Modules, or lists, tuples and dicts of them (to any depth) as attributes and
-    defines `forward`. A forward may change its Buffers, in place, and then calls their `increment_version()`.
+    defines `forward`. A forward may change its Buffers with `assign`, or their `data` in place; after the latter it
+    calls their `increment_version()`.
 
-    What lies inside is named by its place: "left.weight", "parts.0.weight" in a list, "parts.a.weight" in a dict. What
-    several places share is found once, by the first of its names. Raises TypeError where a set holds some of it: a set
-    has no order, so there would be no lasting names; ValueError where two places have one name.
+    Parameters and Buffers are named by place: "left.weight"; "parts.0.weight" in a list, "parts.a.weight" in a dict.
+    One that is shared by several attributes is found once, under the first name. Raises TypeError if a set contains
+    some: a set has no order, so their names would not last. Raises ValueError if two have the same name.
     """
 
     training = True
 
     def __init_subclass__(cls) -> None:
-        if "buffer_names" in vars(cls):  # their arrays would be left out of states without a word
+        if "buffer_names" in vars(cls):  # `state` would silently leave out the arrays that it names
             raise TypeError(
                 f"{cls.__name__} lists its buffers in buffer_names; set each as an attribute instead, such as "
                 "self.running_mean = Buffer(values)"
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """The output for the input x; a subclass defines it."""
         raise NotImplementedError
 
     def __call__(self, x: Any) -> Tensor:
         return self.forward(x if isinstance(x, Tensor) else Tensor(x))
 
     def _contents(self) -> Iterator[tuple[str, Variable | Module]]:
-        """The Parameters, Buffers and Modules directly inside, by name, in the order they were set."""
+        """(name, item) of the Parameters, Buffers and Modules directly inside, in the order in which they were set."""
         for name, value in vars(self).items():
             yield from _leaves(value, name)
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        """The Modules directly inside, by name, in the order they were set."""
+        """(name, Module) of the Modules directly inside, in the order in which they were set."""
         yield from ((name, item) for name, item in self._contents() if isinstance(item, Module))
 
     def modules(self) -> Iterator[Module]:
         """This Module and every one inside it, each once."""
-        yield from (module for _, module in self._places("", set()))
+        yield from (module for _, module in self._modules_with_prefix("", set()))
 
-    def _places(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
-        """`modules()`, each with what comes before the names of its contents; without those `seen` before."""
+    def _modules_with_prefix(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        """(prefix of the names of its contents, Module) of `modules()`, without those in `seen`, by id."""
         if id(self) not in seen:
             seen.add(id(self))
             yield prefix, self
             for name, child in self.children():
-                yield from child._places(f"{prefix}{name}.", seen)
+                yield from child._modules_with_prefix(f"{prefix}{name}.", seen)
 
     def parameters(self, prefix: str = "") -> dict[str, Parameter]:
-        """Every Parameter, each once, by its name, such as "3.weight"."""
+        """Every Parameter once, by name, such as "3.weight"."""
         return self._variables(Parameter, prefix)
 
     def buffers(self, prefix: str = "") -> dict[str, Buffer]:
-        """Every Buffer, each once, by its name, such as "1.running_mean"."""
+        """Every Buffer once, by name, such as "1.running_mean"."""
         return self._variables(Buffer, prefix)
 
     def _variables(self, kind: type, prefix: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         seen: set[Any] = set()
-        for place, module in self._places(prefix, set()):
+        for path, module in self._modules_with_prefix(prefix, set()):
             for name, item in module._contents():
                 if isinstance(item, kind) and item not in seen:
                     seen.add(item)
-                    _add(found, place + name, item)
+                    _add(found, path + name, item)
         return found
 
     def train(self, on: bool = True) -> Self:
-        """Behave as in training (batch statistics, dropout)."""
+        """Switch all Modules to training mode: batch statistics, dropout. With on=False, to evaluation mode."""
         for module in self.modules():
             module.training = on
         return self
 
     def eval(self) -> Self:
-        """Behave as in use (running statistics, no dropout)."""
+        """Switch all Modules to evaluation mode: running statistics, no dropout."""
         return self.train(False)
 
     def astype(self, dtype: str) -> Self:
         """Convert every parameter and buffer to `dtype`, "float32" or "float64".
 
-        Raises RuntimeError if an optimiser already holds the parameters: it would go on with the old ones.
+        Raises RuntimeError if an optimiser already has the parameters: it would continue with the old arrays.
         """
         parameters = self.parameters().values()
         if any(p.owner is not None for p in parameters):
@@ -112,7 +114,7 @@ class Module:
         return found
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take the values of `state` (see `state`); raises ValueError, and changes nothing, unless all fit."""
+        """Set the parameters and buffers to `state`. Raises ValueError, and changes nothing, unless all of it fits."""
         require_matching_state(self.state(), state)
         for name, x in (self.parameters() | self.buffers()).items():
             x.assign(state[name])
@@ -120,7 +122,7 @@ class Module:
 
 @contextlib.contextmanager
 def preserve_state(*modules: Module) -> Iterator[None]:
-    """A context after which the buffers of `modules` and the mode, training or use, of every part are as before."""
+    """A context that restores, when it ends, the buffers of `modules` and the mode of every Module in them."""
     parts = [part for module in modules for part in module.modules()]
     modes = [part.training for part in parts]
     buffers = {b: b.version for part in parts for _, b in part._contents() if isinstance(b, Buffer)}
@@ -131,12 +133,12 @@ def preserve_state(*modules: Module) -> Iterator[None]:
         for part, mode in zip(parts, modes, strict=True):
             part.training = mode
         for (b, version), values in zip(buffers.items(), before, strict=True):
-            if b.version != version:  # what is not changed needs no new version, which graphs that hold it would refuse
+            if b.version != version:  # assigning would increment the version, which invalidates graphs
                 b.assign(values)
 
 
 def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Variable | Module]]:
-    """The Variables and Modules in an attribute `name`; `above` are the containers that `value` lies in."""
+    """(name, item) of the Variables and Modules in attribute `name`; `above`: ids of the containers around `value`."""
     if isinstance(value, (Variable, Module)):
         yield name, value
     elif isinstance(value, (set, frozenset)) and any(isinstance(item, (Variable, Module)) for item in value):
@@ -149,21 +151,21 @@ def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tupl
             yield from _leaves(item, f"{name}.{key}", (*above, id(value)))
 
 
-def tree_map(value: Any, exchange: Callable[[Variable | Module], Any], above: tuple[int, ...] = ()) -> Any:
-    """`value`, an attribute of a Module, with exchange(item) in place of every Variable and Module in it.
+def tree_map(value: Any, function: Callable[[Variable | Module], Any], above: tuple[int, ...] = ()) -> Any:
+    """`value`, an attribute of a Module, with function(item) in place of every Variable and Module in it.
 
-    Lists, tuples and dicts are made anew where they change. `above` are the containers that `value` lies in.
+    Lists, tuples and dicts are copied if an item changes. `above`: ids of the containers around `value`.
     """
     if isinstance(value, (Variable, Module)):
-        return exchange(value)
+        return function(value)
     if not isinstance(value, (list, tuple, dict)) or id(value) in above:
         return value
     items = value.values() if isinstance(value, dict) else value
-    new = [tree_map(item, exchange, (*above, id(value))) for item in items]
+    new = [tree_map(item, function, (*above, id(value))) for item in items]
     if all(a is b for a, b in zip(new, items, strict=True)):
         return value
     if isinstance(value, tuple):
-        return value._make(new) if hasattr(value, "_make") else type(value)(new)  # a named tuple takes no sequence
+        return value._make(new) if hasattr(value, "_make") else type(value)(new)  # _make: of a named tuple
     out = copy.copy(value)
     for key, item in zip(out if isinstance(out, dict) else range(len(new)), new, strict=True):
         out[key] = item
@@ -177,14 +179,14 @@ def _add(found: dict[str, Any], name: str, item: Any) -> None:
 
 
 class Sequential(Module):
-    """Modules applied one after another. A layer that can do the next one's work in its own pass does so."""
+    """Modules applied in order. A layer that can compute the next one in the same pass (see `Fusible`) does so."""
 
     def __init__(self, *layers: Module) -> None:
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
                 raise TypeError(f"Sequential takes Modules, got {type(layer).__name__} in place {i}")
         self.layers = layers
-        self._passes = _fused(layers)
+        self._passes = _fuse(layers)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, following in self._passes:
@@ -192,7 +194,7 @@ class Sequential(Module):
         return x
 
     def _contents(self) -> Iterator[tuple[str, Variable | Module]]:
-        """The layers by their number, and what a subclass adds."""
+        """The layers by number, and the attributes that a subclass adds."""
         yield from ((str(i), layer) for i, layer in enumerate(self.layers))
         for name, value in vars(self).items():
             if name not in ("layers", "_passes"):
@@ -209,10 +211,10 @@ class Sequential(Module):
 
 
 class Fusible(Module):
-    """A Module that may compute itself and the one after it in a single pass."""
+    """A Module that can compute itself and the Module after it in one pass."""
 
     def can_fuse(self, following: Module) -> bool:
-        """Whether `forward_fused(following, x)` can serve."""
+        """Whether `forward_fused(following, x)` may be called."""
         raise NotImplementedError
 
     def forward_fused(self, following: Any, x: Tensor) -> Tensor:
@@ -220,8 +222,8 @@ class Fusible(Module):
         raise NotImplementedError
 
 
-def _fused(layers: Sequence[Module]) -> list[tuple[Any, Module | None]]:
-    """The passes that compute `layers`: each layer with the one after it, where one pass can do the work of both."""
+def _fuse(layers: Sequence[Module]) -> list[tuple[Any, Module | None]]:
+    """(layer, the next layer if one pass computes both, else None) for each pass that computes `layers`."""
     passes: list[tuple[Any, Module | None]] = []
     i = 0
     while i < len(layers):

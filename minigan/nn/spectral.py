@@ -1,4 +1,4 @@
-"""Spectral normalisation: layers whose weight, as a matrix, has largest singular value 1 (Miyato et al., 2018)."""
+"""Spectral normalisation: layers whose weight matrix has a largest singular value of 1 (Miyato et al., 2018)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from minigan import ops
 from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.nn.conv import Conv2d, ConvTranspose2d
-from minigan.nn.layers import Dense, LeakyReLU, require_counts
+from minigan.nn.layers import Dense, LeakyReLU, require_positive_ints
 from minigan.nn.module import Fusible, Module, tree_map
 
-_NORMABLE = (Dense, Conv2d, ConvTranspose2d)
+_NORMALISABLE = (Dense, Conv2d, ConvTranspose2d)
 
 
 class SpectralNorm(Fusible):
-    """`layer` with weight / sigma for its weight, where sigma = u^T W v (Miyato et al., 2018, Algorithm 1).
+    """`layer` with its weight divided by sigma = u^T W v (Miyato et al., 2018, Algorithm 1).
 
-    W is the weight as a matrix (outputs, all else); u (outputs, 1) and v (all else, 1) approach its first singular
-    vectors: each forward in training first takes `power_iterations` steps v = W^T u / |W^T u|, u = W v / |W v|; in use
-    they stay. They are buffers, and constants to derivatives, so d sigma / d W = u v^T. `rng` draws the first u.
+    W is the weight as a matrix (outputs, rest); the buffers u (outputs, 1) and v (rest, 1) approximate its first
+    singular vectors. In training each forward first takes `power_iterations` steps v = W^T u / |W^T u| and
+    u = W v / |W v|; in evaluation u and v stay as they are. They are constants for derivatives, so
+    d sigma / d W = u v^T. `rng` draws the first u.
 
-    Raises TypeError for anything but a Dense, Conv2d or ConvTranspose2d, ValueError for a weight of zeros.
+    Raises TypeError unless `layer` is a Dense, Conv2d or ConvTranspose2d, ValueError if its weight is zero.
     """
 
     def __init__(self, layer: Module, rng: np.random.Generator, *, power_iterations: int = 1) -> None:
-        if not isinstance(layer, _NORMABLE):
+        if not isinstance(layer, _NORMALISABLE):
             raise TypeError(f"SpectralNorm takes a Dense, Conv2d or ConvTranspose2d, got {type(layer).__name__}")
-        require_counts("SpectralNorm", power_iterations=power_iterations)
+        require_positive_ints("SpectralNorm", power_iterations=power_iterations)
         if not layer.weight.numpy().any():
             raise ValueError(f"the weight of {layer} is zero, so no multiple of it has norm 1; draw it at random")
         self.layer, self.power_iterations = layer, power_iterations
@@ -52,8 +53,8 @@ class SpectralNorm(Fusible):
     def effective_weight(self) -> Tensor:
         """weight / sigma with u and v as they are, in the shape of the layer's weight."""
         with no_grad():
-            u, v = _unit(self.u), _unit(self.v)  # an average of unit vectors is none
-        return self.layer.weight * (1.0 / ops.sum(v * ops.matmul(self._transposed(), u)))
+            u, v = _unit_vector(self.u), _unit_vector(self.v)  # their moving averages do not have length 1
+        return self.layer.weight * (1.0 / ops.sum(v * ops.matmul(self._transposed_weight(), u)))
 
     def _normalised(self, forward: Callable[..., Tensor], *arguments: Any) -> Tensor:
         if self.training:
@@ -67,13 +68,13 @@ class SpectralNorm(Fusible):
 
     def _iterate(self) -> None:
         with no_grad():
-            transposed = self._transposed()
+            transposed = self._transposed_weight()
             for _ in range(self.power_iterations):
-                self.v.assign(_unit(ops.matmul(transposed, self.u)))
-                self.u.assign(_unit(ops.matmul(transposed, self.v, transpose_a=True)))
+                self.v.assign(_unit_vector(ops.matmul(transposed, self.u)))
+                self.u.assign(_unit_vector(ops.matmul(transposed, self.v, transpose_a=True)))
 
-    def _transposed(self) -> Tensor:
-        """W^T: (all else, outputs)."""
+    def _transposed_weight(self) -> Tensor:
+        """W^T: (rest, outputs)."""
         w: Tensor = self.layer.weight
         if isinstance(self.layer, ConvTranspose2d):
             w = ops.transpose(w, (0, 1, 3, 2))
@@ -84,34 +85,38 @@ class SpectralNorm(Fusible):
 
 
 def spectral_norm(module: Module, rng: np.random.Generator) -> Module:
-    """The same network with every dense and convolutional layer, to any depth, in a SpectralNorm.
+    """The network `module` with every dense and convolutional layer in it, to any depth, wrapped in a SpectralNorm.
 
-    The layers are shared with `module`, their parameters too; the Modules around them are copies. Raises TypeError
-    where a Module has a weight, a Parameter of two or more axes, of its own: nobody but its author knows which matrix
-    it stands for; ValueError where there is no such layer.
+    The layers and their parameters are shared with `module`; the Modules around them are copies. Raises TypeError if
+    another kind of Module has a weight, a Parameter of two or more axes: which matrix it stands for is not known.
+    Raises ValueError if there is no dense or convolutional layer.
     """
     if not isinstance(module, Module):
         raise TypeError(f"spectral_norm takes a Module, got {type(module).__name__}")
     for part in module.modules():
-        if not isinstance(part, _NORMABLE):
+        if not isinstance(part, _NORMALISABLE):
             _require_no_weight(part)
-    if not any(isinstance(part, (*_NORMABLE, SpectralNorm)) for part in module.modules()):
+    if not any(isinstance(part, (*_NORMALISABLE, SpectralNorm)) for part in module.modules()):
         raise ValueError(f"spectral_norm finds no Dense, Conv2d or ConvTranspose2d in {module}; leave it out")
-    return _normed(module, rng, {})
+    return _normalise_layers(module, rng, {})
 
 
-def _normed(module: Module, rng: np.random.Generator, done: dict[int, Module]) -> Module:
-    """`done`: what has become of the Modules met so far, for several places may share one, or refer to one above."""
+def _normalise_layers(module: Module, rng: np.random.Generator, done: dict[int, Module]) -> Module:
+    """`module` with its layers wrapped. `done`: the results by id, for several places may share one."""
     if id(module) in done:
         return done[id(module)]
-    if isinstance(module, _NORMABLE):
+    if isinstance(module, _NORMALISABLE):
         return done.setdefault(id(module), SpectralNorm(module, rng))
-    if isinstance(module, SpectralNorm) or not any(isinstance(part, _NORMABLE) for part in module.modules()):
+    if isinstance(module, SpectralNorm) or not any(isinstance(part, _NORMALISABLE) for part in module.modules()):
         return module
-    twin = done[id(module)] = copy.copy(module)
+    copied_module = done[id(module)] = copy.copy(module)
     for name, value in vars(module).items():
-        setattr(twin, name, tree_map(value, lambda x: _normed(x, rng, done) if isinstance(x, Module) else x))
-    return twin
+        setattr(
+            copied_module,
+            name,
+            tree_map(value, lambda x: _normalise_layers(x, rng, done) if isinstance(x, Module) else x),
+        )
+    return copied_module
 
 
 def _require_no_weight(module: Module) -> None:
@@ -123,5 +128,5 @@ def _require_no_weight(module: Module) -> None:
             )
 
 
-def _unit(x: Tensor) -> Tensor:
+def _unit_vector(x: Tensor) -> Tensor:
     return x / ops.sqrt(ops.sum(x * x))

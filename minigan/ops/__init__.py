@@ -1,4 +1,4 @@
-"""Every operation on Tensors, each beside its derivatives."""
+"""Every operation on Tensors. Each one is defined beside its derivatives and their formula."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _give_tensor_its_operators() -> None:
+def _add_operators_to_tensor() -> None:
     operators = {
         "__add__": add,
         "__radd__": lambda a, b: add(b, a),
@@ -44,4 +44,4 @@ def _give_tensor_its_operators() -> None:
         setattr(Tensor, name, operation)
 
 
-_give_tensor_its_operators()
+_add_operators_to_tensor()

@@ -1,6 +1,6 @@
-"""Operations on each element, with NumPy's broadcasting, each beside its derivative.
+"""Elementwise operations with NumPy's broadcasting, each beside its VJPs and their formula.
 
-In every rule g is the cotangent of the result y. Where an input was broadcast, its cotangent is summed back.
+In every VJP g is the cotangent of the result y. The cotangent of an input that was broadcast is summed to its shape.
 """
 
 from __future__ import annotations
@@ -11,37 +11,48 @@ from minigan.autodiff import Tensor, primitive
 from minigan.ops.shape import sum_like
 
 
-@primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(g, b))
+@primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(g, b), formula={"a": "g", "b": "g"})
 def add(B, a, b):
     """a + b."""
     return B.xp.add(a, b)
 
 
-@primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(-g, b))
+@primitive(lambda g, y, a, b: sum_like(g, a), lambda g, y, a, b: sum_like(-g, b), formula={"a": "g", "b": "-g"})
 def subtract(B, a, b):
     """a - b."""
     return B.xp.subtract(a, b)
 
 
-@primitive(lambda g, y, a, b: sum_like(g * b, a), lambda g, y, a, b: sum_like(g * a, b))
+@primitive(
+    lambda g, y, a, b: sum_like(g * b, a),
+    lambda g, y, a, b: sum_like(g * a, b),
+    formula={"a": "g * b", "b": "g * a"},
+)
 def multiply(B, a, b):
     """a * b."""
     return B.xp.multiply(a, b)
 
 
-@primitive(lambda g, y, a, b: sum_like(g / b, a), lambda g, y, a, b: sum_like(-(g * y) / b, b))
+@primitive(
+    lambda g, y, a, b: sum_like(g / b, a),
+    lambda g, y, a, b: sum_like(-(g * y) / b, b),
+    formula={"a": "g / b", "b": "-g * y / b"},
+)
 def divide(B, a, b):
     """a / b."""
     return B.xp.divide(a, b)
 
 
-@primitive(lambda g, y, x: -g)
+@primitive(lambda g, y, x: -g, formula={"x": "-g"})
 def negative(B, x):
     """-x."""
     return B.xp.negative(x)
 
 
-@primitive(lambda g, y, x, *, exponent: g * (power(x, exponent - 1) * exponent) if exponent else g * 0.0)
+@primitive(
+    lambda g, y, x, *, exponent: g * (power(x, exponent - 1) * exponent) if exponent else g * 0.0,
+    formula={"x": "exponent * g * x**(exponent - 1)"},
+)
 def _power(B, x, *, exponent):
     return x**exponent
 
@@ -51,39 +62,39 @@ def power(x: Any, exponent: float) -> Tensor:
     return _power(x, exponent=float(exponent))
 
 
-@primitive(lambda g, y, x: g * y)
+@primitive(lambda g, y, x: g * y, formula={"x": "g * y"})
 def exp(B, x):
     """e ** x."""
     return B.xp.exp(x)
 
 
-@primitive(lambda g, y, x: g / x)
+@primitive(lambda g, y, x: g / x, formula={"x": "g / x"})
 def log(B, x):
     """The natural logarithm."""
     return B.xp.log(x)
 
 
-@primitive(lambda g, y, x: g / (y * 2.0))
+@primitive(lambda g, y, x: g / (y * 2.0), formula={"x": "g / (2 * y)"})
 def sqrt(B, x):
     """The square root; its derivative at 0 is infinite."""
     return B.xp.sqrt(x)
 
 
-@primitive(None)
+@primitive(None, formula={"x": "0"})
 def sign(B, x):
-    """-1, 0 or 1; flat almost everywhere, so its derivative is zero."""
+    """-1, 0 or 1, the sign of x. It is constant almost everywhere, so its derivative is zero."""
     return B.xp.sign(x)
 
 
-@primitive(lambda g, y, x: g * sign(x))
+@primitive(lambda g, y, x: g * sign(x), formula={"x": "g * sign(x)"})
 def absolute(B, x):
     """|x|; at the kink x = 0 the derivative is 0."""
     return B.xp.abs(x)
 
 
-@primitive(None, None)
+@primitive(None, None, formula={"a": "0", "b": "0"})
 def share_of_maximum(B, a, b):
-    """1 where a > b, 1/2 where a = b, 0 where a < b; NaN where one of them is NaN, as is the larger of both."""
+    """1 where a > b, 1/2 where a = b, 0 where a < b, NaN where a or b is NaN: the derivative of `maximum` in a."""
     dtype = (a if hasattr(a, "dtype") else b).dtype
     return ((a > b) + (a == b) * 0.5 + B.xp.where((a == a) & (b == b), 0.0, B.xp.nan)).astype(dtype)
 
@@ -91,58 +102,63 @@ def share_of_maximum(B, a, b):
 @primitive(
     lambda g, y, a, b: sum_like(g * share_of_maximum(a, b), a),
     lambda g, y, a, b: sum_like(g * share_of_maximum(b, a), b),
+    formula={"a": "g * share_of_maximum(a, b)", "b": "g * share_of_maximum(b, a)"},
 )
 def maximum(B, a, b):
-    """The larger of a and b, NaN if one of them is; where they are equal each gets half of the cotangent."""
+    """The larger of a and b, NaN if one is NaN. Where they are equal, each gets half of the cotangent."""
     return B.xp.maximum(a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of a and b, NaN if one of them is; where they are equal each gets half of the cotangent."""
+    """The smaller of a and b, NaN if one is NaN. Where they are equal, each gets half of the cotangent."""
     return -maximum(-a, -b)
 
 
-@primitive(lambda g, y, x: g * cos(x))
+@primitive(lambda g, y, x: g * cos(x), formula={"x": "g * cos(x)"})
 def sin(B, x):
     """The sine of x radians."""
     return B.xp.sin(x)
 
 
-@primitive(lambda g, y, x: -(g * sin(x)))
+@primitive(lambda g, y, x: -(g * sin(x)), formula={"x": "-g * sin(x)"})
 def cos(B, x):
     """The cosine of x radians."""
     return B.xp.cos(x)
 
 
-@primitive(lambda g, y, x: g * (1.0 - y * y))
+@primitive(lambda g, y, x: g * (1.0 - y * y), formula={"x": "g * (1 - y**2)"})
 def tanh(B, x):
     """The hyperbolic tangent."""
     return B.xp.tanh(x)
 
 
-@primitive(lambda g, y, x: g * (y * sigmoid(-x)))
+@primitive(lambda g, y, x: g * (y * sigmoid(-x)), formula={"x": "g * y * (1 - y)"})
 def sigmoid(B, x):
-    """1 / (1 + e**-x), to full relative precision for x of any size.
+    """1 / (1 + e**-x), to full relative precision for every x.
 
-    The derivative is sigmoid(x) sigmoid(-x): 1 - sigmoid(x) would lose all its digits for large x.
+    The derivative is computed as sigmoid(x) sigmoid(-x), for 1 - sigmoid(x) loses all digits for large x.
     """
-    decay = B.xp.exp(-abs(x))  # never overflows
-    return B.xp.divide(B.xp.where(x >= 0, 1.0, decay), 1.0 + decay)
+    e = B.xp.exp(-abs(x))  # never overflows
+    return B.xp.divide(B.xp.where(x >= 0, 1.0, e), 1.0 + e)
 
 
-@primitive(lambda g, y, x: g * sigmoid(x))
+@primitive(lambda g, y, x: g * sigmoid(x), formula={"x": "g * sigmoid(x)"})
 def softplus(B, x):
-    """log(1 + e**x), to full relative precision for x of any size."""
+    """log(1 + e**x), to full relative precision for every x."""
     return B.xp.add(B.xp.maximum(x, 0.0), B.xp.log1p(B.xp.exp(-abs(x))))
 
 
-@primitive(None, lambda g, y, x, v, *, slope: slope_gate(x, g, slope=slope))
+@primitive(
+    None,
+    lambda g, y, x, v, *, slope: slope_gate(x, g, slope=slope),
+    formula={"x": "0", "v": "where(x > 0, g, slope * g)"},
+)
 def _slope_gate(B, x, v, *, slope):
     return B.kernel("slope_gate")(x, v, slope)
 
 
 def slope_gate(x: Any, v: Any, *, slope: float) -> Tensor:
-    """v where x > 0, slope * v elsewhere. Linear in v, flat in x: its own VJP.
+    """v where x > 0, slope * v elsewhere: the VJP of LeakyReLU. Linear in v, so it is its own VJP; constant in x.
 
     Raises ValueError unless x and v have the same shape.
     """
@@ -151,7 +167,7 @@ def slope_gate(x: Any, v: Any, *, slope: float) -> Tensor:
     return _slope_gate(x, v, slope=slope)
 
 
-@primitive(lambda g, y, x, *, slope: slope_gate(x, g, slope=slope))
+@primitive(lambda g, y, x, *, slope: slope_gate(x, g, slope=slope), formula={"x": "where(x > 0, g, slope * g)"})
 def _leaky_relu(B, x, *, slope):
     return B.kernel("slope_gate")(x, x, slope)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigan.autodiff import Tensor, primitive
+from minigan.autodiff.formula import Formula, with_leaky_relu
 from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, slope_gate
 from minigan.ops.shape import sum as sum_
@@ -22,15 +23,27 @@ def _matmul_vjp_b(g, y, a, b, *, transpose_a, transpose_b):
     return _matmul(a, g, transpose_a=not transpose_a, transpose_b=False)
 
 
-@primitive(_matmul_vjp_a, _matmul_vjp_b)
+_MATMUL_FORMULAS = {  # by (transpose_a, transpose_b)
+    (False, False): Formula({"a": "g @ b.T", "b": "a.T @ g"}),
+    (True, False): Formula({"a": "b @ g.T", "b": "a @ g"}, operation="matmul a.T b"),
+    (False, True): Formula({"a": "g @ b", "b": "g.T @ a"}, operation="matmul a b.T"),
+    (True, True): Formula({"a": "b.T @ g.T", "b": "g.T @ a.T"}, operation="matmul a.T b.T"),
+}
+
+
+@primitive(
+    _matmul_vjp_a,
+    _matmul_vjp_b,
+    formula=lambda transpose_a, transpose_b: _MATMUL_FORMULAS[transpose_a, transpose_b],
+)
 def _matmul(B, a, b, *, transpose_a, transpose_b):
     return B.kernel("matmul")(a, b, transpose_a, transpose_b)
 
 
 def matmul(a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
-    """op(a) @ op(b) for matrices (M, K) and (K, N), where op transposes if its flag is set.
+    """a @ b for matrices (M, K) and (K, N), each given transposed if its flag is set.
 
-    Raises ValueError for anything but two matrices that fit.
+    Raises ValueError unless a and b are two matrices whose inner extents agree.
     """
     if len(a.shape) != 2 or len(b.shape) != 2:
         raise ValueError(f"matmul multiplies two matrices, got shapes {a.shape} and {b.shape}; reshape them first")
@@ -44,15 +57,15 @@ def matmul(a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = Fal
 
 
 def _dense_composite(x: Any, w: Any, b: Any, *, slope: float) -> Tensor:
-    """The same in differentiable operations."""
+    """`dense` in differentiable operations."""
     y = _matmul(x, w, transpose_a=False, transpose_b=False) + b
     return y if slope == 1 else leaky_relu(y, slope)
 
 
 def _dense_vjp(g, y, x, w, b, *, wanted, slope):
-    """With h the cotangent of the sum before LeakyReLU: dx = h @ w.T, dw = x.T @ h, db = sum of h over the batch.
+    """With h the cotangent of z = x @ w + b: dx = h @ w.T, dw = x.T @ h, db = sum of h over the batch.
 
-    LeakyReLU keeps the sign for slope >= 0, so the output tells which side of the kink the sum was on.
+    LeakyReLU with a slope >= 0 keeps the sign of z, so h can be computed from the output y.
     """
     if slope == 1:
         h, db = g, sum_(g, axis=0) if wanted[2] else None
@@ -67,16 +80,20 @@ def _dense_vjp(g, y, x, w, b, *, wanted, slope):
     )
 
 
-@primitive(joint=_dense_vjp, composite=_dense_composite)
+@primitive(
+    joint=_dense_vjp,
+    composite=_dense_composite,
+    formula=lambda slope: with_leaky_relu(slope, {"x": "h @ w.T", "w": "x.T @ h", "b": "sum(h)"}),
+)
 def _dense(B, x, w, b, *, slope):
     return B.kernel("dense")(x, w, b, slope)
 
 
 def dense(x: Any, w: Any, b: Any, *, slope: float = 1.0) -> Tensor:
-    """leaky(x @ w + b) in one pass: x (M, K), w (K, N), b (N,); slope 1 means no activation, 0 ReLU.
+    """leaky_relu(x @ w + b) in one pass: x (M, K), w (K, N), b (N,); slope 1 means no activation, 0 ReLU.
 
-    Raises ValueError if the shapes do not fit or the slope is negative (then the output would not tell the side
-    of the kink).
+    Raises ValueError if the shapes do not fit, or the slope is negative: the derivative reads the sign of x @ w + b off
+    the output, which has another sign then.
     """
     shapes = x_shape, w_shape, b_shape = x.shape, w.shape, b.shape
     if len(x_shape) != 2 or len(w_shape) != 2 or x_shape[1] != w_shape[0] or b_shape != w_shape[1:]:

@@ -1,4 +1,4 @@
-"""Batch normalisation, the softmax and log-sum-exp that normalise a distribution, and the mean of softplus."""
+"""Batch normalisation, softmax, log-sum-exp, and the mean of softplus."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minigan.autodiff import Tensor, no_grad, primitive
+from minigan.autodiff.formula import with_leaky_relu
 from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, sigmoid, sqrt
 from minigan.ops.shape import axes_of, index, mean, reshape
@@ -17,7 +18,7 @@ def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: f
     axes = tuple(range(len(x.shape) - 1))
     with no_grad():
         first = index(x, (0,) * len(axes))
-    shifted = x - first  # sums of what lies around 0 keep their digits; nothing else changes
+    shifted = x - first  # sums of numbers around 0 round less; the result is the same otherwise
     centred = shifted - mean(shifted, axes)
     variance = mean(centred * centred, axes)
     y = centred / sqrt(variance + eps) * gamma + beta
@@ -32,7 +33,12 @@ def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
     return Tensor(dx.reshape(x.shape)), Tensor(dgamma), Tensor(dbeta)
 
 
-@primitive(joint=_batch_norm_vjp, composite=_batch_norm_composite)
+def _batch_norm_formula(*, eps, slope):
+    cotangents = {"x": "gamma / s * (h - mean(h) - u * mean(h * u))", "gamma": "sum(h * u)", "beta": "sum(h)"}
+    return with_leaky_relu(slope, cotangents, "u = (x - mean(x)) / s; s = sqrt(mean((x - mean(x))**2) + eps)")
+
+
+@primitive(joint=_batch_norm_vjp, composite=_batch_norm_composite, formula=_batch_norm_formula)
 def _batch_norm(B, x, gamma, beta, *, eps, slope):
     rows = math.prod(x.shape[:-1]), x.shape[-1]
     x = x if x.flags.c_contiguous else B.kernel("contiguous")(x)
@@ -41,11 +47,11 @@ def _batch_norm(B, x, gamma, beta, *, eps, slope):
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0) -> Tensor:
-    """leaky((x - mean) / sqrt(variance + eps) * gamma + beta), with moments over all axes but the last.
+    """leaky_relu((x - mean) / sqrt(variance + eps) * gamma + beta), with moments over all axes but the last.
 
-    x (..., C), gamma (C,), beta (C,); the variance is the biased one; slope 1 means no activation. The result's
-    `.saved` holds the raw (mean, variance). Source: Ioffe and Szegedy, 2015, Algorithm 1. Raises ValueError if the
-    shapes do not fit, or a channel has fewer than two values: one is its own mean, so y would not depend on x.
+    x (..., C), gamma (C,), beta (C,). The variance is the biased one; slope 1 means no activation. The result's `saved`
+    holds the arrays (mean, variance). Source: Ioffe and Szegedy, 2015, Algorithm 1. Raises ValueError if the shapes do
+    not fit, or if a channel has fewer than two values: a single one equals its mean, so y would not depend on x.
     """
     channels = x.shape[-1:]
     if len(x.shape) < 2 or tuple(gamma.shape) != channels or tuple(beta.shape) != channels:
@@ -62,57 +68,63 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0)
 
 
 def _exponentials(xp: Any, x: Any, axis: int) -> tuple[Any, Any]:
-    """The maximum, and e**(x - maximum), which cannot overflow and is not all 0: 1 at a maximum, infinite or not."""
+    """The maximum, and e**(x - maximum), which cannot overflow: exactly 1 at a maximum, even at an infinite one."""
     largest = x.max(axis=axis, keepdims=True)
     at_largest = x == largest
     return largest, xp.exp(xp.where(at_largest, 0.0, x) - xp.where(at_largest, 0.0, largest))
 
 
-def _require_numbers(name: str, x: Any, axis: int) -> None:
+def _require_elements(name: str, x: Any, axis: int) -> None:
     (i,) = axes_of(axis, len(x.shape))
     if not x.shape[i]:
         raise ValueError(f"{name} needs at least one number along axis {axis}, got shape {x.shape}")
 
 
-def _along(g: Tensor, x: Any, axis: int) -> Tensor:
-    """g with the axis that was summed away put back, of extent 1."""
+def _expand_axis(g: Tensor, x: Any, axis: int) -> Tensor:
+    """g with the axis that was summed inserted again, of extent 1."""
     return reshape(g, tuple(1 if i == axis % x.ndim else extent for i, extent in enumerate(x.shape)))
 
 
-@primitive(lambda g, y, x, *, axis: y * (g - sum_(g * y, axis=axis, keepdims=True)))
+@primitive(
+    lambda g, y, x, *, axis: y * (g - sum_(g * y, axis=axis, keepdims=True)),
+    formula={"x": "y * (g - sum(g * y, axis))"},
+)
 def _softmax(B, x, *, axis):
     _, exponentials = _exponentials(B.xp, x, axis)
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
-    """e**x / sum(e**x) over `axis`: a probability for each; without overflow for x of any size.
+    """e**x / sum(e**x) over `axis`, without overflow.
 
-    Where the largest are infinite, they share it equally: the limit as they grow, or fall, together. Raises ValueError
-    if there are no numbers along `axis`.
+    If the k largest elements are infinite, each gets 1 / k: the limit as they grow, or fall, together.
+    Raises ValueError if there are no elements along `axis`.
     """
-    _require_numbers("softmax", x, axis)
+    _require_elements("softmax", x, axis)
     return _softmax(x, axis=axis)
 
 
-@primitive(None)
+@primitive(None, formula={"x": "0"})
 def _share_of_largest(B, x, *, axis):
     largest = (x == x.max(axis=axis, keepdims=True)).astype(x.dtype)
     return largest / largest.sum(axis=axis, keepdims=True)
 
 
 def share_of_largest(x: Any, axis: int = -1) -> Tensor:
-    """1 / k in the places of the k largest numbers along `axis`, 0 elsewhere; flat almost everywhere.
+    """1 / k at each of the k maxima along `axis`, 0 elsewhere. Constant almost everywhere: its derivative is zero.
 
-    Raises ValueError if there are no numbers along `axis`.
+    Raises ValueError if there are no elements along `axis`.
     """
-    _require_numbers("share_of_largest", x, axis)
+    _require_elements("share_of_largest", x, axis)
     return _share_of_largest(x, axis=axis)
 
 
-@primitive(lambda g, y, x, *, axis: _along(g, x, axis) * softmax(x, axis))
+@primitive(
+    lambda g, y, x, *, axis: _expand_axis(g, x, axis) * softmax(x, axis),
+    formula={"x": "repeat(g, x) * softmax(x, axis)"},
+)
 def _logsumexp(B, x, *, axis):
-    """log(sum) = maximum + log1p(the sum without one maximum's 1): exact also where the others are tiny.
+    """maximum + log1p(sum without the 1 of one maximum): accurate even if the other terms are tiny.
 
     Source: Blanchard, Higham and Higham, 2021, Algorithm 3.1.
     """
@@ -124,22 +136,25 @@ def _logsumexp(B, x, *, axis):
 
 
 def logsumexp(x: Any, axis: int = -1) -> Tensor:
-    """log(sum(e**x)) over `axis`, to full precision for x of any size: -inf if all are -inf, inf if one is inf.
+    """log(sum(e**x)) over `axis`, to full precision for every x: -inf if all are -inf, inf if one is inf.
 
-    Its derivative is `softmax`. Raises ValueError if there are no numbers along `axis`.
+    Its derivative is `softmax`. Raises ValueError if there are no elements along `axis`.
     """
-    _require_numbers("logsumexp", x, axis)
+    _require_elements("logsumexp", x, axis)
     return _logsumexp(x, axis=axis)
 
 
-@primitive(lambda g, y, x, *, sign: sigmoid(x * float(sign)) * (g * (sign / x.size)))
+@primitive(
+    lambda g, y, x, *, sign: sigmoid(x * float(sign)) * (g * (sign / x.size)),
+    formula={"x": "sign * g * sigmoid(sign * x) / n"},
+)
 def _mean_softplus(B, x, *, sign):
     terms = B.xp.maximum(x * sign, 0.0) + B.xp.log1p(B.xp.exp(-abs(x)))
     return terms.sum() * (1.0 / x.size)
 
 
 def mean_softplus(x: Any, sign: int = 1) -> Tensor:
-    """The mean of log(1 + e**(sign * x)) over all elements, sign +1 or -1: the logistic losses, in one operation.
+    """The mean of log(1 + e**(sign * x)) over all elements, sign 1 or -1: the logistic losses in one operation.
 
     Raises ValueError if there are no elements.
     """

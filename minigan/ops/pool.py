@@ -1,4 +1,4 @@
-"""Pooling and nearest-neighbour upsampling of pictures (N, H, W, C): gathering from windows, and its adjoint."""
+"""Pooling and nearest-neighbour upsampling of images (N, H, W, C): sums over windows, and their adjoint."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def _from_windows_vjp(g, y, x, *chosen, wanted, geometry):
     return _to_windows(g, *chosen, geometry=geometry), *(None for _ in chosen)
 
 
-@primitive(joint=_from_windows_vjp)
+@primitive(joint=_from_windows_vjp, formula={"x": "to_windows(g)", "chosen": "0"})
 def _from_windows(B, x, *chosen, geometry):
-    """Of each window the sum of its pixels, or, if it is given, the pixel at the `chosen` tap, by its number."""
+    """The sum of the pixels of each window; with `chosen`, the number of a tap for each window, only that pixel."""
     padded = B.xp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
     total = B.xp.zeros((x.shape[0], *geometry.out, x.shape[3]), x.dtype)
     for number, tap in enumerate(_taps(geometry)):
@@ -28,9 +28,9 @@ def _to_windows_vjp(v, y, g, *chosen, wanted, geometry):
     return _from_windows(v, *chosen, geometry=geometry), *(None for _ in chosen)
 
 
-@primitive(joint=_to_windows_vjp)
+@primitive(joint=_to_windows_vjp, formula={"x": "from_windows(g)", "chosen": "0"})
 def _to_windows(B, g, *chosen, geometry):
-    """Each number of g added to the pixels of its window, or to the chosen one: the adjoint of `from_windows`."""
+    """Each element of g added to all pixels of its window, or to the chosen one: the adjoint of `from_windows`."""
     (top, _), (left, _) = geometry.padding
     padded = B.xp.zeros((g.shape[0], *geometry.padded, g.shape[3]), g.dtype)
     for number, tap in enumerate(_taps(geometry)):
@@ -38,20 +38,20 @@ def _to_windows(B, g, *chosen, geometry):
     return padded[:, top : top + geometry.size[0], left : left + geometry.size[1]]
 
 
-@primitive(None)
+@primitive(None, formula={"x": "0"})
 def _largest_tap(B, x, *, geometry):
-    """The number of the tap at which each window has its largest pixel, the first of several; padding has none."""
+    """The number of the tap with the maximum of each window, the first of several; never one in the padding."""
     pads = ((0, 0), *geometry.padding, (0, 0))
     padded = B.xp.pad(x, pads, constant_values=-np.inf)
-    real = B.xp.pad(B.xp.ones((1, *geometry.size, 1), bool), pads)
-    values, inside = (B.xp.stack([array[tap] for tap in _taps(geometry)]) for array in (padded, real))
-    # In a window that is all -inf padding would tie: there the first pixel of the picture is chosen.
+    is_image = B.xp.pad(B.xp.ones((1, *geometry.size, 1), bool), pads)
+    values, inside = (B.xp.stack([array[tap] for tap in _taps(geometry)]) for array in (padded, is_image))
+    # In a window of -inf alone, the padding equals the image: there the first pixel of the image is chosen.
     empty = (values == -np.inf).all(axis=0)
     return B.xp.where(empty, inside.argmax(axis=0), values.argmax(axis=0)).astype(x.dtype)
 
 
 def _taps(geometry):
-    """The part of the padded pictures that meets each tap of the window, in row-major order."""
+    """For each tap of the window, in row-major order: the index of the pixels of the padded images under it."""
     (rows, columns), (down, across) = geometry.out, geometry.stride
     for u in range(geometry.kernel[0]):
         for v in range(geometry.kernel[1]):
@@ -59,14 +59,14 @@ def _taps(geometry):
 
 
 def upsample2d(x: Any, factor: int | Pair = 2) -> Tensor:
-    """Nearest-neighbour upsampling: x (N, H, W, C) with each pixel repeated `factor` times down and across."""
-    _require_pictures("upsample2d", x)
+    """Nearest-neighbour upsampling: each pixel of x (N, H, W, C) repeated `factor` times along H and W."""
+    _require_images("upsample2d", x)
     down, across = both = pair(factor, "factor")
     return _to_windows(x, geometry=Geometry((x.shape[1] * down, x.shape[2] * across), both, both))
 
 
 def average_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The mean of each window of x (N, H, W, C), `stride` (the window's size if None) apart; padding does not count."""
+    """The mean of each window of x (N, H, W, C), without the padding. `stride`: the size of the window if None."""
     x = x if isinstance(x, Tensor) else Tensor(x)
     geometry = _geometry("average_pool2d", x, window, stride, padding)
     first = x[:1, :, :, :1]
@@ -75,10 +75,9 @@ def average_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None 
 
 
 def max_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The largest number of each window of x (N, H, W, C), `stride` (the window's size if None) apart.
+    """The maximum of each window of x (N, H, W, C), without the padding. `stride`: the size of the window if None.
 
-    Padding never wins. Where several are largest the first, in row-major order, gets the whole cotangent.
-    Raises ValueError if no window fits.
+    The first of several maxima, in row-major order, gets the whole cotangent. Raises ValueError if no window fits.
     """
     x = x if isinstance(x, Tensor) else Tensor(x)
     geometry = _geometry("max_pool2d", x, window, stride, padding)
@@ -88,14 +87,14 @@ def max_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None = No
 
 
 def _geometry(name: str, x: Tensor, window: Any, stride: Any, padding: Padding) -> Geometry:
-    _require_pictures(name, x)
+    _require_images(name, x)
     kernel = pair(window, "window")
     geometry = of_convolution(x.shape[1:3], kernel, kernel if stride is None else stride, padding)
     if any(side >= k for k, sides in zip(kernel, geometry.padding, strict=True) for side in sides):
-        raise ValueError(f"{name} with {geometry} has windows outside of the picture; use less padding")
+        raise ValueError(f"{name} with {geometry} has windows outside of the image; use less padding")
     return geometry
 
 
-def _require_pictures(name: str, x: Any) -> None:
+def _require_images(name: str, x: Any) -> None:
     if len(x.shape) != 4:
-        raise ValueError(f"{name} takes pictures (N, H, W, C), got shape {x.shape}")
+        raise ValueError(f"{name} takes images (N, H, W, C), got shape {x.shape}")

@@ -1,4 +1,4 @@
-"""Operations that move, repeat, select or add up elements. In pairs, each is the other's derivative."""
+"""Operations that move, repeat, select or sum elements. They come in pairs, each the derivative of the other."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from minigan.autodiff import Tensor, primitive
 from minigan_kernels.sums import total
 
 
-@primitive(lambda g, y, x, *, axis, keepdims: _spread(g, x.shape, axis, keepdims))
+@primitive(
+    lambda g, y, x, *, axis, keepdims: _broadcast_along(g, x.shape, axis, keepdims), formula={"x": "repeat(g, x)"}
+)
 def _sum(B, x, *, axis, keepdims):
     return total(x, axis, keepdims)
 
 
 def sum(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` (all axes if None), added so that float32 keeps its digits however many numbers there are."""
+    """The sum over `axis` (all axes if None), with a rounding error that hardly grows with their number."""
     return _sum(x, axis=axis, keepdims=keepdims)
 
 
 def mean(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """The mean over `axis` (all axes if None). Raises ValueError if that is of no numbers."""
+    """The mean over `axis` (all axes if None). Raises ValueError if there are no elements."""
     count = math.prod(x.shape[i] for i in axes_of(axis, len(x.shape)))
     if not count:
         raise ValueError(f"mean needs at least one number, got shape {x.shape} and axis {axis}")
     return _sum(x, axis=axis, keepdims=keepdims) * (1.0 / count)
 
 
-def _spread(g: Tensor, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Tensor:
-    """The derivative of a sum: g repeated along the axes that were summed."""
+def _broadcast_along(g: Tensor, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Tensor:
+    """The VJP of a sum: g broadcast along the axes that were summed."""
     if not keepdims and g.ndim != len(shape) and g.ndim:
         summed = axes_of(axis, len(shape))
         g = reshape(g, tuple(1 if i in summed else extent for i, extent in enumerate(shape)))
@@ -38,7 +40,7 @@ def _spread(g: Tensor, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Ten
 
 
 def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
-    """The axes meant by `axis`, counted from 0."""
+    """`axis` as a tuple of axes from 0 to ndim - 1; all of them if None. Raises ValueError if one is out of range."""
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -47,7 +49,7 @@ def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     return tuple(i % ndim for i in axes)
 
 
-@primitive(lambda g, y, x, *, shape: sum_like(g, x), view=True)
+@primitive(lambda g, y, x, *, shape: sum_like(g, x), view=True, formula={"x": "g"})
 def _broadcast_to(B, x, *, shape):
     return B.xp.broadcast_to(x, shape)
 
@@ -58,7 +60,7 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def sum_like(g: Tensor, x: Tensor) -> Tensor:
-    """g summed over the axes along which x was broadcast to g's shape: the derivative of broadcasting."""
+    """g summed over the axes along which x was broadcast to the shape of g: the VJP of broadcasting."""
     if g.shape == x.shape:
         return g
     extra = g.ndim - x.ndim
@@ -66,23 +68,27 @@ def sum_like(g: Tensor, x: Tensor) -> Tensor:
     return reshape(_sum(g, axis=(*range(extra), *repeated), keepdims=False), x.shape)
 
 
-@primitive(lambda g, y, x, *, shape: _reshape(g, shape=x.shape), view=True)
+@primitive(lambda g, y, x, *, shape: _reshape(g, shape=x.shape), view=True, formula={"x": "reshape(g, x.shape)"})
 def _reshape(B, x, *, shape):
     return x.reshape(shape)
 
 
 def reshape(x: Any, shape: int | tuple[int, ...]) -> Tensor:
-    """The same elements in row-major order under another shape; one extent may be -1."""
+    """The elements of x, in row-major order, in another shape; one extent may be -1."""
     return _reshape(x, shape=shape)
 
 
-@primitive(lambda g, y, x, *, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))), view=True)
+@primitive(
+    lambda g, y, x, *, axes: _transpose(g, axes=tuple(axes.index(i) for i in range(len(axes)))),
+    view=True,
+    formula={"x": "transpose(g, inverse(axes))"},
+)
 def _transpose(B, x, *, axes):
     return x.transpose(axes)
 
 
 def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
-    """x with its axes in the order `axes`, reversed if None."""
+    """x with its axes in the order `axes`; in reverse order if None."""
     ndim = len(x.shape)
     order = tuple(reversed(range(ndim))) if axes is None else axes_of(tuple(axes), ndim)
     if sorted(order) != list(range(ndim)):
@@ -90,7 +96,7 @@ def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
     return _transpose(x, axes=order)
 
 
-def _split(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Tensor | None]:
+def _concatenate_vjp(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Tensor | None]:
     pieces: list[Tensor | None] = []
     start = 0
     for part, want in zip(parts, wanted, strict=True):
@@ -101,49 +107,50 @@ def _split(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Te
     return pieces
 
 
-@primitive(joint=_split)
+@primitive(joint=_concatenate_vjp, formula={"part": "own_part(g)"})
 def _concatenate(B, *parts, axis):
     return B.xp.concatenate(parts, axis=axis)
 
 
 def concatenate(parts: Any, axis: int = 0) -> Tensor:
-    """The tensors `parts` one after another along `axis`."""
+    """The Tensors `parts` joined along `axis`."""
     return _concatenate(*parts, axis=axis)
 
 
-@primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape), view=True)
+@primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape), view=True, formula={"x": "zeros_but(g, key)"})
 def _index(B, x, *, key):
     return x[_on_device(B, key)]
 
 
-@primitive(lambda g, y, x, *, key, shape: _index(g, key=key))
+@primitive(lambda g, y, x, *, key, shape: _index(g, key=key), formula={"x": "g[key]"})
 def _place(B, x, *, key, shape):
-    """Zeros of `shape` with x added at `key`: the adjoint of indexing."""
+    """Zeros of `shape` with x added at `key`: the VJP of indexing."""
     out = B.xp.zeros_like(x, shape=shape, order="C")
     if _is_basic(key):
         out[key] = x
     else:
-        B.xp.add.at(out, _on_device(B, key), x)  # an integer array may name an element twice
+        B.xp.add.at(out, _on_device(B, key), x)  # an integer array may contain an index twice
     return out
 
 
 def index(x: Any, key: Any) -> Tensor:
-    """x[key] for integers, slices, None, Ellipsis, and NumPy arrays of integers, as NumPy understands them."""
-    return _index(x, key=key if _is_basic(key) else _copied(key))
+    """x[key] for a key of integers, slices, None, Ellipsis and integer arrays, with NumPy's meaning."""
+    return _index(x, key=key if _is_basic(key) else _copy_arrays(key))
 
 
-def _copied(key: Any) -> Any:
-    """The key with copies of its arrays: the derivative must find them as they are now."""
+def _copy_arrays(key: Any) -> Any:
+    """The key with copies of its arrays: the VJP needs them even if the caller changes them later."""
     parts = key if isinstance(key, tuple) else (key,)
-    return tuple(part if _is_basic(part) else _positions(part) for part in parts)
+    return tuple(part if _is_basic(part) else _index_array(part) for part in parts)
 
 
-def _positions(part: Any) -> np.ndarray:
+def _index_array(part: Any) -> np.ndarray:
     array = np.array(part)
-    return array.astype(np.intp) if isinstance(part, list) and not array.size else array  # else float64, in x[[]]
+    return array.astype(np.intp) if isinstance(part, list) and not array.size else array  # NumPy makes [] float64
 
 
 def _is_basic(key: Any) -> bool:
+    """Whether the key holds no array: NumPy's basic indexing."""
     if isinstance(key, (slice, int)):
         return True
     parts = key if isinstance(key, tuple) else (key,)
@@ -151,22 +158,22 @@ def _is_basic(key: Any) -> bool:
 
 
 def _on_device(B: Any, key: Any) -> Any:
-    """The key with its host arrays moved to where the data is."""
+    """The key with its arrays on the backend B."""
     if _is_basic(key):
         return key
     parts = key if isinstance(key, tuple) else (key,)
     return tuple(part if _is_basic(part) else B.asarray(part) for part in parts)
 
 
-def _unpad(g: Tensor, y: Tensor, x: Tensor, *, widths: Any) -> Tensor:
+def _pad_vjp(g: Tensor, y: Tensor, x: Tensor, *, widths: Any) -> Tensor:
     return index(g, tuple(slice(a, a + n) for (a, _), n in zip(widths, x.shape, strict=True)))
 
 
-@primitive(_unpad)
+@primitive(_pad_vjp, formula={"x": "without_border(g)"})
 def _pad(B, x, *, widths):
     return B.xp.pad(x, widths)
 
 
 def pad(x: Any, widths: tuple[tuple[int, int], ...]) -> Tensor:
-    """x surrounded by zeros: `widths` gives (before, after) for each axis."""
+    """x padded with zeros: `widths` holds (before, after) for each axis."""
     return _pad(x, widths=tuple((int(a), int(b)) for a, b in widths))

@@ -1,4 +1,4 @@
-"""Optimizers and learning rate schedules."""
+"""Optimisers and schedules of learning rates."""
 
 from minigan.optim import schedules
 from minigan.optim.optimizer import SGD, Adam, Optimizer, RMSprop, clip_by_global_norm

@@ -1,4 +1,4 @@
-"""Optimisers, each over the flat memory of its parameters; clipping of gradients and of weights."""
+"""Optimisers, which keep their parameters in one contiguous buffer; clipping of gradients and weights."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from minigan.optim.schedules import Schedule, value_at
 
 
 class Optimizer:
-    """Base: moves `parameters` (by name) into flat memory and keeps `slots` more buffers of the same size as state.
+    """The base class: moves `parameters`, by name, into one buffer (see `FlatParameters`), and updates them in place.
 
-    `step(gradients)` updates them in place, reading nothing back from the device. `first_nonfinite_gradient()` tells
-    afterwards whether a gradient was ever not finite.
+    `slots` names the buffers of the same size that it keeps as its state. `step` reads nothing back from the device;
+    `first_nonfinite_gradient` says afterwards whether a gradient has been NaN or infinite.
 
     learning_rate: a number, or a Schedule of the number of updates done so far, which may fall to 0.
     gradient_limit: the largest joint norm of all gradients; they are scaled down to it (see `clip_by_global_norm`).
@@ -51,99 +51,107 @@ class Optimizer:
         self.steps = 0
         self._backend = self.flat.backend
         self.moments = {slot: self.flat.zeros() for slot in self.slots}
-        self._gradients = self.flat.gradients  # takes its memory now, not within the first step
-        self._first_bad, self._unnoted = (self._backend.xp.full(len(self.names), -1, dtype="int64") for _ in range(2))
+        self._gradients = self.flat.gradients  # allocated now, not within the first step
+        self._first_nonfinite, self._ignored = (
+            self._backend.xp.full(len(self.names), -1, dtype="int64") for _ in range(2)
+        )
 
-    def step(self, gradients: Sequence[Tensor], numbers: Tensor | None = None) -> None:
-        """One update from `gradients`, in the order of `parameters`; raises ValueError or TypeError unless they fit.
+    def step(self, gradients: Sequence[Tensor], scalars: Tensor | None = None) -> None:
+        """Update the parameters from `gradients`, in the order of `parameters`.
 
-        numbers: those of this update, where they were made before (see `update_scalars`).
+        scalars: the result of `update_scalars` for this update, if it has been computed before. Raises ValueError or
+        TypeError unless the gradients have the shapes and the dtype of the parameters.
         """
-        numbers = self.update_scalars() if numbers is None else numbers
+        scalars = self.update_scalars() if scalars is None else scalars
         self.flat.gather(gradients)
-        first_bad = self._first_bad
+        first_nonfinite = self._first_nonfinite
         if self.gradient_limit is not None:
-            # A gradient that is not finite makes all of them so when they are clipped: note those at fault before.
-            self._kernel("record_nonfinite")(self._gradients, self.flat.bounds, first_bad, numbers.data)
+            # One gradient that is not finite makes all of them so when they are clipped, so it is recorded before.
+            self._kernel("record_nonfinite")(self._gradients, self.flat.bounds, first_nonfinite, scalars.data)
             with no_grad():
                 self.flat.gather(clip_by_global_norm(gradients, self.gradient_limit)[0])
-            first_bad = self._unnoted
-        self._kernel(self.rule)(
-            self.flat.values, self._gradients, self.flat.bounds, *self.moments.values(), first_bad, numbers.data,
-            *self.settings,
+            first_nonfinite = self._ignored
+        self._kernel(self.update_kernel)(
+            self.flat.values, self._gradients, self.flat.bounds, *self.moments.values(), first_nonfinite, scalars.data,
+            *self.hyperparameters,
         )  # fmt: skip
         if self.weight_limit is not None:
             self._kernel("clip")(self.flat.values, self.weight_limit)
         self.count_updates(1)
 
     def count_updates(self, updates: int) -> None:
-        """Count `updates` that have changed the numbers of the parameters in place."""
+        """Add to `steps` the number of `updates` that have changed the parameters in place."""
         self.steps += updates
         self.flat.increment_versions()
 
     def update_scalars(self, ahead: int = 0) -> Tensor:
-        """What changes from update to update, (1 + k,) of float64, for the update that comes `ahead` of the next one.
+        """The scalars of the update that comes `ahead` updates after the next one: (1 + k,) of float64.
 
-        The number of the update, from 1, and what the rule makes of the learning rate there.
+        The number of the update, counted from 1, and the k factors that `_scalars_of_rate` computes for it.
         """
         steps = self.steps + ahead
-        return Tensor(np.array([steps + 1, *self._rates(self._rate_at(steps), steps + 1)], np.float64))
+        return Tensor(
+            np.array([steps + 1, *self._scalars_of_rate(self._learning_rate_at(steps), steps + 1)], np.float64)
+        )
 
     @property
     def current_learning_rate(self) -> float:
-        """The learning rate of the next update; raises ValueError if a schedule gives none."""
-        return self._rate_at(self.steps)
+        """The learning rate of the next update. Raises ValueError if a schedule returns a negative or infinite one."""
+        return self._learning_rate_at(self.steps)
 
-    def _rate_at(self, steps: int) -> float:
+    def _learning_rate_at(self, steps: int) -> float:
         rate = value_at(self.learning_rate, steps)
         if not 0 <= rate < math.inf:
             raise ValueError(f"the learning rate at step {steps} must be a finite number from 0 up, got {rate}")
         return rate
 
-    rule: str
-    """The kernel of an update."""
+    update_kernel: str
+    """The name of the kernel that computes an update."""
 
     @property
-    def settings(self) -> tuple[float, ...]:
-        """The settings that the kernel takes, which stay the same."""
+    def hyperparameters(self) -> tuple[float, ...]:
+        """The constants that the kernel takes."""
         raise NotImplementedError
 
-    def _rates(self, rate: float, step: int) -> tuple[float, ...]:
-        """What the kernel takes of the learning rate at update number `step`, which counts from 1."""
+    def _scalars_of_rate(self, rate: float, step: int) -> tuple[float, ...]:
+        """The scalars that the kernel takes for the learning rate `rate` at update number `step`, counted from 1."""
         return (rate,)
 
     def _kernel(self, operation: str) -> Callable[..., None]:
         return self._backend.kernel(operation)
 
     def update_arrays(self) -> list[Any]:
-        """The arrays that an update reads and changes in place."""
+        """The arrays that an update reads or changes in place."""
         flat = self.flat
-        return [flat.values, self._gradients, flat.bounds, *self.moments.values(), self._first_bad, self._unnoted]
+        return [flat.values, self._gradients, flat.bounds, *self.moments.values(), self._first_nonfinite, self._ignored]
 
     def first_nonfinite_gradient(self) -> tuple[int, str] | None:
-        """(step, parameter name) of the first gradient that was not finite, None if all were; waits for the device."""
-        steps = self._backend.to_numpy(self._first_bad)
+        """(step, parameter name) of the first gradient that was NaN or infinite, None if none was.
+
+        Waits for the device.
+        """
+        steps = self._backend.to_numpy(self._first_nonfinite)
         bad = [(int(step), name) for step, name in zip(steps, self.names, strict=True) if step >= 0]
         return min(bad, key=lambda found: found[0]) if bad else None
 
     def state(self) -> dict[str, np.ndarray]:
-        """What the next step depends on besides the parameters and the settings, copied to the host."""
+        """By name, copied to the host: what the next update depends on besides parameters and hyperparameters."""
         state = {slot: self._backend.to_numpy(value) for slot, value in self.moments.items()}
         return state | {"steps": np.asarray(self.steps, np.int64)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take what `state` gave; raises ValueError, and changes nothing, unless it fits."""
+        """Continue from `state`, a result of `state()`. Raises ValueError, and changes nothing, unless it fits."""
         require_matching_state(self.state(), state)
         for slot in self.slots:
             self.moments[slot][...] = self._backend.asarray(state[slot])
         self.steps = int(state["steps"])
-        self._first_bad[...] = -1
+        self._first_nonfinite[...] = -1
 
 
 class SGD(Optimizer):
-    """Gradient descent with momentum: v = momentum * v + g, p = p - rate * v (Polyak, 1964)."""
+    """Gradient descent with momentum: v = momentum * v + g, p = p - learning_rate * v (Polyak, 1964)."""
 
-    rule, slots = "sgd", ("velocity",)
+    update_kernel, slots = "sgd", ("velocity",)
 
     def __init__(
         self,
@@ -154,19 +162,19 @@ class SGD(Optimizer):
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
-        _require_share("SGD", momentum=momentum)
+        _require_fraction("SGD", momentum=momentum)
         super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.momentum = momentum
 
     @property
-    def settings(self) -> tuple[float, ...]:
+    def hyperparameters(self) -> tuple[float, ...]:
         return (self.momentum,)
 
 
 class Adam(Optimizer):
-    """Kingma and Ba, 2015, Algorithm 1. For GANs beta1 = 0.5 (Radford et al., 2016, section 4)."""
+    """Adam (Kingma and Ba, 2015, Algorithm 1); for GANs beta1 = 0.5 (Radford et al., 2016, section 4)."""
 
-    rule, slots = "adam", ("m", "v")
+    update_kernel, slots = "adam", ("m", "v")
 
     def __init__(
         self,
@@ -179,25 +187,25 @@ class Adam(Optimizer):
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
-        _require_share("Adam", beta1=beta1, beta2=beta2)
+        _require_fraction("Adam", beta1=beta1, beta2=beta2)
         _require_eps("Adam", eps)
         super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     @property
-    def settings(self) -> tuple[float, ...]:
+    def hyperparameters(self) -> tuple[float, ...]:
         return self.beta1, self.beta2, self.eps
 
-    def _rates(self, rate: float, step: int) -> tuple[float, ...]:
-        """The rate over the correction of the mean, the correction of the mean square, and its inverse root."""
+    def _scalars_of_rate(self, rate: float, step: int) -> tuple[float, ...]:
+        """The rate over the bias correction of m, the bias correction of v, and the latter's inverse square root."""
         correction = 1 - self.beta2**step
         return rate / (1 - self.beta1**step), correction, correction**-0.5
 
 
 class RMSprop(Optimizer):
-    """v = decay * v + (1 - decay) * g^2, p = p - rate * g / (sqrt(v) + eps) (Tieleman and Hinton, 2012)."""
+    """RMSprop (Tieleman and Hinton, 2012): v = decay v + (1 - decay) g^2, p = p - learning_rate g / (sqrt(v) + eps)."""
 
-    rule, slots = "rmsprop", ("v",)
+    update_kernel, slots = "rmsprop", ("v",)
 
     def __init__(
         self,
@@ -209,13 +217,13 @@ class RMSprop(Optimizer):
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
-        _require_share("RMSprop", decay=decay)
+        _require_fraction("RMSprop", decay=decay)
         _require_eps("RMSprop", eps)
         super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.decay, self.eps = decay, eps
 
     @property
-    def settings(self) -> tuple[float, ...]:
+    def hyperparameters(self) -> tuple[float, ...]:
         return self.decay, self.eps
 
 
@@ -238,10 +246,10 @@ def _require_limit(of: str, limit: float | None) -> None:
         raise ValueError(f"the limit of {of} must be above 0, got {limit}; leave it out for no limit")
 
 
-def _require_share(optimizer: str, **shares: float) -> None:
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise ValueError(f"{optimizer}'s {name} must lie in [0, 1), got {share}")
+def _require_fraction(optimizer: str, **values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{optimizer}'s {name} must lie in [0, 1), got {value}")
 
 
 def _require_eps(optimizer: str, eps: float) -> None:

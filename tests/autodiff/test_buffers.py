@@ -1,4 +1,4 @@
-"""Buffers: numbers of a Module that its passes change in place; `preserved`, which puts them back; masks supplied."""
+"""Buffers, which forward passes change in place, and `preserve_state`, which restores them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from minigan import Buffer, Parameter, Tensor, grad, ops
 from minigan.core import backend
 from minigan.gan.ema import EMA
 from minigan.gan.unrolling import unrolled_logits
-from minigan.nn import BatchNorm, Dense, Dropout, FourierFeatures, Module, Sequential, SpectralNorm, dropout_masks
+from minigan.nn import BatchNorm, Dense, Dropout, FourierFeatures, Module, Sequential, SpectralNorm
 from minigan.nn.module import preserve_state
 
 
 class _Tally(Module):
-    """Adds its running sum to x; its buffers lie in an attribute, a list and a dict."""
+    """Adds the running sum of x to x. Its buffers are in an attribute, a list and a dict."""
 
     def __init__(self) -> None:
         self.total = Buffer(np.zeros(3, np.float32))
@@ -32,8 +32,8 @@ class _Tally(Module):
         return x * self.gain + self.total
 
 
-def _changing(rng: np.random.Generator) -> Sequential:
-    """Every layer whose passes in training leave something behind."""
+def _with_buffers(rng: np.random.Generator) -> Sequential:
+    """All layers whose passes in training change a Buffer."""
     return Sequential(Dense(3, 4, rng), BatchNorm(4), Dropout(0.5, 1), SpectralNorm(Dense(4, 2, rng), rng))
 
 
@@ -45,7 +45,7 @@ def _bits(module: Module) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in module.state().items()}
 
 
-def test_buffers_are_found_and_named_like_parameters_and_learn_nothing() -> None:
+def test_buffers_are_found_and_named_like_parameters_but_are_none() -> None:
     tally = _Tally()
     assert list(tally.buffers()) == ["total", "more.0", "more.1.scale"]
     assert list(tally.buffers("d.")) == ["d.total", "d.more.0", "d.more.1.scale"]
@@ -78,9 +78,9 @@ def test_a_count_is_a_whole_number_on_the_host_whatever_the_type_and_backend() -
         backend.by_array_type.pop(strict_device.ndarray)
 
 
-def test_passes_change_them_in_place_and_say_so(kernels: str, make_rng: Callable) -> None:
-    """The arrays stay: whoever holds them, such as a recorded step, sees the numbers change."""
-    network = _changing(make_rng())
+def test_passes_change_buffers_in_place_and_increment_their_versions(kernels: str, make_rng: Callable) -> None:
+    """The arrays stay the same objects, so that a recorded step, which holds them, sees the changes."""
+    network = _with_buffers(make_rng())
     arrays = {name: buffer.data for name, buffer in network.buffers().items()}
     before, versions = _bits(network), {name: buffer.version for name, buffer in network.buffers().items()}
     network(_x(6, 3))
@@ -96,11 +96,11 @@ def test_passes_change_them_in_place_and_say_so(kernels: str, make_rng: Callable
 
 
 def test_a_copy_has_buffers_of_its_own(make_rng: Callable) -> None:
-    network = _changing(make_rng())
-    twin, average = copy.deepcopy(network), EMA(network, 0.9).network
+    network = _with_buffers(make_rng())
+    copied, ema = copy.deepcopy(network), EMA(network, 0.9).network
     before = _bits(network)
     network(_x(6, 3))
-    assert _bits(twin) == _bits(average) == before
+    assert _bits(copied) == _bits(ema) == before
 
 
 def test_a_wrong_shape_is_refused() -> None:
@@ -108,14 +108,14 @@ def test_a_wrong_shape_is_refused() -> None:
         _Tally().total.assign(np.zeros(2))
 
 
-def test_two_of_one_name_are_refused() -> None:
+def test_two_buffers_of_one_name_are_refused() -> None:
     clash = _Tally()
     vars(clash)["more.0"] = Buffer(1.0)
     with pytest.raises(ValueError, match=r"two parameters or buffers are called 'more\.0'"):
         clash.buffers()
 
 
-def test_what_was_computed_from_a_buffer_is_refused_once_it_has_changed() -> None:
+def test_a_graph_that_uses_a_buffer_is_refused_once_the_buffer_has_changed() -> None:
     tally = _Tally()
     x = Tensor(_x(2, 3))
     y = ops.sum(x * tally.total)
@@ -126,9 +126,9 @@ def test_what_was_computed_from_a_buffer_is_refused_once_it_has_changed() -> Non
 
 @pytest.mark.parametrize("training", [True, False])
 def test_graphs_of_layers_hold_no_buffer_that_changes(training: bool, kernels: str, make_rng: Callable) -> None:
-    """A gradient is the same whether or not the buffers change between the pass and the question for it."""
+    """A gradient is the same whether or not the buffers change between the forward and the backward pass."""
     rng = make_rng()
-    network = Sequential(FourierFeatures(3, 2, rng), Dense(7, 3, rng), *_changing(rng)).train(training)
+    network = Sequential(FourierFeatures(3, 2, rng), Dense(7, 3, rng), *_with_buffers(rng)).train(training)
     x = Tensor(_x(6, 3))
     with preserve_state(network):
         at_once = grad(ops.sum(network(x)), x).numpy()
@@ -142,8 +142,8 @@ def test_graphs_of_layers_hold_no_buffer_that_changes(training: bool, kernels: s
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_after_it_buffers_and_modes_are_as_before(fails: bool, kernels: str, make_rng: Callable) -> None:
-    network, other = _changing(make_rng()), _Tally()
+def test_preserve_state_restores_buffers_and_modes(fails: bool, kernels: str, make_rng: Callable) -> None:
+    network, other = _with_buffers(make_rng()), _Tally()
     network.layers[1].eval()
     before, modes = (_bits(network), _bits(other)), [part.training for part in network.modules()]
     arrays = [buffer.data for buffer in network.buffers().values()]
@@ -161,8 +161,8 @@ def test_after_it_buffers_and_modes_are_as_before(fails: bool, kernels: str, mak
     assert all(a is b.data for a, b in zip(arrays, network.buffers().values(), strict=True))
 
 
-def test_what_did_not_change_keeps_its_version() -> None:
-    """So that a graph made inside, of a module that computes with its buffer itself, can be differentiated after."""
+def test_preserve_state_keeps_the_version_of_an_unchanged_buffer() -> None:
+    """So a graph made inside the context, by a Module that computes with its Buffer, can be differentiated after it."""
     tally = _Tally()
     x = Tensor(_x(2, 3))
     with preserve_state(tally):
@@ -170,8 +170,8 @@ def test_what_did_not_change_keeps_its_version() -> None:
     np.testing.assert_array_equal(grad(y, x).numpy(), np.zeros((2, 3)))
 
 
-def test_an_unrolled_graph_outlives_what_it_was_preserved_in(kernels: str, make_rng: Callable) -> None:
-    discriminator = _changing(make_rng())
+def test_a_graph_made_under_preserve_state_can_be_differentiated_after_it(kernels: str, make_rng: Callable) -> None:
+    discriminator = _with_buffers(make_rng())
     real, fake = Tensor(_x(6, 3)), Tensor(_x(6, 3) + 1)
     before = _bits(discriminator)
     _, logits = unrolled_logits(discriminator, mg.losses.get("minimax"), real, fake, 2, 0.1)
@@ -182,79 +182,3 @@ def test_an_unrolled_graph_outlives_what_it_was_preserved_in(kernels: str, make_
 def test_a_list_of_names_of_buffers_is_refused() -> None:
     with pytest.raises(TypeError, match=r"Old lists its buffers in buffer_names; set each as an attribute"):
         type("Old", (Module,), {"buffer_names": ("running",)})
-
-
-# masks
-
-
-def _drawn(layer: Dropout, *numbers: int, shape: tuple[int, ...] = (5, 7)) -> dropout_masks.DrawnMasks:
-    drawn = tuple(dropout_masks.draw_mask(layer, number, shape, np.dtype(np.float32)) for number in numbers)
-    return dropout_masks.DrawnMasks(layer, drawn, len(numbers))
-
-
-def test_supplied_masks_are_used_and_no_draw_is_counted() -> None:
-    layer, x = Dropout(0.5, seed=4), Tensor(_x(5, 7))
-    with dropout_masks.using_masks([_drawn(layer, 1, 0)]):
-        second, first = layer(x).numpy(), layer(x).numpy()
-    assert layer.draws.item() == 0
-    np.testing.assert_array_equal(first, layer(x).numpy())
-    np.testing.assert_array_equal(second, layer(x).numpy())
-    assert layer.draws.item() == 2
-
-
-def test_each_layer_takes_its_own_masks_in_whatever_order_they_ask() -> None:
-    one, other, x = Dropout(0.5, seed=4), Dropout(0.2, seed=5), Tensor(_x(5, 7))
-    with dropout_masks.using_masks([_drawn(one, 0, 1), _drawn(other, 0, 1)]):
-        found = [layer(x).numpy() for layer in (other, one, one, other)]
-    np.testing.assert_array_equal(found, [layer(x).numpy() for layer in (other, one, one, other)])
-
-
-def test_masks_that_were_asked_for_can_be_drawn_before_the_pass() -> None:
-    network, x = _changing(np.random.default_rng(2)), Tensor(_x(6, 3))
-    network(x)  # so that the count is not 0
-    with preserve_state(network), dropout_masks.recording_requests() as requests:
-        network(x)
-        network(x)
-    twin = copy.deepcopy(network)
-    drawn = [asked.draw() for asked in requests]
-    assert [supply.draw_count for supply in drawn] == [2]
-    expected = [twin(x).numpy() for _ in range(2)]
-    with dropout_masks.using_masks(drawn):
-        found = [network(x).numpy() for _ in range(2)]
-    np.testing.assert_array_equal(found, expected)
-
-
-def test_masks_are_supplied_within_their_context_only() -> None:
-    layer, x = Dropout(0.5, seed=4), Tensor(np.ones((2, 2)))
-    with pytest.raises(ZeroDivisionError), dropout_masks.using_masks([_drawn(layer, 0)]):
-        raise ZeroDivisionError
-    assert set(layer(x).numpy().ravel()) <= {0.0, 2.0}
-
-
-def test_a_mask_of_another_shape_type_or_layer_is_refused() -> None:
-    layer, other = Dropout(0.5, seed=4), Dropout(0.25, seed=4)
-    sentence = (
-        r"Dropout\(0\.5\) needs a mask of float32 and shape \(5, 1\), but the next is of float32 and shape \(5, 7\)"
-    )
-    with pytest.raises(RuntimeError, match=sentence), dropout_masks.using_masks([_drawn(layer, 0)]):
-        layer(_x(5, 1))  # to which a mask of (5, 7) would be broadcast
-    with (
-        pytest.raises(RuntimeError, match=r"of float64 .* the next is of float32"),
-        dropout_masks.using_masks([_drawn(layer, 0)]),
-    ):
-        layer(_x(5, 7).astype(np.float64))
-    for supply in (_drawn(other, 0), _drawn(layer)):
-        with (
-            pytest.raises(RuntimeError, match="but none is left; masks are drawn before"),
-            dropout_masks.using_masks([supply]),
-        ):
-            layer(_x(5, 7))
-
-
-def test_masks_that_nobody_takes_are_told() -> None:
-    layer = Dropout(0.5, seed=4)
-    with (
-        pytest.raises(RuntimeError, match=r"Dropout\(0.5\) left 2 of the masks that were drawn for it"),
-        dropout_masks.using_masks([_drawn(layer, 0, 1, 2)]),
-    ):
-        layer(_x(5, 7))

@@ -78,7 +78,7 @@ def test_options_reach_the_engine() -> None:
         ((nn.Tanh(),), "a tuple with Tanh at place 0"),
     ],
 )
-def test_anything_else_is_refused(wrt: Any, given: str) -> None:
+def test_other_forms_are_refused(wrt: Any, given: str) -> None:
     _, _, loss = _leaves()
     for function in (lambda: mg.grad(loss, wrt), lambda: mg.vjp(loss, wrt, Tensor(1.0))):
         with pytest.raises(TypeError, match=f"a Tensor, a list, tuple or dict of Tensors, or a Module; got {given}"):

@@ -1,4 +1,4 @@
-"""Files that are not what they should be are refused; writing leaves the old file or the new; nobody's is lost."""
+"""Irregular files are refused; writing leaves the old file or the new one; only leftovers are removed; strict JSON."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_link_to_itself_is_refused(tmp_path):
             opening(tmp_path / "loop")
 
 
-def test_a_small_file_takes_little_memory_however_much_it_may_hold(tmp_path):
+def test_reading_a_small_file_takes_little_memory_whatever_the_limit(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     tracemalloc.start()
     assert files.read_bytes(tmp_path / "file", 1 << 40) == b"abc"
@@ -62,7 +62,7 @@ def test_text_is_utf8(tmp_path):
         files.read_text(tmp_path / "file", 100)
 
 
-def test_appending_keeps_what_there_is_and_follows_no_link(tmp_path):
+def test_appending_keeps_the_content_and_follows_no_link(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     with files.open_to_append(tmp_path / "file") as file:
         file.write(b"def")
@@ -77,7 +77,7 @@ def test_appending_keeps_what_there_is_and_follows_no_link(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody can write into")
-def test_a_place_is_known_to_be_writable_before_the_work(tmp_path):
+def test_require_writable_finds_a_folder_that_cannot_be_written(tmp_path):
     files.require_writable(tmp_path)
     files.require_writable(tmp_path / "not" / "yet")
     assert list(tmp_path.iterdir()) == []
@@ -87,7 +87,7 @@ def test_a_place_is_known_to_be_writable_before_the_work(tmp_path):
             files.require_writable(place)
 
 
-def test_a_link_has_the_content_and_keeps_it(tmp_path, monkeypatch):
+def test_a_link_has_the_content_and_keeps_it_when_the_source_is_replaced(tmp_path, monkeypatch):
     first, other = tmp_path / "first", tmp_path / "folder" / "other"
     files.write_text(first, "old")
     files.link(first, other)
@@ -118,7 +118,7 @@ with files.atomic_path(Path(sys.argv[1])) as file, files.staging_folder(Path(sys
 
 
 @needs_locks
-def test_what_a_killed_writer_left_is_removed_and_nothing_of_a_live_one_or_of_anybody_else(tmp_path):
+def test_leftovers_of_killed_writers_are_removed_and_no_other_files(tmp_path):
     own = [".notes.partial", ".run.abc.partial", ".a.minigan-0123456789abcdeX.partial", "b.partial"]
     for name in own:
         (tmp_path / name).write_text("mine")
@@ -159,7 +159,7 @@ def test_a_long_name_can_be_written(tmp_path):
         ("1 2", "Extra data"),
     ],
 )
-def test_json_that_is_not_strict(text, reason):
+def test_json_that_is_not_strict_is_refused(text, reason):
     with pytest.raises(ValueError, match=reason):
         strict_json.parse(text)
 

@@ -1,4 +1,4 @@
-"""The library runs on a strict stand-in for CuPy, to NumPy's results, and its steps never wait for the device."""
+"""On a strict stand-in for CuPy the library gives NumPy's results, and its steps never wait for the device."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from minigan.optim import SGD, Adam, RMSprop, clip_by_global_norm
 
 @pytest.fixture
 def on_both() -> Iterator[Callable]:
-    """Runs a function on NumPy's reference kernels, then on the strict device; compares the arrays it returns."""
+    """A function that runs its argument on NumPy and on the strict device and compares the arrays it returns."""
     device = backend.Backend("strict", strict_device)
 
     def run(function: Callable[[], list]) -> None:
@@ -157,7 +157,7 @@ def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
     on_both(run)
 
 
-def test_a_bad_gradient_is_found_on_the_device(on_both: Callable) -> None:
+def test_a_nonfinite_gradient_is_recorded_on_the_device(on_both: Callable) -> None:
     def run() -> list:
         p = {"a": Parameter(Tensor([1.0, 2.0]).data), "b": Parameter(Tensor([3.0]).data)}
         optimizer = Adam(p)
@@ -203,7 +203,7 @@ def test_training_steps_with_a_penalty(name: str, on_both: Callable) -> None:
     on_both(run)
 
 
-def test_the_counter_counts() -> None:
+def test_the_strict_device_counts_synchronisations() -> None:
     device = backend.Backend("strict", strict_device)
     mg.use(device)
     with strict_device.count_synchronisations() as waits:

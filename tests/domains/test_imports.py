@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ["matplotlib", "PIL", "tqdm", "urllib.request", "http.client"]
 PROGRAM = f"""
 import json, sys

@@ -1,4 +1,4 @@
-"""Layers: initial weights, state, training and use, fusion, gradients, errors."""
+"""Layers: initial weights, state, training and evaluation, fusion, gradients, errors."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_every_module_of_every_list_is_found(make_rng: Callable) -> None:
     assert len(branches.state()) == 5
 
 
-def test_a_state_is_a_copy_and_goes_round(make_rng: Callable) -> None:
+def test_a_state_is_a_copy_and_can_be_loaded(make_rng: Callable) -> None:
     network, other = _network(), _network(seed=1)
     for _ in range(3):
         network(Tensor(make_rng().standard_normal((8, 6)).astype(np.float32)))
@@ -199,7 +199,7 @@ def test_sequential_takes_modules_only() -> None:
 # Batch normalisation.
 
 
-def test_running_statistics_follow_as_in_keras(kernels: str, make_rng: Callable) -> None:
+def test_running_statistics_are_updated_as_in_keras(kernels: str, make_rng: Callable) -> None:
     layer = BatchNorm(3, momentum=0.9, eps=1e-3).astype("float64")
     mean, variance = np.zeros(3), np.ones(3)
     for step in range(5):
@@ -233,10 +233,10 @@ def test_batch_norm_of_a_batch_without_a_variance_is_refused(shape: tuple[int, .
     for name, value in layer.state().items():
         np.testing.assert_array_equal(value, before[name])
     assert layer.eval()(x).shape == shape
-    layer.train()(np.ones((1, 1, 2, 3)))  # one picture of two pixels has one
+    layer.train()(np.ones((1, 1, 2, 3)))  # one image of two pixels has a variance
 
 
-def test_one_example_in_use_does_not_depend_on_its_batch(make_rng: Callable) -> None:
+def test_in_evaluation_an_example_does_not_depend_on_its_batch(make_rng: Callable) -> None:
     layer = BatchNorm(3).astype("float64")
     layer(make_rng().standard_normal((8, 3)))
     layer.eval()
@@ -257,7 +257,7 @@ def test_dropout_keeps_the_mean_and_the_rate() -> None:
     assert abs(y.mean() - 1) < 5 * math.sqrt(0.3 / 0.7 / x.size)
 
 
-def test_dropout_masks_its_gradient_alike() -> None:
+def test_dropout_masks_its_gradient_too() -> None:
     x = Tensor(np.ones((5, 7)))
     y = Dropout(0.5, seed=1)(x)
     np.testing.assert_array_equal(grad(ops.sum(y), [x])[0].numpy(), y.numpy())
@@ -273,7 +273,7 @@ def test_dropout_draws_anew_each_time_and_reproducibly() -> None:
     assert (other(x).numpy() != masks[0]).any()
 
 
-def test_dropout_goes_on_where_its_state_left_off() -> None:
+def test_dropout_continues_from_its_state() -> None:
     x = np.ones((6, 6), np.float32)
     one, two = Dropout(0.5, seed=1), Dropout(0.5, seed=1)
     one(x), one(x)
@@ -285,7 +285,7 @@ def test_dropout_goes_on_where_its_state_left_off() -> None:
     assert int(state["draws"]) == 2
 
 
-def test_dropout_in_use_is_nothing_and_draws_nothing() -> None:
+def test_dropout_in_evaluation_changes_nothing_and_draws_nothing() -> None:
     layer = Dropout(0.5, seed=1).eval()
     x = Tensor(np.ones((3, 3)))
     np.testing.assert_array_equal(layer(x).numpy(), x.numpy())
@@ -324,7 +324,7 @@ def test_fusion_saves_a_pass() -> None:
 
 @pytest.mark.parametrize("activation", [ReLU(), LeakyReLU(0.2), LeakyReLU(1.0), LeakyReLU(-0.3), Tanh()], ids=repr)
 @pytest.mark.parametrize("shape", [(6, 3), (2, 4, 3, 3)])
-def test_batch_norm_and_its_activation_in_training_and_in_use(
+def test_batch_norm_and_its_activation_in_training_and_evaluation(
     kernels: str, shape: tuple[int, ...], activation: Module, make_rng: Callable
 ) -> None:
     """Fused or not: the same values, running statistics, and derivatives of first and second order."""
@@ -332,20 +332,20 @@ def test_batch_norm_and_its_activation_in_training_and_in_use(
     layer = BatchNorm(3, momentum=0.5).astype("float64")
     layer.scale.assign(rng.standard_normal(3))
     layer.shift.assign(rng.standard_normal(3))
-    twin = copy.deepcopy(layer)
+    copied = copy.deepcopy(layer)
     network = Sequential(layer, activation)
     for training in (True, True, False, True, False):  # the mode may change after the passes were planned
         network.train(training)
-        twin.train(training)
+        copied.train(training)
         x, g = Tensor(rng.standard_normal(shape) * 2 + 1), Tensor(rng.standard_normal(shape))
         versions = [buffer.version for buffer in layer.buffers().values()]
-        y, expected = network(x), activation(twin(x))
+        y, expected = network(x), activation(copied(x))
         np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-14, atol=1e-15)
-        for name, value in twin.state().items():
+        for name, value in copied.state().items():
             np.testing.assert_array_equal(layer.state()[name], value)
         assert [buffer.version for buffer in layer.buffers().values()] == [v + training for v in versions]
         found = []
-        for result, owner in ((y, layer), (expected, twin)):
+        for result, owner in ((y, layer), (expected, copied)):
             leaves = [x, owner.scale, owner.shift]
             first = vjp(result, leaves, g, create_graph=True)
             second = grad(ops.sum(first[0] * first[0]) + ops.sum(first[1] * first[1]), [x, owner.scale, g])
@@ -354,7 +354,7 @@ def test_batch_norm_and_its_activation_in_training_and_in_use(
             np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-11, atol=1e-12)
 
 
-def test_in_use_the_activation_follows_the_running_statistics() -> None:
+def test_in_evaluation_the_activation_is_applied_after_the_running_statistics() -> None:
     layer = BatchNorm(2, eps=0.0).astype("float64")
     layer.running_mean.assign([1.0, -1.0])
     layer.running_variance.assign([4.0, 0.25])
@@ -364,7 +364,7 @@ def test_in_use_the_activation_follows_the_running_statistics() -> None:
 
 
 class Halved(LeakyReLU):
-    """LeakyReLU that does something else."""
+    """A LeakyReLU with another forward."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * 0.5
@@ -383,10 +383,10 @@ def test_a_subclass_of_an_activation_keeps_its_own_forward(layer: str, make_rng:
     np.testing.assert_allclose(own, plain / 2, rtol=1e-6)
 
 
-# Layers for pictures.
+# Layers for images.
 
 
-def _pictures(seed: int = 0) -> Sequential:
+def _image_network(seed: int = 0) -> Sequential:
     """From (batch, 6, 6, 3) to (batch, 12, 12, 2)."""
     rng = np.random.default_rng(seed)
     return Sequential(
@@ -416,7 +416,7 @@ def test_parameters_of_convolutions(make_rng: Callable) -> None:
         assert (make(3, 5, 4, rng).weight.numpy() != make(3, 5, 4, rng).weight.numpy()).all()
 
 
-def test_pictures_have_the_shapes_they_should(make_rng: Callable) -> None:
+def test_shapes_of_layers_for_images(make_rng: Callable) -> None:
     rng, x = make_rng(), np.ones((2, 7, 8, 3), np.float32)
     for layer, shape in (
         (Conv2d(3, 5, 4, rng, stride=2, padding=1), (2, 3, 4, 5)),
@@ -440,8 +440,8 @@ def test_pictures_have_the_shapes_they_should(make_rng: Callable) -> None:
         assert y.dtype == np.float32
 
 
-def test_a_network_of_pictures_keeps_its_names_its_state_and_its_type(make_rng: Callable) -> None:
-    network, other = _pictures(), _pictures(seed=1)
+def test_names_state_and_dtype_of_a_convolutional_network(make_rng: Callable) -> None:
+    network, other = _image_network(), _image_network(seed=1)
     names = ["0.weight", "0.bias", "4.weight", "4.bias", "5.scale", "5.shift", "7.weight"]
     assert list(network.parameters()) == names
     x = make_rng().standard_normal((2, 6, 6, 3)).astype(np.float32)
@@ -449,10 +449,10 @@ def test_a_network_of_pictures_keeps_its_names_its_state_and_its_type(make_rng: 
     assert network(x).shape == (2, 12, 12, 2)
     other.load_state(network.state())
     np.testing.assert_array_equal(other.eval()(x).numpy(), network.eval()(x).numpy())
-    wide = _pictures().astype("float64")
+    wide = _image_network().astype("float64")
     assert {v.dtype.name for v in wide.state().values()} == {"float64"}
     assert wide(x.astype(np.float64)).dtype == np.float64
-    np.testing.assert_allclose(wide(x.astype(np.float64)).numpy(), _pictures()(x).numpy(), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(wide(x.astype(np.float64)).numpy(), _image_network()(x).numpy(), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("activation", [ReLU(), LeakyReLU(0.2), LeakyReLU(1.0), LeakyReLU(-0.3), Tanh()], ids=repr)
@@ -533,7 +533,7 @@ def _layers() -> dict[str, tuple[Module, tuple[int, ...]]]:
         "ConvTranspose2d-size": (ConvTranspose2d(2, 3, 3, rng, stride=3, output_size=(8, 13)), (1, 2, 4, 2)),
         "Upsample2d": (Upsample2d((2, 3)), (2, 2, 3, 2)),
         "AveragePool2d": (AveragePool2d(3, stride=2, padding=1), (2, 4, 5, 2)),
-        "pictures": (
+        "images": (
             Sequential(
                 Conv2d(2, 3, 4, rng, stride=2, padding=1),
                 BatchNorm(3),
@@ -619,9 +619,9 @@ def test_gradients_of_layers(name: str, kernels: str) -> None:
             (2, 5, 0, 3),
             r"MaxPool2d\(\(3, 3\), stride=\(3, 3\), padding=1\) on shape \(2, 5, 0, 3\): .* does not fit",
         ),
-        (AveragePool2d(2, padding=2), (2, 5, 5, 3), r"AveragePool2d\(.*\) on shape .* windows outside of the picture"),
-        (AveragePool2d(), (2, 5), r"AveragePool2d\(.*\) on shape \(2, 5\): average_pool2d takes pictures"),
-        (Upsample2d(), (2, 5), r"upsample2d takes pictures \(N, H, W, C\), got shape \(2, 5\)"),
+        (AveragePool2d(2, padding=2), (2, 5, 5, 3), r"AveragePool2d\(.*\) on shape .* windows outside of the image"),
+        (AveragePool2d(), (2, 5), r"AveragePool2d\(.*\) on shape \(2, 5\): average_pool2d takes images"),
+        (Upsample2d(), (2, 5), r"upsample2d takes images \(N, H, W, C\), got shape \(2, 5\)"),
     ],
     ids=[
         "dense", "dense-image", "batch-norm", "maxout", "reshape", "conv", "conv-flat", "conv-small", "conv-padding",
@@ -635,7 +635,7 @@ def test_shape_errors_name_the_layer(layer: Module, shape: tuple[int, ...], mess
         Sequential(layer, LeakyReLU())(np.ones(shape, np.float32))
 
 
-def test_senseless_settings_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     rng = np.random.default_rng(0)
     for make, message in (
         (lambda: Dense(0, 3, rng), "Dense's inputs must be a whole number"),
@@ -686,11 +686,11 @@ def test_shapes_of_flatten_and_reshape(make_rng: Callable) -> None:
 
 def test_a_deep_copy_computes_with_its_own_parameters() -> None:
     original = Sequential(Dense(3, 2, np.random.default_rng(0)), LeakyReLU(0.2))
-    twin = copy.deepcopy(original)
+    copied = copy.deepcopy(original)
     original[0].weight.assign(np.zeros((3, 2)))
     x = Tensor(np.ones((1, 3), np.float32))
     assert not np.any(original(x).numpy())
-    assert np.any(twin(x).numpy())
+    assert np.any(copied(x).numpy())
 
 
 def test_parameters_an_optimiser_holds_are_not_converted() -> None:
@@ -707,7 +707,7 @@ def test_a_tensor_of_a_parameter_keeps_its_numbers() -> None:
     assert np.all(kept.numpy() == 1)
 
 
-def test_astype_keeps_a_shared_parameter_one() -> None:
+def test_astype_keeps_a_shared_parameter_shared() -> None:
     rng = np.random.default_rng(0)
     a, b = Dense(3, 3, rng), Dense(3, 3, rng)
     b.weight = a.weight
@@ -720,7 +720,7 @@ def test_astype_keeps_a_shared_parameter_one() -> None:
 
 
 class Everywhere(Module):
-    """Parameters and Modules in containers of every kind, some shared, one that refers to the whole."""
+    """Parameters and Modules in containers of every kind; some are shared, and one refers back to the network."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.gain = Parameter(np.ones(3))
@@ -750,7 +750,7 @@ EVERYWHERE = [
 ]  # fmt: skip
 
 
-def test_what_lies_in_any_container_is_found_once_by_its_place(make_rng: Callable) -> None:
+def test_parameters_in_any_container_are_found_once_by_name(make_rng: Callable) -> None:
     module = Everywhere(make_rng())
     assert list(module.parameters()) == EVERYWHERE
     assert len(set(module.parameters().values())) == len(EVERYWHERE)
@@ -761,7 +761,7 @@ def test_what_lies_in_any_container_is_found_once_by_its_place(make_rng: Callabl
     assert not any(part.training for part in module.modules())
 
 
-def test_what_lies_in_any_container_is_trained_saved_and_converted(make_rng: Callable) -> None:
+def test_parameters_in_any_container_are_trained_saved_and_converted(make_rng: Callable) -> None:
     module, other = (Everywhere(make_rng(seed)).astype("float64") for seed in (0, 1))
     assert {value.dtype for value in module.state().values()} == {np.dtype("float64")}
     x = make_rng(2).standard_normal((5, 2))

@@ -1,4 +1,4 @@
-"""Spectral normalisation: against NumPy's singular values, finite differences, resuming, what stays as it was."""
+"""Spectral normalisation: NumPy's singular values, finite differences, resuming, what it leaves unchanged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def _normed(name: str, make_rng: Callable, dtype: str = "float64", **options: int) -> tuple[SpectralNorm, np.ndarray]:
+def _spectral(name: str, make_rng: Callable, dtype: str = "float64", **options: int) -> tuple[SpectralNorm, np.ndarray]:
     make, shape, _ = LAYERS[name]
     rng = make_rng(3)
     layer = SpectralNorm(make(rng), rng, **options).astype(dtype)
@@ -51,13 +51,13 @@ def _normed(name: str, make_rng: Callable, dtype: str = "float64", **options: in
 
 
 def _matrix(name: str, weight: Tensor) -> np.ndarray:
-    """(outputs, everything else)."""
+    """The weight as a matrix (outputs, rest)."""
     w = np.moveaxis(weight.numpy(), LAYERS[name][2], 0)
     return w.reshape(len(w), -1)
 
 
 def _converged(name: str, make_rng: Callable) -> tuple[SpectralNorm, np.ndarray]:
-    layer, x = _normed(name, make_rng, power_iterations=50)
+    layer, x = _spectral(name, make_rng, power_iterations=50)
     for _ in range(20):
         layer(x)
     return layer, x
@@ -72,7 +72,7 @@ def test_the_largest_singular_value_becomes_1(name: str, kernels: str, make_rng:
 
 def test_each_forward_in_training_is_one_step_of_power_iteration(name: str, kernels: str, make_rng: Callable) -> None:
     """Algorithm 1 of Miyato et al., by hand."""
-    layer, x = _normed(name, make_rng)
+    layer, x = _spectral(name, make_rng)
     w, u = _matrix(name, layer.layer.weight), layer.u.numpy()
     for _ in range(3):
         v = w.T @ u / np.linalg.norm(w.T @ u)
@@ -84,9 +84,9 @@ def test_each_forward_in_training_is_one_step_of_power_iteration(name: str, kern
         np.testing.assert_allclose(_matrix(name, layer.effective_weight()), w / sigma, rtol=1e-12)
 
 
-def test_more_iterations_are_as_many_forwards(name: str, make_rng: Callable) -> None:
-    once, x = _normed(name, make_rng)
-    thrice, _ = _normed(name, make_rng, power_iterations=3)
+def test_k_iterations_equal_k_forwards(name: str, make_rng: Callable) -> None:
+    once, x = _spectral(name, make_rng)
+    thrice, _ = _spectral(name, make_rng, power_iterations=3)
     thrice.u.assign(once.u)
     thrice.v.assign(once.v)
     for _ in range(3):
@@ -99,8 +99,8 @@ def test_more_iterations_are_as_many_forwards(name: str, make_rng: Callable) -> 
 def test_the_layer_computes_with_the_effective_weight(
     name: str, slope: float | None, kernels: str, make_rng: Callable
 ) -> None:
-    """Alone, and where Sequential lets it do the work of the LeakyReLU after it."""
-    layer, x = _normed(name, make_rng)
+    """Alone, and fused with the LeakyReLU after it in a Sequential."""
+    layer, x = _spectral(name, make_rng)
     after = [] if slope is None else [LeakyReLU(slope)]
     y = Sequential(layer, *after)(x)
     plain = copy.deepcopy(layer.layer)
@@ -108,8 +108,8 @@ def test_the_layer_computes_with_the_effective_weight(
     np.testing.assert_allclose(y.numpy(), Sequential(plain, *after)(x).numpy(), rtol=1e-12, atol=1e-14)
 
 
-def test_in_use_nothing_changes(name: str, make_rng: Callable) -> None:
-    layer, x = _normed(name, make_rng)
+def test_in_evaluation_nothing_changes(name: str, make_rng: Callable) -> None:
+    layer, x = _spectral(name, make_rng)
     weight = layer.layer.weight
     before = layer.eval().state()
     one, two = layer(x), layer(x)
@@ -120,14 +120,14 @@ def test_in_use_nothing_changes(name: str, make_rng: Callable) -> None:
 
 
 def test_derivatives_with_u_and_v_frozen(name: str, kernels: str, make_rng: Callable) -> None:
-    """To second order, of the input and every parameter: the derivative of sigma takes part."""
-    layer, x = _normed(name, make_rng)
+    """To second order, in the input and every parameter; this includes the derivative of sigma."""
+    layer, x = _spectral(name, make_rng)
     report = mg.gradcheck(Sequential(layer, Tanh()).eval(), [x], order=2)
     assert report.verdict == mg.checking.Verdict.PASS, report
 
 
 def test_the_derivative_of_sigma_is_that_of_the_norm(name: str, make_rng: Callable) -> None:
-    """u v^T, with the true singular vectors; so the effective weight's is orthogonal to the weight itself."""
+    """It is u v^T with the true singular vectors, so that of the effective weight is orthogonal to the weight."""
     layer, x = _converged(name, make_rng)
     weights = Tensor(make_rng(9).standard_normal(layer.eval()(x).shape))
     (g,) = grad(ops.sum(layer(x) * weights), [layer.layer.weight])
@@ -146,19 +146,19 @@ def test_a_gradient_penalty_goes_through_it(kernels: str, make_rng: Callable) ->
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_resumed_run_goes_on_to_the_same_bits(name: str, dtype: str, kernels: str, make_rng: Callable) -> None:
+def test_a_resumed_run_gives_the_same_bits(name: str, dtype: str, kernels: str, make_rng: Callable) -> None:
     def train(layer: SpectralNorm, optimizer: Adam, x: np.ndarray, steps: int) -> None:
         for _ in range(steps):
             y = layer(x)
             optimizer.step(grad(ops.sum(y * y), optimizer.parameters))
 
-    straight, x = _normed(name, make_rng, dtype)
+    straight, x = _spectral(name, make_rng, dtype)
     optimizer = Adam(straight.parameters(), 0.01)
     train(straight, optimizer, x, 3)
     state, of_optimizer = straight.state(), optimizer.state()
     assert {"u", "v", "layer.weight"} <= state.keys()
     train(straight, optimizer, x, 3)
-    resumed, _ = _normed(name, lambda seed: make_rng(seed + 1), dtype)
+    resumed, _ = _spectral(name, lambda seed: make_rng(seed + 1), dtype)
     other = Adam(resumed.parameters(), 0.01)
     resumed.load_state(state)
     other.load_state(of_optimizer)
@@ -169,8 +169,8 @@ def test_a_resumed_run_goes_on_to_the_same_bits(name: str, dtype: str, kernels: 
 
 
 @pytest.mark.slow
-def test_the_average_of_a_network_is_normed_too(name: str, make_rng: Callable) -> None:
-    """The mean of unit vectors is shorter than 1; the effective weight must not grow by that."""
+def test_the_ema_of_a_network_is_normalised_too(name: str, make_rng: Callable) -> None:
+    """The mean of unit vectors is shorter than 1; the effective weight must not grow because of that."""
     layer, x = _converged(name, make_rng)
     average = EMA(layer, 0.9)
     layer.layer.weight.assign(make_rng(8).standard_normal(layer.layer.weight.shape))
@@ -200,7 +200,7 @@ def test_every_layer_of_a_network_is_wrapped(make_rng: Callable) -> None:
     assert wrapped(np.ones((2, 4, 4, 1), np.float32)).shape == network(np.ones((2, 4, 4, 1), np.float32)).shape
 
 
-def test_what_has_no_layer_to_be_wrapped_is_refused(make_rng: Callable) -> None:
+def test_a_network_without_a_layer_to_wrap_is_refused(make_rng: Callable) -> None:
     for module in (Flatten(), Sequential(), BatchNorm(3)):
         with pytest.raises(ValueError, match="finds no Dense, Conv2d or ConvTranspose2d"):
             spectral_norm(module, make_rng())
@@ -208,8 +208,8 @@ def test_what_has_no_layer_to_be_wrapped_is_refused(make_rng: Callable) -> None:
         spectral_norm(3, make_rng())  # type: ignore[arg-type]
 
 
-class Judge(Module):
-    """Layers as attributes, in a dict and in a list; one in two places; a reference to the whole."""
+class Branches(Module):
+    """Layers as attributes, in a dict and in a list; one in two places; a reference back to the network."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.first = Dense(2, 4, rng)
@@ -219,9 +219,9 @@ class Judge(Module):
         self.calls = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        dense, bend = self.branches["a"]
+        dense, activation = self.branches["a"]
         (again,) = self.branches["b"]
-        return self.last(bend(dense(self.first(x))) + again(x))
+        return self.last(activation(dense(self.first(x))) + again(x))
 
 
 class Inner(Module):
@@ -229,18 +229,18 @@ class Inner(Module):
         self.whole = whole
 
 
-def test_every_layer_of_a_module_of_ones_own_is_wrapped(make_rng: Callable) -> None:
-    judge = Judge(make_rng())
-    before = judge.parameters()
-    wrapped = spectral_norm(judge, make_rng(1))
-    assert isinstance(wrapped, Judge)
-    assert judge.parameters() == before
+def test_every_layer_of_a_custom_module_is_wrapped(make_rng: Callable) -> None:
+    network = Branches(make_rng())
+    before = network.parameters()
+    wrapped = spectral_norm(network, make_rng(1))
+    assert isinstance(wrapped, Branches)
+    assert network.parameters() == before
     assert list(wrapped.parameters().values()) == list(before.values())
     layers = [part for part in wrapped.modules() if isinstance(part, SpectralNorm)]
-    assert [part.layer for part in layers] == [part for part in judge.modules() if isinstance(part, Dense)]
+    assert [part.layer for part in layers] == [part for part in network.modules() if isinstance(part, Dense)]
     assert wrapped.branches["b"][0] is wrapped.first
     assert wrapped.tail.whole is wrapped
-    assert judge.tail.whole is judge
+    assert network.tail.whole is network
     for _ in range(100):
         wrapped(np.ones((1, 2)).astype(np.float32))
     for part in layers:
@@ -248,7 +248,7 @@ def test_every_layer_of_a_module_of_ones_own_is_wrapped(make_rng: Callable) -> N
         assert norm == pytest.approx(1, abs=1e-5)
     assert spectral_norm(layers[0], make_rng(2)) is layers[0]
     expected = wrapped.eval()(np.ones((3, 2), np.float32)).numpy()
-    again = Judge(make_rng(3))
+    again = Branches(make_rng(3))
     again = spectral_norm(again, make_rng(4)).eval()
     again.load_state(wrapped.state())
     np.testing.assert_array_equal(again(np.ones((3, 2), np.float32)).numpy(), expected)
@@ -264,8 +264,8 @@ def test_a_weight_that_cannot_be_normalised_is_refused(make_rng: Callable) -> No
             spectral_norm(module, make_rng())
 
 
-def test_the_weight_comes_back_after_an_error(name: str, make_rng: Callable) -> None:
-    layer, _ = _normed(name, make_rng)
+def test_the_weight_is_restored_after_an_error(name: str, make_rng: Callable) -> None:
+    layer, _ = _spectral(name, make_rng)
     weight = layer.layer.weight
     with pytest.raises(ValueError, match="got shape"):
         layer(np.ones((2, 9)))
@@ -286,7 +286,7 @@ def test_wrong_use_is_refused(make_rng: Callable) -> None:
 
 def test_it_never_waits_for_the_device(name: str, make_rng: Callable) -> None:
     def run() -> list[Tensor]:
-        layer, x = _normed(name, make_rng, "float32")
+        layer, x = _spectral(name, make_rng, "float32")
         x = Tensor(x)
         with strict_device.count_synchronisations() as waits:
             y = layer(x)

@@ -1,4 +1,4 @@
-"""Convolution: every implementation against plain loops, its adjoints, finite differences, packed weights, rounding."""
+"""Convolution: every implementation against plain loops, adjoints, finite differences, packed weights, rounding."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _fast(geometry: Geometry) -> Geometry:
     return geometry._replace(precision="fast")
 
 
-def test_the_cases_are_as_varied_as_they_should_be() -> None:
+def test_the_cases_cover_every_kind_of_geometry() -> None:
     random = RANDOM  # all of them run with MINIGAN_EXHAUSTIVE=1
     assert len(random) >= 200
     assert len(_by_four_and_two(HAND_PICKED + RANDOM + WINOGRAD)) >= 60
@@ -67,7 +67,7 @@ def _integers(rng: np.random.Generator, largest: int = 4) -> Callable[[tuple[int
 
 @functools.cache
 def _truth(case: Case) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Integers (x, w, g), biases (of the convolution, of the transposed) that are halves, and the triad by loops."""
+    """Integers (x, w, g), biases (convolution, transposed) in halves, and the three results by loops."""
     rng = np.random.default_rng([7, CASES.index(case)])
     x, w, g = case.draw(_integers(rng), "float64")
     biases = rng.integers(-60, 61, case.outputs) / 2, rng.integers(-60, 61, case.inputs) / 2
@@ -100,8 +100,8 @@ def test_integers_are_exact(table: dict, case: Case, dtype: str) -> None:
         table["conv2d"](x, w, b_out, slope, case.geometry),
         table["conv2d_input_grad"](g, w, b_in, slope, case.geometry),
     ]
-    expected = [y, dx, dw, naive.bent(y, inputs[3], slope), naive.bent(dx, inputs[4], slope)]
-    # Compared only now: a result must not lie in memory that the next call uses.
+    expected = [y, dx, dw, naive.bias_act(y, inputs[3], slope), naive.bias_act(dx, inputs[4], slope)]
+    # Compared only now, to find a result whose memory the next call reuses.
     for one, two in zip(found, expected, strict=True):
         assert one.dtype == dtype
         np.testing.assert_array_equal(one, two)
@@ -118,29 +118,29 @@ def test_bias_and_slope_of_every_path(table: dict, slope: float, with_bias: bool
         x, w, g, *biases = (a.astype(dtype) for a in inputs)
         b_out, b_in = biases if with_bias else (None, None)
         found = table["conv2d"](x, w, b_out, slope, case.geometry)
-        np.testing.assert_array_equal(found, naive.bent(y, b_out, slope), err_msg=str(case))
+        np.testing.assert_array_equal(found, naive.bias_act(y, b_out, slope), err_msg=str(case))
         found = table["conv2d_input_grad"](g, w, b_in, slope, case.geometry)
-        np.testing.assert_array_equal(found, naive.bent(dx, b_in, slope), err_msg=str(case))
+        np.testing.assert_array_equal(found, naive.bias_act(dx, b_in, slope), err_msg=str(case))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("case", BY_FOUR_AND_TWO, ids=str)
-def test_fast_is_right_up_to_rounding(table: dict, case: Case, dtype: str) -> None:
+def test_fast_precision_is_right_up_to_rounding(table: dict, case: Case, dtype: str) -> None:
     inputs, expected = _truth(case)
     x, w, g, b_out, _ = (a.astype(dtype) for a in inputs)
     sizes = (np.abs(a) for a in inputs[:3])
     geometry = _fast(case.geometry)
-    found = _triad(table, geometry, x, w, g)
-    for one, two, size in zip(found, expected, _triad(table, case.geometry, *sizes), strict=True):
+    found = _all_three(table, geometry, x, w, g)
+    for one, two, size in zip(found, expected, _all_three(table, case.geometry, *sizes), strict=True):
         assert one.dtype == dtype
         np.testing.assert_allclose(one, two, rtol=0, atol=300 * float(np.finfo(dtype).eps) * size.max())
-    bent, size = table["conv2d"](x, w, b_out, 0.25, geometry), np.abs(inputs[3]).max() + np.abs(expected[0]).max()
+    activated, size = table["conv2d"](x, w, b_out, 0.25, geometry), np.abs(inputs[3]).max() + np.abs(expected[0]).max()
     np.testing.assert_allclose(
-        bent, naive.bent(found[0], b_out, 0.25), rtol=0, atol=300 * float(np.finfo(dtype).eps) * size
+        activated, naive.bias_act(found[0], b_out, 0.25), rtol=0, atol=300 * float(np.finfo(dtype).eps) * size
     )
 
 
-def _triad(table: dict, geometry: Geometry, x: Any, w: Any, g: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _all_three(table: dict, geometry: Geometry, x: Any, w: Any, g: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (
         table["conv2d"](x, w, None, 1.0, geometry),
         table["conv2d_input_grad"](g, w, None, 1.0, geometry),
@@ -148,7 +148,7 @@ def _triad(table: dict, geometry: Geometry, x: Any, w: Any, g: Any) -> tuple[np.
     )
 
 
-# Operands as they come: views, read-only, transposed, in steps.
+# Layouts of operands: views, read-only, transposed, strided.
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "fortran": np.asfortranarray,
@@ -170,16 +170,16 @@ def test_any_layout(table: dict, layout: str, dtype: str) -> None:
     for case in SOME:
         inputs, expected = _truth(case)
         x, w, g = (lay(a.astype(dtype)) for a in inputs[:3])
-        for one, two in zip(_triad(table, case.geometry, x, w, g), expected, strict=True):
+        for one, two in zip(_all_three(table, case.geometry, x, w, g), expected, strict=True):
             np.testing.assert_array_equal(one, two, err_msg=str(case))
         b = np.repeat(inputs[3].astype(dtype), 2)[::2]
         b.flags.writeable = False
-        expected_bent = naive.bent(expected[0], inputs[3], 0.25)
-        np.testing.assert_array_equal(table["conv2d"](x, w, b, 0.25, case.geometry), expected_bent, err_msg=str(case))
+        activated = naive.bias_act(expected[0], inputs[3], 0.25)
+        np.testing.assert_array_equal(table["conv2d"](x, w, b, 0.25, case.geometry), activated, err_msg=str(case))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_one_number_seen_as_many(table: dict, dtype: str) -> None:
+def test_a_broadcast_cotangent(table: dict, dtype: str) -> None:
     """The derivative of a sum is one 1 with strides of 0."""
     for case in SOME:
         x, w, _ = (a.astype(dtype) for a in _truth(case)[0][:3])
@@ -197,7 +197,7 @@ def test_an_empty_batch(table: dict, dtype: str) -> None:
     for case in SOME:
         w = np.ones(case.weight, dtype)
         x, g = np.ones((0, *case.picture[1:]), dtype), np.ones((0, *case.result[1:]), dtype)
-        y, dx, dw = _triad(table, case.geometry, x, w, g)
+        y, dx, dw = _all_three(table, case.geometry, x, w, g)
         assert (y.shape, dx.shape, dw.shape) == (g.shape, x.shape, w.shape)
         assert not dw.any()
 
@@ -211,7 +211,7 @@ def test_adjoint_identities(table: dict, case: Case, precision: str) -> None:
     rng = np.random.default_rng([9, CASES.index(case)])
     x, w, g = case.draw(rng.standard_normal, "float64")
     geometry = case.geometry._replace(precision=precision)
-    y, dx, dw = _triad(table, geometry, x, w, g)
+    y, dx, dw = _all_three(table, geometry, x, w, g)
     plain = minigan_kernels.table("reference", np)["conv2d"]
     size = (np.abs(g) * plain(np.abs(x), np.abs(w), None, 1.0, case.geometry)).sum()
     total = (g * y).sum()
@@ -322,7 +322,7 @@ def test_fused_has_the_kink_of_the_separate_operations(
         sums = np.round(operation(x, w, **settings).numpy())
         b = Tensor(-sums[0, 0, -1])  # so that in every channel a sum lies on the kink
     else:
-        x.data[0] = 0.0  # so that every sum of a picture lies there
+        x.data[0] = 0.0  # so that every sum of an image lies at the kink
 
     def separate() -> Tensor:
         y = operation(x, w, **settings)
@@ -370,19 +370,19 @@ def test_second_derivatives_of_fused_are_those_of_the_separate_operations(
         assert found[1][0].numpy().any()
 
 
-# The rounding errors of float32.
+# Rounding errors of float32.
 
 LAYERS = [(64, 3, 64), (32, 64, 128), (16, 128, 256), (8, 256, 512)]
 
 
 @functools.cache
 def _dcgan_layer(side: int, inputs: int, outputs: int) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """(x, w, g) in float32 for a batch of 8 pictures, and the triad of them in float64."""
+    """(x, w, g) in float32 for a batch of 8 images, and the three results in float64."""
     rng = np.random.default_rng([10, side])
     case = Case(Geometry((side, side), **DCGAN), 8, inputs, outputs)
     x, w, g = case.draw(rng.standard_normal, "float32")
     w *= np.float32(0.02)
-    wide = _triad(minigan_kernels.table("reference", np), case.geometry, *(a.astype("float64") for a in (x, w, g)))
+    wide = _all_three(minigan_kernels.table("reference", np), case.geometry, *(a.astype("float64") for a in (x, w, g)))
     return (x, w, g), wide
 
 
@@ -392,12 +392,12 @@ def _dcgan_layer(side: int, inputs: int, outputs: int) -> tuple[tuple[np.ndarray
 def test_rounding_errors_of_the_layers_of_dcgan(table: dict, layer: Any, precision: str, bound: float) -> None:
     inputs, exact = _dcgan_layer(*layer)
     geometry = Geometry((layer[0], layer[0]), **DCGAN, precision=precision)
-    for name, one, two in zip(("y", "dx", "dw"), _triad(table, geometry, *inputs), exact, strict=True):
+    for name, one, two in zip(("y", "dx", "dw"), _all_three(table, geometry, *inputs), exact, strict=True):
         assert one.dtype == np.float32
         assert np.abs(one - two).max() <= bound * np.abs(two).max(), name
 
 
-# Threads: the same bits.
+# The number of threads does not change a bit.
 
 
 @pytest.fixture
@@ -416,7 +416,7 @@ def _run_everything(case: Case, dtype: str) -> list[np.ndarray]:
     x, w, g = case.draw(rng.standard_normal, dtype)
     b_out, b_in = rng.standard_normal(case.outputs).astype(dtype), rng.standard_normal(case.inputs).astype(dtype)
     return [
-        *_triad(t, case.geometry, x, w, g),
+        *_all_three(t, case.geometry, x, w, g),
         t["conv2d"](x, w, b_out, 0.2, case.geometry, PackedWeights()),
         t["conv2d_input_grad"](g, w, b_in, 0.2, case.geometry, PackedWeights()),
     ]
@@ -436,7 +436,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads: Callable, name
 # Packed weights.
 
 
-def test_a_memo_keeps_what_is_wanted_again_until_it_is_forgotten() -> None:
+def test_packed_weights_keep_what_is_used_twice_until_invalidated() -> None:
     kept, numbers, fills = PackedWeights(), np.arange(3.0), []
 
     def packed(form: str) -> np.ndarray:
@@ -461,7 +461,7 @@ def test_a_memo_keeps_what_is_wanted_again_until_it_is_forgotten() -> None:
     assert not without.any()
 
 
-def test_a_memo_does_not_hold_what_is_wanted_only_once() -> None:
+def test_packed_weights_do_not_keep_what_is_used_once() -> None:
     packed = PackedWeights()
     for number in range(3):
         array = packed.get("once", lambda: np.empty(1 << 16), lambda out, number=number: out.fill(number))
@@ -472,7 +472,7 @@ def test_a_memo_does_not_hold_what_is_wanted_only_once() -> None:
         packed.invalidate()
 
 
-def test_a_fill_that_fails_is_tried_again() -> None:
+def test_a_fill_that_fails_is_repeated() -> None:
     packed = PackedWeights()
     with pytest.raises(ZeroDivisionError):
         packed.get("form", lambda: np.zeros(1), lambda out: 1 // 0)
@@ -480,7 +480,7 @@ def test_a_fill_that_fails_is_tried_again() -> None:
 
 
 @pytest.fixture(params=["remembering", *ON_NUMPY])
-def memorious(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def with_packing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each implementation; and the reference with a copy of the weights as its packed weights, as fast kernels do."""
     if request.param != "remembering":
         mg.use("numpy", request.param.kernels)
@@ -531,7 +531,7 @@ def _all_uses(x: np.ndarray, w: Any, b: Any) -> list[np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make_rng: Callable) -> None:
+def test_a_parameter_gives_the_bits_of_a_tensor(with_packing: str, dtype: str, make_rng: Callable) -> None:
     rng = make_rng()
     x, b = rng.standard_normal((2, 6, 7, 9)).astype(dtype), Tensor(rng.standard_normal(16).astype(dtype))
     first, second = (rng.standard_normal((4, 4, 9, 16)).astype(dtype) for _ in range(2))
@@ -546,7 +546,7 @@ def test_a_parameter_gives_the_bits_of_a_tensor(memorious: str, dtype: str, make
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_kernels_give_the_same_bits_with_a_memo(table: dict, dtype: str) -> None:
+def test_kernels_give_the_same_bits_with_packed_weights(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(12)
     weights: dict[tuple[int, ...], tuple[np.ndarray, PackedWeights]] = {}
     for case in [*HAND_PICKED, *LARGE.values()]:  # packed once for all geometries of a shape of weights
@@ -554,18 +554,18 @@ def test_kernels_give_the_same_bits_with_a_memo(table: dict, dtype: str) -> None
         w, packed = weights.setdefault(w.shape, (w, PackedWeights()))
         for geometry in (case.geometry, _fast(case.geometry), case.geometry):
             for name, a in (("conv2d", x), ("conv2d_input_grad", g)):
-                with_memo = table[name](a, w, None, 1.0, geometry, packed)
-                assert with_memo.tobytes() == table[name](a, w, None, 1.0, geometry).tobytes(), (name, str(case))
+                from_packed = table[name](a, w, None, 1.0, geometry, packed)
+                assert from_packed.tobytes() == table[name](a, w, None, 1.0, geometry).tobytes(), (name, str(case))
 
 
 @pytest.mark.parametrize("change", ["assign", "optimiser", "state"])
 @pytest.mark.parametrize("make", [Conv2d, ConvTranspose2d])
-def test_a_layer_follows_its_weights(memorious: str, make: type, change: str, make_rng: Callable) -> None:
+def test_a_layer_uses_changed_weights(with_packing: str, make: type, change: str, make_rng: Callable) -> None:
     rng = make_rng()
     network = Sequential(make(9, 16, 4, rng, stride=2, padding=1), LeakyReLU(0.2), make(16, 9, 3, rng))
     x = Tensor(rng.standard_normal((2, 12, 14, 9)).astype(np.float32))
 
-    def without_memo() -> np.ndarray:
+    def unpacked() -> np.ndarray:
         y = x
         for layer, slope in ((network[0], 0.2), (network[2], 1.0)):
             operation = ops.conv2d if make is Conv2d else ops.conv_transpose2d
@@ -577,7 +577,7 @@ def test_a_layer_follows_its_weights(memorious: str, make: type, change: str, ma
     before = None
     for _ in range(3):
         y = network(x)
-        np.testing.assert_array_equal(y.numpy(), without_memo())
+        np.testing.assert_array_equal(y.numpy(), unpacked())
         np.testing.assert_array_equal(network(x).numpy(), y.numpy())
         assert before is None or np.abs(y.numpy() - before).max() > 0.01
         before = y.numpy()
@@ -590,7 +590,7 @@ def test_a_layer_follows_its_weights(memorious: str, make: type, change: str, ma
             network.load_state({k: rng.standard_normal(v.shape).astype(v.dtype) for k, v in network.state().items()})
 
 
-def test_moving_into_an_optimiser_keeps_the_memo_right(memorious: str, make_rng: Callable) -> None:
+def test_packed_weights_stay_valid_when_an_optimiser_moves_the_weights(with_packing: str, make_rng: Callable) -> None:
     layer = Conv2d(9, 16, 4, make_rng(), stride=2, padding=1)
     x = Tensor(make_rng(1).standard_normal((1, 8, 8, 9)).astype(np.float32))
     before = layer(x).numpy()
@@ -604,24 +604,24 @@ def test_moving_into_an_optimiser_keeps_the_memo_right(memorious: str, make_rng:
     np.testing.assert_array_equal(layer(x).numpy(), expected.numpy())
 
 
-def test_a_deep_copy_has_a_memo_of_its_own(memorious: str, make_rng: Callable) -> None:
+def test_a_deep_copy_has_packed_weights_of_its_own(with_packing: str, make_rng: Callable) -> None:
     layer = Conv2d(9, 16, 4, make_rng(), stride=2, padding=1)
     x = Tensor(make_rng(1).standard_normal((1, 8, 8, 9)).astype(np.float32))
     before = layer(x).numpy()
-    twin = copy.deepcopy(layer)
+    copied = copy.deepcopy(layer)
     layer.weight.assign(np.zeros(layer.weight.shape))
     assert not layer(x).numpy().any()
-    np.testing.assert_array_equal(twin(x).numpy(), before)
-    twin.weight.assign(np.zeros(layer.weight.shape))
+    np.testing.assert_array_equal(copied(x).numpy(), before)
+    copied.weight.assign(np.zeros(layer.weight.shape))
     layer.weight.assign(np.ones(layer.weight.shape))
     assert layer(x).numpy().any()
-    assert not twin(x).numpy().any()
+    assert not copied(x).numpy().any()
 
 
 @pytest.mark.parametrize(("with_bias", "slope"), [(True, 1.0), (True, 0.2), (False, 1.0), (False, 0.2)])
 @pytest.mark.parametrize("first", ["graph", "layer"])
-def test_an_old_graph_and_a_changed_weight_do_not_mix(
-    memorious: str, first: str, with_bias: bool, slope: float, make_rng: Callable
+def test_a_graph_made_before_the_weight_changed_gives_the_old_derivative_or_an_error(
+    with_packing: str, first: str, with_bias: bool, slope: float, make_rng: Callable
 ) -> None:
     """A derivative's graph, kept while the weight changes, gives the old weight's derivative, or is refused."""
     rng = make_rng()
@@ -633,7 +633,7 @@ def test_an_old_graph_and_a_changed_weight_do_not_mix(
     old = layer.weight.numpy()
     layer.weight.assign(rng.standard_normal(old.shape))
 
-    def without_memo(x: Tensor, w: np.ndarray) -> Tensor:
+    def unpacked(x: Tensor, w: np.ndarray) -> Tensor:
         b = Tensor(layer.bias.numpy()) if with_bias else None
         return ops.conv2d(x, Tensor(w), b, stride=2, padding=1, slope=slope)
 
@@ -644,11 +644,11 @@ def test_an_old_graph_and_a_changed_weight_do_not_mix(
             assert "changed since" in str(error)
         else:
             along = ops.conv2d(v, old, stride=2, padding=1)
-            expected = ops.slope_gate(without_memo(x, old), along, slope=slope)
+            expected = ops.slope_gate(unpacked(x, old), along, slope=slope)
             np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12, atol=1e-12)
 
     def use_the_layer() -> None:
-        new = without_memo(x, layer.weight.numpy())
+        new = unpacked(x, layer.weight.numpy())
         np.testing.assert_array_equal(network(x).numpy(), new.numpy())
         (found,) = vjp(network(x), [x], u)
         (expected,) = vjp(new, [x], u)
@@ -691,7 +691,7 @@ def test_sizes_are_those_of_keras() -> None:
         assert explicit.shape == (1, (n + 4 - kernel) // stride + 1, 3, 3)
 
 
-def test_same_puts_the_odd_zero_last() -> None:
+def test_same_padding_puts_the_odd_zero_last() -> None:
     x = Tensor(np.arange(1.0, 5).reshape(1, 4, 1, 1))
     column = np.array([1.0, 10.0, 100.0, 1000.0])
 
@@ -712,7 +712,7 @@ def test_same_puts_the_odd_zero_last() -> None:
     assert along(1, 3) == [1, 4]
 
 
-def test_each_padding_equals_the_zeros_put_there(make_rng: Callable) -> None:
+def test_padding_equals_explicit_zeros(make_rng: Callable) -> None:
     rng = make_rng()
     x = Tensor(rng.integers(-4, 5, (2, 7, 8, 3)).astype(float))
     for kernel, stride in itertools.product([1, 2, 3, 4, 5], [1, 2, 3]):
@@ -749,7 +749,7 @@ def test_sizes_of_the_transposed_convolution() -> None:
             assert ops.conv2d(y, w, stride=(stride, 2)).shape == x.shape
 
 
-def test_output_size_only_adds_pixels_that_nothing_reaches(make_rng: Callable) -> None:
+def test_output_size_only_adds_pixels_that_no_input_reaches(make_rng: Callable) -> None:
     rng = make_rng()
     x, w = Tensor(rng.standard_normal((2, 3, 4, 5))), Tensor(rng.standard_normal((3, 3, 2, 5)))
     small = ops.conv_transpose2d(x, w, stride=3).numpy()
@@ -780,7 +780,7 @@ def test_the_transposed_convolution_is_the_adjoint(kernels: str, make_rng: Calla
         ((1, 1), (4, 4), (1, 1), 0),
     ],
 )
-def test_the_transposed_convolution_spreads_and_correlates_with_the_flipped_kernel(
+def test_the_transposed_convolution_equals_a_convolution_with_zeros_and_the_flipped_kernel(
     kernels: str, size: Any, kernel: Any, stride: Any, padding: int, make_rng: Callable
 ) -> None:
     """Zeros between the pixels, a border of kernel - 1, a plain convolution: Dumoulin and Visin, 2016, chapter 4."""
@@ -798,7 +798,7 @@ def test_the_transposed_convolution_spreads_and_correlates_with_the_flipped_kern
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
-# What is refused.
+# Errors.
 
 
 def _ones(*shape: int) -> Tensor:
@@ -892,7 +892,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_fit_is_refused(name: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(name: str) -> None:
     call, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         call()
@@ -944,12 +944,14 @@ NO_CHANNELS = [(0, 5), (0, 20), (5, 0), (20, 0), (0, 0)]
 
 @pytest.mark.parametrize(("inputs", "outputs"), NO_CHANNELS)
 @pytest.mark.parametrize("transposed", [False, True])
-def test_no_channels_leave_the_bias(kernels: str, transposed: bool, inputs: int, outputs: int) -> None:
+def test_without_input_channels_only_the_bias_remains(
+    kernels: str, transposed: bool, inputs: int, outputs: int
+) -> None:
     for operation, (x, w, b), shape in _of_nothing(transposed, inputs, outputs):
-        bent = np.where(b.numpy() > 0, b.numpy(), b.numpy() / 4)
+        activated = np.where(b.numpy() > 0, b.numpy(), b.numpy() / 4)
         for y, expected in (
             (operation(x, w, b), b.numpy()),
-            (operation(x, w, b, slope=0.25), bent),
+            (operation(x, w, b, slope=0.25), activated),
             (operation(x, w), 0.0),
             (operation(x, w, slope=0.25), 0.0),
         ):
@@ -1033,16 +1035,16 @@ def test_the_gradient_of_a_gradient_penalty(kernels: str, precision: str, make_r
         expected, bound = differences.derivative(lambda t, d=direction: moved(d, t), step=5e-4 / length)
         exact = float(sum((found[name].numpy() * d).sum() for name, d in direction.items()))
         scale = abs(expected) + 1e-3 * length
-        assert bound <= 1e-7 * scale, "the differences are too rough to judge by"
+        assert bound <= 1e-7 * scale, "the finite differences are too inaccurate"
         assert abs(exact - expected) <= 1e-7 * scale
 
 
-# Numbers that are none, and large ones.
+# Numbers that are not finite, and large ones.
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("precision", ["exact", "fast"])
-def test_a_bad_number_stays_in_its_picture(table: dict, precision: str, bad: float) -> None:
+def test_a_nonfinite_number_stays_in_its_image(table: dict, precision: str, bad: float) -> None:
     rng = np.random.default_rng(13)
     for case in [*SOME, LARGE["winograd-odd"], LARGE["direct"]]:
         geometry = case.geometry._replace(precision=precision)
@@ -1101,8 +1103,8 @@ def test_winograd_is_chosen_where_its_transforms_pay(monkeypatch: pytest.MonkeyP
 
 @needs_numba
 @pytest.mark.skipif(not EXHAUSTIVE, reason="it compiles for half a minute; MINIGAN_EXHAUSTIVE=1 runs it")
-def test_no_kernel_reads_memory_that_it_has_freed(tmp_path: Path) -> None:
-    """With its debug switch Numba fills freed memory with rubbish."""
+def test_no_kernel_reads_freed_memory(tmp_path: Path) -> None:
+    """Numba's debug mode overwrites freed memory with a marker."""
     program = """
         import numpy as np
         from minigan_kernels import reference, table
@@ -1129,7 +1131,7 @@ def test_no_kernel_reads_memory_that_it_has_freed(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr[-2000:]
 
 
-def test_a_copied_layer_does_not_carry_what_kernels_made(make_rng: Callable) -> None:
+def test_a_copied_layer_has_no_packed_weights(make_rng: Callable) -> None:
     layer = Conv2d(16, 16, 4, make_rng(), stride=2, padding=1)
     x = make_rng().standard_normal((2, 8, 8, 16)).astype(np.float32)
     expected = [layer(x) for _ in range(3)][-1].numpy()

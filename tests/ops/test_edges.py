@@ -1,4 +1,4 @@
-"""Infinite numbers, NaN, no numbers, one number, very many numbers: what operations make of the edges of arithmetic."""
+"""Edge cases of operations: infinite numbers, NaN, empty arrays, arrays without axes, sums of very many numbers."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_leaky_relu_of_infinite_numbers(kernels: str, slope: float, dtype: str) 
     np.testing.assert_array_equal(g.numpy()[:4], [3 * slope, 3.0, 3 * slope, 3.0])
 
 
-def test_the_gate_of_relu_lets_nothing_through_where_it_is_closed(kernels: str) -> None:
+def test_relu_sends_0_back_where_it_is_0_even_for_an_infinite_cotangent(kernels: str) -> None:
     x, v = Tensor([-1.0, 0.0, 1.0, -INF]), Tensor([INF, -INF, INF, NAN])
     np.testing.assert_array_equal(ops.slope_gate(x, v, slope=0.0).numpy(), [0.0, 0.0, INF, 0.0])
     np.testing.assert_array_equal(ops.slope_gate(x, v, slope=0.5).numpy(), [INF, -INF, INF, NAN])
 
 
 def _layers() -> dict[str, tuple[Callable[[Tensor, Tensor, float], Tensor], tuple[int, ...], tuple[int, ...]]]:
-    """Layers with LeakyReLU in their own pass: of x, weights and slope, with zero weights but for the bias."""
+    """Operations with a fused LeakyReLU, as functions of x, bias and slope; the other weights are zero."""
 
     def dense(x: Tensor, b: Tensor, slope: float) -> Tensor:
         return ops.dense(x, np.zeros((x.shape[1], b.size)), b, slope=slope)
@@ -68,7 +68,7 @@ def _layers() -> dict[str, tuple[Callable[[Tensor, Tensor, float], Tensor], tupl
 
 @pytest.mark.parametrize("name", _layers())
 @pytest.mark.parametrize("slope", [0.0, 0.25])
-def test_relu_in_the_pass_of_a_layer_makes_0_of_minus_infinity(name: str, slope: float, kernels: str) -> None:
+def test_fused_relu_of_minus_infinity_is_0(name: str, slope: float, kernels: str) -> None:
     layer, shape, (outputs,) = _layers()[name]
     x = Tensor(np.random.default_rng(0).standard_normal(shape))
     bias = np.where(np.arange(outputs) % 3, -INF, INF)
@@ -82,7 +82,7 @@ def test_relu_in_the_pass_of_a_layer_makes_0_of_minus_infinity(name: str, slope:
     assert not np.isnan(gradients[0].numpy()).any()
 
 
-def test_the_hinge_of_infinite_logits() -> None:
+def test_the_hinge_loss_of_infinite_logits() -> None:
     real, fake = Tensor([[INF], [2.0]]), Tensor([[-INF], [-3.0]])
     loss = losses.get("hinge").discriminator(real, fake)
     assert loss.item() == 0.0
@@ -90,7 +90,7 @@ def test_the_hinge_of_infinite_logits() -> None:
         assert not g.numpy().any()
 
 
-LOGSUMEXP = [  # with the softmax: the limit as the largest grow, or fall, together
+LOGSUMEXP = [  # and the softmax: the limit as the largest elements grow, or fall, together
     ([-INF, -INF], -INF, [0.5, 0.5]),
     ([-INF, 3.0], 3.0, [0.0, 1.0]),
     ([INF, 0.0], INF, [1.0, 0.0]),
@@ -113,7 +113,7 @@ def test_logsumexp_and_softmax_of_infinite_numbers(values: list[float], expected
 
 
 @pytest.mark.parametrize("operation", [ops.maximum, ops.minimum])
-def test_nan_goes_through_maximum_and_minimum_into_both_gradients(operation: Callable[..., Tensor]) -> None:
+def test_nan_propagates_through_maximum_and_minimum_into_both_gradients(operation: Callable[..., Tensor]) -> None:
     a, b = Tensor([NAN, 1.0, NAN, 1.0]), Tensor([1.0, NAN, NAN, 2.0])
     y = operation(a, b)
     np.testing.assert_array_equal(np.isnan(y.numpy()), [True, True, True, False])
@@ -124,7 +124,7 @@ def test_nan_goes_through_maximum_and_minimum_into_both_gradients(operation: Cal
     assert grad(ops.sum(operation(small, 0.0)), [small])[0].dtype == np.float32
 
 
-# No numbers, and numbers without an axis.
+# Empty arrays, and arrays without axes.
 
 
 EMPTY: list[tuple[Callable[[], Any], str]] = [
@@ -142,12 +142,12 @@ EMPTY: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("compute", "sentence"), EMPTY)
-def test_what_no_numbers_have_is_asked_for_in_vain(compute: Callable[[], Any], sentence: str) -> None:
+def test_operations_without_a_value_for_no_elements_are_refused(compute: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         compute()
 
 
-def test_no_numbers_where_that_makes_sense(kernels: str) -> None:
+def test_empty_arrays_where_they_make_sense(kernels: str) -> None:
     nothing = Tensor(np.zeros((0, 3)))
     assert ops.mean(nothing, axis=1).shape == (0,)
     assert ops.logsumexp(nothing).shape == (0,)
@@ -169,7 +169,7 @@ def test_an_empty_list_selects_nothing() -> None:
         x[np.zeros(0)]
 
 
-def test_numbers_without_an_axis(kernels: str) -> None:
+def test_arrays_without_axes(kernels: str) -> None:
     x = Tensor(0.3)
     logistic = 1 / (1 + math.exp(-0.3))
     cases: list[tuple[Callable[[Tensor], Tensor], float, float]] = [
@@ -190,7 +190,7 @@ def test_numbers_without_an_axis(kernels: str) -> None:
             assert g.item() == pytest.approx(slope, rel=1e-14)
 
 
-# Very many numbers: float32 keeps its digits.
+# Sums of very many numbers in float32.
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_numbers_without_an_axis(kernels: str) -> None:
     [((300_000, 3), 0), ((3, 300_000), 1), ((60, 70, 80, 3), (0, 1, 2)), ((700, 500, 2), 1), ((30_000, 3, 7), (0, 2))],
 )
 @pytest.mark.parametrize("value", [0.1, 0.7])
-def test_a_sum_of_many_equal_numbers_is_their_number_times_one(shape: Any, axis: Any, value: float) -> None:
+def test_a_sum_of_many_equal_numbers_is_accurate(shape: Any, axis: Any, value: float) -> None:
     x = np.full(shape, value, np.float32)
     count = math.prod(shape[i] for i in np.atleast_1d(axis))
     expected = float(np.float32(value)) * count
@@ -207,8 +207,8 @@ def test_a_sum_of_many_equal_numbers_is_their_number_times_one(shape: Any, axis:
         np.testing.assert_allclose(ops.mean(laid, axis=axis, keepdims=True).numpy(), np.float32(value), rtol=1e-6)
 
 
-def test_blocked_sums_add_every_number_once() -> None:
-    """Integers are exact in any order."""
+def test_blocked_sums_add_every_element_once() -> None:
+    """With integers, whose sums are exact in any order."""
     rng = np.random.default_rng(3)
     for _ in range(300):
         shape = tuple(rng.choice([0, 1, 2, 3, 17, 40, 300], rng.integers(1, 5)))
@@ -226,7 +226,7 @@ def test_blocked_sums_add_every_number_once() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [1, 3, 40])
-def test_sums_of_rows_in_the_kernels_keep_their_digits(table: dict, columns: int) -> None:
+def test_sums_over_rows_in_the_kernels_are_accurate(table: dict, columns: int) -> None:
     rows, value = 200_000, 0.7
     v = np.full((rows, columns), value, np.float32)
     expected = float(np.float32(value)) * rows
@@ -244,8 +244,8 @@ def test_sums_of_rows_in_the_kernels_keep_their_digits(table: dict, columns: int
     np.testing.assert_allclose(dgamma, rows, rtol=1e-6)
 
 
-def test_batch_norm_far_from_zero_has_the_same_two_definitions(kernels: str) -> None:
-    """Numbers about 1e4 apart from 0 and 1 from each other: the fused pass and the composite, both against float64."""
+def test_fused_and_composite_batch_norm_agree_far_from_zero(kernels: str) -> None:
+    """For numbers about 1e4 with differences of about 1: both are compared with float64."""
     rng = np.random.default_rng(4)
     wide = rng.standard_normal((100_000, 3)) + 1e4
     x, one = Tensor(wide.astype(np.float32)), Tensor(np.ones(3, np.float32))

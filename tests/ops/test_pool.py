@@ -1,4 +1,4 @@
-"""Pooling and upsampling: against plain loops, their adjoints, ties, padding, finite differences."""
+"""Pooling and upsampling: plain loops, adjoints, ties, padding, finite differences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOATS = ["float32", "float64"]
 
 
 def _random_geometries(count: int, seed: int) -> list[Geometry]:
-    """Windows of 1 to 4, steps of 1 to 4, padding less than the window: each window has a pixel of the picture."""
+    """Windows and strides of 1 to 4, padding smaller than the window, so that each window has a pixel of the image."""
     rng = np.random.default_rng(seed)
     found: list[Geometry] = []
     while len(found) < count:
@@ -37,7 +37,7 @@ GEOMETRIES = [
     Geometry((5, 5), (3, 3), (1, 1), ((1, 1), (1, 1))),
     Geometry((6, 4), (2, 3), (3, 1), ((1, 0), (2, 2))),
     Geometry((7, 7), (2, 2), (3, 3)),  # gaps between the windows
-    Geometry((3, 4), (3, 4), (1, 1)),  # the whole picture
+    Geometry((3, 4), (3, 4), (1, 1)),  # the whole image
     Geometry((1, 1), (3, 3), (1, 1), ((1, 1), (1, 1))),
     Geometry((1, 1), (1, 1), (1, 1)),
     *_random_geometries(100, 31),
@@ -54,7 +54,7 @@ def _settings(geometry: Geometry) -> dict[str, Any]:
 
 
 def _distinct(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Numbers of either sign of which no two are closer than 0.3."""
+    """Positive and negative numbers, any two at least 0.3 apart."""
     count = math.prod(shape)
     return (rng.permutation(count) - count / 2).reshape(shape) * 0.3
 
@@ -84,7 +84,7 @@ def test_upsampling_repeats_each_pixel(factor: Any, dtype: str, make_rng: Callab
     np.testing.assert_array_equal(dx.numpy(), g.reshape(2, 3, down, 4, across, 5).sum(axis=(2, 4)))
 
 
-def test_upsampling_by_two_is_the_usual_one() -> None:
+def test_upsampling_by_two_by_hand() -> None:
     x = Tensor(np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1))
     y = ops.upsample2d(x).numpy().reshape(4, 4)
     assert y.tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
@@ -101,7 +101,7 @@ def test_upsampling_is_four_times_the_adjoint_of_averaging(make_rng: Callable) -
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=_name)
-def test_averages_are_those_of_plain_loops(geometry: Geometry, make_rng: Callable) -> None:
+def test_average_pooling_equals_plain_loops(geometry: Geometry, make_rng: Callable) -> None:
     rng = make_rng()
     x = rng.standard_normal((2, *geometry.size, 3))
     leaf = Tensor(x)
@@ -112,7 +112,7 @@ def test_averages_are_those_of_plain_loops(geometry: Geometry, make_rng: Callabl
     assert _same_sums(g, ops.average_pool2d(v, **_settings(geometry)), dx, v)  # linear: its own derivative
 
 
-def test_averages_divide_by_the_pixels_that_are_there() -> None:
+def test_average_pooling_does_not_count_the_padding() -> None:
     for geometry in GEOMETRIES:
         for number in (1.0, -3.5):
             y = ops.average_pool2d(Tensor(np.full((1, *geometry.size, 2), number)), **_settings(geometry))
@@ -124,8 +124,8 @@ def test_averages_divide_by_the_pixels_that_are_there() -> None:
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=_name)
-def test_maxima_are_those_of_plain_loops(geometry: Geometry, ties: bool, make_rng: Callable) -> None:
-    """With ties the first, in row-major order, gets the whole cotangent; all numbers may be negative."""
+def test_max_pooling_equals_plain_loops(geometry: Geometry, ties: bool, make_rng: Callable) -> None:
+    """Of equal maxima the first in row-major order gets the whole cotangent."""
     rng = make_rng()
     shape = 2, *geometry.size, 3
     x = rng.integers(-4, 0, shape).astype(float) if ties else _distinct(rng, *shape) - 0.05
@@ -138,7 +138,7 @@ def test_maxima_are_those_of_plain_loops(geometry: Geometry, ties: bool, make_rn
     np.testing.assert_array_equal(vjp(y, [leaf], Tensor(g), create_graph=True)[0].numpy(), dx)
 
 
-def test_the_first_of_equals_gets_everything() -> None:
+def test_the_first_of_equal_maxima_gets_the_whole_cotangent() -> None:
     x = Tensor(np.array([[5.0, 7.0, 7.0], [7.0, 7.0, 7.0]]).reshape(1, 2, 3, 1))
     y = ops.max_pool2d(x, (2, 2), stride=1)
     assert y.numpy().reshape(-1).tolist() == [7, 7]
@@ -148,7 +148,7 @@ def test_the_first_of_equals_gets_everything() -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("number", [-1.0, -1e30, -np.inf])
-def test_padding_never_wins(number: float, dtype: str) -> None:
+def test_padding_is_never_the_maximum(number: float, dtype: str) -> None:
     x = Tensor(np.full((1, 3, 3, 2), number, dtype))
     for padding in (1, "same", ((0, 1), (1, 0))):
         y = ops.max_pool2d(x, 2, stride=1, padding=padding)
@@ -172,8 +172,8 @@ def test_arrays_are_taken_as_tensors_are(pool: Callable) -> None:
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES[:40], ids=_name)
-def test_minus_infinity_is_a_number_like_others(geometry: Geometry, make_rng: Callable) -> None:
-    """Where a window is all -inf the first of its pixels gets the cotangent, never the padding."""
+def test_max_pooling_of_minus_infinity(geometry: Geometry, make_rng: Callable) -> None:
+    """In a window of -inf alone the first pixel gets the cotangent, never the padding."""
     rng = make_rng()
     x = np.where(rng.random((2, *geometry.size, 3)) < 0.8, -np.inf, -3.0)
     leaf = Tensor(x)
@@ -200,7 +200,7 @@ def test_integers_of_numpy_are_integers(pool: Callable) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 4, 2), (2, 4, 4, 0)])
-def test_nothing_stays_nothing(shape: tuple[int, ...]) -> None:
+def test_empty_batches_stay_empty(shape: tuple[int, ...]) -> None:
     x = Tensor(np.ones(shape))
     for pool, side in ((ops.average_pool2d, 2), (ops.max_pool2d, 2), (ops.upsample2d, 8)):
         y = pool(x)
@@ -208,7 +208,7 @@ def test_nothing_stays_nothing(shape: tuple[int, ...]) -> None:
         assert grad(ops.sum(y), [x])[0].shape == shape
 
 
-def test_the_step_is_the_window_unless_it_is_given() -> None:
+def test_the_stride_is_the_window_unless_it_is_given() -> None:
     x = Tensor(np.ones((1, 6, 6, 1)))
     for pool in (ops.max_pool2d, ops.average_pool2d):
         assert pool(x).shape == (1, 3, 3, 1)
@@ -219,7 +219,7 @@ def test_the_step_is_the_window_unless_it_is_given() -> None:
 
 
 def test_same_padding_is_that_of_convolution() -> None:
-    """The average with "same" padding is a convolution with ones over the number of pixels that are there."""
+    """The average with "same" padding is a convolution with ones, divided by the number of pixels in the window."""
     x, ones = Tensor(np.arange(35.0).reshape(1, 5, 7, 1)), Tensor(np.ones((1, 5, 7, 1)))
     for kernel, stride in itertools.product([1, 2, 3, 4], [1, 2, 3]):
         w = Tensor(np.ones((kernel, kernel, 1, 1)))
@@ -259,33 +259,33 @@ def _ones(*shape: int) -> Tensor:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "upsample-rank": (lambda: ops.upsample2d(_ones(3, 4, 5)), r"upsample2d takes pictures \(N, H, W, C\), got"),
+    "upsample-rank": (lambda: ops.upsample2d(_ones(3, 4, 5)), r"upsample2d takes images \(N, H, W, C\), got"),
     "upsample-factor": (lambda: ops.upsample2d(_ones(1, 2, 2, 1), 0), r"a factor is one or two whole numbers .* not 0"),
-    "average-rank": (lambda: ops.average_pool2d(_ones(3, 4)), r"average_pool2d takes pictures .* got shape \(3, 4\)"),
-    "max-rank": (lambda: ops.max_pool2d(_ones(1, 2, 3, 4, 5)), r"max_pool2d takes pictures"),
+    "average-rank": (lambda: ops.average_pool2d(_ones(3, 4)), r"average_pool2d takes images .* got shape \(3, 4\)"),
+    "max-rank": (lambda: ops.max_pool2d(_ones(1, 2, 3, 4, 5)), r"max_pool2d takes images"),
     "window": (lambda: ops.max_pool2d(_ones(1, 4, 4, 1), (2, 0)), r"a window is one or two whole numbers .* \(2, 0\)"),
     "stride": (lambda: ops.max_pool2d(_ones(1, 4, 4, 1), stride=0), r"a stride is one or two whole numbers .* not 0"),
     "padding": (lambda: ops.average_pool2d(_ones(1, 4, 4, 1), padding="all"), r"padding must be .* not 'all'"),
     "padding-text": (lambda: ops.max_pool2d(_ones(1, 4, 4, 1), padding=("12", "34")), r"must be .* \('12', '34'"),
     "stride-fraction": (lambda: ops.average_pool2d(_ones(1, 4, 4, 1), stride=1.5), r"a stride is .* not 1\.5"),
-    "array-rank": (lambda: ops.max_pool2d(np.ones((4, 4))), r"max_pool2d takes pictures .* got shape \(4, 4\)"),
+    "array-rank": (lambda: ops.max_pool2d(np.ones((4, 4))), r"max_pool2d takes images .* got shape \(4, 4\)"),
     "window-does-not-fit": (
         lambda: ops.average_pool2d(_ones(1, 4, 4, 1), (2, 5)),
         r"a kernel of 2 x 5, .* does not fit a picture of 4 x 4.*\(4 - 5\) // 5 \+ 1 = 0 columns",
     ),
     "max-outside": (
         lambda: ops.max_pool2d(_ones(1, 4, 4, 1), 2, padding=2),
-        r"max_pool2d with a kernel of 2 x 2.* has windows outside of the picture; use less padding",
+        r"max_pool2d with a kernel of 2 x 2.* has windows outside of the image; use less padding",
     ),
     "average-outside": (
         lambda: ops.average_pool2d(_ones(1, 4, 4, 1), (3, 1), padding=((0, 0), (0, 1))),
-        r"average_pool2d with .* has windows outside of the picture",
+        r"average_pool2d with .* has windows outside of the image",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_fit_is_refused(name: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(name: str) -> None:
     call, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         call()

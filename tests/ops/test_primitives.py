@@ -1,4 +1,4 @@
-"""Every primitive to second order against finite differences, from the catalog's table; kinks; numerical safety."""
+"""Every primitive against finite differences to second order; kinks; numerical safety."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _primitives() -> Iterator[tuple[str, Any]]:
                 yield value.rule.name, value
 
 
-def test_the_table_holds_every_primitive() -> None:
+def test_the_cases_cover_every_primitive() -> None:
     rules = dict(_primitives())
     assert len({id(p.rule) for _, p in _primitives()}) == len(rules), "two primitives have the same name"
     assert rules.keys() == {name.lstrip("_") for name in {case.operation for case in CASES}}
@@ -78,7 +78,7 @@ FORWARDS = [
 
 
 @pytest.mark.parametrize(("name", "expected", "count"), FORWARDS, ids=[f[0] for f in FORWARDS])
-def test_values_are_numpys(name: str, expected: Callable, count: int, kernels: str) -> None:
+def test_values_equal_those_of_numpy(name: str, expected: Callable, count: int, kernels: str) -> None:
     inputs = [_draw.signed(5, 5) for _ in range(count)]
     np.testing.assert_allclose(getattr(ops, name)(*map(Tensor, inputs)).numpy(), expected(*inputs), rtol=1e-13)
 
@@ -141,7 +141,7 @@ def test_fused_batch_norm_has_the_kink_of_the_separate_operations(kernels: str, 
     assert vjp(fused, leaves, g)[2].numpy()[2] == pytest.approx(18.0 * slope, rel=1e-15)
 
 
-def test_absolute_at_zero_is_flat() -> None:
+def test_the_derivative_of_absolute_at_zero_is_zero() -> None:
     assert _slope_at(ops.absolute, 0.0) == 0.0
 
 

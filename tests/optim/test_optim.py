@@ -28,7 +28,7 @@ def _gradients(step: int, dtype: str = "float64") -> list[Tensor]:
 
 
 class Textbook:
-    """Each rule as its paper states it, one parameter at a time."""
+    """An update rule as its paper states it, for one parameter."""
 
     def __init__(self, rule: Callable, p: np.ndarray) -> None:
         self.rule, self.p, self.step = rule, p.copy(), 0
@@ -78,7 +78,7 @@ by_rule = pytest.mark.parametrize("rule", RULES)
 
 
 @by_rule
-def test_fifty_steps_are_the_textbooks(rule: str, kernels: str) -> None:
+def test_fifty_steps_equal_the_textbook_rule(rule: str, kernels: str) -> None:
     make, textbook = RULES[rule]
     parameters = _parameters()
     expected = [Textbook(textbook, p.numpy()) for p in parameters.values()]
@@ -95,7 +95,7 @@ def test_fifty_steps_are_the_textbooks(rule: str, kernels: str) -> None:
 
 
 @by_rule
-def test_a_bowl_is_descended(rule: str, kernels: str) -> None:
+def test_a_quadratic_loss_decreases(rule: str, kernels: str) -> None:
     p = Parameter(np.array([1.0, -1.0]))
     optimizer = RULES[rule][0]({"p": p})
     start = 1.0 + 1.0
@@ -105,7 +105,7 @@ def test_a_bowl_is_descended(rule: str, kernels: str) -> None:
 
 
 @by_rule
-def test_parameters_keep_their_values_and_serve_on(rule: str, kernels: str) -> None:
+def test_moving_into_an_optimiser_keeps_values_and_graphs(rule: str, kernels: str) -> None:
     parameters = _parameters()
     before = {name: p.numpy() for name, p in parameters.items()}
     optimizer = RULES[rule][0](parameters)
@@ -139,7 +139,7 @@ def test_assign_reaches_the_optimiser() -> None:
 
 
 @by_rule
-def test_a_resumed_run_goes_on_to_the_same_bits(rule: str, kernels: str) -> None:
+def test_a_resumed_run_gives_the_same_bits(rule: str, kernels: str) -> None:
     make, _ = RULES[rule]
     straight, stopped = _parameters(), _parameters()
     one, two = make(straight), make(stopped)
@@ -174,7 +174,7 @@ def test_a_state_that_does_not_fit_changes_nothing(rule: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_first_bad_gradient_is_told_by_step_and_name(value: float, kernels: str) -> None:
+def test_the_first_nonfinite_gradient_is_reported_by_step_and_name(value: float, kernels: str) -> None:
     optimizer = Adam(_parameters("float32"))
     with np.errstate(invalid="ignore"):
         for step in range(5):
@@ -192,7 +192,7 @@ def test_the_first_bad_gradient_is_told_by_step_and_name(value: float, kernels: 
 
 @by_rule
 def test_a_schedule_gives_the_rate_of_each_update(rule: str, kernels: str) -> None:
-    """Update number n, counted from 0, is that of an optimiser with the rate schedule(n)."""
+    """Update number n, counted from 0, is that of an optimiser with the learning rate schedule(n)."""
     schedule = schedules.get("linear")(0.5, 0.0, 3)  # 0 from update 3 on
     scheduled, stepped = _parameters(), _parameters()
     one, two = RULES[rule][0](scheduled), RULES[rule][0](stepped)
@@ -211,7 +211,7 @@ def test_a_schedule_gives_the_rate_of_each_update(rule: str, kernels: str) -> No
         np.testing.assert_array_equal(scheduled[name].numpy(), before[name])
 
 
-def test_a_resumed_run_goes_on_along_its_schedule() -> None:
+def test_a_resumed_run_continues_its_schedule() -> None:
     schedule = schedules.get("exponential")(0.1, 1e-3, 10)
     one = SGD(_parameters(), schedule)
     for step in range(4):
@@ -274,7 +274,7 @@ def test_gradients_that_do_not_fit_are_refused(kernels: str) -> None:
 
 
 def test_gradients_of_another_type_are_refused(kernels: str) -> None:
-    """The fast kernel finds them by address: it would read the bits of one type as those of another."""
+    """The fast kernel takes their addresses, so it would read float32 as float64."""
     p = Parameter(np.ones(4))
     with pytest.raises((TypeError, ValueError), match="float32"):
         Adam({"p": p}).step([Tensor(np.ones(4, np.float32))])
@@ -307,7 +307,7 @@ def test_clipping_leaves_short_gradients_alone() -> None:
             np.testing.assert_array_equal(one.numpy(), two.numpy())
 
 
-def test_clipping_keeps_float32_and_refuses_no_limit() -> None:
+def test_clipping_keeps_float32_and_refuses_a_limit_of_0() -> None:
     clipped, norm = clip_by_global_norm([Tensor(np.ones(3, np.float32))], 0.5)
     assert clipped[0].dtype == norm.dtype == np.float32
     with pytest.raises(ValueError, match="above 0"):
@@ -315,8 +315,8 @@ def test_clipping_keeps_float32_and_refuses_no_limit() -> None:
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, RMSprop])
-def test_an_optimiser_clips_what_it_is_given(kind: Callable, kernels: str) -> None:
-    """As by hand; the limit lies between the norms of the gradients of the test, so that some are clipped."""
+def test_gradients_are_clipped_before_the_update(kind: Callable, kernels: str) -> None:
+    """As by hand. The limit lies between the norms of the test's gradients, so that some of them are clipped."""
     norms = [clip_by_global_norm(_gradients(step), 1.0)[1].item() for step in range(4)]
     limit = sum(norms) / 4
     assert min(norms) < limit < max(norms)
@@ -331,8 +331,8 @@ def test_an_optimiser_clips_what_it_is_given(kind: Callable, kernels: str) -> No
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_clipping_does_not_hide_the_first_bad_gradient(value: float, kernels: str) -> None:
-    """A norm that is not finite spoils every gradient, but only one of them is to blame."""
+def test_clipping_does_not_hide_the_first_nonfinite_gradient(value: float, kernels: str) -> None:
+    """Clipping by a norm of NaN makes every gradient NaN, but only the one that was not finite is reported."""
     optimizer = Adam(_parameters("float32"), gradient_limit=1.0)
     with np.errstate(invalid="ignore"):
         for step in range(4):

@@ -1,4 +1,4 @@
-"""Schedules: their ends, their defining properties, refusals."""
+"""Schedules: ends, defining properties, errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize(("first", "last"), [(0.3, 0.007), (1e-4, 1.1), (0.1, 0.1)])
-def test_from_first_to_last_and_no_further(name: str, first: float, last: float) -> None:
+def test_a_schedule_goes_from_first_to_last_and_stays_there(name: str, first: float, last: float) -> None:
     schedule = schedules.get(name)(first, last, STEPS)
     values = [schedule(step) for step in range(STEPS + 1)]
     assert values[0] == first
@@ -36,13 +36,13 @@ def test_from_first_to_last_and_no_further(name: str, first: float, last: float)
     ("name", "straightened"),
     [("linear", lambda y: y), ("exponential", math.log), ("cosine", lambda y: math.acos((y - 2.75) / 2.25))],
 )
-def test_each_is_a_line_in_its_own_measure(name: str, straightened: Callable[[float], float]) -> None:
+def test_each_schedule_is_linear_after_its_transformation(name: str, straightened: Callable[[float], float]) -> None:
     schedule = schedules.get(name)(0.5, 5.0, STEPS)
     line = [straightened(schedule(step)) for step in range(STEPS + 1)]
     np.testing.assert_allclose(line, np.linspace(line[0], line[-1], STEPS + 1), rtol=1e-7, atol=1e-7)
 
 
-def test_halfway_is_the_mean_of_its_kind() -> None:
+def test_halfway_is_the_arithmetic_or_geometric_mean() -> None:
     halfway = {name: make(0.1, 10.0, 4)(2) for name, make in schedules.SCHEDULES.items()}
     assert halfway == pytest.approx({"linear": 5.05, "cosine": 5.05, "exponential": 1.0}, rel=1e-14)
 
@@ -55,8 +55,8 @@ def test_a_number_is_its_own_schedule() -> None:
 
 def test_schedules_can_be_compared_and_copied(name: str) -> None:
     schedule = schedules.get(name)(1.0, 0.1, 5)
-    for twin in (schedules.get(name)(1.0, 0.1, 5), copy.deepcopy(schedule), pickle.loads(pickle.dumps(schedule))):
-        assert twin == schedule
+    for equal in (schedules.get(name)(1.0, 0.1, 5), copy.deepcopy(schedule), pickle.loads(pickle.dumps(schedule))):
+        assert equal == schedule
     assert schedule != schedules.get(name)(1.0, 0.1, 6)
     others = {other: make(1.0, 0.1, 5) for other, make in schedules.SCHEDULES.items()}
     assert [other for other, made in others.items() if made == schedule] == [name]

@@ -68,8 +68,8 @@ def seven_loops(x: np.ndarray, w: np.ndarray, geometry: Any) -> np.ndarray:
     return y
 
 
-def bent(y: np.ndarray, b: np.ndarray | None, slope: float) -> np.ndarray:
-    """LeakyReLU of y plus the bias."""
+def bias_act(y: np.ndarray, b: np.ndarray | None, slope: float) -> np.ndarray:
+    """LeakyReLU of y plus the bias b."""
     total = y if b is None else y + b
     return np.where(total > 0, total, total * slope)
 

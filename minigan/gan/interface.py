@@ -1,0 +1,62 @@
+"""The forward pass of a player, and the part of a GAN that the modules preparing and recording a step need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from minigan.autodiff import Tensor
+from minigan.gan.ema import EMA
+from minigan.gan.inputs import StepInputs, UpdateInputs
+from minigan.gan.losses import Loss
+from minigan.gan.penalties import Penalty
+from minigan.gan.rules import Rules
+from minigan.nn import Module
+from minigan.optim import Optimizer
+from minigan.optim.schedules import Schedule
+
+GradientObserver = Callable[[str, list[Tensor]], None]
+"""A function (player, gradients): called before each update with the player's name, "discriminator" or "generator"."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The forward pass of one player: its objective, and the Tensors from which that is computed.
+
+    real, fake: the real examples, and the generator's samples. discriminator_inputs: both as the discriminator sees
+    them, with instance noise and packed. real_logits, fake_logits: the discriminator's outputs (n, 1); real_logits is
+    None where the generator's loss does not need it. loss: the player's loss. penalty: the discriminator's penalty
+    without its weight, or None. objective: what the player minimises, the loss plus the weighted penalty.
+    """
+
+    real: Tensor
+    fake: Tensor
+    discriminator_inputs: tuple[Tensor, Tensor]
+    real_logits: Tensor | None
+    fake_logits: Tensor
+    loss: Tensor
+    penalty: Tensor | None
+    objective: Tensor
+
+
+class GANInterface(Protocol):
+    """The attributes and methods of `minigan.gan.gan.GAN`, which documents them."""
+
+    generator: Module
+    discriminator: Module
+    generator_optimizer: Optimizer
+    discriminator_optimizer: Optimizer
+    loss: Loss
+    penalty: Penalty | None
+    penalty_weight: float | Schedule
+    penalty_every: int
+    rules: Rules
+    ema: EMA | None
+    seed: int
+    step: int
+
+    def latent(self, count: int, purpose: str, step: int = 0) -> Tensor: ...
+    def discriminator_pass(self, inputs: UpdateInputs) -> Pass: ...
+    def generator_pass(self, inputs: UpdateInputs, d_pass: Pass | None = None) -> Pass: ...
+    def run_step(self, inputs: StepInputs) -> dict[str, Tensor]: ...
