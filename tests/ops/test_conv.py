@@ -1080,6 +1080,7 @@ def test_large_numbers_do_not_overflow(table: dict) -> None:
 # The choice among kernels.
 
 
+@pytest.mark.slow
 @needs_numba
 def test_winograd_is_chosen_where_its_transforms_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -39,8 +40,13 @@ def _sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
 
-def _modules(path: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def _modules(path: Path) -> tuple[tuple[int, str], ...]:
     """(line, full name) of whatever a file imports, anywhere in it, with `from a import b` as a.b."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
