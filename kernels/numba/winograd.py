@@ -435,7 +435,7 @@ def _family(geometry, images) -> _Family:
 
 @lru_cache
 def _division(extent: int, largest: int) -> tuple[int, int]:
-    """(tiles of `largest` outputs, tiles of `largest` - 1 outputs) that cover `extent` in the fewest multiplications."""
+    """(tiles of `largest` outputs, tiles of `largest` - 1 outputs) that cover `extent` in fewest multiplications."""
     small = largest - 1
     choices = [(n, max(0, -(-(extent - n * largest) // small))) for n in range(-(-extent // largest) + 1)]
     return min(choices, key=lambda choice: choice[0] * (largest + 1) + choice[1] * largest)
