@@ -128,12 +128,13 @@ def primitive(
     Positional arguments are differentiable (Tensors, arrays, or Python numbers, which are constants), keyword arguments
     are static. The derivatives are built from operations on Tensors. They are either `vjps`, one
     `vjp(g, y, *inputs, **static)` for each positional argument, None where the derivative is zero; or
-    `joint(g, y, *inputs, wanted, **static)`, which returns all of them and can share work between them.
+    `joint(g, y, *inputs, wanted, **static)`, which returns all of them and can share work between them; `wanted` says
+    for each input whether its cotangent is needed, and those that are not may be None.
 
     A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for the derivative. A
-    derivative that computes on raw arrays needs a `composite`: the same operation written in differentiable ones, which
-    is differentiated instead under `create_graph`. A forward that returns a `view` of its input gets a copy of a
-    Variable, so that its result does not change with the Variable.
+    derivative that computes on raw arrays needs a `composite`: a function that composes the same operation of
+    differentiable ones; under `create_graph` it is differentiated instead. view: whether the forward may return a view
+    of its input; it then gets a copy of a Variable, so that its result does not change with the Variable.
 
     formula: the derivatives as text, {input: formula}, or a function of the static arguments that returns a `Formula`.
     """
@@ -247,18 +248,18 @@ def vjp(
 
 
 def ancestors(y: Tensor, oldest: int = 0) -> list[Any]:
-    """y and every Tensor that it was computed from, in order of creation; without those of an index below `oldest`."""
-    seen, waiting = {y}, [y]
-    while waiting:
-        for x in waiting.pop().parents:
-            if x not in seen and isinstance(x, Tensor) and x.creation_index >= oldest:
-                seen.add(x)
-                waiting.append(x)
-    return sorted(seen, key=_creation_index)
+    """y and every Tensor from which it was computed, in order of creation, from creation index `oldest` on."""
+    visited, stack = {y}, [y]
+    while stack:
+        for x in stack.pop().parents:
+            if x not in visited and isinstance(x, Tensor) and x.creation_index >= oldest:
+                visited.add(x)
+                stack.append(x)
+    return sorted(visited, key=_creation_index)
 
 
 def results_between(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
-    """The results on paths from y to a target, in order of creation, each with which of its parents lead to one."""
+    """(result, whether each of its parents leads to a target) on the paths from y to targets, in order of creation."""
     path, leads_to_target = [], set(targets)
     for node in ancestors(y, min(map(_creation_index, targets), default=0)):
         if node.rule is not None and not node.parents:

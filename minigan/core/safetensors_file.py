@@ -1,6 +1,6 @@
 """Save and read named arrays and a JSON note about them in one safetensors file. Nothing is ever unpickled.
 
-This module reads the files itself, for the reader of the package safetensors maps them into memory. It checks the
+This module reads the files itself, because the reader of the package safetensors maps them into memory. It checks the
 header before it uses it, and allocates memory only for arrays that the file contains.
 """
 

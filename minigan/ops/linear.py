@@ -92,8 +92,8 @@ def _dense(B, x, w, b, *, slope):
 def dense(x: Any, w: Any, b: Any, *, slope: float = 1.0) -> Tensor:
     """leaky_relu(x @ w + b) in one pass: x (M, K), w (K, N), b (N,); slope 1 means no activation, 0 ReLU.
 
-    Raises ValueError if the shapes do not fit, or the slope is negative: the derivative reads the sign of x @ w + b off
-    the output, which has another sign then.
+    Raises ValueError if the shapes do not fit, or the slope is negative: the derivative takes the sign of x @ w + b
+    from the output, and a negative slope would change it.
     """
     shapes = x_shape, w_shape, b_shape = x.shape, w.shape, b.shape
     if len(x_shape) != 2 or len(w_shape) != 2 or x_shape[1] != w_shape[0] or b_shape != w_shape[1:]:

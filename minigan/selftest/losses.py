@@ -62,7 +62,7 @@ def _generator_closed_form(loss: Loss, real: np.ndarray) -> Callable[..., Tensor
     return generator_loss
 
 
-# Penalties contain the gradient of a critic's score with respect to its input: their derivative is a second one.
+# Penalties contain the gradient of a critic's score with respect to its input: their derivative is a second derivative.
 
 _CRITICS: dict[str, tuple[Callable[..., Module], tuple[int, ...]]] = {
     "dense-leaky": (lambda rng: Sequential(Dense(3, 5, rng), LeakyReLU(), Dense(5, 4, rng), Tanh(), Dense(4, 1, rng)),

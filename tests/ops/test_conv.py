@@ -856,13 +856,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "bias": (
         lambda: ops.conv2d(X, W, _ones(3)),
-        r"weights of shape \(4, 4, 3, 7\) need one bias for each channel they make, got shape \(3,\)",
+        r"weights of shape \(4, 4, 3, 7\) need one bias for each output channel, got shape \(3,\)",
     ),
     "bias-transposed": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), _ones(3)),
-        r"weights of shape \(4, 4, 7, 3\) need one bias for each channel they make, got shape \(3,\)",
+        r"weights of shape \(4, 4, 7, 3\) need one bias for each output channel, got shape \(3,\)",
     ),
-    "bias-rank": (lambda: ops.conv2d(X, W, _ones(1, 7)), r"one bias for each channel .* got shape \(1, 7\)"),
+    "bias-rank": (lambda: ops.conv2d(X, W, _ones(1, 7)), r"one bias for each output channel, got shape \(1, 7\)"),
     "slope": (lambda: ops.conv2d(X, W, _ones(7), slope=-0.5), r"LeakyReLU of slope 0 or more, got -0\.5"),
     "slope-without-bias": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), slope=-0.5),
