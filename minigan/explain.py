@@ -111,7 +111,7 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
     walks = []
     if "discriminator" in players:
         walks.append(_walk(gan, "discriminator", last, lambda: gan.discriminator_pass(last), check))
-    with preserve_state(gan.generator):  # the walk of the generator makes this pass of the generator again
+    with preserve_state(gan.generator):  # the generator's walk repeats this pass of the generator
         if gan.rules.simultaneous:
             gan.discriminator_pass(last)  # the discriminator's running statistics change as in the step
         else:

@@ -21,8 +21,8 @@ def backward_path(y: Tensor, targets: Iterable[Tensor]) -> list[tuple[Any, list[
     into an input whose VJP is None. Raises RuntimeError if an earlier gradient freed the graph.
     """
     reached, path = {y}, []
-    for node, wanted in reversed(results_between(y, set(targets))):
+    for node, needs_grad in reversed(results_between(y, set(targets))):
         if node in reached:
-            reached.update(itertools.compress(node.parents, wanted))
-            path.append((node, wanted))
+            reached.update(itertools.compress(node.parents, needs_grad))
+            path.append((node, needs_grad))
     return path

@@ -71,7 +71,7 @@ def read_header(file: IO[bytes]) -> tuple[Any, dict[str, StoredArray]]:
         note = strict_json.parse(header.pop("__metadata__")[_NOTE_KEY])
         arrays = _stored_arrays(header, 8 + length)
     except KeyError:
-        raise ValueError("it lacks what minigan writes into its header") from None
+        raise ValueError("it lacks entries that minigan writes into its header") from None
     except (TypeError, AttributeError) as error:  # a value of the JSON has another type than expected
         raise ValueError(str(error)) from None
     if (end := 8 + length + sum(array.nbytes for array in arrays.values())) != total:

@@ -1,8 +1,8 @@
-"""Dropout, and its masks: drawn during a pass, or drawn before it and given to the layers.
+"""Dropout, and its masks: drawn during a pass, or drawn before it and passed to the layers.
 
-A training step whose inputs hold its masks is a pure function of them, and can be replayed. For that
+A training step with its masks among its inputs is a pure function of these, and can be replayed. To this end,
 `recording_requests` finds out which masks the passes of a step need, `MaskRequests.draw` draws them, and `using_masks`
-gives them to the layers.
+passes them to the layers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Module, a function with parameters that is made of other Modules, and Sequential, which applies Modules in order."""
+"""Module, a function with parameters, composed of other Modules, and Sequential, which applies Modules in order."""
 
 from __future__ import annotations
 

@@ -49,9 +49,9 @@ def _weight_grad(B, x, g, *, geometry):
     return B.kernel("conv2d_weight_grad")(x, g, geometry)
 
 
-def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
+def _fused_vjp(g, y, x, w, *b, needs_grad, transposed, slope, **static):
     """LeakyReLU with a slope >= 0 keeps the sign of its argument, so its derivative is computed from the output y."""
-    if b and wanted[2]:
+    if b and needs_grad[2]:
         rows = (math.prod(g.shape[:3]), g.shape[3])
         h, db = backend.of(g.data).kernel("bias_act_grad")(reshape(y, rows).data, reshape(g, rows).data, slope)
         h, db = Tensor(h.reshape(g.shape)), Tensor(db)
@@ -59,8 +59,8 @@ def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
         h, db = g if slope == 1 else slope_gate(y, g, slope=slope), None
     back = _conv2d if transposed else _input_grad
     image, cotangent = (h, x) if transposed else (x, h)
-    dx = back(h, w, **static) if wanted[0] else None
-    dw = _weight_grad(image, cotangent, geometry=static["geometry"]) if wanted[1] else None
+    dx = back(h, w, **static) if needs_grad[0] else None
+    dw = _weight_grad(image, cotangent, geometry=static["geometry"]) if needs_grad[1] else None
     return (dx, dw, db) if b else (dx, dw)
 
 

@@ -25,7 +25,7 @@ def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: f
     return y if slope == 1 else leaky_relu(y, slope)
 
 
-def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
+def _batch_norm_vjp(g, y, x, gamma, beta, *, needs_grad, eps, slope):
     rows = math.prod(x.shape[:-1]), x.shape[-1]
     kernel = backend.of(x.data).kernel("batch_norm_grad")
     arrays = reshape(g, rows).data, reshape(x, rows).data, gamma.data, beta.data

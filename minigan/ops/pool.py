@@ -10,7 +10,7 @@ from minigan.autodiff import Tensor, constant_like, no_grad, primitive
 from minigan_kernels.geometry import Geometry, Padding, Pair, of_convolution, pair
 
 
-def _from_windows_vjp(g, y, x, *chosen, wanted, geometry):
+def _from_windows_vjp(g, y, x, *chosen, needs_grad, geometry):
     return _to_windows(g, *chosen, geometry=geometry), *(None for _ in chosen)
 
 
@@ -24,7 +24,7 @@ def _from_windows(B, x, *chosen, geometry):
     return total
 
 
-def _to_windows_vjp(v, y, g, *chosen, wanted, geometry):
+def _to_windows_vjp(v, y, g, *chosen, needs_grad, geometry):
     return _from_windows(v, *chosen, geometry=geometry), *(None for _ in chosen)
 
 

@@ -96,13 +96,13 @@ def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
     return _transpose(x, axes=order)
 
 
-def _concatenate_vjp(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Tensor | None]:
+def _concatenate_vjp(g: Tensor, y: Tensor, *parts: Any, needs_grad: Any, axis: int) -> list[Tensor | None]:
     pieces: list[Tensor | None] = []
     start = 0
-    for part, want in zip(parts, wanted, strict=True):
+    for part, needed in zip(parts, needs_grad, strict=True):
         stop = start + part.shape[axis]
         key = (slice(None),) * (axis % y.ndim) + (slice(start, stop),)
-        pieces.append(index(g, key) if want else None)
+        pieces.append(index(g, key) if needed else None)
         start = stop
     return pieces
 

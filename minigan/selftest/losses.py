@@ -44,7 +44,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 
 def _discriminator_closed_form(loss: Loss) -> Callable[..., Tensor]:
-    def closed_form(g: Tensor, y: Tensor, real: Tensor, fake: Tensor, *, wanted: Any) -> list[Tensor]:
+    def closed_form(g: Tensor, y: Tensor, real: Tensor, fake: Tensor, *, needs_grad: Any) -> list[Tensor]:
         return [g * d for d in loss.discriminator_logit_grads(real, fake)]
 
     @primitive(joint=closed_form)

@@ -119,7 +119,7 @@ def _objective(
         with preserve_state(*networks), substituted(gan.generator, new), substituted(gan.discriminator, new):
             return forward(with_fields(tensors)).objective
 
-    def training_gradients(g: Tensor, y: Tensor, *tensors: Tensor, wanted: Any) -> list[Tensor]:
+    def training_gradients(g: Tensor, y: Tensor, *tensors: Tensor, needs_grad: Any) -> list[Tensor]:
         with recording(True):
             value = training_objective(*tensors)
         of_weights = vjp(value, tensors[len(fields) :], g)  # in a call of its own, as for the optimiser

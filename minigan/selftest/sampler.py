@@ -18,7 +18,7 @@ class Sampler:
         self.dtype = dtype
 
     def array(self, *values: Any) -> np.ndarray:
-        """The given values, not random."""
+        """These values, not random."""
         return np.array(values, self.dtype)
 
     def normal(self, *shape: int) -> np.ndarray:

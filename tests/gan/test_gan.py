@@ -497,7 +497,7 @@ def test_mask_requests_are_kept_for_a_limited_number_of_signatures() -> None:
     gan = _gan_with_dropout()
     for count in range(1, 20):
         gan.draw(np.ones((count, 2), np.float32))
-    assert len(gan._masks._known) == 8
+    assert len(gan._masks._cache) == 8
 
 
 def test_a_dropout_rate_that_changes_after_the_draw_raises() -> None:

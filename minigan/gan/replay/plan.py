@@ -54,7 +54,7 @@ class Plan:
         return _WithCopy(call.function, results), arguments
 
     def _place_in_target(self, i: int, recorded: Sequence[RecordedCall], lifetimes: dict[Block, Lifetime]) -> bool:
-        """Place the block that call i copies into the target of the copy, if it can be computed there; return whether."""
+        """Place the source of copy i in the memory of its target, if it can be computed there; return whether so."""
         call = recorded[i]
         if not call.is_copy:
             return False
