@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from command_line import DisagreementError
-from twins.make import Results, make_twin
+from twins.arrays import Results
+from twins.make import make_twin
 
 UPDATES_COMPARED = 3
 EXAMPLES_COMPARED = 8  # of each batch: float64 convolutions are slow in PyTorch, and slower in JAX

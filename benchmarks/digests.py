@@ -1,11 +1,11 @@
-"""Digests of short runs: what every recipe, and every rule of the game, computes, to the bit.
+"""Digests of short runs: the exact bits that every recipe and every training rule computes.
 
     python benchmarks/digests.py > before.txt     # then change the code, run it again, and compare the two
 
-Each run is trained by the command `minigan train`, and one line tells the SHA-256, in its first 16 digits, of the
-numbers in its checkpoint, of its metrics and of its pictures. Equal lines are equal bits. Digests depend on the CPU and
-on the versions of NumPy and Numba: compare those of one machine only. The environment decides what computes:
-`MINIGAN_REPLAY=0` without recorded steps, `NUMBA_DISABLE_JIT=1` with the reference kernels.
+Each run is trained by the command `minigan train`. One line per run shows the first 16 digits of the SHA-256 of the
+numbers in its checkpoint, of its metrics and of its sample images. Equal lines mean equal bits. Digests depend on the
+CPU and on the versions of NumPy and Numba, so compare only those of one machine. The environment decides how the runs
+are computed: `MINIGAN_REPLAY=0` computes without recorded steps, `NUMBA_DISABLE_JIT=1` with the reference kernels.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import tempfile
 from pathlib import Path
 
 _STEPS = 30
-_POINTS = ("ring", "grid", "swiss-roll", "two-gaussians", "ring-plain", "grid-plain")
-_PICTURES = ("mnist-mlp", "mnist-mlp-sigmoid", "mnist-dcgan", "mnist-dcgan-upsample", "dcgan64")
+_POINT_RECIPES = ("ring", "grid", "swiss-roll", "two-gaussians", "ring-plain", "grid-plain")
+_IMAGE_RECIPES = ("mnist-mlp", "mnist-mlp-sigmoid", "mnist-dcgan", "mnist-dcgan-upsample", "dcgan64")
 _SMALL = "generator_widths=32,32 discriminator_widths=32,32"
 _RULES = {
     "wgan-gp": f"ring-plain {_SMALL} loss=wasserstein penalty=wgan-gp n_critic=3 norm_momentum=0.9",
@@ -40,7 +40,7 @@ _RULES = {
 
 
 def digest(arguments: list[str], steps: int, dtype: str) -> str:
-    """The line of digests of the run that `arguments`, a recipe and its settings, describe."""
+    """The digests of one run, as text; `arguments` are a recipe and its settings."""
     recipe, *settings = arguments
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
@@ -59,7 +59,7 @@ def digest(arguments: list[str], steps: int, dtype: str) -> str:
         command += ["--log-every", "1", "--sample-every", "10", "--checkpoint-every", "10", "--dtype", dtype]
         if recipe == "dcgan64":
             if "MINIGAN_DATA_DIR" not in os.environ:
-                return "left out: it needs pictures, in the folder faces of MINIGAN_DATA_DIR"
+                return "left out: it needs images in the folder `faces` of MINIGAN_DATA_DIR"
             command += ["--data-dir", os.path.join(os.environ["MINIGAN_DATA_DIR"], "faces")]
         for setting in settings:
             command += ["--set", setting]
@@ -75,7 +75,7 @@ def digest(arguments: list[str], steps: int, dtype: str) -> str:
 
 
 def _numbers(checkpoint: Path) -> bytes:
-    """The arrays in the file, with their names, types and places, without what else its header says."""
+    """The arrays in the file with their names, types and positions, without the metadata of its header."""
     raw = checkpoint.read_bytes()
     length = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + length])
@@ -89,9 +89,9 @@ def _hashed(contents: list[bytes]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("runs", nargs="*", help="recipes and rules to run (default: all)")
-    wanted = parser.parse_args().runs
-    runs = {name: ([name], _STEPS, "float32") for name in (*_POINTS, *_PICTURES)}
+    parser.add_argument("runs", nargs="*", help="names of the runs (default: all)")
+    chosen = parser.parse_args().runs
+    runs = {name: ([name], _STEPS, "float32") for name in (*_POINT_RECIPES, *_IMAGE_RECIPES)}
     runs |= {name: (text.split(), _STEPS, "float32") for name, text in _RULES.items()}
     runs |= {
         f"{name} float64": (runs[name][0], _STEPS, "float64") for name in ("ring", "mnist-mlp", "clipped", "wgan-gp")
@@ -99,7 +99,7 @@ def main() -> None:
     runs |= {
         f"{name} diagnosed": (runs[name][0], 210, "float32") for name in ("ring", "wgan-gp", "spectral", "unrolled")
     }
-    for name in wanted or runs:
+    for name in chosen or runs:
         print(f"{name:24} {digest(*runs[name])}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Which kernels are timed: every shape that the training step of a benchmark network gives them, once."""
+"""The kernels that are timed: once with every shape that occurs in the training step of a benchmark network."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from minigan import nn
 from minigan.training import benchmark
 from minigan_kernels.geometry import Geometry, of_convolution, of_transposed
 
-NUMBER = 4  # bytes of a float32
+FLOAT32_BYTES = 4
 Shape = tuple[int, ...]
 
 
 class Case(NamedTuple):
     """A call of the kernel `operation` on arrays of `shapes`, with `settings` as its other arguments.
 
-    `flops` counts the arithmetic of a convolution or product done directly, 0 where memory is what takes the time;
-    then `traffic` counts the bytes that must move: each input read once, each output written once.
+    `flops` counts the operations of a direct convolution or product. It is 0 for memory-bound kernels; for these
+    `traffic` counts the bytes that must be moved if each input is read once and each output is written once.
     """
 
     operation: str
@@ -36,26 +36,27 @@ class Case(NamedTuple):
         return f"{self.operation} {self.label}"
 
     def arrays(self) -> list[np.ndarray]:
-        """Normal draws, the same at every call, moved away from 0: there rounding decides LeakyReLU's side."""
+        """The same normal draws at every call, moved away from 0, where rounding would decide LeakyReLU's side."""
         rng = np.random.default_rng(0)
         draws = [rng.standard_normal(shape, np.float32) for shape in self.shapes]
         return [draw + np.copysign(np.float32(1), draw) for draw in draws]
 
 
 def cases() -> list[Case]:
-    """All of them, those of one kernel together, each once (with ReLU or LeakyReLU, whose work is the same)."""
+    """All cases, each once, sorted by kernel; ReLU and LeakyReLU make one case, because their work is the same."""
     found = {case.name: case for network in ("mlp", "dcgan28", "dcgan64") for case in cases_of(network)}
     order = list(dict.fromkeys(case.operation for case in found.values()))
     return sorted(found.values(), key=lambda case: order.index(case.operation))
 
 
 def cases_of(network: str) -> Iterator[Case]:
+    """The cases in the training step of one benchmark network."""
     gan, real = benchmark.build(network)
     batch = len(real)
-    together = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
+    in_one_batch = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
     for player, shape, rows in (
         (gan.generator, (gan.latent_size,), batch),
-        (gan.discriminator, real.shape[1:], 2 * batch if together else batch),
+        (gan.discriminator, real.shape[1:], 2 * batch if in_one_batch else batch),
     ):
         layers = [*inputs(player, shape), (None, ())]
         for (layer, x), (following, _) in itertools.pairwise(layers):
@@ -64,14 +65,14 @@ def cases_of(network: str) -> Iterator[Case]:
 
 
 def inputs(network: Any, shape: Shape) -> Iterator[tuple[Any, Shape]]:
-    """Each layer of a Sequential with the shape of one example that it is given."""
+    """Yield each layer of a Sequential with the shape of one example of its input."""
     for layer in network:
         yield layer, shape
         shape = output_of(layer, shape)
 
 
 def output_of(layer: Any, shape: Shape) -> Shape:
-    """The shape of what `layer` makes of one example of `shape`."""
+    """The shape of one output example of `layer` for an input example of `shape`."""
     match layer:
         case nn.Dense():
             return (layer.outputs,)
@@ -87,7 +88,7 @@ def output_of(layer: Any, shape: Shape) -> Shape:
 
 
 def geometry_of(layer: Any, shape: Shape) -> Geometry:
-    """Of a convolution, or a transposed one, whose input has `shape` (height, width, channels)."""
+    """The geometry of a convolution or transposed convolution whose input has `shape` (height, width, channels)."""
     size = (shape[0], shape[1])
     if isinstance(layer, nn.Conv2d):
         return of_convolution(size, layer.kernel, layer.stride, layer.padding, layer.precision)
@@ -95,12 +96,12 @@ def geometry_of(layer: Any, shape: Shape) -> Geometry:
 
 
 def cases_of_layer(layer: Any, following: Any, x: Shape) -> Iterator[Case]:
-    """The kernels that serve `layer` on a batch of shape x, forward and backward.
+    """The kernels that compute `layer` on a batch of shape x, forward and backward.
 
-    Batch norm does the LeakyReLU after it in the same pass. Where that follows something else, its derivative is a
-    kernel of its own; its forward rides on the product, and is left out here for everybody.
+    A LeakyReLU that follows batch norm is fused with it. After another layer, its derivative is a kernel of its own,
+    and its forward pass is fused with the matrix product; it is left out of the comparison for all libraries.
     """
-    bend = following.slope if isinstance(following, nn.LeakyReLU) else 1.0
+    slope = following.slope if isinstance(following, nn.LeakyReLU) else 1.0
     match layer:
         case nn.Dense():
             yield from dense_cases(x[0], layer.inputs, layer.outputs)
@@ -109,10 +110,10 @@ def cases_of_layer(layer: Any, following: Any, x: Shape) -> Iterator[Case]:
         case nn.ConvTranspose2d():
             yield from convolution_cases(x[0], geometry_of(layer, x[1:]), layer.outputs, layer.inputs)
         case nn.BatchNorm():
-            yield from batch_norm_cases(math.prod(x[:-1]), layer.features, layer.eps, bend)
-    if bend != 1 and isinstance(layer, (nn.Dense, nn.Conv2d, nn.ConvTranspose2d)):
+            yield from batch_norm_cases(math.prod(x[:-1]), layer.features, layer.eps, slope)
+    if slope != 1 and isinstance(layer, (nn.Dense, nn.Conv2d, nn.ConvTranspose2d)):
         size = x[0] * math.prod(output_of(layer, x[1:]))
-        yield Case("slope_gate", f"{size}", ((size,), (size,)), (bend,), traffic=3 * size * NUMBER)
+        yield Case("slope_gate", f"{size}", ((size,), (size,)), (slope,), traffic=3 * size * FLOAT32_BYTES)
 
 
 def dense_cases(m: int, k: int, n: int) -> Iterator[Case]:
@@ -124,7 +125,7 @@ def dense_cases(m: int, k: int, n: int) -> Iterator[Case]:
 
 
 def convolution_cases(batch: int, geometry: Geometry, channels: int, maps: int) -> Iterator[Case]:
-    """The three kernels of a convolution from `channels` to `maps`; the transposed one back has the same."""
+    """The three kernels of a convolution from `channels` to `maps`; its transposed convolution has the same three."""
     x, y = (batch, *geometry.size, channels), (batch, *geometry.out, maps)
     w = (*geometry.kernel, channels, maps)
     flops = 2 * batch * math.prod(geometry.out) * math.prod(w)
@@ -137,13 +138,15 @@ def convolution_cases(batch: int, geometry: Geometry, channels: int, maps: int) 
 def batch_norm_cases(rows: int, channels: int, eps: float, slope: float) -> Iterator[Case]:
     """Batch norm and LeakyReLU of a matrix; the shift is 0, as at the start of training."""
     matrix, vector, label = (rows, channels), (channels,), f"{rows}x{channels}"
-    size = rows * channels * NUMBER
+    size = rows * channels * FLOAT32_BYTES
     yield Case("batch_norm", label, (matrix, vector), (eps, slope), traffic=2 * size)
     yield Case("batch_norm_grad", label, (matrix, matrix, vector), (eps, slope), traffic=3 * size)
 
 
 def adam_case(network: str, player: Any) -> Case:
-    """One update of all parameters: each number's p, m and v are read and written, its gradient is read."""
+    """One update of all parameters: p, m and v are read and written, the gradient is read."""
     shapes = tuple(p.shape for p in player.parameters().values())
     count = sum(map(math.prod, shapes))
-    return Case("adam", f"{count} in {len(shapes)}", shapes, (2e-4, 0.5, 0.999, 1e-8), traffic=7 * count * NUMBER)
+    return Case(
+        "adam", f"{count} in {len(shapes)}", shapes, (2e-4, 0.5, 0.999, 1e-8), traffic=7 * count * FLOAT32_BYTES
+    )

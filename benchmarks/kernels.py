@@ -1,8 +1,8 @@
-"""Times single kernels of minigan beside the same operation in PyTorch and JAX, and says what the machine could do.
+"""Times single kernels of minigan and the same operations in PyTorch and JAX, beside the machine's peak performance.
 
     python benchmarks/kernels.py --only "conv2d.* 64x64" --threads 2 --json kernels.json
 
-Every result is compared with the peers' before it is timed. See benchmarks/README.md.
+Every result is compared with the peers' results before it is timed. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import command_line
 import machine
 
 PEERS = ("torch", "jax")
-PAUSE = 0.02  # seconds for the spinning threads of the implementation before to come to rest
-SHORT = 1.0  # milliseconds, within which a library's hand-over to its threads alone spreads the quartiles
-# Of the largest number of a result, in float32: sums of up to 65,536 terms in other orders differ by 1e-6 of it, and
-# Winograd's transforms by up to 1e-5. A wrong tap, sign or factor shows above 1e-2.
-BOUND = 5e-5
+PAUSE = 0.02  # seconds in which the spinning threads of the previous implementation go to sleep
+SHORT = 1.0  # milliseconds; in shorter kernels, starting threads alone moves the quartiles apart
+# The largest accepted difference, relative to the largest number of a float32 result. Sums of up to 65,536 terms in
+# another order differ by 1e-6, Winograd's transforms by up to 1e-5; a wrong tap, sign or factor by more than 1e-2.
+TOLERANCE = 5e-5
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -29,23 +29,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     machine.import_peers(options.peers, threads)
     require_numba()
     chosen = chosen_cases(options.only)
-    before = limits()
+    before = peak_performance()
     kernels = [compare(case, options.peers, options.seconds) for case in chosen]
-    after = limits()
-    can = {unit: max(before[unit], after[unit]) for unit in before}
+    after = peak_performance()
+    peak = {unit: max(before[unit], after[unit]) for unit in before}
     rows = [row for kernel in kernels for row in kernel["implementations"].values()]
     for row in rows:
-        row["share"] = row["rate"] / can[row["unit"]]
+        row["share"] = row["rate"] / peak[row["unit"]]
     return {
         "machine": where,
         "versions": machine.versions(options.peers),
-        "limits": can,
+        "limits": peak,
         "unsteady": machine.unsteady(row for row in rows if row["median_ms"] > SHORT) or differ(before, after),
         "kernels": kernels,
     }
 
 
 def differ(before: dict[str, float], after: dict[str, float]) -> bool:
+    """Whether the peak performance changed so much during the benchmark that the machine was not idle."""
     return any(abs(before[unit] - after[unit]) > machine.WIDE * before[unit] for unit in before)
 
 
@@ -66,15 +67,15 @@ def chosen_cases(only: re.Pattern[str]) -> list[Any]:
     return chosen
 
 
-def limits() -> dict[str, float]:
-    """Measured now, in billions a second."""
+def peak_performance() -> dict[str, float]:
+    """The peak performance, measured now, in billions per second."""
     from limits import bytes_copied_per_second, multiply_adds_per_second
 
     return {"gflops": multiply_adds_per_second() / 1e9, "gbytes": bytes_copied_per_second() / 1e9}
 
 
 def compare(case: Any, peers: list[str], seconds: float) -> dict[str, Any]:
-    """Times, speeds and the peers' ratios of one kernel; raises DisagreementError if a peer computes something else."""
+    """Times, speeds and ratios to the peers of one kernel; raises DisagreementError if a peer's result differs."""
     from twins import numba_calls
 
     from minigan.training import benchmark
@@ -108,12 +109,12 @@ def calls_of(peer: str) -> Any:
 
 
 def require_close(name: str, peer: str, mine: list[Any], theirs: list[Any]) -> None:
-    """Raises DisagreementError if an array differs by more than BOUND times its largest number."""
+    """Raise DisagreementError if an array differs by more than TOLERANCE times its largest number."""
     import numpy as np
 
-    for ours, others in zip(mine, theirs, strict=False):  # minigan also gives batch norm's moments, which come last
+    for ours, others in zip(mine, theirs, strict=False):  # minigan's batch norm also returns the moments, last
         distance, scale = np.abs(ours.reshape(others.shape) - others).max(), np.abs(others).max()
-        if not distance <= BOUND * scale:  # also if it is NaN
+        if not distance <= TOLERANCE * scale:  # true for NaN, too
             raise command_line.DisagreementError(
                 f"{name} differs between minigan and {peer} by {distance:.1e} where the largest number is {scale:.1e}; "
                 "timing it would mean nothing."
@@ -121,7 +122,7 @@ def require_close(name: str, peer: str, mine: list[Any], theirs: list[Any]) -> N
 
 
 def speed(case: Any, milliseconds: float) -> dict[str, Any]:
-    """Billions a second of what the kernel is measured by, and its unit."""
+    """Billions of operations or bytes per second, and the unit."""
     unit, amount = ("gflops", case.flops) if case.flops else ("gbytes", case.traffic)
     return {"unit": unit, "rate": amount / milliseconds / 1e6}
 
@@ -131,10 +132,10 @@ UNITS = {"gflops": "GFLOP/s", "gbytes": "GB/s"}
 
 def report(facts: dict[str, Any]) -> str:
     """The result as a table for people."""
-    can = facts["limits"]
+    peak = facts["limits"]
     lines = [
         *machine.headline(facts["machine"], facts["versions"]),
-        f"At most, measured in this run: {can['gflops']:.0f} GFLOP/s in registers, {can['gbytes']:.1f} GB/s copying.",
+        f"Peak, measured in this run: {peak['gflops']:.0f} GFLOP/s in registers, {peak['gbytes']:.1f} GB/s copying.",
         "",
         f"{'kernel':44} {'':8} {'median ms':>9} {'quartiles':>17} {'speed':>13} {'share':>6}  time / minigan",
     ]
@@ -147,7 +148,7 @@ def report(facts: dict[str, Any]) -> str:
             figures = f"{row['median_ms']:9.3f} {quartiles:>17} {rate:>13} {row['share']:6.0%}"
             lines.append(f"{label:44} {name:8} {figures}  {times}".rstrip())
     if slow := list(dict.fromkeys(k["name"].split()[0] for k in facts["kernels"] if k["is_reference"])):
-        lines.append(f"minigan served by the reference, which defines and does not hurry: {', '.join(slow)}.")
+        lines.append(f"minigan has no fast kernel for these and used the reference: {', '.join(slow)}.")
     if facts["unsteady"]:
         lines.append(machine.NOT_IDLE)
     return "\n".join(lines)
@@ -164,9 +165,13 @@ def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time single kernels in minigan, PyTorch and JAX.")
     command_line.add_arguments(parser, PEERS, default=PEERS)
     parser.add_argument(
-        "--only", type=pattern, default=pattern(""), metavar="REGEX", help="of the kernels' names (all)"
+        "--only",
+        type=pattern,
+        default=pattern(""),
+        metavar="REGEX",
+        help="time only kernels whose names match (default: all)",
     )
-    parser.add_argument("--seconds", type=float, default=0.5, help="timed seconds of each kernel and library (0.5)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="seconds to time each kernel in each library (0.5)")
     return command_line.parsed(parser, arguments, PEERS)
 
 

@@ -1,4 +1,4 @@
-"""What this machine can do at most: multiply-adds in registers, and copying memory, on all threads."""
+"""The peak performance of this machine: multiply-adds in registers, and copying memory, on all threads."""
 
 from __future__ import annotations
 
@@ -15,35 +15,38 @@ from numba.extending import intrinsic
 from minigan_kernels.numba.cpu import vector_bytes
 
 _LANES = vector_bytes() // 4
-_CHAINS = 12  # independent sums: more than two units of up to five cycles' latency can work on, fewer than registers
-_LENGTH = 500_000  # multiply-adds of each chain: some 2 ms
-_COPIED = 256 << 20  # bytes: larger than any cache
-_TRIES = 20  # the fastest counts
+# Independent sums: more than two execution units with a latency of up to five cycles can work on at once, but fewer
+# than there are registers.
+_CHAINS = 12
+_LENGTH = 500_000  # multiply-adds in each chain: some 2 ms
+_COPY_BYTES = 256 << 20  # larger than any cache
+_REPEATS = 20  # the fastest is reported
 
 
 @intrinsic
 def _multiply_add(typingctx, factor, term, count):
-    """`count` times s = s * factor + term, in _CHAINS vectors that depend on nothing but themselves; one number."""
+    """Compute s = s * factor + term `count` times, in _CHAINS independent vectors; return one of the numbers."""
     vector = ir.VectorType(ir.FloatType(), _LANES)
 
     def codegen(context, builder, signature, args):
-        def everywhere(number):
+        def broadcast(number):
             filled = ir.Constant(vector, ir.Undefined)
             for lane in range(_LANES):
                 filled = builder.insert_element(filled, number, ir.Constant(ir.IntType(32), lane))
             return filled
 
-        factor, term = everywhere(args[0]), everywhere(args[1])
+        factor, term = broadcast(args[0]), broadcast(args[1])
         shape = ir.FunctionType(vector, [vector] * 3)
         fma = cgutils.get_or_insert_function(builder.module, shape, f"llvm.fma.v{_LANES}f32")
-        starts = [ir.Constant(vector, [float(i)] * _LANES) for i in range(_CHAINS)]  # alike, they would be made one
+        # Equal starts would let LLVM merge the chains.
+        starts = [ir.Constant(vector, [float(i)] * _LANES) for i in range(_CHAINS)]
         sums = [cgutils.alloca_once_value(builder, start) for start in starts]
         with cgutils.for_range(builder, args[2]):
-            for place in sums:
-                builder.store(builder.call(fma, [builder.load(place), factor, term]), place)
+            for chain in sums:
+                builder.store(builder.call(fma, [builder.load(chain), factor, term]), chain)
         total = builder.load(sums[0])
-        for place in sums[1:]:
-            total = builder.fadd(total, builder.load(place))
+        for chain in sums[1:]:
+            total = builder.fadd(total, builder.load(chain))
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     return types.float32(types.float32, types.float32, types.int64), codegen
@@ -63,26 +66,26 @@ def _copy(source, target, threads):
 
 
 def multiply_adds_per_second() -> float:
-    """The most floating-point operations a second, in float32; a fused multiply-add counts as two."""
+    """The highest measured number of float32 operations per second; a fused multiply-add counts as two."""
     threads = numba.get_num_threads()
     factors, out = np.full(threads, 0.5, np.float32), np.zeros(threads, np.float32)
-    seconds = _least(lambda: _multiply(factors, out))
+    seconds = _shortest_time(lambda: _multiply(factors, out))
     return 2 * _LANES * _CHAINS * _LENGTH * threads / seconds
 
 
 def bytes_copied_per_second() -> float:
-    """The most bytes a second, read and written, of copying arrays that fit in no cache."""
-    source = np.ones(_COPIED // 8)
+    """The highest measured number of bytes per second, read and written, when copying arrays larger than any cache."""
+    source = np.ones(_COPY_BYTES // 8)
     target = np.zeros_like(source)
-    return 2 * _COPIED / _least(lambda: _copy(source, target, numba.get_num_threads()))
+    return 2 * _COPY_BYTES / _shortest_time(lambda: _copy(source, target, numba.get_num_threads()))
 
 
-def _least(work: Callable[[], None]) -> float:
+def _shortest_time(work: Callable[[], None]) -> float:
     work()  # compiles
-    return min(_timed(work) for _ in range(_TRIES))
+    return min(_time(work) for _ in range(_REPEATS))
 
 
-def _timed(work: Callable[[], None]) -> float:
+def _time(work: Callable[[], None]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""The machine of a comparison: as many cores for everybody, the libraries that are there, and what to say of it."""
+"""The machine of a comparison: the same number of cores for all libraries, their versions, and a report of both."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-WIDE = 0.2
+WIDE = 0.2  # quartiles further apart than this fraction of the median mean that the machine was not idle
 NOT_IDLE = "The quartiles lie far apart: the machine was not idle. Do not quote these figures; run it again."
 
 
 class RequestError(Exception):
-    """A request that cannot be carried out; its sentence is printed and the exit code is 2."""
+    """A request that cannot be fulfilled; its message is printed and the exit code is 2."""
 
 
 def limit_cores(threads: int | None, peers: list[str]) -> int:
-    """Keep this process, and every library it will import, on `threads` cores (all it may use if None)."""
+    """Limit this process and every library it will import to `threads` cores, None means all; return their number."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     threads = threads or len(allowed)
@@ -52,25 +52,25 @@ def import_peers(peers: list[str], threads: int) -> None:
 
 
 def facts(threads: int) -> dict[str, Any]:
-    """The processor, and how busy the machine was before: to be asked before anything is computed."""
+    """The processor and the present load; call this before the benchmark computes anything."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {"cpu": cpu_model(), "cores": os.cpu_count(), "threads": threads, "load_before": load}
 
 
 def cpu_model() -> str:
-    """The processor's name with its widest vectors, as far as the system tells."""
+    """The processor's name and its widest vector instructions, if the system reports them."""
     try:
         lines = [line.partition(":")[::2] for line in Path("/proc/cpuinfo").read_text().splitlines()]
     except OSError:
         return platform.processor() or platform.machine()
-    about = {key.strip(): value.strip() for key, value in lines}
-    flags = about.get("flags", "").split()
+    fields = {key.strip(): value.strip() for key, value in lines}
+    flags = fields.get("flags", "").split()
     vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else ""
-    return " ".join(filter(None, [about.get("model name", platform.machine()), vectors]))
+    return " ".join(filter(None, [fields.get("model name", platform.machine()), vectors]))
 
 
 def versions(peers: list[str]) -> dict[str, str]:
-    """Of everything that has a part in the figures."""
+    """The versions of all packages that affect the measurements."""
     packages = ["minigan", "numpy", *dict.fromkeys(peer.split(".")[0] for peer in peers)]
     if importlib.util.find_spec("numba"):
         packages.insert(2, "numba")
@@ -78,7 +78,7 @@ def versions(peers: list[str]) -> dict[str, str]:
 
 
 def unsteady(rows: Iterable[dict[str, Any]]) -> bool:
-    """Whether the middle half of some row's durations spreads over more than WIDE of their median."""
+    """Whether the quartiles of some row's durations are further apart than WIDE times the median."""
     return any(row["q3_ms"] - row["q1_ms"] > WIDE * row["median_ms"] for row in rows)
 
 

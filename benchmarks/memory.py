@@ -1,8 +1,8 @@
-"""Peak memory of a GAN's training step, minigan beside PyTorch (and JAX), each in a process of its own. Linux only.
+"""Peak memory of a GAN's training step in minigan and PyTorch (and JAX), each in its own process. Linux only.
 
     python benchmarks/memory.py --network dcgan64 --peers torch --threads 2 --json memory.json
 
-What the libraries themselves take, with their threads and compiled code, does not count: see benchmarks/README.md.
+The memory of the libraries themselves, with their threads and compiled code, is not counted: see benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import command_line
 import machine
 from twins.make import NETWORKS, PEERS, make_twin, require_networks
 
-STEPS = 8  # some plain ones, one that is recorded, and replays
-FEW = 4  # examples of the step that comes before, and makes every library load and compile what it needs
+STEPS = 8  # some ordinary steps, one that is recorded, and replays
+WARM_UP_BATCH = 4  # examples in the first step, in which every library loads and compiles what it needs
 MIB = 1 << 20
 
 
@@ -33,7 +33,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     threads = machine.limit_cores(options.threads, options.peers)
     require_networks([options.network])
     where = machine.facts(threads)
-    peers = {peer: in_fresh_process(peer, options.network) for peer in options.peers}  # first: one may be missing
+    peers = {
+        peer: in_fresh_process(peer, options.network) for peer in options.peers
+    }  # first, because one may be missing
     return {
         "machine": where,
         "versions": machine.versions(options.peers),
@@ -55,16 +57,16 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(implementation: str, network: str) -> dict[str, Any]:
-    """Of this process, which must be fresh: bytes of the libraries, of networks and steps, and of the whole."""
+    """Measure in this process, which must be new: bytes for the libraries, for networks and steps, and in total."""
     threads = len(os.sched_getaffinity(0))
     if implementation != "minigan":
         machine.import_peers([implementation], threads)
-    make_twin(implementation, network, "float32", FEW).step()
+    make_twin(implementation, network, "float32", WARM_UP_BATCH).step()
     release_memory()
     libraries = resident("VmRSS")
     twin = make_twin(implementation, network, "float32")
-    release_memory()  # minigan's copy of the networks, from which a peer's was made
-    exact = reset_peak()
+    release_memory()  # of minigan's networks, from which a peer's networks were copied
+    peak_was_reset = reset_peak()
     before = resident("VmRSS")
     for _ in range(STEPS):
         twin.step()
@@ -75,20 +77,20 @@ def measure(implementation: str, network: str) -> dict[str, Any]:
         "libraries_bytes": libraries,
         "total_peak_bytes": peak,
         "ever_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "peak_is_of_the_steps": exact,
+        "peak_is_of_the_steps": peak_was_reset,
     }
 
 
 def resident(what: str) -> int:
-    """Bytes of memory in use now ("VmRSS"), or at most since the start or `reset_peak` ("VmHWM")."""
+    """Bytes of memory in use now ("VmRSS"), or the peak since the start or the last `reset_peak` ("VmHWM")."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{what}:"):
             return int(line.split()[1]) * 1024
-    raise machine.RequestError(f"This system's /proc/self/status does not tell {what}.")
+    raise machine.RequestError(f"This system's /proc/self/status has no entry {what}.")
 
 
 def reset_peak() -> bool:
-    """Let the high-water mark start again from what is in use now; whether the system allows that."""
+    """Reset the peak to the memory in use now; return whether the system allows that."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -97,7 +99,7 @@ def reset_peak() -> bool:
 
 
 def release_memory() -> None:
-    """Free what nothing refers to, and return free memory to the system, so that it counts when it is used again."""
+    """Free unreachable objects and return free memory to the system, so that it is counted when it is used again."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
@@ -115,7 +117,7 @@ def report(facts: dict[str, Any]) -> str:
         numbers = (row[key] / MIB for key in ("peak_bytes", "networks_bytes", "libraries_bytes", "total_peak_bytes"))
         lines.append("{:14} {:9.0f} {:15.0f} {:10.0f} {:14.0f}".format(name, *numbers))
     if not all(row["peak_is_of_the_steps"] for row in facts["implementations"].values()):
-        lines.append("This system does not let go of the high-water mark: a peak may be of what came before the steps.")
+        lines.append("This system cannot reset the peak: it may have been reached before the steps.")
     return "\n".join(lines)
 
 
@@ -123,7 +125,9 @@ def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Peak memory of a training step in minigan, PyTorch and JAX.")
     command_line.add_arguments(parser, PEERS, default=("torch",))
     parser.add_argument("--network", default="dcgan64", metavar="NAME", help=f"of {','.join(NETWORKS)} (dcgan64)")
-    parser.add_argument("--here", metavar="NAME", help=argparse.SUPPRESS)  # measure one, in this process
+    parser.add_argument(
+        "--here", metavar="NAME", help=argparse.SUPPRESS
+    )  # the implementation to measure in this process
     return command_line.parsed(parser, arguments, PEERS)
 
 

@@ -1,7 +1,7 @@
-"""Arrays in, arrays out: implementations of the kernels, and one table (operation, implementation) -> callable.
+"""Kernels: functions from arrays to arrays, in one table (operation, implementation) -> callable.
 
-`reference` is plain array code and the definition of every operation; `numba` is the fast path on CPUs, and
-covers the operations that take the time. Others join with `register`. This package stands on its own: it imports
+`reference` is plain array code and defines every operation. `numba` is the fast implementation for CPUs; it covers the
+operations that take most of the time. Other packages add their implementations with `register`. This package imports
 nothing of minigan.
 """
 
@@ -16,43 +16,46 @@ from minigan_kernels import notices, numba, reference
 REFERENCE = "reference"
 OPERATIONS = tuple(kernel.__name__ for kernel in reference.KERNELS)
 IMPLEMENTATIONS: dict[str, Any] = {}
-"""What was registered, by name; a later one is taken to be faster than those before."""
+"""The registered implementations by name; each is assumed to be faster than those registered before it."""
 
 
 def register(name: str, implementation: Any) -> None:
-    """Let `implementation` join under `name`: with `minigan info`, `gradcheck`, `--kernels` and the tests.
+    """Add `implementation` to the table under `name`; `minigan info`, `gradcheck`, `--kernels` and the tests see it.
 
     An implementation is a package, a module or another object with these attributes:
 
-    - `ARRAYS`: the name of the array library whose arrays it computes on, as it is imported: "numpy", "cupy". None:
-      any library with NumPy's names; its kernels take the library first.
-    - `unavailable()`: why it cannot be used here, as a clause; None if it can. Raises ValueError, with a clause, if an
-      environment variable that it reads makes no sense.
-    - `KERNELS`: functions with the names and signatures of those in `reference`, not necessarily all; the reference
-      serves the rest. Read only if the implementation is available.
-    - `describe()`: facts for `minigan info`, by name, such as {"vector width": "512 bits"}. Called only if available.
-    - `PACKAGES`, optional: the packages whose versions its numbers depend on, as they are imported.
-    - `set_threads(count)`, optional: compute on `count` CPU threads (None: as the environment says, or on every core
-      at hand) and return how many. Raises ValueError as `unavailable` does.
+    - `ARRAYS`: the import name of the array library whose arrays it computes on, such as "numpy" or "cupy". None means
+      any library with NumPy's function names; its kernels then take the library as their first argument.
+    - `unavailable()`: returns the reason why the implementation cannot be used here, as a clause, or None if it can be
+      used. Raises ValueError, with a clause, if an environment variable that it reads has an invalid value.
+    - `KERNELS`: functions with the names and signatures of those in `reference`. Operations that are missing here are
+      computed by the reference. Read only if the implementation is available.
+    - `describe()`: returns facts for `minigan info` by name, such as {"vector width": "512 bits"}. Called only if the
+      implementation is available.
+    - `PACKAGES`, optional: import names of the packages whose versions affect the computed numbers.
+    - `set_threads(count)`, optional: computes on `count` CPU threads from now on and returns the count in use. None
+      means the number that the environment sets, or every available core. Raises ValueError as `unavailable` does.
 
-    What compiles says so, and how long it took, through `minigan_kernels.notices`. Unless a user asks for another, the
-    implementation registered last serves the arrays of its library, if it is available; a backend that has already
-    loaded its kernels keeps them until the next `minigan.use`. Raises ValueError if the name is taken or is "auto",
-    and TypeError if an attribute is missing.
+    An implementation that compiles kernels reports this, and the seconds it took, through `minigan_kernels.notices`.
+    By default the implementation registered last is used for the arrays of its library, if it is available. A backend
+    that has already loaded its kernels keeps them until the next `minigan.use`.
+
+    Raises ValueError if the name is taken or is "auto", and TypeError if an attribute is missing.
     """
-    for attribute in ("ARRAYS", "unavailable", "describe"):  # not KERNELS: to look at them may load much
+    for attribute in ("ARRAYS", "unavailable", "describe"):  # reading KERNELS may import large packages
         if not hasattr(implementation, attribute):
             raise TypeError(f"the kernels '{name}' have no {attribute}; see help(minigan_kernels.register)")
     if name == "auto" or name in IMPLEMENTATIONS:
         raise ValueError(f"the name '{name}' is taken; register the kernels under another one")
-    _table.cache_clear()  # the name may have belonged to one that was removed
+    _table.cache_clear()  # it may hold an implementation that had this name and was removed
     IMPLEMENTATIONS[name] = implementation
 
 
 def unavailable(implementation: str) -> str | None:
-    """Why `implementation` cannot be used here, as a clause; None if it can. The first answer takes a moment.
+    """Return the reason why `implementation` cannot be used here, as a clause, or None if it can be used.
 
-    Raises ValueError if an environment variable that it reads makes no sense.
+    The first call is slow: it may import the packages that the implementation needs. Raises ValueError if an
+    environment variable that the implementation reads has an invalid value.
     """
     if implementation not in IMPLEMENTATIONS:
         return f"there is no implementation '{implementation}' (known: {', '.join(IMPLEMENTATIONS)})"
@@ -61,12 +64,12 @@ def unavailable(implementation: str) -> str | None:
 
 
 def implementations_for(xp: Any) -> list[str]:
-    """The implementations for arrays of the library `xp`, available or not, as registered: the reference first."""
+    """Names of the implementations for arrays of the library `xp`, available or not, in order of registration."""
     return [name for name, found in IMPLEMENTATIONS.items() if found.ARRAYS in (None, xp.__name__)]
 
 
 def fastest(xp: Any) -> str:
-    """The implementation registered last of those that serve arrays of the library `xp` and are available.
+    """The name of the available implementation for arrays of the library `xp` that was registered last.
 
     Raises ValueError as `unavailable` does.
     """
@@ -74,7 +77,7 @@ def fastest(xp: Any) -> str:
 
 
 def table(implementation: str, xp: Any) -> dict[str, Callable]:
-    """Operation name -> callable for arrays of the library `xp`; lacks what the implementation does not offer.
+    """Map each operation that `implementation` offers to its callable for arrays of the library `xp`.
 
     Raises RuntimeError if the implementation is unavailable.
     """
@@ -91,23 +94,23 @@ def _table(implementation: str, xp: Any) -> dict[str, Callable]:
 
 
 def packages() -> list[str]:
-    """The packages that the numbers of an implementation depend on, as they are imported, if they are."""
+    """Import names of the packages whose versions affect the numbers that some implementation computes."""
     return [package for found in IMPLEMENTATIONS.values() for package in getattr(found, "PACKAGES", ())]
 
 
 def set_threads(implementation: str, count: int | None = None) -> int:
-    """Let `implementation` compute on `count` CPU threads; returns how many. 1 where it leaves threads to others."""
+    """Let `implementation` compute on `count` CPU threads; return the count in use, 1 if it does not manage threads."""
     setter = getattr(IMPLEMENTATIONS[implementation], "set_threads", None)
     return 1 if setter is None else setter(count)
 
 
 def on_compile(say: Callable[[str], None]) -> None:
-    """Call `say(sentence)` before a kernel is compiled for the first time on this machine."""
+    """Call `say(sentence)` from now on whenever a kernel has to be compiled."""
     notices.Announcer.say = staticmethod(say)
 
 
 def compile_seconds() -> float:
-    """The seconds this process has spent compiling kernels, or loading what was compiled before."""
+    """The seconds this process has spent compiling kernels and loading compiled kernels from disk."""
     return notices.Announcer.seconds
 
 

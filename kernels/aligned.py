@@ -1,7 +1,8 @@
-"""NumPy arrays that start on a cache line.
+"""NumPy arrays that start at the beginning of a cache line.
 
-Where a row ends in the middle of a line, two threads that write neighbouring columns contend for it, and a vector that
-lies across two lines takes two accesses. NumPy aligns to 16 bytes only.
+NumPy aligns arrays to 16 bytes only. If the rows of an array do not start on cache lines, two threads that write
+neighbouring columns write to the same line and slow each other down (false sharing), and a vector load that crosses a
+line takes two accesses.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ import math
 
 import numpy as np
 
-ALIGNMENT = 64  # a cache line, and the widest vector
-_SMALL = 1 << 14  # numbers: aligning takes about as long as writing these
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+_SMALL = 1 << 14  # elements: allocating an aligned array takes about as long as writing so many
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array of `shape`."""
+    """An uninitialised array of `shape`, aligned to a cache line."""
     raw = np.empty(math.prod(shape) * dtype.itemsize + ALIGNMENT, np.uint8)
     return np.ndarray(shape, dtype, raw, -raw.__array_interface__["data"][0] % ALIGNMENT)
 
 
-def result(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:
-    """Memory for what a kernel computes: `out`, or uninitialised memory; on a cache line if large enough to pay.
+def output_array(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None = None) -> np.ndarray:
+    """The array for a kernel's result: `out`, or a new uninitialised array, aligned if it is large.
 
-    Raises ValueError unless `out` is a writable row-major array of this shape and type.
+    Raises ValueError unless `out` is a writable row-major array of this shape and dtype.
     """
     if out is None:
         return np.empty(shape, dtype) if math.prod(shape) < _SMALL else aligned_empty(shape, dtype)
@@ -36,7 +37,7 @@ def result(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None = Non
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros of `shape`."""
+    """Zeros of `shape`, aligned to a cache line."""
     array = aligned_empty(shape, dtype)
     array[...] = 0
     return array

@@ -1,4 +1,4 @@
-"""Where minigan keeps what it can make again: compiled kernels, downloaded data."""
+"""The folder of minigan's cache, which holds compiled kernels and downloaded data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 
 def cache_directory(name: str) -> Path:
-    """The folder `name` inside minigan's cache, made if missing and certainly writable.
+    """The folder `name` inside minigan's cache; it is created if missing, and known to be writable.
 
-    `MINIGAN_CACHE_DIR` names the cache; else it is the platform's: `$XDG_CACHE_HOME` or `~/.cache` on Linux,
-    `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. Where that cannot be written, a private folder
-    in the temporary directory serves. Raises OSError if nothing can be written.
+    The cache is the folder in `MINIGAN_CACHE_DIR`, or a folder `minigan` in the platform's cache: `$XDG_CACHE_HOME` or
+    `~/.cache` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. If that cannot be written, a private
+    folder in the temporary directory is used. Raises OSError if that cannot be written either.
     """
     chosen, fallback = _chosen_root(), _fallback_root()
     if _is_writable(chosen, name):
@@ -29,18 +29,18 @@ def cache_directory(name: str) -> Path:
 
 
 def trusted_directory(name: str, first: Sequence[Path] = ()) -> tuple[Path | None, str]:
-    """The folder `name` in a cache that nobody else can change, for what will be run when it is read back.
+    """The folder `name` in a cache that no other user can change, for files that are executed when they are loaded.
 
-    The caches are tried in turn: those of `first`, minigan's (see `cache_directory`), the private folder in the
-    temporary directory. Each folder from the cache down to `name` must belong to this user, and others must not be able
-    to write to it. Returns the folder, None if there is none, and a clause that says what was wrong with one that was
-    refused for this, or that none can be written; "" if nothing needs to be said.
+    The caches are tried in this order: those in `first`, minigan's (see `cache_directory`), the private folder in the
+    temporary directory. Each folder from the cache down to `name` must belong to this user, and other users must not be
+    able to write to it. Returns (folder, problem). The folder is None if no cache can be used. The problem is a clause
+    that says why a cache was refused, or that none can be written, and "" if there is nothing to report.
     """
     fallback, problem = _fallback_root(), ""
     for root in (*first, _chosen_root(), fallback):
         wrong = _refusal(root, name)
         if not wrong and (root != fallback or _is_private(root)) and _is_writable(root, name):
-            wrong = _refusal(root, name)  # also what has just been made, or somebody else was quicker to make
+            wrong = _refusal(root, name)  # check again: it was just created, perhaps by another user
             if not wrong:
                 return root / name, problem
         problem = problem or wrong
@@ -48,22 +48,22 @@ def trusted_directory(name: str, first: Sequence[Path] = ()) -> tuple[Path | Non
 
 
 def _refusal(root: Path, name: str) -> str:
-    """Why the folder `name` in the cache `root` cannot be trusted, and what to do; "" if it can, or is not there."""
+    """Why the folder `name` in the cache `root` cannot be trusted, and what to do; "" if it can, or does not exist."""
     for folder in _levels(root, name):
         with suppress(OSError):
-            if problem := not_ours_alone(folder.stat()):
+            if problem := ownership_problem(folder.stat()):
                 return (
-                    f"the cache folder {folder} {problem}, who could put programs there; make it yours alone (chown, "
-                    "chmod go-w), or set MINIGAN_CACHE_DIR to another"
+                    f"the cache folder {folder} {problem}, who could store programs there that minigan would run; "
+                    "make it private (chown, chmod go-w), or set MINIGAN_CACHE_DIR to another folder"
                 )
     return ""
 
 
-def not_ours_alone(found: os.stat_result) -> str:
-    """What is wrong with a file or folder that another user could have changed: "belongs to ..."; "" if nothing is.
+def ownership_problem(found: os.stat_result) -> str:
+    """Whether another user could have changed a file or folder: a predicate such as "belongs to ...", or "".
 
-    The group may write if it is the user's own, as where new files are made so (umask 002): it has the user's name,
-    and is that of no one else. On Windows, which has no such owners, nothing is refused.
+    Write permission for the group is accepted if it is the user's private group, as with umask 002: a group with the
+    user's name and without other members. On Windows, which has no such owners, nothing is refused.
     """
     if not hasattr(os, "getuid"):
         return ""
@@ -93,8 +93,10 @@ def _fallback_root() -> Path:
 
 
 def _is_private(folder: Path) -> bool:
-    """Make `folder` for us alone. In the shared temporary directory somebody else may have made it first: what lies
-    there could not be trusted."""
+    """Create `folder` for this user alone; False if it exists and others can change it.
+
+    Another user may have created it first in the shared temporary directory; its content could not be trusted.
+    """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
@@ -106,8 +108,8 @@ def _is_private(folder: Path) -> bool:
 
 
 def _is_writable(root: Path, name: str) -> bool:
-    """Make the folder `name` in `root`, both for this user alone if they are new, and try to write there."""
-    # A `~` that could not be expanded would become a folder of that name in the working directory.
+    """Create the folder `name` in `root`, both private to this user if they are new, and try to write a file there."""
+    # A `~` that could not be expanded would create a folder named `~` in the working directory.
     if root.parts[:1] and root.parts[0].startswith("~"):
         return False
     try:
@@ -120,7 +122,7 @@ def _is_writable(root: Path, name: str) -> bool:
 
 
 def _levels(root: Path, name: str) -> list[Path]:
-    """`root`, and each folder from it down to `name`."""
+    """All folders from `root` down to `root / name`."""
     folder = root / name
     return [*(above for above in reversed(folder.parents) if above.is_relative_to(root)), folder]
 

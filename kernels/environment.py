@@ -6,7 +6,7 @@ import os
 
 
 def count(variable: str) -> int | None:
-    """The whole number of at least 1 in the environment variable; None if it is unset. Raises ValueError."""
+    """The whole number, at least 1, in the environment variable; None if it is unset or empty. Raises ValueError."""
     text = os.environ.get(variable, "")
     if not text:
         return None

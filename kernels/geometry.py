@@ -1,4 +1,4 @@
-"""The geometry of a convolution: what its forward, its input gradient and its weight gradient have in common."""
+"""The geometry of a convolution, which its forward pass, input gradient and weight gradient share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ Padding = int | str | tuple[Pair, Pair]
 
 
 class Geometry(NamedTuple):
-    """Which pixels of a picture meet which tap of the kernel at which pixel of the output.
+    """The extents, stride and padding of a convolution.
 
-    size: (H, W) of the picture; kernel: (kh, kw); stride: (down, across); padding: zeros around the picture,
-    ((top, bottom), (left, right)). Output pixel (i, j) and tap (u, v) meet picture pixel
-    (i * down + u - top, j * across + v - left). `precision` "fast" allows transforms that round more coarsely.
+    size: (H, W) of the image; kernel: (kh, kw); stride: (down, across); padding: numbers of zero rows and columns
+    around the image, ((top, bottom), (left, right)). For output pixel (i, j), tap (u, v) of the kernel is multiplied
+    with image pixel (i * down + u - top, j * across + v - left). `precision` "fast" allows Winograd transforms with a
+    larger rounding error; see `minigan_kernels.numba.cook_toom`.
     """
 
     size: Pair
@@ -25,13 +26,13 @@ class Geometry(NamedTuple):
 
     @property
     def padded(self) -> Pair:
-        """(H, W) with the padding around it."""
+        """(H, W) of the padded image."""
         (top, bottom), (left, right) = self.padding
         return self.size[0] + top + bottom, self.size[1] + left + right
 
     @property
     def out(self) -> Pair:
-        """(H, W) of the output; less than 1 where the kernel does not fit."""
+        """(H, W) of the output; an extent is below 1 if the kernel does not fit into the padded image."""
         rows, columns = ((n - k) // s + 1 for n, k, s in zip(self.padded, self.kernel, self.stride, strict=True))
         return rows, columns
 
@@ -41,7 +42,10 @@ class Geometry(NamedTuple):
 
 
 def of_convolution(size: Pair, kernel: Pair, stride: Any, padding: Padding, precision: str = "exact") -> Geometry:
-    """The geometry in which a picture of `size` has an output; `padding` as in `padding_widths`. Raises ValueError."""
+    """The geometry of a convolution on images of `size`; `padding` as in `padding_widths`.
+
+    Raises ValueError if an argument is invalid or the kernel does not fit.
+    """
     if precision not in ("exact", "fast"):
         raise ValueError(f"the precision must be 'exact' or 'fast', not {precision!r}")
     step, kernel = pair(stride, "stride"), pair(kernel, "kernel")
@@ -49,7 +53,7 @@ def of_convolution(size: Pair, kernel: Pair, stride: Any, padding: Padding, prec
     if min(geometry.out) < 1:
         (rows, columns), (height, width) = geometry.out, geometry.padded
         raise ValueError(
-            f"{geometry} does not fit a picture of {size[0]} x {size[1]}: that would give "
+            f"{geometry} does not fit an image of {size[0]} x {size[1]}: that would give "
             f"({height} - {kernel[0]}) // {step[0]} + 1 = {rows} rows, ({width} - {kernel[1]}) // {step[1]} + 1 = "
             f"{columns} columns; use a smaller kernel or more padding"
         )
@@ -59,13 +63,15 @@ def of_convolution(size: Pair, kernel: Pair, stride: Any, padding: Padding, prec
 def of_transposed(
     small: Pair, kernel: Pair, stride: Any, padding: Padding, size: Pair | None, precision: str = "exact"
 ) -> Geometry:
-    """The geometry whose output is `small`, of a picture of `size`; if None, of the size that `padding` implies.
+    """The geometry of the convolution that takes images of `size` to outputs of extents `small`.
 
-    That is (H - 1) * stride + kernel - padding, the smallest; H * stride for "same"; (H - 1) * stride +
-    max(kernel, stride) for "valid", as in Keras. Raises ValueError.
+    A transposed convolution runs it backwards: its input has the extents `small` and its output the extents `size`. If
+    `size` is None, `padding` implies it: the smallest possible size, (H - 1) * stride + kernel - padding, for numbers;
+    H * stride for "same"; (H - 1) * stride + max(kernel, stride) for "valid", as in Keras. Raises ValueError if an
+    argument is invalid or no such convolution exists.
     """
     step, kernel = pair(stride, "stride"), pair(kernel, "kernel")
-    size = _implied(small, kernel, step, padding) if size is None else pair(size, "size")
+    size = _implied_size(small, kernel, step, padding) if size is None else pair(size, "size")
     if min(size) < 1:
         raise ValueError(f"padding {padding} leaves {size[0]} x {size[1]} pixels of {small[0]} x {small[1]}; use less")
     geometry = of_convolution(size, kernel, step, padding, precision)
@@ -77,7 +83,8 @@ def of_transposed(
     return geometry
 
 
-def _implied(small: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Pair:
+def _implied_size(small: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Pair:
+    """The output size of a transposed convolution that `padding` implies."""
     if padding == "same":
         return small[0] * stride[0], small[1] * stride[1]
     around = padding_widths(padding, small, kernel, stride)
@@ -87,9 +94,10 @@ def _implied(small: Pair, kernel: Pair, stride: Pair, padding: Padding) -> Pair:
 
 
 def padding_widths(padding: Padding, size: Pair, kernel: Pair, stride: Pair) -> tuple[Pair, Pair]:
-    """((top, bottom), (left, right)) for a `padding` of that form, or one number for every side, "valid" or "same".
+    """((top, bottom), (left, right)) for a `padding` of that form, one number for all sides, "valid" or "same".
 
-    "valid" is none. "same" is Keras's: an output of ceil(size / stride), the odd zero at the bottom and at the right.
+    "valid" means no padding. "same" is Keras's: the output has the extents ceil(size / stride), and if the total
+    padding is odd, the bottom and the right get one zero more. Raises ValueError for any other `padding`.
     """
     if isinstance(padding, str) and padding == "same":
         totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, stride, strict=True)]
@@ -111,7 +119,7 @@ def padding_widths(padding: Padding, size: Pair, kernel: Pair, stride: Pair) -> 
 
 
 def pair(value: Any, what: str) -> Pair:
-    """`value` for both directions if it is one number; raises ValueError unless all are whole and at least 1."""
+    """(down, across) from one number for both directions, or two; raises ValueError unless they are integers >= 1."""
     try:
         first, second = (value, value) if isinstance(value, SupportsIndex) else value
         both = operator.index(first), operator.index(second)

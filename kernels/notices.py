@@ -1,4 +1,4 @@
-"""What the kernels say while they are made ready: sentences for the terminal."""
+"""Messages on the terminal about kernels that are being compiled, and the time that compiling takes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import suppress
 
 
 def _print(text: str) -> None:
-    if sys.stderr is not None:  # it was closed before Python began: `print` would take the standard output instead
+    if sys.stderr is not None:  # without a standard error stream `print` would write to the standard output
         print(text, file=sys.stderr, flush=True)
 
 
 class Announcer:
-    """Says on the terminal what is being compiled; `minigan --quiet` replaces `say`."""
+    """Where messages go, and the seconds spent so far; `minigan --quiet` replaces `say`."""
 
     say: Callable[[str], None] = staticmethod(_print)
-    seconds = 0.0  # spent compiling (or loading what was compiled before) in this process
+    seconds = 0.0  # that this process has spent compiling kernels and loading compiled kernels
 
 
 def say(sentence: str) -> None:
-    """Tell it, if anybody can be told: a terminal that is closed or full is no reason to fail."""
+    """Print the message; a terminal that is closed or full is not an error."""
     with suppress(OSError, ValueError):
         Announcer.say(f"minigan: {sentence}")

@@ -1,4 +1,4 @@
-"""What kernels make of a parameter, such as packed or transformed weights: kept until the parameter changes."""
+"""Packed weights: a parameter rearranged or transformed as a kernel needs it, cached until the parameter changes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from typing import Any
 
 
 class _Entry:
-    """One array derived from the parameter: whether it is worth keeping, and how often it was wanted since a change."""
+    """The cache entry of one packed form.
 
-    __slots__ = ("array", "fresh", "kept", "uses")
+    `valid`: the array holds the packed form of the present parameter. `keep`: the array is worth keeping. `uses`: how
+    often the form was requested since the parameter last changed.
+    """
+
+    __slots__ = ("array", "keep", "uses", "valid")
 
     def __init__(self) -> None:
         self.array: Any = None
-        self.fresh, self.kept, self.uses = False, False, 0
+        self.valid, self.keep, self.uses = False, False, 0
 
 
 class PackedWeights:
-    """Arrays derived from one array, by the name of their form. `invalidate` when that array has changed.
+    """Cache of the arrays packed from one parameter, by the name of their form; call `invalidate` when it changes.
 
-    A form that was wanted only once between two changes, as a generator's weights are in training, is not kept the
-    next time: that would cost memory and save nothing.
+    A form that was requested only once between two changes of the parameter, as a generator's weights are in training,
+    is not kept after the next request: keeping it would cost memory and save no work.
     """
 
     __slots__ = ("_entries",)
@@ -29,46 +33,49 @@ class PackedWeights:
         self._entries: dict[Any, _Entry] = {}
 
     def __reduce__(self) -> tuple:
-        return PackedWeights, ()  # copies and pickles start anew: what is kept suits this machine, and this array
+        return (
+            PackedWeights,
+            (),
+        )  # copies and pickles start empty: the packed arrays fit this machine and this parameter
 
     def snapshot(self) -> dict[Any, tuple[Any, bool, bool, int]]:
-        """The state of every form by its name: (array, fresh, kept, uses). The arrays are not copied."""
-        return {name: (form.array, form.fresh, form.kept, form.uses) for name, form in self._entries.items()}
+        """The state of every entry by the name of its form: (array, valid, keep, uses). The arrays are not copied."""
+        return {name: (entry.array, entry.valid, entry.keep, entry.uses) for name, entry in self._entries.items()}
 
     def restore(self, snapshot: dict[Any, tuple[Any, bool, bool, int]]) -> None:
-        """Take the state that `snapshot` gave, and no other forms; the arrays must hold what they held then."""
+        """Replace all entries by those of a `snapshot`; its arrays must hold the same numbers as when it was taken."""
         self._entries = {}
         for name, state in snapshot.items():
-            form = self._entries[name] = _Entry()
-            form.array, form.fresh, form.kept, form.uses = state
+            entry = self._entries[name] = _Entry()
+            entry.array, entry.valid, entry.keep, entry.uses = state
 
     def invalidate(self) -> None:
-        """The array has changed: make everything anew when it is next wanted, in the same memory."""
-        for form in self._entries.values():
-            form.kept, form.fresh, form.uses = form.uses > 1, False, 0
-            if not form.kept:
-                form.array = None
+        """The parameter has changed: pack each form again, into the same memory, when it is next requested."""
+        for entry in self._entries.values():
+            entry.keep, entry.valid, entry.uses = entry.uses > 1, False, 0
+            if not entry.keep:
+                entry.array = None
 
     def mark_stale(self) -> None:
-        """The kept arrays hold something else now: make each anew, in the same memory, when it is next wanted."""
-        for form in self._entries.values():
-            form.fresh = False
+        """The cached arrays were overwritten: pack each form again, into the same memory, when it is next requested."""
+        for entry in self._entries.values():
+            entry.valid = False
 
     def get(self, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None]) -> Any:
-        """The array of the form `name`: as it is if it is as it should be, else filled by `fill(array)`."""
-        form = self._entries.setdefault(name, _Entry())
-        form.uses += 1
-        if form.fresh:
-            return form.array
-        array = allocate() if form.array is None else form.array
+        """The packed form `name`: the cached array if it is valid, else an array filled by `fill(array)`."""
+        entry = self._entries.setdefault(name, _Entry())
+        entry.uses += 1
+        if entry.valid:
+            return entry.array
+        array = allocate() if entry.array is None else entry.array
         fill(array)
-        if form.kept or form.uses > 1:
-            form.array, form.fresh = array, True
+        if entry.keep or entry.uses > 1:
+            entry.array, entry.valid = array, True
         return array
 
 
 def get_packed(
     packed: PackedWeights | None, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None]
 ) -> Any:
-    """The array `name` of `packed`; made for this once without a packed."""
+    """The packed form `name` from the cache `packed`; without a cache it is packed for this call only."""
     return (packed or PackedWeights()).get(name, allocate, fill)

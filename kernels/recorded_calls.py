@@ -1,21 +1,21 @@
-"""Launches: the calls by which a kernel changes numbers, recorded so that they can be made again.
+"""Recorded calls: every call by which a kernel changes numbers, so that a step can be replayed without its Python.
 
-A fast kernel is a Python function that brings its operands into the form that compiled code takes, finds memory, and
-starts the code. Nearly all of this is the same at every call with the same arrays. The numbers change in calls of
-compiled functions and in copies of arrays: a kernel makes all of these through `call` or `Compiled.launch`, which keep
-them, with their arguments, while calls are recorded:
+A fast kernel is a Python function that converts its operands to the layout that compiled code takes, allocates memory
+and calls the compiled code. Nearly all of this is the same at every call with the same arrays. The numbers change only
+in calls of compiled functions and in copies of arrays. A kernel makes all of these through `call` or
+`Compiled.launch`, which append them, with their arguments, to a list while calls are being recorded:
 
     with record() as calls:
         y = dense(x, w, b, 0.2)
     x[...] = other
     for made in calls:
-        made.function(*made.arguments)        # y is now dense(other, w, b, 0.2), the same bits
+        made.function(*made.arguments)        # y is now dense(other, w, b, 0.2), with the same bits
 
-So outside of these calls a kernel reads and writes no number of any array. The calls work on its arguments and views of
-them, on memory that it has just taken for a call to fill, on scratch memory and on constants. Where an argument does
-not lie as compiled code wants it, the copy is a call, too.
+So a kernel must not read or write the elements of an array outside of these calls. The calls work on the kernel's
+arguments and views of them, on memory that the kernel has just allocated as the output of a call, on scratch memory and
+on constants. Where an argument does not have the layout that compiled code needs, the copy is a recorded call, too.
 
-Calls are recorded for the whole process: note in one thread, while no other runs kernels.
+Recording covers the whole process: record in one thread, while no other thread runs kernels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 
 class Call(NamedTuple):
-    """`function(*arguments)`; it writes into the arguments at the positions `writes`, and into no other array."""
+    """The call `function(*arguments)`; of the arrays, it writes only into the arguments at the positions `writes`."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -34,12 +34,15 @@ class Call(NamedTuple):
 
 
 recorded: list[Call] | None = None
-"""Where calls are recorded; None: nowhere."""
+"""The list to which calls are appended while recording, else None."""
 
 
 @contextmanager
 def record() -> Iterator[list[Call]]:
-    """Note the calls made meanwhile, in order, in the list that this gives; within another `record`, only in this."""
+    """Record the calls made in the `with` block, in order, in the list that it yields.
+
+    Inside another `record`, the calls go to the inner list only.
+    """
     global recorded
     before, recorded = recorded, []
     try:
@@ -49,7 +52,7 @@ def record() -> Iterator[list[Call]]:
 
 
 def call(function: Callable[..., Any], *arguments: Any, writes: tuple[int, ...] = (0,)) -> None:
-    """Make the call `function(*arguments)`, and note it."""
+    """Call `function(*arguments)`, and record the call."""
     function(*arguments)
     if recorded is not None:
         recorded.append(Call(function, arguments, writes))

@@ -106,22 +106,18 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
         )
     *earlier, last = gan.draw(real).updates
     for update in earlier:
-        _update_discriminator(gan, gan.discriminator_pass(update), update)
+        gan.update_discriminator(update)
     walks = []
     if "discriminator" in players:
         walks.append(_walk(gan, "discriminator", last, lambda: gan.discriminator_pass(last), check))
     with preserve_state(gan.generator):  # the walk of the generator makes this pass of the generator again
-        discriminator_pass = gan.discriminator_pass(last)
-    if not gan.rules.simultaneous:
-        _update_discriminator(gan, discriminator_pass, last)
+        if gan.rules.simultaneous:
+            gan.discriminator_pass(last)  # the discriminator's running statistics change as in the step
+        else:
+            gan.update_discriminator(last)
     if "generator" in players:
         walks.append(_walk(gan, "generator", last, lambda: gan.generator_pass(last), check))
     return walks
-
-
-def _update_discriminator(gan: GAN, discriminator_pass: Pass, inputs: UpdateInputs) -> None:
-    optimizer = gan.discriminator_optimizer
-    optimizer.step(grad(discriminator_pass.objective, optimizer.parameters), inputs.update_scalars)
 
 
 def _walk(gan: GAN, player: str, inputs: UpdateInputs, run_pass: Callable[[], Pass], check: bool) -> Walk:

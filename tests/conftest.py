@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,6 +18,8 @@ from minigan.core import backend
 
 os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
 
+QUICK_CASES = 4  # of each test that runs over many cases, so many are quick tests; the others are slow
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """With a worker process for every core (pytest-xdist), a thread in each is enough; workers inherit this."""
@@ -23,6 +27,21 @@ def pytest_configure(config: pytest.Config) -> None:
         threads = str(max(1, len(os.sched_getaffinity(0)) // workers if hasattr(os, "sched_getaffinity") else 1))
         for variable in ("MINIGAN_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(variable, threads)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m "not slow" is applied
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow all but a few cases of each test that runs over many.
+
+    Which few is arbitrary, but always the same: a checksum of the name decides, so that no parameter is favoured.
+    """
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+    for several in cases.values():
+        several.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
+        for item in several[QUICK_CASES:]:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +67,13 @@ def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
 
 
 @pytest.fixture
-def winograd_however_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Winograd's algorithm serves small pictures too, where it would not pay."""
-    if minigan_kernels.unavailable("numba") is None:
+def winograd_however_small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Winograd's algorithm serves small pictures too, where it would not pay.
+
+    Not so in the quick tests: its kernels take as long to compile as all others together.
+    """
+    quick = request.config.getoption("markexpr") == "not slow"
+    if not quick and minigan_kernels.unavailable("numba") is None:
         winograd = importlib.import_module("minigan_kernels.numba.winograd")
         monkeypatch.setattr(winograd, "FEWEST_PIXELS", {"exact": 1, "fast": 1})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.environment import EXHAUSTIVE
 
 import minigan as mg
 from minigan import Tensor, autodiff, cli, explain, grad, ops, recipes
@@ -140,7 +141,8 @@ def test_no_weight_of_the_other_player_gets_a_cotangent() -> None:
 # Finite differences.
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name != "dcgan64" or EXHAUSTIVE])
 def test_finite_differences_agree(name: str) -> None:
     _assert_right(explained_step(name, check=True, enlarged=True)[0])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from twins.make import Results
+from twins.arrays import Results
 
 from minigan import nn
 

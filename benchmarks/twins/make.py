@@ -11,7 +11,6 @@ from machine import RequestError
 
 NETWORKS = ("toy", "mlp", "dcgan28", "dcgan64")
 PEERS = ("torch", "torch.compile", "jax")
-Results = dict[str, list[Any]]  # by what is compared, such as "generator gradients", its arrays
 
 
 def make_twin(implementation: str, network: str, dtype: str, examples: int | None = None) -> Any:
@@ -46,8 +45,3 @@ def require_networks(names: list[str]) -> None:
             benchmark.build(name)
         except UsageError as error:
             raise RequestError(str(error)) from error
-
-
-def parameters(network: Any) -> list[Any]:
-    """Copies on the host of the parameters of one of minigan's networks, in order."""
-    return [p.numpy() for p in network.parameters().values()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twins.make import Results, parameters
+from twins.arrays import Results, parameters
 
 
 class MiniganTwin:
@@ -25,7 +25,7 @@ class MiniganTwin:
         optimizers = {"discriminator": self.gan.discriminator_optimizer, "generator": self.gan.generator_optimizer}
         gradients_of: dict[str, list[Any]] = {}
         for player, optimizer in optimizers.items():
-            optimizer.step = lambda gradients, player=player: gradients_of.update({player: gradients})
+            optimizer.step = lambda gradients, numbers=None, player=player: gradients_of.update({player: gradients})
         try:
             losses = self.gan.train_step(self.real)
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn as torch_nn
-from twins.make import Results, parameters
+from twins.arrays import Results, parameters
 
 from minigan import nn
 

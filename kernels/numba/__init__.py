@@ -1,6 +1,6 @@
-"""The kernels for CPUs: compiled by Numba for this machine's vectors, on the cores this process may use.
+"""The kernels for CPUs: Numba compiles them for this machine's vector registers; they use the cores of this process.
 
-This module alone does not import Numba, which takes half a second: `unavailable()` does, and `KERNELS` when asked for.
+Importing this module does not import Numba, which takes half a second: `unavailable()` and reading `KERNELS` do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PACKAGES = ("numba",)
 
 
 def unavailable() -> str | None:
-    """Why Numba cannot be used here, as a clause; None if it can. Raises ValueError; see `minigan_kernels.register`."""
+    """Why Numba cannot be used here, as a clause, or None; see `minigan_kernels.register`. Raises ValueError."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set"
     return _not_importable()
@@ -24,24 +24,24 @@ def unavailable() -> str | None:
 
 @lru_cache
 def _not_importable() -> str | None:
-    environment.count("NUMBA_NUM_THREADS")  # what is no count would keep numba from being imported
+    environment.count("NUMBA_NUM_THREADS")  # our message is clearer than the error that numba's import would raise
     try:
         import numba  # noqa: F401
-    except Exception as error:  # missing, made for other versions of what it needs, or set up wrongly
+    except Exception as error:  # missing, built for other versions of its dependencies, or misconfigured
         return f"numba cannot be imported ({error})"
     return None
 
 
 def describe() -> dict[str, str]:
-    """The width of the vectors that kernels are compiled for."""
+    """The width of the vector registers that kernels are compiled for."""
     from minigan_kernels.numba.cpu import vector_bytes
 
     return {"vector width": f"{8 * vector_bytes()} bits"}
 
 
 def set_threads(count: int | None) -> int:
-    """Compute on `count` CPU threads; see `jit.set_threads`."""
-    from minigan_kernels.numba import kernels  # all of them: the first import of these sets the count, too
+    """Compute on `count` CPU threads and return the count in use; see `jit.set_threads`."""
+    from minigan_kernels.numba import kernels  # the first import sets the count, too
 
     return kernels.set_threads(count)
 

@@ -1,13 +1,15 @@
-"""The matrices of fast convolution with two taps: F(m, 2) makes m outputs with m + 1 multiplications instead of 2 m.
+"""The matrices of Winograd's algorithm F(m, 2): m outputs of a convolution with two taps by m + 1 multiplications.
 
     y[i] = x[i] w[0] + x[i + 1] w[1]   for i < m        y = A^T ((G w) * (B^T x))
 
-Toom and Cook's way (Winograd, 1980; Lavin and Gray, 2016): w and y are polynomials; the product of two polynomials
-is known from its values at enough points, one of them at infinity; this is that algorithm transposed. The points
-decide how much rounding is amplified.
+The direct sum takes 2 m multiplications. The Toom-Cook construction (Winograd, 1980; Lavin and Gray, 2016): w and y are
+the coefficients of polynomials, a product of two polynomials is determined by its values at enough interpolation
+points, one of them at infinity, and F(m, 2) is the transpose of that algorithm. The choice of the points decides how
+much rounding errors are amplified.
 
-A family is a sequence of points: F(m, 2) uses the first m of them, and infinity. So the values G w of its largest
-member contain those of the smaller ones, and outputs can be divided among tiles of different sizes: 7 = 3 + 2 + 2.
+A family is a sequence of points; F(m, 2) uses the first m of them, and infinity. So the transformed weights G w of the
+largest member of a family contain those of the smaller members, and an image can be divided into tiles of different
+sizes that share transformed weights: 7 outputs = 3 + 2 + 2.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 
-# By the number of points, which is the most outputs that a member of the family makes.
+# The finite points of each family, by their number, which is the largest m of its members.
 _FAMILIES = {
-    # Additions and halves only: the rounding is of the class of the plain sum's.
+    # These matrices need additions and halves only: the rounding error is about that of the direct sum.
     3: (Fraction(0), Fraction(-1), Fraction(1)),
-    # The best of some 800 choices: F(4, 2) then has two to three times the plain sum's rounding error, where the
-    # customary 0, 1, -1, 2 has ten times as much.
+    # The best of some 800 choices that were tried: with it F(4, 2) has two to three times the rounding error of the
+    # direct sum, while the usual points 0, 1, -1, 2 have ten times as much.
     4: (Fraction(0), Fraction(3, 2), Fraction(-3, 2), Fraction(1, 2)),
 }
 
@@ -29,7 +31,7 @@ Matrix = list[list[Fraction]]
 
 @lru_cache
 def matrices(family: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
-    """(A^T, G, B^T) of F(outputs, 2), exactly; each row of G is scaled to a largest entry of 1."""
+    """(A^T, G, B^T) of F(outputs, 2) as exact fractions; the largest entry of each row of G is scaled to 1."""
     points = _FAMILIES[family][:outputs]
     output = [[p**i for p in points] + [Fraction(i == outputs - 1)] for i in range(outputs)]
     weights, inputs = [], []
@@ -42,12 +44,12 @@ def matrices(family: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
 
 
 def transposed(matrix: Matrix) -> Matrix:
-    """The rows as columns."""
+    """The transpose of `matrix`."""
     return [list(column) for column in zip(*matrix, strict=True)]
 
 
 def _monic(roots: list[Fraction]) -> list[Fraction]:
-    """The coefficients, constant first, of the product of (x - root)."""
+    """The coefficients, constant first, of the product of (x - root) over all roots."""
     coefficients = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *coefficients]
@@ -56,4 +58,5 @@ def _monic(roots: list[Fraction]) -> list[Fraction]:
 
 
 def _value(coefficients: list[Fraction], x: Fraction) -> Fraction:
+    """The value of the polynomial at x."""
     return sum((c * x**i for i, c in enumerate(coefficients)), Fraction(0))

@@ -1,12 +1,12 @@
-"""What the CPU that Numba compiles for can do: the width of its vectors and how many it can name."""
+"""The vector registers of the CPU that Numba compiles for: their width, and the register tile that fits into them."""
 
 from __future__ import annotations
 
 import llvmlite.binding as llvm
 from numba import config
 
-# Names that `NUMBA_CPU_NAME` may carry for CPUs with 512-bit vectors. A name missing here costs speed only:
-# LLVM splits or widens vectors, so every choice computes the same sums.
+# Values of `NUMBA_CPU_NAME` for CPUs with 512-bit vectors and for those with 128-bit vectors. A name that is missing
+# here costs only speed: LLVM splits or widens vectors, so every choice computes the same sums.
 _AVX512_NAMES = (
     "skylake-avx512", "cascadelake", "cooperlake", "cannonlake", "icelake", "tigerlake", "rocketlake",
     "sapphirerapids", "emeraldrapids", "graniterapids", "znver4", "znver5", "x86-64-v4",
@@ -15,7 +15,7 @@ _SSE_NAMES = ("generic", "x86-64", "x86-64-v2", "nehalem", "westmere", "core2", 
 
 
 def vector_bytes() -> int:
-    """Width of the widest vector register in bytes: 64 (AVX-512), 32 (AVX2) or 16 (NEON, SSE)."""
+    """The width of the widest vector register in bytes: 64 (AVX-512), 32 (AVX2) or 16 (NEON, SSE)."""
     if not llvm.get_process_triple().startswith(("x86_64", "i686", "amd64")):
         return 16
     chosen = config.CPU_NAME
@@ -30,10 +30,11 @@ def vector_bytes() -> int:
 
 
 def tile_shape() -> tuple[int, int]:
-    """(rows, panel bytes) of the matmul register tile that fills the register file without spilling.
+    """(rows, panel bytes) of the largest matmul register tile whose accumulators stay in registers.
 
-    Accumulators take rows * panel / vector registers; the panel's own vectors and one broadcast come on top:
-    24 + 4 + 1 of 32 (AVX-512, NEON), 12 + 2 + 1 of 16 (AVX2), 8 + 2 + 1 of 16 (SSE).
+    The accumulators take rows * panel bytes / vector bytes registers. The vectors of one row of the panel and one
+    broadcast value need registers, too: 24 + 4 + 1 of 32 (AVX-512, NEON), 12 + 2 + 1 of 16 (AVX2), 8 + 2 + 1 of 16
+    (SSE).
     """
     width = vector_bytes()
     if width == 64:

@@ -1,4 +1,4 @@
-"""Memory for the kernels: in the form they take, reused where it is scratch, and not given back between steps."""
+"""Memory for the kernels: row-major copies, scratch memory that is reused, and heap memory kept between steps."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ from minigan_kernels.aligned import ALIGNMENT, aligned_empty
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_KEPT = 32 << 20  # glibc's own limit for what it takes from its heap
-_KEPT_IN_ALL = 512 << 20
+_LARGEST_HEAP_BLOCK = 32 << 20  # bytes: glibc's own upper limit for blocks that it takes from its heap
+_HEAP_KEPT = 512 << 20  # bytes of freed heap memory to keep
 
-_MOST_DIVISIONS = 500  # of scratch memory to remember: a network has some dozens, pictures of all sizes without end
+# Sets of scratch arrays to remember: a network needs some dozens, but images of many sizes need any number.
+_MAX_SCRATCH_SETS = 500
+_SMALLEST_BUFFER = 1 << 16  # elements of a scratch buffer
 
 
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed memory for the next allocation instead of giving it back to the system.
 
-    A training step frees all its arrays, and the next one wants them again. By default much of that memory goes
-    back to the system in between and returns page by page, each a fault: measured on a small network, 220 faults
-    and half of the step's time. Elsewhere than on glibc this does nothing.
+    A training step frees all its arrays, and the next one allocates them again. By default glibc returns much of that
+    memory to the system in between and gets it back page by page, with a page fault for each: measured on a small
+    network, 220 faults and half of the step's time. With other C libraries this does nothing.
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries lack it
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_IN_ALL)
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_HEAP_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _HEAP_KEPT)
 
 
-def plain(array: np.ndarray) -> np.ndarray:
-    """`array` as the kernels take it, in row-major order and writable; itself if it is so already."""
-    return array if array.flags.carray else copied(array)
+def row_major(array: np.ndarray) -> np.ndarray:
+    """`array` itself if it is row-major and writable, as compiled code requires, else a copy that is."""
+    return array if array.flags.carray else _row_major_copy(array)
 
 
-def copied(array: np.ndarray) -> np.ndarray:
-    """A copy in row-major order, made by a call that can be noted."""
+def _row_major_copy(array: np.ndarray) -> np.ndarray:
     out = np.empty(array.shape, array.dtype)
     recorded_calls.call(np.copyto, out, array)
     return out
 
 
 def repeated(vector: np.ndarray, count: int) -> np.ndarray:
-    """`vector`, `count` times one after another."""
+    """`count` copies of `vector` one after another, as np.tile makes them."""
     out = np.empty((count, vector.size), vector.dtype)
     recorded_calls.call(np.copyto, out, vector)
     return out.reshape(-1)
@@ -57,13 +58,16 @@ def repeated(vector: np.ndarray, count: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def zeros(count: int, dtype: np.dtype) -> np.ndarray:
-    """The constant vector of `count` zeros, for a bias that is missing: only to be read, though kernels take no array
-    that says so."""
+    """The vector of `count` zeros that stands for a missing bias.
+
+    It is shared by all callers, so it must not be written to; it is not marked read-only, because compiled kernels do
+    not accept read-only arrays.
+    """
     return np.zeros(count, dtype)
 
 
-def flat(array: np.ndarray) -> np.ndarray:
-    """`array`, which is to be changed in place, as a vector; raises ValueError unless it is row-major and writable."""
+def flat_view(array: np.ndarray) -> np.ndarray:
+    """`array` as a vector to be changed in place; raises ValueError unless it is row-major and writable."""
     if not array.flags.carray:
         raise ValueError(
             f"what a kernel changes in place must be row-major and writable, not of shape {array.shape} with strides "
@@ -75,32 +79,33 @@ def flat(array: np.ndarray) -> np.ndarray:
 class _Scratch(threading.local):
     def __init__(self) -> None:
         self.buffers: dict[np.dtype, np.ndarray] = {}
-        self.divided: dict[tuple, list[np.ndarray]] = {}  # by type and shapes, as they were divided before
+        self.views: dict[tuple, list[np.ndarray]] = {}  # the arrays returned before, by (dtype, shapes)
 
 
 _scratch = _Scratch()
 
 
 def scratch(dtype: np.dtype, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Uninitialised arrays that start on cache lines, good until this thread's next call for the same type."""
-    divided = _scratch.divided.get((dtype, shapes))
-    if divided is None:
-        if len(_scratch.divided) > _MOST_DIVISIONS:
-            _scratch.divided.clear()
-        divided = _scratch.divided[dtype, shapes] = _divide(dtype, shapes)
-    return divided
+    """Uninitialised arrays, aligned to cache lines, valid until this thread's next call with the same dtype."""
+    views = _scratch.views.get((dtype, shapes))
+    if views is None:
+        if len(_scratch.views) > _MAX_SCRATCH_SETS:
+            _scratch.views.clear()
+        views = _scratch.views[dtype, shapes] = _views_of_buffer(dtype, shapes)
+    return views
 
 
-def _divide(dtype: np.dtype, shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
+def _views_of_buffer(dtype: np.dtype, shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
+    """Arrays of `shapes` in this thread's buffer for `dtype`, which is replaced by a larger one if it is too small."""
     line = ALIGNMENT // dtype.itemsize
     starts = [0]
     for shape in shapes:
         starts.append(starts[-1] + -(-math.prod(shape) // line) * line)
     buffer = _scratch.buffers.get(dtype)
     if buffer is None or buffer.size < starts[-1]:
-        _scratch.divided = {key: arrays for key, arrays in _scratch.divided.items() if key[0] != dtype}
-        _scratch.buffers.pop(dtype, None)  # freed before the larger one is taken
-        buffer = _scratch.buffers[dtype] = aligned_empty((max(starts[-1], 1 << 16),), dtype)
+        _scratch.views = {key: arrays for key, arrays in _scratch.views.items() if key[0] != dtype}
+        _scratch.buffers.pop(dtype, None)  # free the old buffer before allocating the larger one
+        buffer = _scratch.buffers[dtype] = aligned_empty((max(starts[-1], _SMALLEST_BUFFER),), dtype)
     return [
         buffer[start : start + math.prod(shape)].reshape(shape)
         for start, shape in zip(starts[:-1], shapes, strict=True)

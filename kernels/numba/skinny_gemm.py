@@ -1,18 +1,20 @@
-"""Matrix products in which one extent is tiny: the first and the last layer of a network on few numbers.
+"""Skinny matrix products, in which one extent is tiny: first and last layers of networks with few inputs or outputs.
 
-A register tile is PANEL columns wide; on a product with 1 or 2 columns it would multiply zeros. Three shapes cover
-all cases, each a loop over contiguous rows that LLVM turns into vectors:
+A register tile is PANEL columns wide; in a product with 1 or 2 columns it would mostly multiply zeros. Three loops over
+contiguous rows, which LLVM vectorises, cover all cases:
 
-    dots        out[i, j] = leaky(sum over k of a[i, k] b[j, k] + bias[j])     few j
-    combine     out[i, :] = leaky(sum over k of a[i, k] b[k, :] + bias)        few k
-    accumulate  out[i, :] = sum over k of a[k, i] b[k, :]                      few i
+    dots        out[i, j] = leaky_relu(sum over k of a[i, k] b[j, k] + bias[j])     few j
+    combine     out[i, :] = leaky_relu(sum over k of a[i, k] b[k, :] + bias)        few k
+    accumulate  out[i, :] = sum over k of a[k, i] b[k, :]                           few i
 
-`dots` is a last layer forward, and a gradient to few inputs; `combine` a first layer forward, and a last layer's
-gradient to its inputs; `accumulate` the gradient of the weights of either.
+`dots` computes the forward pass of a last layer, and the gradient with respect to few inputs; `combine` the forward
+pass of a first layer, and the gradient of a last layer with respect to its inputs; `accumulate` the weight gradient of
+either.
 
-They read or write the large operand once: memory-bound. That one must lie in rows as above; the small operand, and the
-result where it is small, may be stored transposed: they are read or stored column by column, which takes little
-beside the rest. Only `combine`, whose sums are short, is shared among threads: the bits are always the same.
+Memory-bound: each reads or writes the large operand once. The large operand must be stored row by row as in the
+formulas. The small operand, and a small result, may be stored transposed: they are read or written column by column,
+which takes little time beside the rest. Only `combine`, whose sums are short, is divided among threads, so the bits do
+not depend on their number.
 """
 
 from __future__ import annotations
@@ -20,22 +22,22 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.jit import Compiled, clear, gated, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, clear, inner, leaky_relu, threads_for
 from minigan_kernels.numba.memory import zeros
 from minigan_kernels.numba.parallel_for import parallel_for
 
-LIMIT = 4  # extents up to this are tiny
+LIMIT = 4  # the largest extent that counts as tiny
 
 
 @inner
 def _empty(rows, columns, like):
-    """Numba takes a while to compile this: once is enough."""
+    """An uninitialised matrix; a function of its own, because Numba compiles `np.empty` slowly at every use."""
     return np.empty((rows, columns), like.dtype)
 
 
 @inner
-def _rows(matrix, transposed):
-    """op(matrix), row-major."""
+def _stored_by_rows(matrix, transposed):
+    """op(matrix) in row-major order, where op transposes if `transposed`."""
     if not transposed:
         return matrix
     out = _empty(matrix.shape[1], matrix.shape[0], matrix)
@@ -47,7 +49,8 @@ def _rows(matrix, transposed):
 
 
 @njit(fastmath={"reassoc", "contract"}, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _sum_products(a, b, out):
+def _dot_products(a, b, out):
+    """out = a @ b.T; the fastmath flags let LLVM vectorise the sum over k and fuse multiplications with additions."""
     for i in range(out.shape[0]):
         row = a[i]
         for j in range(out.shape[1]):
@@ -59,16 +62,16 @@ def _sum_products(a, b, out):
 
 
 @inner
-def _room(out, transposed):
-    """Memory for op(out): that of `out` where it lies in the same order."""
+def _accumulator(out, transposed):
+    """A matrix of the shape of op(out): a view of `out` if its elements have the same order, else a new one."""
     rows, columns = (out.shape[1], out.shape[0]) if transposed else out.shape
     same = not transposed or rows == 1 or columns == 1
     return out.reshape((rows, columns)) if same else _empty(rows, columns, out)
 
 
 @inner
-def _store(sums, out):
-    """out = sums.T, unless they share their memory; see `_room`."""
+def _store_transposed(sums, out):
+    """out = sums.T, unless they share their memory; see `_accumulator`."""
     if out.shape[0] == 1 or out.shape[1] == 1:
         return
     for i in range(out.shape[0]):
@@ -78,36 +81,36 @@ def _store(sums, out):
 
 
 @inner
-def _shift_and_bend(sums, bias, slope):
+def _bias_act(sums, bias, slope):
+    """sums = leaky_relu(sums + bias), in place."""
     for i in range(sums.shape[0]):
         target = sums[i]
         for j in range(target.size):
-            total = target[j] + bias[j]
-            target[j] = gated(total, total, slope)
+            target[j] = leaky_relu(target[j] + bias[j], slope)
 
 
 @njit
 def _dots(a, b, b_transposed, bias, slope, out, out_transposed):
-    """Without a bias (of size 0) the sums are left as they are."""
-    sums = _room(out, out_transposed)
-    _sum_products(a, _rows(b, b_transposed), sums)
+    """A bias of size 0 means the plain product."""
+    sums = _accumulator(out, out_transposed)
+    _dot_products(a, _stored_by_rows(b, b_transposed), sums)
     if bias.size:
-        _shift_and_bend(sums, bias, slope)
+        _bias_act(sums, bias, slope)
     if out_transposed:
-        _store(sums, out)
+        _store_transposed(sums, out)
 
 
 @inner
 def _term(a, transposed, i, k):
-    """op(a)[i, k], or 0 past the last term."""
+    """op(a)[i, k], or 0 for k past the last term."""
     if transposed:
         return a[k, i] if k < a.shape[0] else a.dtype.type(0)
     return a[i, k] if k < a.shape[1] else a.dtype.type(0)
 
 
 @inner
-def _combine_share(t, threads, a, a_transposed, b, bias, slope, out):
-    """`b` has LIMIT rows: those past the terms of `a` are zero, so that one pass over `out` does it all."""
+def _combine_chunk(t, threads, a, a_transposed, b, bias, slope, out):
+    """The rows of thread t. `b` is padded with zero rows to LIMIT rows, so that one pass over `out` is enough."""
     b0, b1, b2, b3 = b[0], b[1], b[2], b[3]
     for i in range(t * out.shape[0] // threads, (t + 1) * out.shape[0] // threads):
         target = out[i]
@@ -115,7 +118,7 @@ def _combine_share(t, threads, a, a_transposed, b, bias, slope, out):
         a2, a3 = _term(a, a_transposed, i, 2), _term(a, a_transposed, i, 3)
         for j in range(target.size):
             total = a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j] + bias[j]
-            target[j] = gated(total, total, slope)
+            target[j] = leaky_relu(total, slope)
 
 
 @njit
@@ -125,11 +128,12 @@ def _combine(a, a_transposed, b, b_transposed, bias, slope, out, threads):
         target = padded[k]
         for j in range(target.size):
             target[j] = _term(b, not b_transposed, j, k)
-    parallel_for(threads, _combine_share, (a, a_transposed, padded, bias, slope, out))
+    parallel_for(threads, _combine_chunk, (a, a_transposed, padded, bias, slope, out))
 
 
 @inner
-def _add_rows(a, a_transposed, b, sums):
+def _add_scaled_rows(a, a_transposed, b, sums):
+    """sums = op(a) @ b, where op transposes unless `a_transposed`; the rows of b are scaled and added."""
     clear(sums.reshape(-1))
     for k in range(b.shape[0]):
         row = b[k]
@@ -141,24 +145,24 @@ def _add_rows(a, a_transposed, b, sums):
 
 @njit
 def _accumulate(a, a_transposed, b, out, out_transposed):
-    sums = _room(out, out_transposed)
-    _add_rows(a, a_transposed, b, sums)
+    sums = _accumulator(out, out_transposed)
+    _add_scaled_rows(a, a_transposed, b, sums)
     if out_transposed:
-        _store(sums, out)
+        _store_transposed(sums, out)
 
 
-def _dots_signature(number):
-    matrix, vector, flag = types.Array(number, 2, "C"), types.Array(number, 1, "C"), types.boolean
-    return (matrix, matrix, flag, vector, number, matrix, flag)
+def _dots_signature(dtype):
+    matrix, vector, flag = types.Array(dtype, 2, "C"), types.Array(dtype, 1, "C"), types.boolean
+    return (matrix, matrix, flag, vector, dtype, matrix, flag)
 
 
-def _combine_signature(number):
-    matrix, vector, flag = types.Array(number, 2, "C"), types.Array(number, 1, "C"), types.boolean
-    return (matrix, flag, matrix, flag, vector, number, matrix, types.int64)
+def _combine_signature(dtype):
+    matrix, vector, flag = types.Array(dtype, 2, "C"), types.Array(dtype, 1, "C"), types.boolean
+    return (matrix, flag, matrix, flag, vector, dtype, matrix, types.int64)
 
 
-def _accumulate_signature(number):
-    matrix, flag = types.Array(number, 2, "C"), types.boolean
+def _accumulate_signature(dtype):
+    matrix, flag = types.Array(dtype, 2, "C"), types.boolean
     return (matrix, flag, matrix, matrix, flag)
 
 
@@ -177,14 +181,14 @@ def matmul(a, b, transpose_a, transpose_b, out):
         ACCUMULATE.launch(dtype, b, transpose_b, a, out, True)
     elif columns <= LIMIT:
         DOTS.launch(dtype, a, b, not transpose_b, zeros(0, dtype), dtype.type(1), out, False)
-    elif transpose_b:  # few rows against rows: the transpose of few columns
+    elif transpose_b:  # few rows times many: computed as the transposed product, which has few columns
         DOTS.launch(dtype, b, a, transpose_a, zeros(0, dtype), dtype.type(1), out, True)
     else:
         ACCUMULATE.launch(dtype, a, not transpose_a, b, out, False)
 
 
 def dense(x, w, b, slope, out):
-    """out = leaky(x @ w + b) with few inputs or few outputs."""
+    """out = leaky_relu(x @ w + b) with few inputs or few outputs."""
     if w.shape[0] <= LIMIT:
         _few_terms(x, False, w, False, b, slope, out)
     else:
@@ -192,5 +196,6 @@ def dense(x, w, b, slope, out):
 
 
 def _few_terms(a, transpose_a, b, transpose_b, bias, slope, out):
+    """out = leaky_relu(op(a) @ op(b) + bias), where the inner dimension is tiny."""
     slope, threads = a.dtype.type(slope), threads_for(out.size)
     COMBINE.launch(a.dtype, a, transpose_a, b, transpose_b, bias, slope, out, threads)

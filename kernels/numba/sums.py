@@ -1,18 +1,18 @@
-"""Adding up the rows of a matrix of partial sums, in an order that keeps the digits of float32."""
+"""The sum of the rows of a matrix of partial sums, in an order that keeps the rounding error small."""
 
 from __future__ import annotations
 
 from minigan_kernels.numba.jit import clear, inner
 
-GROUP = 32
+GROUP = 32  # rows that are added one after another
 
 
 @inner
 def add_rows(partial, sums):
-    """The sum of each column of `partial`, which is overwritten.
+    """Write the sum of each column of `partial` to `sums`; `partial` is overwritten.
 
-    In groups of rows, groups of groups and so on, so that the error grows with the logarithm of their number (Higham,
-    2002, section 4.2); always in the same order, so that the bits do not depend on the number of threads.
+    Rows are added in groups, groups of groups and so on, so that the error grows with the logarithm of their number
+    (Higham, 2002, section 4.2). The order is always the same, so the bits do not depend on the number of threads.
     """
     count = partial.shape[0]
     if not count:
@@ -20,7 +20,7 @@ def add_rows(partial, sums):
         return
     while count > 1:
         groups = (count + GROUP - 1) // GROUP
-        for group in range(groups):  # its sum takes the place of a row that has been added already
+        for group in range(groups):  # the sum of a group overwrites a row that has already been added
             first, last = group * GROUP, min(count, (group + 1) * GROUP)
             target = partial[group]
             if group:

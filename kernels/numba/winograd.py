@@ -1,27 +1,31 @@
-"""Convolution with a 4 x 4 kernel, stride 2 and padding 1, and both its gradients, by Winograd's algorithm.
+"""Winograd's algorithm for convolutions with a 4 x 4 kernel, stride 2 and padding 1, and for both their gradients.
 
-A stride of 2 splits the picture by the parity of row and column into four phases, and the kernel with it: the sum of
-four convolutions with 2 x 2 taps and stride 1. For each of these, F(m, 2) in both directions computes m x m outputs
-from n x n pixels, n = m + 1, with n * n multiplications instead of 4 m * m (Lavin and Gray, 2016):
+A stride of 2 splits the image by the parity of row and column into four phases, and the kernel with it: the convolution
+is the sum of four convolutions with 2 x 2 taps and stride 1. For each of these, F(m, 2) in both directions computes
+m x m outputs from n x n pixels, n = m + 1, with n * n multiplications instead of 4 m * m (Lavin and Gray, 2016):
 
     Y = A^T [ (G W G^T) * (B^T X B) ] A        summed over phases and channels before the last map
 
-so 9 instead of 16 for m = 2, and 16 instead of 36 for m = 3. Each of the n * n points is a matrix product of
-(tiles, phases * in) with (phases * in, out), which the register tile computes. The transposed convolution, the input
-gradient, is the same turned around: its output falls into four phases, each a convolution with 2 x 2 taps. The weight
-gradient is the adjoint: G^T [ sum over tiles of (A Y' A^T) * (B^T X B) ] G.
+so 9 instead of 16 for m = 2, and 16 instead of 36 for m = 3. The n * n elements of a transformed tile are called its
+points, after the interpolation points of cook_toom.py. Each point is a matrix product of (tiles, phases * in) with
+(phases * in, out), which the register tile computes. The input gradient, a transposed convolution, works the other way
+round: its output falls into four phases, and each is a convolution with 2 x 2 taps. The weight gradient is the adjoint:
+G^T [ sum over tiles of (A Y' A^T) * (B^T X B) ] G.
 
-A picture is divided into tiles of two sizes, so that few outputs are computed in vain: 7 rows are 3 + 2 + 2, with 10
-multiplications in each column instead of the 12 of four tiles of 2. That makes four regions, of (large or small) by
-(large or small) tiles; the points of a small tile are among those of a large one, so all share the same weights.
+An image is divided into tiles of two sizes, so that few outputs are computed in vain: 7 rows are 3 + 2 + 2, with 10
+multiplications in each column instead of the 12 for four tiles of 2. This makes four regions, with large or small tiles
+down and across. The points of a small tile are among those of a large one, so all regions share the transformed
+weights.
 
-The compiler must know the sizes of a tile. So they are given as tuples of ones, of which only the length matters:
-`large` and `small`, and in `scheme` the family (the largest size), the rows and the columns. `most` is the larger of
-the sizes that a picture is really divided into: its points, (most + 1) ** 2, are those of the weights.
+The compiler must know the extents of a tile. So they are passed as tuples of ones, of which only the length matters:
+`large` and `small`, and in `scheme` the family (its largest extent), the rows and the columns of the tile. `max_tile`
+is the larger extent that the division of the image really uses; the transformed weights have (max_tile + 1) ** 2
+points.
 
-Tiles are worked off in blocks whose points stay in the second-level cache. Each thread computes tiles of its own or,
-for the weight gradient, a rectangle of the sums, for which it makes the points it needs itself: nobody waits for
-anybody, and the sums over tiles are taken in order, so the bits do not depend on the number of threads.
+Tiles are processed in blocks whose points stay in the second-level cache. For the convolution, each thread computes its
+own tiles; for the weight gradient, each thread computes a rectangle of the sums, and all the points that it needs. So
+no thread waits for another, and the sums over tiles are taken in order: the bits do not depend on the number of
+threads.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
 from minigan_kernels.numba.parallel_for import parallel_for
-from minigan_kernels.numba.transform import (
+from minigan_kernels.numba.transpose import transpose_last_axes
+from minigan_kernels.numba.winograd_transforms import (
     CHANNELS,
     transform_cotangent,
     transform_input,
@@ -44,249 +49,265 @@ from minigan_kernels.numba.transform import (
     transform_weight_grad,
     transform_weights,
 )
-from minigan_kernels.numba.transpose import transpose_last_axes
 from minigan_kernels.packed_weights import get_packed
 
-_BLOCK = 72  # tiles whose points are multiplied together
+_BLOCK = 72  # tiles in a block, whose points are multiplied together
 _GRADIENT_BLOCK = 96  # the same for the weight gradient
-# A region of tiles is an array of: the rows and columns of a tile, the region's first row and column, how many tiles it
-# has down, across and in all pictures, and into how many blocks those are divided.
-_TALL, _WIDE, _TOP, _LEFT, _DOWN, _ACROSS, _TILES, _BLOCKS = range(8)
-_LINE = 64  # bytes: rows of points are set off by one, so that they do not all fall into the same set of the cache
+_CACHE_LINE = 64  # bytes added to each row of points, so that the rows do not all map to the same set of the cache
+# The fewest output pixels for which these kernels are used. Transforming the weights takes as long as the algorithm
+# saves with so many pixels; the fast family has more points (25) to transform.
+FEWEST_PIXELS = {"exact": 256, "fast": 4096}
+
+# The columns of an array of regions, one region in each row: the extents of its tiles, its first output row and column,
+# its number of tiles down, across and in all images, and the number of blocks into which these are divided.
+_TILE_ROWS, _TILE_COLUMNS, _TOP, _LEFT, _TILES_DOWN, _TILES_ACROSS, _TILES, _BLOCKS = range(8)
 
 
 @inner
-def _window(pictures, image, top, left, step, rows, columns, turned, outside, table):
-    """Enter the addresses of rows x columns pixels, `step` apart; of their transpose if `turned`.
+def _pixel_addresses(images, image, top, left, step, rows, columns, transposed, outside, table):
+    """Write the addresses of rows x columns pixels, `step` apart, to `table`; of their transpose if `transposed`.
 
-    The address `outside` stands for those beyond the picture.
+    For pixels outside the image the table gets the address `outside`.
     """
-    _, height, width, channels = pictures.shape
-    row_bytes, pixel_bytes = width * channels * pictures.itemsize, channels * pictures.itemsize
-    base = address(pictures) + image * height * row_bytes
+    _, height, width, channels = images.shape
+    row_bytes, pixel_bytes = width * channels * images.itemsize, channels * images.itemsize
+    base = address(images) + image * height * row_bytes
     for i in range(rows):
         for j in range(columns):
             row, column = top + i * step, left + j * step
             inside = row >= 0 and row < height and column >= 0 and column < width
-            entry = j * rows + i if turned else i * columns + j
+            entry = j * rows + i if transposed else i * columns + j
             table[entry] = base + row * row_bytes + column * pixel_bytes if inside else outside
 
 
 @inner
-def _ladder(base, step, table):
+def _strided_addresses(base, step, table):
+    """Fill `table` with base, base + step, base + 2 * step, ..."""
     for i in range(table.size):
         table[i] = base + i * step
 
 
 @inner
-def _tile_place(number, region):
-    """(picture, first output row, first output column) of tile `number` of a region."""
-    down, across = region[_DOWN], region[_ACROSS]
+def _tile_position(number, region):
+    """(image, first output row, first output column) of tile `number` of a region."""
+    down, across = region[_TILES_DOWN], region[_TILES_ACROSS]
     image = number // (down * across)
     rest = number - image * (down * across)
     row = rest // across
-    return image, region[_TOP] + row * region[_TALL], region[_LEFT] + (rest - row * across) * region[_WIDE]
+    column = rest - row * across
+    return image, region[_TOP] + row * region[_TILE_ROWS], region[_LEFT] + column * region[_TILE_COLUMNS]
 
 
 @inner
-def _shared_point(p, tall, wide, turned, most):
-    """The number, among the points of a tile of most x most outputs, of point p of a tile of tall x wide.
+def _shared_point(p, rows, columns, transposed, max_tile):
+    """The number that point p of a tile of rows x columns outputs has in a tile of max_tile x max_tile.
 
-    A point at infinity comes last in its direction.
+    The point at infinity is the last one in its direction.
     """
-    i = p // (wide + 1)
-    j = p - i * (wide + 1)
-    i, j = i if i < tall else most, j if j < wide else most
-    return j * (most + 1) + i if turned else i * (most + 1) + j
+    i = p // (columns + 1)
+    j = p - i * (columns + 1)
+    i, j = i if i < rows else max_tile, j if j < columns else max_tile
+    return j * (max_tile + 1) + i if transposed else i * (max_tile + 1) + j
 
 
 @inner
-def _multiply_points(tall, wide, turned, most, points, weights, products, count):
+def _multiply_points(rows, columns, transposed, max_tile, points, weights, products, count):
     """products[p, panel, tile, :] = points[p, tile] @ weights[point, panel] for every point and `count` tiles.
 
-    Points are numbered as in a tile of tall x wide outputs; in `weights` as in one of most x most.
+    Points are numbered as in a tile of rows x columns outputs; in `weights` as in one of max_tile x max_tile.
     """
-    number = points.dtype.type(0)
+    zero = points.dtype.type(0)
     row_bytes = points.shape[2] * points.itemsize
     depth = weights.shape[2]
-    whole, offsets = np.zeros(1, np.int64), np.arange(ROWS) * row_bytes
-    for p in range((tall + 1) * (wide + 1)):
-        point = _shared_point(p, tall, wide, turned, most)
+    one_segment, offsets = np.zeros(1, np.int64), np.arange(ROWS) * row_bytes
+    for p in range((rows + 1) * (columns + 1)):
+        point = _shared_point(p, rows, columns, transposed, max_tile)
         for panel in range(weights.shape[1]):
             right = address(weights[point, panel])
             for tile in range(0, count, ROWS):
                 left, out = address(points[p]) + tile * row_bytes, address(products[p, panel]) + tile * PANEL_BYTES
                 multiply_tile(
-                    number, left, offsets, whole, points.itemsize, depth, right, PANEL_BYTES, out, PANEL_BYTES
+                    zero, left, offsets, one_segment, points.itemsize, depth, right, PANEL_BYTES, out, PANEL_BYTES
                 )
 
 
 @inner
-def _convolve_block(scheme, most, source, weights, bias, slope, out, up, points, products, region, first, last):
+def _convolve_block(
+    scheme, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, region, first, last
+):
     """Compute the tiles numbered first..last-1 of a region, in each phase of the output.
 
-    Wide tiles are computed as tall ones that are turned: their pixels, points and outputs transposed.
+    A tile with fewer rows than columns is computed as its transpose: its pixels, points and outputs are transposed.
     """
-    tall, wide = len(scheme[1]), len(scheme[2])
-    rows, columns = region[_TALL], region[_WIDE]
-    turned = rows < columns
-    number = source.dtype.type(0)
+    long, short = len(scheme[1]), len(scheme[2])  # the extents of the tile, the larger first
+    rows, columns = region[_TILE_ROWS], region[_TILE_COLUMNS]
+    transposed = rows < columns
+    zero = source.dtype.type(0)
     size, channels = source.itemsize, source.shape[3]
-    count = (tall + 1) * (wide + 1)
-    window, ladder, pixels = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(tall * wide, np.int64)
-    zeros, waste = np.zeros(channels, source.dtype), np.empty(out.shape[3], out.dtype)
+    count = (long + 1) * (short + 1)
+    inputs, outputs = np.empty(count, np.int64), np.empty(long * short, np.int64)
+    point_rows = np.empty(count, np.int64)
+    zeros, discarded = np.zeros(channels, source.dtype), np.empty(out.shape[3], out.dtype)
     panel_width = PANEL_BYTES // size
     for group in range(weights.shape[0]):
         down, across = group // 2, group - group // 2 * 2
         for tile in range(first, last):
-            image, i, j = _tile_place(tile, region)
-            _ladder(address(points) + (tile - first) * points.strides[1], points.strides[0], ladder)
-            for phase in range(1 if up else 4):
-                if up:
+            image, i, j = _tile_position(tile, region)
+            _strided_addresses(address(points) + (tile - first) * points.strides[1], points.strides[0], point_rows)
+            for phase in range(1 if is_input_grad else 4):
+                if is_input_grad:
                     top, left, step = i + down - 1, j + across - 1, 1
                 else:
                     top, left, step = 2 * i - 1 + phase // 2, 2 * j - 1 + phase - phase // 2 * 2, 2
-                _window(source, image, top, left, step, rows + 1, columns + 1, turned, address(zeros), window)
-                transform_input(number, scheme, window, 0, ladder, phase * channels * size, channels)
-        _multiply_points(tall, wide, turned, most, points, weights[group], products, last - first)
+                _pixel_addresses(
+                    source, image, top, left, step, rows + 1, columns + 1, transposed, address(zeros), inputs
+                )
+                transform_input(zero, scheme, inputs, 0, point_rows, phase * channels * size, channels)
+        _multiply_points(long, short, transposed, max_tile, points, weights[group], products, last - first)
         for tile in range(first, last):
-            image, i, j = _tile_place(tile, region)
-            if up:
+            image, i, j = _tile_position(tile, region)
+            if is_input_grad:
                 top, left, step = 2 * i + down, 2 * j + across, 2
             else:
                 top, left, step = i, j, 1
-            _window(out, image, top, left, step, rows, columns, turned, address(waste), pixels)
-            _ladder(address(products) + (tile - first) * PANEL_BYTES, products.strides[0], ladder)
+            _pixel_addresses(out, image, top, left, step, rows, columns, transposed, address(discarded), outputs)
+            _strided_addresses(address(products) + (tile - first) * PANEL_BYTES, products.strides[0], point_rows)
             for panel in range(products.shape[1]):
                 start = panel * PANEL_BYTES
                 width = min(panel_width, out.shape[3] - panel * panel_width)
-                shift = address(bias) + start
+                panel_bias = address(bias) + start
                 transform_output(
-                    number, scheme, ladder, panel * products.strides[1], pixels, start, width, shift, slope
+                    zero, scheme, point_rows, panel * products.strides[1], outputs, start, width, panel_bias, slope
                 )
 
 
 @inner
-def _convolve_share(t, threads, large, small, most, source, weights, bias, slope, out, up, points, products, regions):
-    job = (most, source, weights, bias, slope, out, up, points[t], products[t])
+def _convolve_chunk(
+    t, threads, large, small, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, regions
+):
+    """The blocks of thread t, in all regions."""
+    arguments = (max_tile, source, weights, bias, slope, out, is_input_grad, points[t], products[t])
     for r in range(regions.shape[0]):
         region = regions[r]
         tiles, blocks = region[_TILES], region[_BLOCKS]
         for b in range(t * blocks // threads, (t + 1) * blocks // threads):
             first, last = b * tiles // blocks, (b + 1) * tiles // blocks
-            if region[_TALL] != region[_WIDE]:
-                _convolve_block((large, large, small), *job, region, first, last)
-            elif region[_TALL] == len(large):
-                _convolve_block((large, large, large), *job, region, first, last)
+            if region[_TILE_ROWS] != region[_TILE_COLUMNS]:
+                _convolve_block((large, large, small), *arguments, region, first, last)
+            elif region[_TILE_ROWS] == len(large):
+                _convolve_block((large, large, large), *arguments, region, first, last)
             else:
-                _convolve_block((large, small, small), *job, region, first, last)
+                _convolve_block((large, small, small), *arguments, region, first, last)
 
 
 @njit
-def _convolve(large, small, most, source, weights, bias, slope, out, up, points, products, regions, threads):
-    job = (source, weights, bias, slope, out, up, points, products, regions)
-    parallel_for(threads, _convolve_share, (large, small, most, *job))
+def _convolve(
+    large, small, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, regions, threads
+):
+    arguments = (source, weights, bias, slope, out, is_input_grad, points, products, regions)
+    parallel_for(threads, _convolve_chunk, (large, small, max_tile, *arguments))
 
 
 @inner
-def _cotangent_points(scheme, g, zeros, cotangents, region, tile, at, first_panel, last_panel):
-    """The points of tile number `tile` of the cotangent, panels first_panel..last_panel-1, in row `at` of a block."""
-    tall, wide = len(scheme[1]), len(scheme[2])
-    number = g.dtype.type(0)
-    rows, columns = region[_TALL], region[_WIDE]
-    image, i, j = _tile_place(tile, region)
-    pixels, ladder = np.empty(tall * wide, np.int64), np.empty((tall + 1) * (wide + 1), np.int64)
-    _window(g, image, i, j, 1, rows, columns, rows < columns, address(zeros), pixels)
-    _ladder(address(cotangents) + at * PANEL_BYTES, cotangents.strides[0], ladder)
+def _cotangent_points(scheme, g, zeros, cotangents, region, tile, row, first_panel, last_panel):
+    """Transform tile number `tile` of the cotangent, panels first_panel..last_panel-1, into a row of a block."""
+    long, short = len(scheme[1]), len(scheme[2])
+    zero = g.dtype.type(0)
+    rows, columns = region[_TILE_ROWS], region[_TILE_COLUMNS]
+    image, i, j = _tile_position(tile, region)
+    pixels, point_rows = np.empty(long * short, np.int64), np.empty((long + 1) * (short + 1), np.int64)
+    _pixel_addresses(g, image, i, j, 1, rows, columns, rows < columns, address(zeros), pixels)
+    _strided_addresses(address(cotangents) + row * PANEL_BYTES, cotangents.strides[0], point_rows)
     panel_width = PANEL_BYTES // g.itemsize
     for panel in range(first_panel, last_panel):
         width = min(panel_width, g.shape[3] - panel * panel_width)
-        place = (panel - first_panel) * cotangents.strides[1]
-        transform_cotangent(number, scheme, pixels, panel * PANEL_BYTES, ladder, place, width)
+        offset = (panel - first_panel) * cotangents.strides[1]
+        transform_cotangent(zero, scheme, pixels, panel * PANEL_BYTES, point_rows, offset, width)
 
 
 @inner
-def _picture_points(scheme, x, zeros, points, region, tile, at, first_row, last_row):
-    """The points of tile number `tile` of the picture, for some rows of the sums, in row `at` of a block.
+def _input_points(scheme, x, zeros, points, region, tile, row, first_row, last_row):
+    """Transform tile number `tile` of the image, for rows first_row..last_row-1 of the sums, into a row of a block.
 
     Row phase * channels + c of the sums belongs to channel c in that phase.
     """
     count = (len(scheme[1]) + 1) * (len(scheme[2]) + 1)
-    number = x.dtype.type(0)
-    channels, rows, columns = x.shape[3], region[_TALL], region[_WIDE]
-    image, i, j = _tile_place(tile, region)
-    window, ladder = np.empty(count, np.int64), np.empty(count, np.int64)
-    _ladder(address(points) + at * points.strides[1], points.strides[0], ladder)
+    zero = x.dtype.type(0)
+    channels, rows, columns = x.shape[3], region[_TILE_ROWS], region[_TILE_COLUMNS]
+    image, i, j = _tile_position(tile, region)
+    pixels, point_rows = np.empty(count, np.int64), np.empty(count, np.int64)
+    _strided_addresses(address(points) + row * points.strides[1], points.strides[0], point_rows)
     for phase in range(first_row // channels, (last_row - 1) // channels + 1):
         start, stop = max(first_row, phase * channels), min(last_row, (phase + 1) * channels)
         top, left = 2 * i - 1 + phase // 2, 2 * j - 1 + phase - phase // 2 * 2
-        _window(x, image, top, left, 2, rows + 1, columns + 1, rows < columns, address(zeros), window)
-        source, place = (start - phase * channels) * x.itemsize, (start - first_row) * x.itemsize
-        transform_input(number, scheme, window, source, ladder, place, stop - start)
+        _pixel_addresses(x, image, top, left, 2, rows + 1, columns + 1, rows < columns, address(zeros), pixels)
+        source, offset = (start - phase * channels) * x.itemsize, (start - first_row) * x.itemsize
+        transform_input(zero, scheme, pixels, source, point_rows, offset, stop - start)
 
 
 @inner
-def _add_products(tall, wide, turned, most, points, skipped, cotangents, sums, count, part):
-    """Add the products points^T @ cotangents of a block of `count` tiles to their `part` of the sums.
+def _add_products(rows, columns, transposed, max_tile, points, skipped, cotangents, sums, count, part):
+    """Add the products points^T @ cotangents of a block of `count` tiles to a part of the sums.
 
-    Its first strip begins after `skipped` columns of the points.
+    The first strip of the part begins after `skipped` columns of the points.
     """
     first_strip, strips, first_panel, panels = part
-    number = points.dtype.type(0)
+    zero = points.dtype.type(0)
     size, step = points.itemsize, points.strides[1]
-    whole, offsets = np.zeros(1, np.int64), np.arange(ROWS) * size
-    for p in range((tall + 1) * (wide + 1)):
-        point = _shared_point(p, tall, wide, turned, most)
+    one_segment, offsets = np.zeros(1, np.int64), np.arange(ROWS) * size
+    for p in range((rows + 1) * (columns + 1)):
+        point = _shared_point(p, rows, columns, transposed, max_tile)
         for panel in range(panels):
             right = address(cotangents[p, panel])
             for strip in range(strips):
                 left = address(points[p]) + (skipped + strip * ROWS) * size
                 out = address(sums[point, first_panel + panel]) + (first_strip + strip) * ROWS * PANEL_BYTES
-                add_tile(number, left, offsets, whole, step, count, right, PANEL_BYTES, out, PANEL_BYTES)
+                add_tile(zero, left, offsets, one_segment, step, count, right, PANEL_BYTES, out, PANEL_BYTES)
 
 
 @inner
-def _gradient_taps(scheme, sums, out, row, first, last):
-    """The taps of one channel of one phase, from panels first..last-1."""
-    number = out.dtype.type(0)
+def _weight_grad_taps(scheme, sums, out, row, first, last):
+    """Transform the sums of one channel in one phase, panels first..last-1, into the gradient of its 2 x 2 taps."""
+    zero = out.dtype.type(0)
     _, _, channels, outputs = out.shape
     phase = row // channels
     channel = row - phase * channels
-    ladder, taps = np.empty(sums.shape[0], np.int64), np.empty(4, np.int64)
-    _ladder(address(sums) + row * PANEL_BYTES, sums.strides[0], ladder)
+    point_rows, taps = np.empty(sums.shape[0], np.int64), np.empty(4, np.int64)
+    _strided_addresses(address(sums) + row * PANEL_BYTES, sums.strides[0], point_rows)
     for tap in range(4):
         u, v = phase // 2 + tap // 2 * 2, phase - phase // 2 * 2 + (tap - tap // 2 * 2) * 2
         taps[tap] = address(out[u, v, channel])
     panel_width = PANEL_BYTES // out.itemsize
     for panel in range(first, last):
         width = min(panel_width, outputs - panel * panel_width)
-        transform_weight_grad(number, scheme, ladder, panel * sums.strides[1], taps, panel * PANEL_BYTES, width)
+        transform_weight_grad(zero, scheme, point_rows, panel * sums.strides[1], taps, panel * PANEL_BYTES, width)
 
 
 @inner
-def _add_region(scheme, most, x, g, points, cotangents, sums, region, part):
-    """Add what the tiles of a region contribute to a part of the sums."""
-    tall, wide = len(scheme[1]), len(scheme[2])
+def _add_region(scheme, max_tile, x, g, points, cotangents, sums, region, part):
+    """Add the contribution of the tiles of a region to a part of the sums."""
+    long, short = len(scheme[1]), len(scheme[2])
     first_strip, strips, first_panel, panels = part
     first, last = first_strip * ROWS, min(4 * x.shape[3], (first_strip + strips) * ROWS)
     first_row, last_row = first // CHANNELS * CHANNELS, (last + CHANNELS - 1) // CHANNELS * CHANNELS
     zeros = np.zeros(max(x.shape[3], g.shape[3]), x.dtype)
-    tiles, blocks, turned = region[_TILES], region[_BLOCKS], region[_TALL] < region[_WIDE]
+    tiles, blocks, transposed = region[_TILES], region[_BLOCKS], region[_TILE_ROWS] < region[_TILE_COLUMNS]
     for block in range(blocks):
         start = block * tiles // blocks
         count = (block + 1) * tiles // blocks - start
-        for at in range(count):
-            _picture_points(scheme, x, zeros, points, region, start + at, at, first_row, last_row)
-            _cotangent_points(scheme, g, zeros, cotangents, region, start + at, at, first_panel, first_panel + panels)
-        _add_products(tall, wide, turned, most, points, first - first_row, cotangents, sums, count, part)
-    zeros[0] = 0  # named after the last use of its address: until here the memory is ours
+        for row in range(count):
+            tile = start + row
+            _input_points(scheme, x, zeros, points, region, tile, row, first_row, last_row)
+            _cotangent_points(scheme, g, zeros, cotangents, region, tile, row, first_panel, first_panel + panels)
+        _add_products(long, short, transposed, max_tile, points, first - first_row, cotangents, sums, count, part)
+    zeros[0] = 0  # using the name here keeps Numba from freeing the array before the last use of its address
 
 
 @inner
-def _gradient_part(large, small, most, x, g, out, points, cotangents, sums, regions, part):
-    """All of the weight gradient that comes from a part of the sums: nothing is shared or awaited.
+def _weight_grad_part(large, small, max_tile, x, g, out, points, cotangents, sums, regions, part):
+    """Compute a part of the sums, and the weight gradient that follows from it, without other threads.
 
-    part: the first strip of ROWS rows and their number, the first panel and their number.
+    part: (first strip of ROWS rows, number of strips, first panel, number of panels).
     """
     first_strip, strips, first_panel, panels = part
     for point in range(sums.shape[0]):
@@ -295,105 +316,108 @@ def _gradient_part(large, small, most, x, g, out, points, cotangents, sums, regi
                 clear(sums[point, panel, row])
     for r in range(regions.shape[0]):
         region = regions[r]
-        if region[_TALL] != region[_WIDE]:
-            _add_region((large, large, small), most, x, g, points, cotangents, sums, region, part)
-        elif region[_TALL] == len(large):
-            _add_region((large, large, large), most, x, g, points, cotangents, sums, region, part)
+        if region[_TILE_ROWS] != region[_TILE_COLUMNS]:
+            _add_region((large, large, small), max_tile, x, g, points, cotangents, sums, region, part)
+        elif region[_TILE_ROWS] == len(large):
+            _add_region((large, large, large), max_tile, x, g, points, cotangents, sums, region, part)
         else:
-            _add_region((large, small, small), most, x, g, points, cotangents, sums, region, part)
+            _add_region((large, small, small), max_tile, x, g, points, cotangents, sums, region, part)
     for row in range(first_strip * ROWS, min(4 * x.shape[3], (first_strip + strips) * ROWS)):
-        if most == len(large):
-            _gradient_taps((large, large, large), sums, out, row, first_panel, first_panel + panels)
+        if max_tile == len(large):
+            _weight_grad_taps((large, large, large), sums, out, row, first_panel, first_panel + panels)
         else:
-            _gradient_taps((large, small, small), sums, out, row, first_panel, first_panel + panels)
+            _weight_grad_taps((large, small, small), sums, out, row, first_panel, first_panel + panels)
 
 
 @inner
-def _gradient_share(t, threads, large, small, most, x, g, out, points, cotangents, sums, regions, shares_across):
-    strips, panels, shares_down = sums.shape[2] // ROWS, sums.shape[1], threads // shares_across
-    i = t // shares_across
-    j = t - i * shares_across
-    top, bottom = i * strips // shares_down, (i + 1) * strips // shares_down
-    left, right = j * panels // shares_across, (j + 1) * panels // shares_across
+def _weight_grad_chunk(t, threads, large, small, max_tile, x, g, out, points, cotangents, sums, regions, parts_across):
+    """The part of thread t: the sums are divided into parts_down x parts_across rectangles."""
+    strips, panels, parts_down = sums.shape[2] // ROWS, sums.shape[1], threads // parts_across
+    i = t // parts_across
+    j = t - i * parts_across
+    top, bottom = i * strips // parts_down, (i + 1) * strips // parts_down
+    left, right = j * panels // parts_across, (j + 1) * panels // parts_across
     if bottom > top and right > left:
         part = (top, bottom - top, left, right - left)
-        _gradient_part(large, small, most, x, g, out, points[t], cotangents[t], sums, regions, part)
+        _weight_grad_part(large, small, max_tile, x, g, out, points[t], cotangents[t], sums, regions, part)
 
 
 @njit
-def _weight_grad(large, small, most, x, g, out, points, cotangents, sums, regions, shares_across, threads):
-    job = (x, g, out, points, cotangents, sums, regions, shares_across)
-    parallel_for(threads, _gradient_share, (large, small, most, *job))
+def _weight_grad(large, small, max_tile, x, g, out, points, cotangents, sums, regions, parts_across, threads):
+    arguments = (x, g, out, points, cotangents, sums, regions, parts_across)
+    parallel_for(threads, _weight_grad_chunk, (large, small, max_tile, *arguments))
 
 
 @inner
-def _weight_points(scheme, taps, up, weights, row):
-    """The points of the taps from one channel in one phase, into their row of the panels."""
-    number = taps.dtype.type(0)
+def _transform_row(scheme, taps, is_input_grad, weights, row):
+    """Transform the taps of one channel in one phase into their row of the panels."""
+    zero = taps.dtype.type(0)
     _, _, depth, columns = taps.shape
     phase = row // depth
     k = row - phase * depth
     i, j = phase // 2, phase - phase // 2 * 2
-    places, ladder = np.empty(4, np.int64), np.empty(weights.shape[1], np.int64)
+    tap_addresses, point_rows = np.empty(4, np.int64), np.empty(weights.shape[1], np.int64)
     for tap in range(4):
         a, b = tap // 2 * 2, (tap - tap // 2 * 2) * 2
-        places[tap] = address(taps[3 - i - a, 3 - j - b, k]) if up else address(taps[i + a, j + b, k])
+        tap_addresses[tap] = address(taps[3 - i - a, 3 - j - b, k]) if is_input_grad else address(taps[i + a, j + b, k])
     panel_width = PANEL_BYTES // taps.itemsize
-    group, place = (phase, k) if up else (0, row)
-    _ladder(address(weights[group]) + place * PANEL_BYTES, weights.strides[1], ladder)
+    group, panel_row = (phase, k) if is_input_grad else (0, row)
+    _strided_addresses(address(weights[group]) + panel_row * PANEL_BYTES, weights.strides[1], point_rows)
     for panel in range(weights.shape[2]):
         width = min(panel_width, columns - panel * panel_width)
-        transform_weights(number, scheme, places, panel * PANEL_BYTES, ladder, panel * weights.strides[2], width)
+        target = panel * weights.strides[2]
+        transform_weights(zero, scheme, tap_addresses, panel * PANEL_BYTES, point_rows, target, width)
 
 
 @inner
-def _transform_share(t, threads, large, small, most, taps, up, weights):
+def _transform_chunk(t, threads, large, small, max_tile, taps, is_input_grad, weights):
+    """The rows of thread t."""
     rows = 4 * taps.shape[2]
     for row in range(t * rows // threads, (t + 1) * rows // threads):
-        if most == len(large):
-            _weight_points((large, large, large), taps, up, weights, row)
+        if max_tile == len(large):
+            _transform_row((large, large, large), taps, is_input_grad, weights, row)
         else:
-            _weight_points((large, small, small), taps, up, weights, row)
+            _transform_row((large, small, small), taps, is_input_grad, weights, row)
 
 
 @njit
-def _transform(large, small, most, taps, up, weights, threads):
-    parallel_for(threads, _transform_share, (large, small, most, taps, up, weights))
+def _transform(large, small, max_tile, taps, is_input_grad, weights, threads):
+    parallel_for(threads, _transform_chunk, (large, small, max_tile, taps, is_input_grad, weights))
 
 
 def _signatures(largest):
     """The signatures of the three kernels of a family; see `_Family`."""
     integer, flag = types.int64, types.boolean
 
-    def size(outputs):
+    def extent(outputs):
         return types.UniTuple(integer, outputs)
 
-    def array(number, dimensions):
-        return types.Array(number, dimensions, "C")
+    def array(dtype, dimensions):
+        return types.Array(dtype, dimensions, "C")
 
-    sizes = (size(largest), size(largest - 1), integer)
+    extents = (extent(largest), extent(largest - 1), integer)
 
-    def convolve(number):
-        pictures = array(number, 4)
-        job = (pictures, array(number, 5), array(number, 1), number, pictures, flag)
-        return (*sizes, *job, array(number, 4), array(number, 5), array(integer, 2), integer)
+    def convolve(dtype):
+        images = array(dtype, 4)
+        operands = (images, array(dtype, 5), array(dtype, 1), dtype, images, flag)
+        return (*extents, *operands, array(dtype, 4), array(dtype, 5), array(integer, 2), integer)
 
-    def weight_grad(number):
-        buffers = (array(number, 4), array(number, 5), array(number, 4))
-        return (*sizes, *(array(number, 4),) * 3, *buffers, array(integer, 2), integer, integer)
+    def weight_grad(dtype):
+        buffers = (array(dtype, 4), array(dtype, 5), array(dtype, 4))
+        return (*extents, *(array(dtype, 4),) * 3, *buffers, array(integer, 2), integer, integer)
 
-    def transform(number):
-        return (*sizes, array(number, 4), flag, array(number, 5), integer)
+    def transform(dtype):
+        return (*extents, array(dtype, 4), flag, array(dtype, 5), integer)
 
     return convolve, weight_grad, transform
 
 
 class _Family:
-    """The kernels that divide pictures into tiles of `largest` outputs and of one less, in either direction."""
+    """The kernels that divide images into tiles with extents of `largest` and `largest` - 1 outputs."""
 
     def __init__(self, largest: int) -> None:
         self.largest = largest
-        self.sizes = (1,) * largest, (1,) * (largest - 1)
+        self.extents = (1,) * largest, (1,) * (largest - 1)
         name = f"winograd F({largest} x {largest}, 2 x 2)"
         convolve, weight_grad, transform = _signatures(largest)
         self.convolve = Compiled(name, _convolve, convolve, "out points products")
@@ -404,10 +428,6 @@ class _Family:
 _EXACT, _FAST = _Family(3), _Family(4)
 
 
-# Transforming the weights takes as long as so many output pixels save. They are many for the fast family's 25 points.
-FEWEST_PIXELS = {"exact": 256, "fast": 4096}
-
-
 def _family(geometry, images) -> _Family:
     few = images * geometry.out[0] * geometry.out[1] < FEWEST_PIXELS["fast"]
     return _EXACT if geometry.precision == "exact" or few else _FAST
@@ -415,7 +435,10 @@ def _family(geometry, images) -> _Family:
 
 @lru_cache
 def _division(extent: int, largest: int) -> tuple[int, int]:
-    """How many tiles of `largest` outputs and how many of one less cover `extent` with the fewest multiplications."""
+    """The numbers of tiles of `largest` and of `largest` - 1 outputs that cover `extent` at the lowest cost.
+
+    The cost is the number of multiplications.
+    """
     small = largest - 1
     choices = [(n, max(0, -(-(extent - n * largest) // small))) for n in range(-(-extent // largest) + 1)]
     return min(choices, key=lambda choice: choice[0] * (largest + 1) + choice[1] * largest)
@@ -423,21 +446,24 @@ def _division(extent: int, largest: int) -> tuple[int, int]:
 
 @lru_cache
 def _regions(largest: int, images: int, rows: int, columns: int, block: int, threads: int) -> np.ndarray:
-    """The regions, a line each, of tiles of one shape; in blocks of about `block`, as many for each of the threads."""
+    """The array of regions, each with tiles of one shape.
+
+    Each region has about `block` tiles in a block, and a number of blocks that is divisible by `threads`.
+    """
     found, top = [], 0
-    for tall, down in zip((largest, largest - 1), _division(rows, largest), strict=True):
+    for tile_rows, down in zip((largest, largest - 1), _division(rows, largest), strict=True):
         left = 0
-        for wide, across in zip((largest, largest - 1), _division(columns, largest), strict=True):
+        for tile_columns, across in zip((largest, largest - 1), _division(columns, largest), strict=True):
             if tiles := images * down * across:
                 blocks = -(-tiles // (block * threads)) * threads
-                found.append((tall, wide, top, left, down, across, tiles, blocks))
-            left += wide * across
-        top += tall * down
+                found.append((tile_rows, tile_columns, top, left, down, across, tiles, blocks))
+            left += tile_columns * across
+        top += tile_rows * down
     return np.array(found, np.int64)
 
 
-def pays(geometry, images, channels, outputs) -> bool:
-    """Whether these kernels can compute such a convolution, and are worth the work of transforming the weights."""
+def applies(geometry, images, channels, outputs) -> bool:
+    """Whether these kernels can compute the convolution, and save more time than transforming the weights takes."""
     if channels % CHANNELS or outputs % CHANNELS:
         return False
     if images * geometry.out[0] * geometry.out[1] < FEWEST_PIXELS["exact"]:
@@ -445,23 +471,24 @@ def pays(geometry, images, channels, outputs) -> bool:
     return (geometry.kernel, geometry.stride, geometry.padding) == ((4, 4), (2, 2), ((1, 1), (1, 1)))
 
 
-def convolve(x, w, bias, slope, geometry, packed, out, *, up):
-    """out = leaky(conv2d(x, w) + bias), or, `up`, leaky(conv2d_input_grad(x, w) + bias)."""
+def convolve(x, w, bias, slope, geometry, packed, out, *, is_input_grad):
+    """out = leaky_relu(conv2d(x, w) + bias), or leaky_relu(conv2d_input_grad(x, w) + bias) if `is_input_grad`."""
     family = _family(geometry, x.shape[0])
-    rows, columns = ((n + 1) // 2 for n in geometry.size) if up else geometry.out
-    threads = threads_for(out.size * w.shape[3 if up else 2])
+    rows, columns = ((n + 1) // 2 for n in geometry.size) if is_input_grad else geometry.out
+    threads = threads_for(out.size * w.shape[3 if is_input_grad else 2])
     regions = _regions(family.largest, x.shape[0], rows, columns, _BLOCK, threads)
-    most = int(regions[:, [_TALL, _WIDE]].max())
-    weights = _weights(family, most, w, packed, up)
+    max_tile = int(regions[:, [_TILE_ROWS, _TILE_COLUMNS]].max())
+    weights = _transformed_weights(family, max_tile, w, packed, is_input_grad)
     points, products = scratch(
         x.dtype,
-        (threads, weights.shape[1], _BLOCK, weights.shape[3] + _LINE // x.itemsize),
+        (threads, weights.shape[1], _BLOCK, weights.shape[3] + _CACHE_LINE // x.itemsize),
         (threads, weights.shape[1], weights.shape[2], _BLOCK, weights.shape[4]),
     )
     slope = x.dtype.type(slope)
     family.convolve.launch(
-        x.dtype, *family.sizes, most, x, weights, bias, slope, out, up, points, products, regions, threads
-    )
+        x.dtype, *family.extents, max_tile, x, weights, bias, slope, out, is_input_grad, points, products, regions,
+        threads,
+    )  # fmt: skip
 
 
 def weight_grad(x, g, geometry, out):
@@ -469,40 +496,41 @@ def weight_grad(x, g, geometry, out):
     family = _family(geometry, x.shape[0])
     channels, outputs = x.shape[3], g.shape[3]
     regions = _regions(family.largest, x.shape[0], *geometry.out, _GRADIENT_BLOCK, 1)
-    most = int(regions[:, [_TALL, _WIDE]].max())
+    max_tile = int(regions[:, [_TILE_ROWS, _TILE_COLUMNS]].max())
     block = int((-(-regions[:, _TILES] // regions[:, _BLOCKS])).max())
     width = PANEL_BYTES // x.itemsize
     panels, strips = -(-outputs // width), -(-4 * channels // ROWS)
-    down, across = _shares(threads_for(g.size * channels), strips * ROWS, panels * width)
-    count = (most + 1) ** 2
+    down, across = _partition(threads_for(g.size * channels), strips * ROWS, panels * width)
+    count = (max_tile + 1) ** 2
     points, cotangents, sums = scratch(
         x.dtype,
-        (down * across, count, block, -(-strips // down) * ROWS + 2 * CHANNELS + _LINE // x.itemsize),
+        (down * across, count, block, -(-strips // down) * ROWS + 2 * CHANNELS + _CACHE_LINE // x.itemsize),
         (down * across, count, -(-panels // across), block, width),
         (count, panels, strips * ROWS, width),
     )
     family.weight_grad.launch(
-        x.dtype, *family.sizes, most, x, g, out, points, cotangents, sums, regions, across, down * across
+        x.dtype, *family.extents, max_tile, x, g, out, points, cotangents, sums, regions, across, down * across
     )
 
 
-def _shares(threads, rows, columns):
+def _partition(threads, rows, columns):
     """(down, across), whose product is `threads`: the division of the sums that needs the fewest points in all."""
     divisors = [n for n in range(1, threads + 1) if threads % n == 0]
-    return min(((n, threads // n) for n in divisors), key=lambda share: rows / share[0] + columns / share[1])
+    return min(((n, threads // n) for n in divisors), key=lambda parts: rows / parts[0] + columns / parts[1])
 
 
-def _weights(family, most, w, packed, up):
-    """The points of w in panels (groups, points, panels, depth, PANEL), made again when w has changed."""
+def _transformed_weights(family, max_tile, w, packed, is_input_grad):
+    """The points of w in panels (groups, points, panels, depth, PANEL), from the cache `packed`."""
     width = PANEL_BYTES // w.itemsize
     _, _, channels, outputs = w.shape
-    columns, groups, depth = (channels, 4, outputs) if up else (outputs, 1, 4 * channels)
+    columns, groups, depth = (channels, 4, outputs) if is_input_grad else (outputs, 1, 4 * channels)
 
     def allocate():
-        return aligned_zeros((groups, (most + 1) ** 2, -(-columns // width), depth, width), w.dtype)
+        return aligned_zeros((groups, (max_tile + 1) ** 2, -(-columns // width), depth, width), w.dtype)
 
     def fill(weights):
-        taps = transpose_last_axes(w) if up else w
-        family.transform.launch(w.dtype, *family.sizes, most, taps, up, weights, threads_for(w.size))
+        taps = transpose_last_axes(w) if is_input_grad else w
+        threads = threads_for(w.size)
+        family.transform.launch(w.dtype, *family.extents, max_tile, taps, is_input_grad, weights, threads)
 
-    return get_packed(packed, ("winograd", family.largest, most, up), allocate, fill)
+    return get_packed(packed, ("winograd", family.largest, max_tile, is_input_grad), allocate, fill)

@@ -134,20 +134,24 @@ def _check_file(arguments: argparse.Namespace) -> int:
 def _check_minigan(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     with exit_on_interrupt():  # this may import CuPy
-        pairs = backend.implementations()
-    usable = [pair for pair in pairs if pair.unavailable is None]
-    missing = {str(pair): pair.unavailable for pair in pairs if pair.unavailable is not None}
-    checked = _check_cases(_select(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
+        implementations = backend.implementations()
+    usable = [implementation for implementation in implementations if implementation.unavailable is None]
+    missing = {
+        str(implementation): implementation.unavailable
+        for implementation in implementations
+        if implementation.unavailable is not None
+    }
+    case_results = _check_cases(_select(all_cases(arguments.seed, arguments.dtype), arguments.only), usable, arguments)
     seconds = time.perf_counter() - start
-    failed = [outcome for one in checked for outcome in one.results if outcome.failed]
+    failed = [result for case_result in case_results for result in case_result.results if result.failed]
     if arguments.json:
-        options.print_json(_as_json(checked, usable, missing, seconds))
+        options.print_json(_as_json(case_results, usable, missing, seconds))
     else:
-        _print_table([outcome for one in checked for outcome in one.results])
-        for outcome in failed:
-            print(f"\n{outcome.case.name}, kernels {outcome.implementation}\n{outcome.details}")
+        _print_table([result for case_result in case_results for result in case_result.results])
+        for result in failed:
+            print(f"\n{result.case.name}, kernels {result.implementation}\n{result.details}")
         print()
-        for sentence in _summary(checked, missing, seconds):
+        for sentence in _summary(case_results, missing, seconds):
             print(sentence)
     return FAILURE if failed else SUCCESS
 
@@ -164,18 +168,20 @@ def _select(cases: list[Case], only: str | None) -> list[Case]:
     return chosen
 
 
-def _check_cases(cases: list[Case], pairs: list[Implementation], arguments: argparse.Namespace) -> list[CaseResult]:
-    checked = []
+def _check_cases(
+    cases: list[Case], implementations: list[Implementation], arguments: argparse.Namespace
+) -> list[CaseResult]:
+    case_results = []
     with options.progress_bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
             bar.set_postfix_str(case.name, refresh=False)
-            checked.append(check(case, pairs, arguments.order, arguments.seed))
+            case_results.append(check(case, implementations, arguments.order, arguments.seed))
             bar.update()
-    return checked
+    return case_results
 
 
-def _print_table(outcomes: list[CheckResult]) -> None:
-    rows = [_COLUMNS, *map(_row, outcomes)]
+def _print_table(results: list[CheckResult]) -> None:
+    rows = [_COLUMNS, *map(_row, results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
         words = [f"{cell:<{width}}" for cell, width in zip(row[:4], widths[:4], strict=True)]
@@ -183,77 +189,75 @@ def _print_table(outcomes: list[CheckResult]) -> None:
         print("  ".join([*words, *numbers]).rstrip())
 
 
-def _row(outcome: CheckResult) -> tuple[str, ...]:
-    report = outcome.report
+def _row(result: CheckResult) -> tuple[str, ...]:
+    report = result.report
     if report is None:
-        return (
-            outcome.case.name,
-            str(outcome.implementation),
-            "",
-            "cannot" if outcome.unsupported else "ERROR",
-            "",
-            "",
-            "",
-        )
+        return result.case.name, str(result.implementation), "", "cannot" if result.unsupported else "ERROR", "", "", ""
     numbers = _short(report.error), _short(report.bar), f"{report.evaluations:,}"
     verdict = f"{report.verdict}" if report.ok or report.verdict != "KINK" else f"{report.verdict} (wrong)"
-    return outcome.case.name, str(outcome.implementation), str(report.order), verdict, *numbers
+    return result.case.name, str(result.implementation), str(report.order), verdict, *numbers
 
 
 def _short(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.1e}"
 
 
-def _summary(checked: list[CaseResult], missing: dict[str, str], seconds: float) -> list[str]:
-    outcomes = [outcome for one in checked for outcome in one.results]
-    failed = sum(outcome.failed for outcome in outcomes)
-    unable = sum(outcome.unsupported for outcome in outcomes)
+def _summary(case_results: list[CaseResult], missing: dict[str, str], seconds: float) -> list[str]:
+    results = [result for case_result in case_results for result in case_result.results]
+    failed = sum(result.failed for result in results)
+    unable = sum(result.unsupported for result in results)
     kinks = sum(
-        outcome.report is not None and outcome.report.ok and outcome.report.verdict == "KINK" for outcome in outcomes
+        result.report is not None and result.report.ok and result.report.verdict == "KINK" for result in results
     )
     sentences = []
-    for pair in dict.fromkeys(pair for one in checked for pair in one.skipped_kernels):
-        left = sum(pair in one.skipped_kernels for one in checked)
-        sentences.append(f"{left} cases do nothing that {pair} has a kernel for: the reference serves them.")
+    for implementation in dict.fromkeys(
+        implementation for case_result in case_results for implementation in case_result.skipped_kernels
+    ):
+        left = sum(implementation in case_result.skipped_kernels for case_result in case_results)
+        sentences.append(f"{left} cases do nothing that {implementation} has a kernel for: the reference serves them.")
     sentences += [f"{name} was not checked: {reason}." for name, reason in missing.items()]
     if unable:
         sentences.append(f"{unable} of them cannot be done by an implementation (marked 'cannot').")
     at_kinks = f", {kinks} of them at a kink" if kinks else ""
-    passed = len(outcomes) - failed - unable
-    cases = f"{len(checked)} cases in {seconds:.1f} s"
-    sentences.append(f"{passed} of {len(outcomes)} checks passed{at_kinks}, {failed} failed; {cases}.")
+    passed = len(results) - failed - unable
+    cases = f"{len(case_results)} cases in {seconds:.1f} s"
+    sentences.append(f"{passed} of {len(results)} checks passed{at_kinks}, {failed} failed; {cases}.")
     return sentences
 
 
 def _as_json(
-    checked: list[CaseResult], pairs: list[Implementation], missing: dict[str, str], seconds: float
+    case_results: list[CaseResult], implementations: list[Implementation], missing: dict[str, str], seconds: float
 ) -> dict[str, Any]:
-    outcomes = [outcome for one in checked for outcome in one.results]
-    failed = sum(outcome.failed for outcome in outcomes)
+    results = [result for case_result in case_results for result in case_result.results]
+    failed = sum(result.failed for result in results)
     return {
-        "checks": [_outcome_as_json(outcome) for outcome in outcomes],
+        "checks": [_result_as_json(result) for result in results],
         "left_to_reference": {
-            str(pair): [one.results[0].case.name for one in checked if pair in one.skipped_kernels]
-            for pair in pairs
-            if pair.kernels != REFERENCE
+            str(implementation): [
+                case_result.results[0].case.name
+                for case_result in case_results
+                if implementation in case_result.skipped_kernels
+            ]
+            for implementation in implementations
+            if implementation.kernels != REFERENCE
         },
         "unavailable": missing,
-        "cases": len(checked),
-        "passed": len(outcomes) - failed - sum(outcome.unsupported for outcome in outcomes),
+        "cases": len(case_results),
+        "passed": len(results) - failed - sum(result.unsupported for result in results),
         "failed": failed,
         "seconds": round(seconds, 3),
     }
 
 
-def _outcome_as_json(outcome: CheckResult) -> dict[str, Any]:
-    report = None if outcome.report is None else json.loads(outcome.report.to_json())
+def _result_as_json(result: CheckResult) -> dict[str, Any]:
+    report = None if result.report is None else json.loads(result.report.to_json())
     return {
-        "case": outcome.case.name,
-        "backend": outcome.implementation.backend.name,
-        "kernels": outcome.implementation.kernels,
-        "failed": outcome.failed,
-        "unable": outcome.unsupported,
-        "problem": outcome.problem,
-        "seconds": round(outcome.seconds, 4),
+        "case": result.case.name,
+        "backend": result.implementation.backend.name,
+        "kernels": result.implementation.kernels,
+        "failed": result.failed,
+        "unable": result.unsupported,
+        "problem": result.problem,
+        "seconds": round(result.seconds, 4),
         "report": report,
     }

@@ -1,1 +1,1 @@
-"""All that draws: arrays in, pictures out."""
+"""Drawing: arrays and callables in; images, charts, animations and SVG out."""

@@ -13,6 +13,11 @@ from minigan.autodiff import Tensor, constant_like
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.ops import mean, mean_softplus, relu, sigmoid, slope_gate
 
+__all__ = [
+    "LOSSES", "Hinge", "LabelSmoothing", "LeastSquares", "Loss", "Minimax", "NonSaturating", "RelativisticAverage",
+    "RelativisticPairing", "Wasserstein", "get",
+]  # fmt: skip
+
 
 class Loss:
     """The losses of both players.
@@ -294,6 +299,7 @@ def _differences_from_mean(real_logits: Any, fake_logits: Any) -> tuple[Tensor, 
 
 _ALL = (Minimax, NonSaturating, LeastSquares, Hinge, Wasserstein, RelativisticPairing, RelativisticAverage)
 LOSSES: dict[str, Loss] = {kind.name: kind() for kind in _ALL}
+"""Every loss that has a name, by its name."""
 
 
 def get(name: str) -> Loss:

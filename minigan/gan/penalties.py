@@ -24,9 +24,15 @@ from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.ops import add, concatenate, mean, reshape, sign, sqrt, sum
 
+__all__ = [
+    "PENALTIES", "Penalty", "copy_draws", "dragan", "draw_for", "get", "r1", "r1_and_r2", "r2", "wgan_gp",
+    "zero_centred",
+]  # fmt: skip
+
 Critic = Callable[[Tensor], Tensor]
 Draws = Any  # a numpy.random.Generator, a Tensor, None, or a tuple with an entry for each penalty of a sum
 Penalty = Callable[[Critic, Tensor, Tensor, Draws], Tensor]
+"""The type of a penalty: a function of (critic, real, fake, draws) that gives a scalar."""
 
 
 def draw_for(penalty: Penalty, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> Draws:
@@ -116,6 +122,7 @@ def dragan(critic: Critic, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
 PENALTIES: dict[str, Penalty] = {
     "wgan-gp": wgan_gp, "r1": r1, "r2": r2, "r1+r2": r1_and_r2, "zero-centred": zero_centred, "dragan": dragan,
 }  # fmt: skip
+"""The penalties that can be named alone or in a sum, by name."""
 
 
 def get(name: str) -> Penalty:

@@ -12,7 +12,9 @@ __all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
 
 _ALL = (MNIST_MLP, MNIST_MLP_SIGMOID, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE, DCGAN64, *POINT_RECIPES)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+"""Every recipe, by its name."""
 DEFAULT = MNIST_MLP.name
+"""The name of the recipe that `minigan train` takes if none is given."""
 
 
 def get(name: str) -> Recipe:

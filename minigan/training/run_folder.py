@@ -63,10 +63,10 @@ class RunFolder:
         if self.path.exists() and not numbered:
             self._fill_in_place(fill)
             return self
-        with files.staging_folder(Path(os.path.abspath(self.path))) as draft:  # absolute: "." has no name
-            fill(RunFolder(draft))
+        with files.staging_folder(Path(os.path.abspath(self.path))) as staging:  # absolute: "." has no name
+            fill(RunFolder(staging))
             for place in _numbered(self.path) if numbered else [self.path]:
-                if _move(draft, place):
+                if _move(staging, place):
                     return RunFolder(place)
         raise self._taken()
 
@@ -126,10 +126,10 @@ class RunFolder:
         written = [self.config, self.checkpoint, self.metrics, self._lock, *self.sample_paths()]
         for path in [*written, *self.earlier_paths().values()]:
             if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-                raise CheckpointError(f"{path} is no ordinary file, as a run makes one; put that in its place.")
+                raise CheckpointError(f"{path} is not an ordinary file, as a run creates it; replace it by one.")
         for path in (self.samples, self.checkpoints):
             if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
-                raise CheckpointError(f"{path} is no folder, as a run makes one; put that in its place.")
+                raise CheckpointError(f"{path} is not a folder, as a run creates it; replace it by one.")
 
     def append(self, row: metrics_file.Row) -> None:
         """Add a row to the metrics and flush it to the disk."""
@@ -222,15 +222,15 @@ def _numbered(path: Path) -> Iterator[Path]:
     yield from (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
 
 
-def _move(draft: Path, place: Path) -> bool:
-    """Rename a folder to `place` unless that is taken, and return whether that was done.
+def _move(source: Path, place: Path) -> bool:
+    """Rename the folder `source` to `place` unless that is taken, and return whether that was done.
 
     The rename is atomic: if two processes try, one fails.
     """
     try:
         if os.path.lexists(place):
             return False
-        files.replace(draft, place)
+        files.replace(source, place)
     except OSError:
         if os.path.lexists(place):  # an empty folder would have been replaced
             return False

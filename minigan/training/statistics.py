@@ -1,7 +1,7 @@
 """Statistics of a GAN's training, measured between two steps without changing the training.
 
 Most are ratios, so that they mean the same for points and for images, and for losses whose logits have different units.
-Which values are bad is said in minigan.training.findings.
+minigan.training.findings says which values are bad.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minigan.ops import sum as sum_
 from minigan.optim.schedules import value_at
 from minigan.training.gradient_agreement import GradientAgreement, GradientComparison
 
-_MAX_EXAMPLES = 256  # distances between all pairs of more would take longer than they tell
+_MAX_EXAMPLES = 256  # more would take long, since distances between all pairs are measured
 _CONSTANT_LOGITS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)  # the best is 0 or 1/2 in every known loss
 
 
@@ -59,9 +59,9 @@ class ConstantDiscriminator:
 class TrainingStatistics:
     """What `TrainingMonitor.measure` found at `step`.
 
-    Distances between examples are Euclidean; the unit of the first four is the mean distance between two real examples,
-    and d stands for the mean distance between a real and a fake example. Ratios to 0 are NaN: distances in units of
-    real examples that are all equal, or anything over d = 0.
+    Distances between examples are Euclidean; the first four are in units of the mean distance between two real
+    examples. d stands for the mean distance between a real and a fake example. Ratios to 0 are NaN: distances in units
+    of real examples that are all equal, or anything over d = 0.
 
     all_finite: whether all samples, logits and losses are finite.
     diversity: mean distance between two fakes: 1 for a generator that varies as the data do.

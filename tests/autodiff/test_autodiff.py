@@ -360,6 +360,7 @@ def test_errors_in_a_derivative_name_the_operation() -> None:
 # Memory.
 
 
+@pytest.mark.slow
 def test_a_deep_chain_neither_recurses_in_grad_nor_in_deletion() -> None:
     x = _leaf(1.0)
     y = x

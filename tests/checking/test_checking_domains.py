@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.environment import EXHAUSTIVE
 
 from minigan.checking import Report, Verdict, check_pair, check_vjp
 
@@ -27,15 +28,17 @@ SCORES, LABELS = RNG.standard_normal(12), RNG.choice([-1.0, 1.0], 12)
 # Domains.
 
 
+@pytest.mark.slow
 def test_right_gradients_near_the_edge_of_a_domain_are_accepted() -> None:
     alarms = []
-    for number, point in enumerate(domains.points(1, 1000)):
+    for number, point in enumerate(domains.points(1, 1000 if EXHAUSTIVE else 250)):
         report = check_pair(point.function.f, point.function.gradient, point.x, seed=number)
         if report.verdict is not Verdict.PASS or report.where:
             alarms.append(f"{point.name} {number}: {report}")
     assert not alarms, "\n".join(alarms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", domains.MISTAKES)
 def test_one_wrong_entry_near_the_edge_of_a_domain_is_found(mistake: str) -> None:
     for number, point in enumerate(domains.points(2, 60)):

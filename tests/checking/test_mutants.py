@@ -125,6 +125,7 @@ def test_rules_with_memory_are_wrong_after_some_calls():
         assert changed or differs, f"{case.group}: {case.name}"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_cases():
     for some, others in (
         (rules.specific(3), rules.specific(3)),
@@ -135,12 +136,14 @@ def test_the_same_seed_gives_the_same_cases():
         assert all(difference(a.point, b.point) == 0 for a, b in zip(some, others, strict=True))
 
 
+@pytest.mark.slow
 def test_wrong_rules_are_caught(wrong_values):
     cases = sample([*wrong_values, *state.stateful(SEED)], 250)
     missed = [f"{case.group}: {case.name}" for case in cases if not is_caught(run_checker("minigan", case, SEED))]
     assert not missed
 
 
+@pytest.mark.slow
 def test_single_wrong_entries_are_found_and_most_mistakes_named(wrong_values):
     cases = [case for case in wrong_values if case.entry or has_name(case)]
     results = [run_checker("minigan", case, SEED) for case in cases]
@@ -148,6 +151,7 @@ def test_single_wrong_entries_are_found_and_most_mistakes_named(wrong_values):
     assert sum(map(is_named, cases, results)) >= 0.95 * len(cases)
 
 
+@pytest.mark.slow
 def test_right_rules_raise_no_alarm(right_cases):
     alarms = [
         f"{case.group}: {case.name}: {result.message}"

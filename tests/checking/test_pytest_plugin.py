@@ -55,6 +55,7 @@ def run_pytest(
 # The message.
 
 
+@pytest.mark.slow
 def test_a_wrong_derivative_fails_with_cause_entry_and_both_numbers(tmp_path):
     out = run_pytest(tmp_path, WRONG, code=1).stdout
     assert "GradientError: FAIL: gradient of" in out
@@ -67,6 +68,7 @@ def test_a_wrong_derivative_fails_with_cause_entry_and_both_numbers(tmp_path):
     assert "1 failed" in out
 
 
+@pytest.mark.slow
 def test_the_traceback_ends_in_the_test(tmp_path):
     """Nothing of the checker's own code stands between the reader and the report."""
     out = run_pytest(tmp_path, WRONG, code=1).stdout
@@ -78,6 +80,7 @@ def test_a_right_derivative_passes(tmp_path):
     assert "1 passed" in run_pytest(tmp_path, RIGHT, code=0).stdout
 
 
+@pytest.mark.slow
 def test_vjp(tmp_path):
     source = """
 import numpy as np
@@ -95,6 +98,7 @@ def test_options(gradcheck):
     assert "the derivative of right has the wrong sign" in out
 
 
+@pytest.mark.slow
 def test_tensors(tmp_path):
     source = """
 import minigan as mg
@@ -113,6 +117,7 @@ def test_wrong(gradcheck):
     assert "the derivative of x is twice what it should be" in out
 
 
+@pytest.mark.slow
 def test_wrong_use_is_an_error_of_its_own(tmp_path):
     """A call that makes no sense is not reported as a wrong derivative."""
     source = "def test_it(gradcheck):\n    gradcheck(lambda x: x, lambda x: x, 'seven')\n"
@@ -123,17 +128,20 @@ def test_wrong_use_is_an_error_of_its_own(tmp_path):
 # Other tests are not affected.
 
 
+@pytest.mark.slow
 def test_it_is_listed_with_how_to_call_it(tmp_path):
     out = run_pytest(tmp_path, UNRELATED, "--fixtures", code=0).stdout
     (line,) = [i for i, text in enumerate(out.splitlines()) if text.startswith("gradcheck")]
     assert "gradcheck(f, grad_f, x)" in out.splitlines()[line + 1]
 
 
+@pytest.mark.slow
 def test_it_can_be_left_out(tmp_path):
     out = run_pytest(tmp_path, RIGHT, "-p", "no:minigan", code=1).stdout
     assert "fixture 'gradcheck' not found" in out
 
 
+@pytest.mark.slow
 def test_a_project_that_does_not_use_it_is_not_disturbed(tmp_path):
     """The same words, but for the line that lists plugins and the time; even where every setting is strict."""
 
@@ -144,6 +152,7 @@ def test_a_project_that_does_not_use_it_is_not_disturbed(tmp_path):
     assert essence() == essence("-p", "no:minigan")
 
 
+@pytest.mark.slow
 def test_a_fixture_of_the_same_name_wins(tmp_path):
     source = """
 import pytest
@@ -156,12 +165,14 @@ def test_own(gradcheck):
     assert "1 passed" in run_pytest(tmp_path, source, code=0).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["-p", "no:xdist"], ["--import-mode=importlib"], ["--assert=plain"], ["-s"]])
 def test_it_needs_no_other_plugin_and_no_mode(tmp_path, options):
     out = run_pytest(tmp_path, WRONG + RIGHT, *options, code=1).stdout
     assert "1 failed, 1 passed" in out
 
 
+@pytest.mark.slow
 def test_it_works_without_autoloading(tmp_path):
     """Where entry points are switched off, naming the module is enough."""
     out = run_pytest(tmp_path, RIGHT, code=1, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1").stdout
@@ -177,6 +188,7 @@ def test_there_is_one_entry_point():
 # The cost.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["minigan", "minigan.checking.pytest_plugin"])
 def test_importing_it_imports_nothing_heavy(module):
     """Every run of pytest in the environment pays for this import."""

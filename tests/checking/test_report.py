@@ -307,6 +307,7 @@ def test_the_picture_is_brightest_at_the_wrong_entry(wrong_in_one_place, tmp_pat
     assert bright.sum() == pytest.approx(height * width / 54, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_scalar_and_of_a_vector(tmp_path):
     for x in (np.array(2.0), X):
         mg.check_pair(lambda x: (x * x).sum(), lambda x: 3 * x, x).save_picture(tmp_path / "errors.png")

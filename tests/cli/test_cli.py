@@ -1,4 +1,4 @@
-"""The command line as a person uses it: what it prints, and how each wrong use ends."""
+"""The command line as people use it: what it prints, and how invalid arguments are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from minigan.training import RunFolder
 
 
 def one_sentence(text: str) -> bool:
-    """Whether `text` is a single line that starts as minigan's errors do and ends like a sentence."""
+    """Whether `text` is a single line that starts like minigan's errors and ends like a sentence."""
     lines = text.strip().splitlines()
     return len(lines) == 1 and lines[0].startswith("minigan: ") and lines[0][-1] in ".?"
 
@@ -37,7 +37,7 @@ def finished_run(tmp_path_factory) -> Path:
     return train_small(tmp_path_factory.mktemp("finished") / "run")
 
 
-WRONG_USES = {
+INVALID_ARGUMENTS = {
     "no such command": (["trian"], 2, "did you mean 'train'?"),
     "an option before any command": (["--bogus"], 2, "--bogus"),
     "nothing but dashes": (["--"], 2, "does not know '--'"),
@@ -89,15 +89,15 @@ WRONG_USES = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_USES)
-def test_a_wrong_use_ends_with_one_sentence_and_its_code(name, capsys, tmp_path):
-    arguments, code, part = WRONG_USES[name]
+@pytest.mark.parametrize("name", INVALID_ARGUMENTS)
+def test_invalid_arguments_end_with_one_sentence_and_the_exit_code(name, capsys, tmp_path):
+    arguments, code, part = INVALID_ARGUMENTS[name]
     assert cli.main(arguments) == code
     captured = capsys.readouterr()
     assert one_sentence(captured.err), captured.err
     assert part in captured.err
     assert captured.out == ""
-    assert list(tmp_path.iterdir()) == []  # nothing was begun
+    assert list(tmp_path.iterdir()) == []  # nothing was started
 
 
 def test_a_sentence_is_short(capsys):
@@ -111,7 +111,7 @@ def test_without_a_command_the_help_is_shown(capsys):
 
 
 @pytest.mark.parametrize("command", ["", *parser.COMMANDS])
-def test_every_command_explains_itself(command, capsys):
+def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([*command.split(), "--help"])
     assert stopped.value.code == 0
@@ -124,6 +124,7 @@ def test_hostile_data_is_refused(capsys, tmp_path):
     assert one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_pictures_of_another_size_train(capsys, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
@@ -144,7 +145,8 @@ def colour(monkeypatch, tmp_path) -> list[str]:
     return ["train", "colour", "--data-dir", "photos", "--out", "run", "--quiet", "--sample-every", "10"]
 
 
-def test_colour_from_a_folder_to_a_film(colour, capsys):
+@pytest.mark.slow
+def test_colour_images_from_a_folder_to_an_animation(colour, capsys):
     assert cli.main(colour) == 0
     recorded = json.loads(Path("run/config.json").read_text())
     assert recorded["data"]["image_shape"] == [6, 6, 3]
@@ -171,6 +173,7 @@ def test_colour_from_a_folder_to_a_film(colour, capsys):
     assert "labels of the run's data" in err and "look at the pictures with minigan sample run" in err
 
 
+@pytest.mark.slow
 def test_a_resumed_run_on_pictures_ends_with_the_same_bits(colour):
     assert cli.main([*colour, "--steps", "35"]) == 0
     straight = Path("run").rename("straight")
@@ -187,6 +190,7 @@ def test_settings_say_what_pictures_become(colour):
     assert np.load("two.npz")["images"].shape == (2, 5, 5)
 
 
+@pytest.mark.slow
 def test_a_few_pictures_are_enough_for_several_updates_in_a_step(colour):
     """Five batches of four from twelve pictures; stopped between two epochs, it ends with the same bits."""
     often = [*colour, "--set", "n_critic=5", "--set", "loss=wasserstein", "--log-every", "1"]
@@ -199,7 +203,7 @@ def test_a_few_pictures_are_enough_for_several_updates_in_a_step(colour):
 
 
 def test_pictures_serve_where_digits_are_the_default(colour, capsys):
-    """But they are no digits for that, whatever their size."""
+    """They are not treated as digits, whatever their size."""
     arguments = ["train", "--data-dir", "photos", "--out", "run", *SMALL, "--set", "batch_size=4"]
     assert cli.main(arguments) == 0
     assert "minigan evaluate" not in capsys.readouterr().out
@@ -241,7 +245,8 @@ def test_a_recipe_of_pictures_asks_for_a_folder(extra, colour, capsys):
     assert "this recipe needs pictures, 6 x 6 colour" in err and "--data-dir" in err
 
 
-def test_damaged_pictures_are_told_and_left_out_or_refused(colour, capsys):
+@pytest.mark.slow
+def test_damaged_pictures_are_reported_and_left_out_or_refused(colour, capsys):
     (Path("photos") / "zero.JPG").write_bytes(b"")
     (Path("photos") / "more" / "letter.png").write_text("Dear reader")
     assert cli.main([*colour, "--strict"]) == 1
@@ -251,10 +256,10 @@ def test_damaged_pictures_are_told_and_left_out_or_refused(colour, capsys):
     assert not Path("run").exists()
 
     assert cli.main([argument for argument in colour if argument != "--quiet"]) == 0
-    (told,) = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
-    assert one_sentence(told.rpartition("\r")[2])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert one_sentence(line.rpartition("\r")[2])
     for part in ("2 of the 14 pictures", "more/letter.png: it does not begin", "zero.JPG: it is empty", "--strict"):
-        assert part in told
+        assert part in line
     assert json.loads(Path("run/config.json").read_text())["data"]["images"] == 12
     assert cli.main(["train", "--resume", "run", "--steps", "25", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
@@ -284,7 +289,8 @@ def test_a_folder_in_use_is_not_written_over(finished_run, capsys):
     assert before == {path: path.read_bytes() for path in finished_run.rglob("*") if path.is_file()}
 
 
-def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(monkeypatch, capsys, tmp_path):
+@pytest.mark.slow
+def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(monkeypatch, capsys, tmp_path):
     run = tmp_path / "run"
     real_replace, kept = os.replace, {}
 
@@ -315,6 +321,7 @@ def test_a_run_without_its_checkpoint(finished_run, tmp_path, capsys):
         assert "no checkpoint" in err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_recipe_changes_nothing(finished_run, tmp_path, capsys):
     other = train_small(tmp_path / "other", "mnist-mlp-sigmoid", widths="--set=generator_widths=8")
     (other / "checkpoint.safetensors").write_bytes((finished_run / "checkpoint.safetensors").read_bytes())
@@ -369,7 +376,7 @@ def test_a_damaged_configuration(content, tmp_path, capsys):
     assert one_sentence(capsys.readouterr().err)
 
 
-def test_a_huge_learning_rate_is_told_with_step_loss_and_parameter(capsys, tmp_path):
+def test_a_huge_learning_rate_is_reported_with_step_loss_and_parameter(capsys, tmp_path):
     code = cli.main(["train", "--out", "run", "--quiet", "--set", "rate=1e30", *SMALL])
     err = capsys.readouterr().err
     assert code == 1
@@ -377,7 +384,7 @@ def test_a_huge_learning_rate_is_told_with_step_loss_and_parameter(capsys, tmp_p
     assert "step " in err
     assert "loss" in err
     assert ".weight" in err or ".bias" in err
-    assert cli.main(["sample", "run"]) == 0  # the checkpoint before it all is whole
+    assert cli.main(["sample", "run"]) == 0  # the last checkpoint before that is intact
 
 
 @pytest.mark.parametrize(
@@ -405,14 +412,15 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_train_tells_programs_how_it_went(capsys, tmp_path):
+def test_train_has_json_output(capsys, tmp_path):
     assert cli.main(["train", "--json", "--quiet", "--out", "run", *SMALL]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["step"] == told["steps"] == 20
-    assert told["interrupted"] is False
-    assert Path(told["run"]) == Path("run")
+    result = json.loads(capsys.readouterr().out)
+    assert result["step"] == result["steps"] == 20
+    assert result["interrupted"] is False
+    assert Path(result["run"]) == Path("run")
 
 
+@pytest.mark.slow
 def test_the_default_folder_is_numbered(tmp_path):
     for _ in range(2):
         assert cli.main(["train", "--quiet", *SMALL]) == 0
@@ -454,7 +462,7 @@ def test_sample_refuses(options, finished_run, capsys):
         (["evaluate", "--n", "100000000"], "GiB of memory"),
     ],
 )
-def test_samples_without_end_are_refused_with_what_they_would_take(command, part, finished_run, tmp_path, capsys):
+def test_too_many_samples_are_refused_with_the_memory_they_would_take(command, part, finished_run, tmp_path, capsys):
     assert cli.main([command[0], str(finished_run), *command[1:]]) == 2
     err = capsys.readouterr().err
     assert one_sentence(err)
@@ -462,7 +470,7 @@ def test_samples_without_end_are_refused_with_what_they_would_take(command, part
     assert list(tmp_path.iterdir()) == []
 
 
-def test_recipes_and_info_tell_people_and_programs(capsys):
+def test_recipes_and_info_have_text_and_json_output(capsys):
     for command in ("recipes", "info"):
         assert cli.main([command]) == 0
         assert capsys.readouterr().out
@@ -470,21 +478,24 @@ def test_recipes_and_info_tell_people_and_programs(capsys):
         assert json.loads(capsys.readouterr().out)
 
 
-def test_a_bad_thread_count_in_the_environment_is_told(tmp_path):
+@pytest.mark.slow
+def test_a_bad_thread_count_in_the_environment_is_reported(tmp_path):
     result = minigan("train", *SMALL, cwd=tmp_path, MINIGAN_NUM_THREADS="many")
     assert result.returncode in (0, 2)
-    if result.returncode:  # without numba there are no threads to count
+    if result.returncode:  # without numba there are no threads
         assert one_sentence(result.stderr)
         assert "MINIGAN_NUM_THREADS" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_reference_kernels_do_not_ask_for_numba_threads(tmp_path):
     result = minigan("train", "--kernels", "reference", "--quiet", *SMALL, cwd=tmp_path, MINIGAN_NUM_THREADS="many")
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["head -n 1", "true"])
-def test_a_reader_that_leaves_early_is_no_error(reader, tmp_path):
+def test_a_reader_that_ends_early_is_no_error(reader, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = f"{sys.executable} -m minigan recipes | {reader}"
     result = subprocess.run(
@@ -493,7 +504,8 @@ def test_a_reader_that_leaves_early_is_no_error(reader, tmp_path):
     assert result.stderr == ""
 
 
-def test_a_disk_that_really_fills_up_is_told(tmp_path):
+@pytest.mark.slow
+def test_a_disk_that_really_fills_up_is_reported(tmp_path):
     program = (
         "import resource, sys; from minigan.cli import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); sys.exit(main(sys.argv[1:]))"
@@ -513,6 +525,7 @@ def write_pictures(folder: Path, first: int) -> None:
     (folder / "pictures").write_bytes(header + bytes([first]) + bytes(40 * 9 * 7 - 1))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys):
     write_pictures(tmp_path / "data", 1)
     assert cli.main(["train", "--data-dir", "data", "--out", "run", "--quiet", *SMALL]) == 0
@@ -550,6 +563,7 @@ def test_a_configuration_of_another_recipe_is_not_quietly_dropped(finished_run, 
     assert one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_an_empty_folder_and_the_current_one_can_hold_a_run(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     assert cli.main(["train", "--out", "empty", "--quiet", *SMALL]) == 0
@@ -559,6 +573,7 @@ def test_an_empty_folder_and_the_current_one_can_hold_a_run(tmp_path, monkeypatc
     assert (tmp_path / "here" / "losses.png").exists()
 
 
+@pytest.mark.slow
 def test_edited_folders_of_samples_are_no_trouble(tmp_path):
     run = train_small(tmp_path / "run")
     (run / "samples" / "step_best.png").write_bytes(b"mine")
@@ -566,12 +581,12 @@ def test_edited_folders_of_samples_are_no_trouble(tmp_path):
     assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
 
 
-# Where a result goes, before the work.
+# Output files are checked before the work.
 
 
 @pytest.fixture
 def places(tmp_path, monkeypatch) -> Path:
-    """A folder with a file, a folder, a pipe, and one where nothing can be written, not even by root."""
+    """A folder with a file, a folder, a pipe, and a place where nothing can be written, not even by root."""
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("")
     if hasattr(os, "mkfifo"):
@@ -613,11 +628,11 @@ def test_where_nothing_can_be_written_nothing_is_computed(command, out, places, 
     assert sorted(places.rglob("*")) == before
 
 
-# Streams that are closed, full, or know few characters; interrupts.
+# Streams that are closed, full, or encode few characters; interrupts.
 
 
 def in_a_shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
-    """What `line` does in a shell in which $minigan is the command."""
+    """The result of `line` in a shell in which $minigan is the command."""
     environment = dict(os.environ) | environment | {"minigan": f"{sys.executable} -m minigan"}
     return subprocess.run(["sh", "-c", line], cwd=cwd, env=environment, capture_output=True, check=False, timeout=300)
 
@@ -625,6 +640,7 @@ def in_a_shell(line: str, cwd: Path, **environment: str) -> subprocess.Completed
 FULL = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no device that is always full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -648,16 +664,18 @@ def test_streams_that_are_closed_or_full(line, code, tmp_path):
         assert err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", [">&- 2>&-", pytest.param("2>/dev/full", marks=FULL)])
-def test_a_run_does_not_need_anyone_to_talk_to(streams, tmp_path):
+def test_a_run_does_not_need_streams(streams, tmp_path):
     ended = in_a_shell(f"$minigan train --kernels reference --out run {' '.join(SMALL)} {streams}", tmp_path)
-    assert ended.returncode == (">&-" in streams.split())  # then its last words are lost
+    assert ended.returncode == (">&-" in streams.split())  # then its last output is lost
     assert ended.stderr == b""
     assert len(RunFolder(tmp_path / "run").rows()) == 2
     assert cli.main(["sample", str(tmp_path / "run"), "--n", "1"]) == 0  # nothing was printed into its files
 
 
-def test_a_stream_that_knows_few_characters(tmp_path):
+@pytest.mark.slow
+def test_a_stream_that_encodes_few_characters(tmp_path):
     (tmp_path / "in").mkdir()
     name = b"caf\xc3\xa9\xff"
     line = b"$minigan train --dry-run --out " + name + b" && $minigan sample " + name
@@ -672,12 +690,13 @@ import os, signal, time
 try:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
-except BaseException:  # as packages do with what they can live without
+except BaseException:  # as packages do for optional dependencies
     pass
 raise ImportError("not this one")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["numpy", "tqdm", "numba", "cupy"])
 def test_an_interrupt_while_packages_are_imported(package, tmp_path):
     (tmp_path / f"{package}.py").write_text(INTERRUPTED_IMPORT)
@@ -694,7 +713,7 @@ def test_an_interrupt_of_the_work(monkeypatch, capsys):
     assert capsys.readouterr().err == "minigan: interrupted.\n"
 
 
-def test_an_unexpected_error_is_told_and_shown_on_request(monkeypatch, capsys):
+def test_an_unexpected_error_is_reported_and_raised_on_request(monkeypatch, capsys):
     monkeypatch.setattr("minigan.cli.list_recipes.run", lambda arguments: 1 // 0)
     monkeypatch.delenv("MINIGAN_DEBUG")
     assert cli.main(["recipes"]) == 1
@@ -706,14 +725,15 @@ def test_an_unexpected_error_is_told_and_shown_on_request(monkeypatch, capsys):
         cli.main(["recipes"])
 
 
-def test_names_of_files_do_not_steer_a_terminal(finished_run, capsys):
+def test_file_names_do_not_control_a_terminal(finished_run, capsys):
     out = "\x1b[2J\u202e\n.npz"
     assert cli.main(["sample", str(finished_run), "--n", "1", "--out", out]) == 0
     assert capsys.readouterr().out == "Wrote 1 samples of step 20 to \\x1b[2J\\u202e\\n.npz\n"
     assert Path(out).exists()
 
 
-def test_names_of_runs_do_not_steer_a_terminal_and_can_be_pasted(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_run_names_do_not_control_a_terminal_and_can_be_pasted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, shown, pasted in (("my run", "my run", "'my run'"), ("a\nb", "a\\nb", "'a\\nb'")):
         assert cli.main(["train", "--out", name, *SMALL]) == 0

@@ -23,13 +23,14 @@ def fuzzer(tmp_path_factory) -> Fuzzer:
     return Fuzzer(tmp_path_factory.mktemp("fuzz"), SEED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(len(KINDS)), ids=list(KINDS))
-def test_whatever_is_given_ends_with_a_code_and_a_sentence(turn, fuzzer):
+def test_any_input_ends_with_an_exit_code_and_a_sentence(turn, fuzzer):
     complaints = [found for i in range(turn, COUNT, len(KINDS)) if (found := fuzzer.complaint(i)) is not None]
     assert not complaints, "\n".join(complaints)
 
 
-# The judge itself.
+# The checks of the fuzzer itself.
 
 
 def test_an_input_is_a_pure_function_of_seed_and_index(fuzzer, tmp_path):
@@ -56,11 +57,11 @@ def test_an_input_is_a_pure_function_of_seed_and_index(fuzzer, tmp_path):
         (Ended(1, None, "", "minigan: no.\n" * 2000), "characters"),
     ],
 )
-def test_what_the_judge_complains_of(ended, part):
+def test_what_counts_as_a_failure(ended, part):
     assert part in (judged(["sample"], ended, "same", "same") or "")
 
 
-def test_the_judge_sees_what_a_refusal_changed(tmp_path):
+def test_a_refusal_that_changed_something_is_a_failure(tmp_path):
     refused = Ended(1, None, "", "minigan: no.\n")
     assert judged(["sample"], refused, "same", "same") is None
     assert "changed the folder" in (judged(["sample"], refused, "one", "other") or "")

@@ -1,4 +1,4 @@
-"""`minigan gradcheck`: the catalog from the command line, and derivatives in a person's own file."""
+"""`minigan gradcheck`: minigan's own derivatives, and those in a user's file."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ CONSTANT = 3
 @pytest.fixture(autouse=True)
 def _in_a_folder_with_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])  # which grows by the folders of files
+    monkeypatch.setattr(sys, "path", [*sys.path])  # to which the folders of files are added
     Path("own.py").write_text(OWN)
     Path("broken.py").write_text("def f(:\n")
     Path("fails.py").write_text("a = 1\nb = a / 0\n")
@@ -156,7 +156,7 @@ def test_a_table_of_what_was_checked_and_a_summary(capsys: pytest.CaptureFixture
     assert f"{len(rows)} of {len(rows)} checks passed, 0 failed; 1 cases in " in lines[-1]
 
 
-def test_what_was_left_to_the_reference_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_cases_left_to_the_reference_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert gradcheck("--only", "primitives/EXP") == 0
     out = capsys.readouterr().out
     if WITHOUT_NUMBA:
@@ -166,7 +166,7 @@ def test_what_was_left_to_the_reference_is_said(capsys: pytest.CaptureFixture[st
     assert out.count("primitives/exp/0") == 1
 
 
-def test_an_implementation_that_is_not_here_is_said(
+def test_an_unavailable_implementation_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
@@ -212,7 +212,7 @@ def test_a_derivative_that_cannot_be_computed_fails(
 
 
 @needs_numba
-def test_what_an_implementation_cannot_do_is_said(
+def test_what_an_implementation_cannot_do_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*arguments: object) -> None:
@@ -226,7 +226,7 @@ def test_what_an_implementation_cannot_do_is_said(
     assert "1 of 2 checks passed, 0 failed" in out
 
 
-# One's own.
+# A user's derivatives.
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_a_picture_of_the_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("none.png").exists()
 
 
-WRONG_USES = {
+INVALID_ARGUMENTS = {
     "no such case": (["--only", "conv3d"], 2, "no case has 'conv3d' in its name; did you mean 'conv2d'?"),
     "nothing near": (["--only", "zzzz"], 2, "known: fused-layers, layers, "),
     "no such order": (["--order", "4"], 2, "--order must be 1, 2 or 3, not 4"),
@@ -317,13 +317,17 @@ WRONG_USES = {
         2,
         "asks for 10,000,000,003 numbers",
     ),
-    "more numbers than can be told": (["own.py:product", "--shape", "9" * 400], 2, "more than 1,000,000,000,000,000,0"),
+    "more numbers than can be shown": (
+        ["own.py:product", "--shape", "9" * 400],
+        2,
+        "more than 1,000,000,000,000,000,0",
+    ),
     "not Python inside": (["broken.py:f"], 1, "broken.py cannot be read as Python (broken.py, line 1: "),
 }
 
 
-@pytest.mark.parametrize(("arguments", "code", "part"), WRONG_USES.values(), ids=WRONG_USES.keys())
-def test_what_is_wrong_is_told_in_a_sentence(
+@pytest.mark.parametrize(("arguments", "code", "part"), INVALID_ARGUMENTS.values(), ids=INVALID_ARGUMENTS.keys())
+def test_invalid_arguments_end_with_a_sentence(
     arguments: list[str], code: int, part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gradcheck(*arguments) == code

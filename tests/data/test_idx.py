@@ -100,6 +100,7 @@ def test_every_truncation_and_every_flipped_byte_is_read_or_refused(tmp_path: Pa
                 assert str(path) in str(error)
 
 
+@pytest.mark.slow
 def test_gzip_bomb_that_declares_little_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(header(1, 28, 28) + bytes(128 << 20), compresslevel=1))

@@ -129,6 +129,7 @@ def test_fine_patterns_become_grey_and_not_stripes(tmp_path: Path) -> None:
     assert np.abs(read.astype(float) - 127.5).max() < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width", "waves"), [(1500, 2001, 0.5), (300, 301, 4), (200, 220, 4)])
 def test_a_jpeg_is_the_same_as_the_same_picture_in_png(tmp_path: Path, height: int, width: int, waves: float) -> None:
     """Although Pillow shrinks a JPEG while decoding it."""

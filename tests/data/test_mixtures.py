@@ -119,8 +119,9 @@ def test_moments_of_the_swiss_roll() -> None:
     assert (np.abs(x.mean(axis=0) - integrals / (last - first) / last) < errors).all()
 
 
+@pytest.mark.slow
 def test_histograms_of_samples_follow_the_density(target: Target) -> None:
-    count = 200_000
+    count = 60_000
     points, area, (columns, rows) = cells(target, 0.2)
     probabilities = (area * target.density(points)).reshape(columns, rows)
     edges = [np.linspace(*side, n + 1) for side, n in zip(target.box.T, (columns, rows), strict=True)]

@@ -98,6 +98,7 @@ def test_checksums_are_those_of_mnist(real_mnist: Path) -> None:
         assert hashlib.sha256(content).hexdigest() == sha256
 
 
+@pytest.mark.slow
 def test_embedding_again_gives_the_same_arrays(real_mnist: Path, tmp_path: Path) -> None:
     outputs = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for output in outputs:
@@ -339,6 +340,7 @@ def test_mirror_that_hangs_is_given_up(
     assert contents(tmp_path) == ARCHIVES
 
 
+@pytest.mark.slow
 def test_mirror_that_drips_is_given_up(
     mirrors: tuple[Mirror, Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

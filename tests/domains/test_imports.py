@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ["matplotlib", "PIL", "tqdm", "urllib.request", "http.client"]
 PROGRAM = f"""
 import json, sys
@@ -26,6 +28,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_building_and_training_a_gan_loads_no_plots_no_bars_and_no_network() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"import": [], "mnist-mlp": [], "mnist-dcgan": [], "ring": []}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.environment import EXHAUSTIVE
 
 from minigan import cli, recipes
 from minigan.data import mixtures
@@ -39,7 +40,8 @@ def test_every_distribution_has_a_recipe():
     assert recipes.get("ring").settings == recipes.get("grid").settings  # the same settings for both
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES if EXHAUSTIVE else ["ring", "swiss-roll"])
 def test_a_run_writes_its_pictures_and_measurements(name, capsys):
     assert train(name, "--steps", "20", "--sample-every", "10", "--out", "run") == 0
     for file in ("config.json", "checkpoint.safetensors", "losses.png", "contours.png", "samples/step_000020.png"):
@@ -65,6 +67,7 @@ def test_a_run_writes_its_pictures_and_measurements(name, capsys):
         assert found["strict"]["samples"] == 1000
 
 
+@pytest.mark.slow
 def test_progress_says_how_many_modes(capsys):
     assert cli.main(["train", "ring", *TINY[:-1], "--steps", "10", "--sample-every", "5", "--out", "run"]) == 0
     told = capsys.readouterr()
@@ -91,6 +94,7 @@ def test_a_penalty_with_batch_norm_causes_a_warning(capsys):
     assert "minigan: the discriminator has batch norm" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(monkeypatch):
     steps = ["--steps", "30", "--checkpoint-every", "10", "--log-every", "1"]
     assert train("grid", *steps, "--out", "straight") == 0
@@ -109,6 +113,7 @@ def test_a_stopped_run_ends_with_the_same_bits(monkeypatch):
         assert (Path("halted") / file).read_bytes() == (Path("straight") / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_length_of_a_scheduled_run_is_fixed(capsys):
     assert train("ring", "--steps", "4", "--out", "run") == 0
     capsys.readouterr()
@@ -123,6 +128,7 @@ def test_points_take_no_data(option, capsys):
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_needs_no_data_for_points(capsys):
     assert train("ring", "--steps", "2", "--out", "run") == 0
     capsys.readouterr()

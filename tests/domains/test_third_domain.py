@@ -149,6 +149,7 @@ def test_it_trains_samples_and_is_evaluated(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("5 samples of run, step 10\nroughness  0.")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bits() -> None:
     assert cli.main(["train", "signals", "--steps", "15", "--out", "straight", "--quiet", *STEPS]) == 0
     assert cli.main(["train", "signals", "--steps", "9", "--out", "halted", "--quiet", *STEPS]) == 0
@@ -206,6 +207,7 @@ def _kinds_told_apart(source: str) -> Iterator[str]:
                 yield name
 
 
+@pytest.mark.slow
 def test_only_domains_tell_kinds_of_data_apart() -> None:
     for path in PACKAGE.rglob("*.py"):
         if (PACKAGE / "domains") not in path.parents:

@@ -1,4 +1,4 @@
-"""Charts do not depend on a user's settings of Matplotlib, and a picture that fails costs a run nothing else."""
+"""Charts do not depend on a user's Matplotlib settings, and a picture that fails costs a run nothing else."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def draw(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def elsewhere(folder: Path, backend: str) -> list[str]:
-    """What a process of its own prints, in `folder`, whose matplotlibrc it finds."""
+def printed_by_another_process(folder: Path, backend: str) -> list[str]:
+    """The words that another process prints, started in `folder`, where it reads matplotlibrc."""
     run = subprocess.run(
         [sys.executable, "-c", DRAW],
         cwd=folder,
@@ -58,7 +58,7 @@ def test_a_chart_has_the_size_and_the_format_asked_for(tmp_path: Path) -> None:
     assert draw(tmp_path / "a.pdf").startswith(b"%PDF")
 
 
-def test_a_user_s_settings_change_no_byte_and_stay(tmp_path: Path) -> None:
+def test_user_settings_change_no_byte_and_are_restored(tmp_path: Path) -> None:
     before = draw(tmp_path / "a.png")
     with matplotlib.rc_context(FANCY):
         settings = dict(matplotlib.rcParams)
@@ -72,18 +72,20 @@ def test_what_a_block_that_fails_drew_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_neither_a_backend_that_is_none_nor_a_settings_file_is_in_the_way(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_neither_an_unknown_backend_nor_a_damaged_settings_file_matters(tmp_path: Path) -> None:
     lines = ["this is no setting", "lines.linewidth: thick", *(f"{name}: {value}" for name, value in FANCY.items())]
     (tmp_path / "matplotlibrc").write_text("\n".join(lines))
-    assert elsewhere(tmp_path, "nonsense")[0] == "nonsense"  # as it was found
+    assert printed_by_another_process(tmp_path, "nonsense")[0] == "nonsense"  # unchanged
     assert (tmp_path / "here.png").read_bytes() == draw(tmp_path / "there.png")
 
 
-def test_the_backend_asked_for_serves_the_program_that_calls(tmp_path: Path) -> None:
-    assert elsewhere(tmp_path, "svg") == ["svg", "svg"]
+@pytest.mark.slow
+def test_the_calling_program_has_the_backend_that_the_environment_names(tmp_path: Path) -> None:
+    assert printed_by_another_process(tmp_path, "svg") == ["svg", "svg"]
     matplotlib.use("svg")
     try:
-        os.environ["MPLBACKEND"] = "pdf"  # too late, and not for a library to obey
+        os.environ["MPLBACKEND"] = "pdf"  # too late: Matplotlib has been imported
         draw(tmp_path / "a.png")
         assert matplotlib.get_backend() == "svg"
     finally:
@@ -91,6 +93,7 @@ def test_the_backend_asked_for_serves_the_program_that_calls(tmp_path: Path) -> 
         matplotlib.use("agg")
 
 
+@pytest.mark.slow
 def test_a_finished_run_loses_nothing_to_its_pictures(tmp_path: Path) -> None:
     settings = tmp_path / "matplotlibrc"
     settings.write_bytes(b"figure.facecolor: \xff")  # no UTF-8: Matplotlib itself cannot be imported
@@ -117,7 +120,8 @@ def test_a_finished_run_loses_nothing_to_its_pictures(tmp_path: Path) -> None:
         assert curves.size == (990, 660) and frames.n_frames == 2
 
 
-def test_pictures_that_cannot_be_made_are_told_each(
+@pytest.mark.slow
+def test_each_picture_that_cannot_be_made_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -127,8 +131,8 @@ def test_pictures_that_cannot_be_made_are_told_each(
         picture.write_bytes(b"")
     for name in ("samples.gif", "losses.png", "contours.png"):
         Path("run", name).unlink()
-        Path("run", name).mkdir()  # what is to be written there cannot take its place
+        Path("run", name).mkdir()  # a file cannot replace it
     capsys.readouterr()
     assert cli.main(["train", "--resume", "run"]) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if "could not be made" in line]
-    assert [line.split(" ")[1] for line in told] == ["run/losses.png", "run/samples.gif", "run/contours.png"]
+    reported = [line for line in capsys.readouterr().err.splitlines() if "could not be made" in line]
+    assert [line.split(" ")[1] for line in reported] == ["run/losses.png", "run/samples.gif", "run/contours.png"]

@@ -80,6 +80,7 @@ def test_a_picture_may_be_narrow(tmp_path: Path, size: tuple[int, int]) -> None:
     assert len(read(tmp_path / "a.gif")) == 2
 
 
+@pytest.mark.slow
 def test_of_many_pictures_some_are_shown_evenly_from_the_first_to_the_last(tmp_path: Path) -> None:
     gif.save(tmp_path / "a.gif", files_of(tmp_path, greys(250)))
     shown = [int(frame[0, 0, 0]) for frame in read(tmp_path / "a.gif")]
@@ -119,14 +120,14 @@ def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
     files[3].write_text("no picture")
     save_png(files[4], greys(1, 9, 9)[0])
     files[6].unlink()
-    told: list[str] = []
-    gif.save(tmp_path / "a.gif", files, told.append)
+    notices: list[str] = []
+    gif.save(tmp_path / "a.gif", files, notices.append)
     assert [int(frame[0, 0, 0]) for frame in read(tmp_path / "a.gif")] == [1, 5]
     assert durations(tmp_path / "a.gif") == [150, 2000]
-    assert len(told) == 5
-    for sentence, number in zip(told, (0, 2, 3, 4, 6), strict=True):
+    assert len(notices) == 5
+    for sentence, number in zip(notices, (0, 2, 3, 4, 6), strict=True):
         assert f"goes without {files[number]}" in sentence and "\n" not in sentence
-    assert "another size" in told[3]
+    assert "another size" in notices[3]
 
 
 def test_without_a_readable_image_the_old_animation_stays(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from minigan.gan import losses
 
 
 def row(step: int, loss: losses.Loss, real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    """The metrics of a step at which the discriminator says `real` and `fake`, before and after its update."""
+    """The metrics of a step at which the logits are `real` and `fake`, before and after the discriminator's update."""
     return {
         "step": step,
         "discriminator_loss": loss.discriminator(Tensor(real), Tensor(fake)).item(),
@@ -53,7 +53,7 @@ def curves(name: str, rows: list[dict[str, float]]) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)
-def test_the_curves_show_what_the_loss_knows(name: str) -> None:
+def test_the_curves_suit_the_loss(name: str) -> None:
     loss = losses.get(name)
     found = curves(name, [row(10, loss, REAL, FAKE)])
     assert [curve.item() for curve in found] == pytest.approx(SHOWN[name], rel=1e-9)
@@ -61,7 +61,7 @@ def test_the_curves_show_what_the_loss_knows(name: str) -> None:
 
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_the_line_is_where_a_constant_discriminator_is(name: str) -> None:
-    """One that gives all examples the same score, the best one; of what knows only differences, any."""
+    """For the best constant score; for losses of differences, for any."""
     score = 0.5 if name == "least-squares" else 0.0
     anything = 7.0 if name in ("wasserstein", "relativistic-pairing", "relativistic-average") else score
     for same in (score, anything):
@@ -78,14 +78,15 @@ def test_curves_are_drawn_of_every_loss(tmp_path: Path, name: str) -> None:
         assert picture.size == (990, 660)
 
 
+@pytest.mark.slow
 def test_rows_without_numbers_are_left_out_with_a_notice(tmp_path: Path) -> None:
     whole = [row(step, losses.get("hinge"), REAL, FAKE) for step in range(10, 60, 10)]
     loss_curves.save_curves(tmp_path / "whole.png", whole, "hinge")
     missing = {key: value for key, value in whole[0].items() if key != "real_score"}
     bad = [whole[0] | {"generator_loss": "low"}, whole[0] | {"fake_score": float("nan")}, missing, {"step": 1}]
-    told: list[str] = []
-    loss_curves.save_curves(tmp_path / "some.png", [*bad[:2], *whole, *bad[2:]], "hinge", told.append)
-    (sentence,) = told
+    notices: list[str] = []
+    loss_curves.save_curves(tmp_path / "some.png", [*bad[:2], *whole, *bad[2:]], "hinge", notices.append)
+    (sentence,) = notices
     assert "goes without 4 of 9 rows of the metrics" in sentence
     assert (tmp_path / "some.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
     with pytest.raises(DrawingError, match="no row of the metrics"):

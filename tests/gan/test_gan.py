@@ -456,6 +456,7 @@ DROPOUT_CHANGES: dict[str, Callable[[GAN], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(6, 6), (6, 5)])
 @pytest.mark.parametrize("replay", [False, True])
 @pytest.mark.parametrize("change", DROPOUT_CHANGES)

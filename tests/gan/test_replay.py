@@ -214,6 +214,7 @@ def test_a_changed_gan_is_recorded_again(change: str) -> None:
     assert results(replay=False) == results(replay=True)
 
 
+@pytest.mark.slow
 def test_networks_that_were_replaced_are_not_kept() -> None:
     gan, replaced = GANS["dropout"]("float32"), []
     for number in range(9):
@@ -271,6 +272,7 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_sampling_between_steps_needs_no_new_recording() -> None:
     gan, plain = GANS["images"]("float32"), GANS["images"]("float32")
     for step in range(40):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.environment import needs_numba
 
-pytestmark = needs_numba  # they live in its package
+pytestmark = needs_numba  # the module is part of the numba package
 
 Matrix = list[list[Fraction]]
 MEMBERS = [(family, outputs) for family in (3, 4) for outputs in range(1, family + 1)]
@@ -36,8 +36,8 @@ def _product(one: list, two: list) -> list:
 
 
 @pytest.mark.parametrize(("family", "outputs"), MEMBERS)
-def test_output_tap_and_input_meet_where_they_should(matrices: Callable, family: int, outputs: int) -> None:
-    """sum over the points j of A[i][j] G[j][s] B[j][t] = 1 if t = i + s, else 0: that is what makes them right."""
+def test_the_matrices_compute_a_convolution_with_two_taps(matrices: Callable, family: int, outputs: int) -> None:
+    """sum over the points j of A[i][j] G[j][s] B[j][t] = 1 if t = i + s, else 0: this is equivalent to correctness."""
     output, weights, inputs = matrices(family, outputs)
     points = outputs + 1
     assert [len(output), *map(len, output)] == [outputs] + [points] * outputs
@@ -51,7 +51,7 @@ def test_output_tap_and_input_meet_where_they_should(matrices: Callable, family:
 
 
 @pytest.mark.parametrize(("family", "outputs"), MEMBERS)
-def test_they_are_exact_fractions(matrices: Callable, family: int, outputs: int) -> None:
+def test_the_matrices_are_exact_fractions(matrices: Callable, family: int, outputs: int) -> None:
     for matrix in matrices(family, outputs):
         assert {type(entry) for row in matrix for entry in row} == {Fraction}
 
@@ -67,7 +67,7 @@ def test_a_convolution_of_integers_is_exact(matrices: Callable, family: int, out
 
 
 @pytest.mark.parametrize(("family", "outputs"), MEMBERS)
-def test_transposed_they_give_the_gradient_of_the_taps(cook_toom: Any, family: int, outputs: int) -> None:
+def test_the_transposed_matrices_give_the_gradient_of_the_taps(cook_toom: Any, family: int, outputs: int) -> None:
     output, weights, inputs = cook_toom.matrices(family, outputs)
     rng = random.Random(2)
     for _ in range(50):
@@ -93,7 +93,9 @@ def test_the_largest_factor_of_a_tap_is_one(matrices: Callable, family: int, out
 
 
 @pytest.mark.parametrize(("family", "outputs"), MEMBERS)
-def test_the_largest_of_a_family_has_the_weights_of_all(matrices: Callable, family: int, outputs: int) -> None:
-    """At the same points, in the same order; the one at infinity comes last."""
+def test_the_largest_member_of_a_family_contains_the_weights_of_all(
+    matrices: Callable, family: int, outputs: int
+) -> None:
+    """All members use the same points in the same order; the point at infinity is the last one."""
     own, largest = matrices(family, outputs)[1], matrices(family, family)[1]
     assert own == [*largest[:outputs], largest[-1]]

@@ -1,4 +1,4 @@
-"""Every implementation of the kernels against plain loops, wide arithmetic and each other."""
+"""Every implementation of the kernels against plain formulas, extended precision and the other implementations."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_bias_act_grad(table: dict, dtype: str) -> None:
         np.testing.assert_array_equal(sums, np.where(x > 0, v, v / 4).sum(axis=0))
 
 
-# Operands as they come: views, read-only, transposed, in steps.
+# Operands with every memory layout: views, read-only, transposed, with steps.
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "fortran": np.asfortranarray,
@@ -134,7 +134,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_matmul_dense_and_gate_take_any_layout(table: dict, layout: str, dtype: str) -> None:
+def test_matmul_dense_and_slope_gate_take_any_memory_layout(table: dict, layout: str, dtype: str) -> None:
     lay, rng = LAYOUTS[layout], np.random.default_rng(5)
     for flips in FLIPS:
         a, b = _operands(rng, 13, 7, 66, flips, dtype, "integers")
@@ -148,7 +148,7 @@ def test_matmul_dense_and_gate_take_any_layout(table: dict, layout: str, dtype: 
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "fortran"])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_batch_norm_takes_any_layout(table: dict, layout: str, dtype: str) -> None:
+def test_batch_norm_takes_any_memory_layout(table: dict, layout: str, dtype: str) -> None:
     lay, rng = LAYOUTS[layout], np.random.default_rng(6)
     x, g = (rng.standard_normal((9, 5)).astype(dtype) for _ in range(2))
     gamma, beta = (rng.standard_normal(5).astype(dtype) for _ in range(2))
@@ -163,11 +163,12 @@ def test_batch_norm_takes_any_layout(table: dict, layout: str, dtype: str) -> No
 
 @needs_numba
 def test_each_kernel_is_compiled_once_for_each_type() -> None:
-    """A Python number or a view that fits no compiled signature would compile another, in the middle of a step."""
+    """A Python number or a view that matches no compiled signature would be compiled for in the middle of a step."""
     compiled = [
         getattr(importlib.import_module(f"minigan_kernels.numba.{module}"), name)
         for module, name in (
-            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("norm", "FORWARD"), ("norm", "BACKWARD"), ("adam", "ADAM"),
+            ("gemm", "GEMM"), ("leaky_relu", "SLOPE_GATE"), ("batch_norm", "FORWARD"), ("batch_norm", "BACKWARD"),
+            ("adam", "ADAM"),
         )
     ]  # fmt: skip
     kernels = minigan_kernels.table("numba", np)
@@ -198,15 +199,15 @@ def _norm_operands(rng: np.random.Generator, shape: tuple[int, int], dtype: str)
     return x, g, *(rng.standard_normal(shape[1]).astype(dtype) for _ in range(2))
 
 
-# Cut by the fast kernels into many blocks of rows, of about the same number, and strips of columns.
+# The fast kernels divide these into several row blocks of about the same size, and strips of columns.
 BLOCKS = [(100, 513), (700, 1100), (3001, 33), (5001, 17)]
 NORM_SHAPES = [(1, 1), (2, 3), (7, 65), (255, 64), (256, 63), (257, 129), (1000, 1), (3, 300), (1, 1300), *BLOCKS]
 
 
 @needs_numba
-def test_the_shapes_are_cut_into_blocks() -> None:
-    cut = importlib.import_module("minigan_kernels.numba.norm")._blocks
-    blocks = [cut(np.empty(shape)) for shape in BLOCKS]
+def test_the_shapes_are_divided_into_blocks() -> None:
+    divide = importlib.import_module("minigan_kernels.numba.batch_norm")._blocks
+    blocks = [divide(np.empty(shape)) for shape in BLOCKS]
     assert all(down >= 3 for down, _ in blocks)
     assert sum(tasks > down for down, tasks in blocks) >= 2
     assert any(shape[0] % down for shape, (down, _) in zip(BLOCKS, blocks, strict=True))
@@ -218,12 +219,12 @@ def test_the_shapes_are_cut_into_blocks() -> None:
 def test_batch_norm_against_wide_arithmetic(table: dict, shape: tuple[int, int], slope: float, dtype: str) -> None:
     x, g, gamma, beta = _norm_operands(np.random.default_rng(7), shape, dtype)
     total, mean, variance = _batch_norm_wide(x, gamma, beta, 1e-3)
-    g[np.abs(total) < 1e-3] = 0  # so near the kink rounding decides on the side
+    g[np.abs(total) < 1e-3] = 0  # so near the kink, rounding decides the side
     found = table["batch_norm"](x, gamma, beta, 1e-3, slope)
     eps = float(np.finfo(dtype).eps)
     assert [f.dtype for f in found] == [np.dtype(dtype)] * 3
-    bent = np.where(total > 0, total, total * slope)
-    for one, two in zip(found, (bent, mean, variance), strict=True):
+    activated = np.where(total > 0, total, total * slope)
+    for one, two in zip(found, (activated, mean, variance), strict=True):
         np.testing.assert_allclose(one, two, rtol=16 * eps, atol=256 * eps)
     gradients = table["batch_norm_grad"](g, x, gamma, beta, *found[1:], 1e-3, slope)
     assert [f.dtype for f in gradients] == [np.dtype(dtype)] * 3
@@ -239,10 +240,10 @@ def test_batch_norm_against_wide_arithmetic(table: dict, shape: tuple[int, int],
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("slope", [0.2, 0.0, -0.5])
 @pytest.mark.parametrize("shape", [(1, 5), (7, 65), (257, 129), (100, 513), (5001, 17)])
-def test_fused_batch_norm_is_batch_norm_and_a_gate(
+def test_fused_batch_norm_is_batch_norm_then_leaky_relu(
     table: dict, shape: tuple[int, int], slope: float, dtype: str
 ) -> None:
-    """To the bit, and the side of the kink is that of the result, even where only rounding decides on it."""
+    """The bits are equal, also next to the kink, where rounding decides the side."""
     x, g, gamma, beta = _norm_operands(np.random.default_rng(15), shape, dtype)
     plain, mean, variance = table["batch_norm"](x, gamma, np.zeros_like(beta), 1e-3, 1.0)
     beta = -plain[shape[0] // 2]
@@ -260,8 +261,10 @@ def test_fused_batch_norm_is_batch_norm_and_a_gate(
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 @pytest.mark.parametrize("slope", [0.25, 0.0])
-def test_batch_norm_at_the_kink_has_the_slope_of_the_left(table: dict, slope: float, zero: float, dtype: str) -> None:
-    x = np.array([[-2.0], [0.0], [2.0], [0.0]], dtype).repeat(4, axis=1)  # the mean is 0, and two rows on it
+def test_batch_norm_at_the_kink_has_the_slope_of_the_left_side(
+    table: dict, slope: float, zero: float, dtype: str
+) -> None:
+    x = np.array([[-2.0], [0.0], [2.0], [0.0]], dtype).repeat(4, axis=1)  # the mean is 0, and two rows are equal to it
     gamma, beta = np.array([1.0, -3.0, zero, 0.5], dtype), np.full(4, zero, dtype)
     y, mean, variance = table["batch_norm"](x, gamma, beta, 1e-3, slope)
     assert not y[1].any()
@@ -277,7 +280,7 @@ def test_batch_norm_at_the_kink_has_the_slope_of_the_left(table: dict, slope: fl
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("columns", [1, 511, 1300])
-def test_one_row_is_its_own_mean(table: dict, columns: int, dtype: str) -> None:
+def test_the_mean_of_one_row_is_the_row(table: dict, columns: int, dtype: str) -> None:
     x, g, gamma, beta = _norm_operands(np.random.default_rng(16), (1, columns), dtype)
     y, mean, variance = table["batch_norm"](x + 1000, gamma, beta, 1e-3, 0.25)
     np.testing.assert_array_equal(y[0], np.where(beta > 0, beta, beta / 4))
@@ -297,8 +300,8 @@ def test_moments_far_from_zero(table: dict, shape: tuple[int, int], dtype: str) 
     x = x.astype(dtype)
     total, mean, variance = _batch_norm_wide(x, np.ones(shape[1]), np.zeros(shape[1]), 1e-3)
     y, found_mean, found_variance = table["batch_norm"](x, np.ones(shape[1], dtype), np.zeros(shape[1], dtype), 1e-3, 1)
-    grain = 1e4 * float(np.finfo(dtype).eps)  # in float32 0.001; that of x**2 is 1e4 times as large
-    error = np.abs(found_mean - mean)  # sums of many numbers of 1e4 drift, but not far
+    grain = 1e4 * float(np.finfo(dtype).eps)  # 0.001 in float32; the rounding error of x**2 would be 1e4 times as large
+    error = np.abs(found_mean - mean)  # the rounding errors of a sum of many numbers of 1e4 add up slowly
     assert np.all(error <= (5 + shape[0] / 32) * grain)
     deviation = np.sqrt(variance + 1e-3)
     of_variance = np.abs(found_variance - variance)
@@ -308,18 +311,18 @@ def test_moments_far_from_zero(table: dict, shape: tuple[int, int], dtype: str) 
 
 
 @pytest.mark.parametrize("slope", [1.0, 0.2])
-def test_a_bad_number_stays_in_its_column(table: dict, slope: float) -> None:
+def test_a_nonfinite_number_affects_its_column_only(table: dict, slope: float) -> None:
     rng = np.random.default_rng(18)
     for shape in ((5, 7), (100, 513), (5001, 17)):
         x, g, gamma, beta = _norm_operands(rng, shape, "float32")
-        bad, rest = x.copy(), np.arange(shape[1]) != 3
+        damaged, rest = x.copy(), np.arange(shape[1]) != 3
         for number in (np.nan, np.inf):
-            bad[shape[0] // 3, 3] = number
+            damaged[shape[0] // 3, 3] = number
             with np.errstate(all="ignore"):
                 clean = table["batch_norm"](x, gamma, beta, 1e-3, slope)
-                found = table["batch_norm"](bad, gamma, beta, 1e-3, slope)
+                found = table["batch_norm"](damaged, gamma, beta, 1e-3, slope)
                 clean += table["batch_norm_grad"](g, x, gamma, beta, *clean[1:], 1e-3, slope)
-                found += table["batch_norm_grad"](g, bad, gamma, beta, *found[1:], 1e-3, slope)
+                found += table["batch_norm_grad"](g, damaged, gamma, beta, *found[1:], 1e-3, slope)
             for one, two in zip(found, clean, strict=True):
                 np.testing.assert_array_equal(one[..., rest], two[..., rest])
             assert np.isnan(found[0][:, 3]).all()
@@ -328,13 +331,13 @@ def test_a_bad_number_stays_in_its_column(table: dict, slope: float) -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_batch_norm_of_a_large_mean_and_a_tiny_variance(table: dict, dtype: str) -> None:
-    """E[x^2] - E[x]^2 would lose every digit of this variance; around the mean it is kept."""
+    """E[x^2] - E[x]^2 would lose every digit of this variance; squared deviations from the mean do not."""
     grain = 2.0**-9 if dtype == "float32" else 2.0**-30  # a few units in the last place of 1e4 and more
     steps = np.random.default_rng(8).integers(-8, 9, (512, 5)).astype(dtype)
     x = np.asarray(8192.0 + steps * grain, dtype)
     _, mean, variance = table["batch_norm"](x, np.ones(5, dtype), np.zeros(5, dtype), 1e-12, 1.0)
     exact = steps.astype(np.longdouble).var(axis=0) * grain**2
-    # What the rounded mean adds to the variance is its error squared.
+    # Rounding the mean adds the square of its error to the variance.
     error_of_mean = np.abs(mean - x.astype(np.longdouble).mean(axis=0))
     eps = float(np.finfo(dtype).eps)
     assert np.all(error_of_mean <= 256 * eps * 8192)
@@ -345,28 +348,28 @@ def test_batch_norm_of_a_large_mean_and_a_tiny_variance(table: dict, dtype: str)
     assert np.isfinite(y).all()
 
 
-# Optimisers: against the textbook, one number at a time.
+# Optimisers, against the textbook formulas in float64.
 
 
-def _adam_textbook(p, m, v, g, step, rate, beta1, beta2, eps):
+def _adam_textbook(p, m, v, g, step, learning_rate, beta1, beta2, eps):
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g**2
-    return p - rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps), m, v
+    return p - learning_rate * (m / (1 - beta1**step)) / (np.sqrt(v / (1 - beta2**step)) + eps), m, v
 
 
 def _run_optimiser(
     name: str, table: dict, flat: FlatArrays, gradients: list[np.ndarray], step: int, settings: tuple[float, ...] = ()
 ) -> None:
-    rate, *others = settings or SETTINGS[name]
-    numbers = numbers_of(name, step, rate, *others)
-    table[name](flat.p, flat.in_place(gradients), flat.bounds, *flat.slots, flat.first_bad, numbers, *others)
+    learning_rate, *others = settings or SETTINGS[name]
+    scalars = numbers_of(name, step, learning_rate, *others)
+    table[name](flat.p, flat.in_place(gradients), flat.bounds, *flat.slots, flat.first_bad, scalars, *others)
 
 
 ODD_SIZES = [1, 3, 17, 0, 64, 65, 1023, 4097]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_adam_is_the_textbooks_for_fifty_steps(table: dict, dtype: str) -> None:
+def test_adam_follows_the_textbook_for_fifty_steps(table: dict, dtype: str) -> None:
     flat = FlatArrays(ODD_SIZES, dtype, 2)
     settings = SETTINGS["adam"]
     gaps, before = flat.gaps(), flat.p.copy()
@@ -377,7 +380,7 @@ def test_adam_is_the_textbooks_for_fifty_steps(table: dict, dtype: str) -> None:
         wide = [_adam_textbook(*w, g.astype(np.float64), step, *settings) for w, g in zip(wide, gradients, strict=True)]
     eps = float(np.finfo(dtype).eps)
     for (a, b), (p, m, v) in zip(flat.bounds, wide, strict=True):
-        # Each step rounds p once and the update, at most 0.1, by a few units.
+        # Each step rounds p once, and the update, which is at most 0.1, by a few units in the last place.
         np.testing.assert_allclose(flat.p[a:b], p, rtol=50 * eps, atol=50 * eps)
         np.testing.assert_allclose(flat.slots[0][a:b], m, rtol=16 * eps, atol=8 * eps)
         np.testing.assert_allclose(flat.slots[1][a:b], v, rtol=200 * eps)
@@ -401,7 +404,7 @@ def test_fast_sgd_and_rmsprop_have_the_bits_of_the_reference(name: str, dtype: s
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
 def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) -> None:
-    """m = (1 - beta1) g, v = (1 - beta2) g^2, and p moves by the rate whatever the gradient's size."""
+    """m = (1 - beta1) g, v = (1 - beta2) g^2, and p changes by the learning rate, whatever the gradient's size."""
     flat = FlatArrays([97], dtype, 2)
     flat.p[:] = 0
     (g,) = flat.gradients()
@@ -414,14 +417,14 @@ def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
-def test_the_first_bad_step_of_each_parameter_is_noted(table: dict, name: str, dtype: str) -> None:
+def test_the_first_nonfinite_step_of_each_parameter_is_recorded(table: dict, name: str, dtype: str) -> None:
     flat = FlatArrays(ODD_SIZES, dtype, 2 if name == "adam" else 1)
-    bad = {2: (4, 63, np.nan), 3: (0, 0, np.inf), 4: (7, 4096, -np.inf), 5: (4, 0, np.nan)}
+    nonfinite = {2: (4, 63, np.nan), 3: (0, 0, np.inf), 4: (7, 4096, -np.inf), 5: (4, 0, np.nan)}
     with np.errstate(all="ignore"):
         for step in range(1, 7):
             gradients = flat.gradients()
-            if step in bad:
-                k, i, value = bad[step]
+            if step in nonfinite:
+                k, i, value = nonfinite[step]
                 gradients[k][i] = value
             _run_optimiser(name, table, flat, gradients, step)
     assert flat.first_bad.tolist() == [3, -1, -1, -1, 2, -1, -1, 4]
@@ -429,7 +432,7 @@ def test_the_first_bad_step_of_each_parameter_is_noted(table: dict, name: str, d
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
-def test_huge_finite_gradients_are_not_bad(table: dict, name: str, dtype: str) -> None:
+def test_huge_finite_gradients_are_not_recorded_as_nonfinite(table: dict, name: str, dtype: str) -> None:
     flat = FlatArrays([37, 300], dtype, 2 if name == "adam" else 1)
     largest = np.finfo(dtype).max
     gradients = [np.full(37, largest, dtype), np.full(300, -largest, dtype)]
@@ -438,10 +441,10 @@ def test_huge_finite_gradients_are_not_bad(table: dict, name: str, dtype: str) -
     assert flat.first_bad.tolist() == [-1, -1]
 
 
-# In place: the formulas, number by number, with NumPy's rounding.
+# Kernels that work in place, against the formulas with NumPy's rounding.
 
 
-def _any_numbers(rng: np.random.Generator, count: int, dtype: str) -> np.ndarray:
+def _numbers_of_every_kind(rng: np.random.Generator, count: int, dtype: str) -> np.ndarray:
     """Normal draws, with zeros of either sign, subnormal, largest and infinite numbers, and NaN among them."""
     largest, tiny = np.finfo(dtype).max, np.finfo(dtype).tiny
     odd = [0.0, -0.0, tiny / 8, -tiny / 2, largest, -largest, np.inf, -np.inf, np.nan]
@@ -451,18 +454,18 @@ def _any_numbers(rng: np.random.Generator, count: int, dtype: str) -> np.ndarray
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", [(), (1,), (17,), (3, 4, 5), (70_001,)])
-def test_averages_move_as_their_formulas_say(table: dict, shape: tuple[int, ...], dtype: str) -> None:
+def test_moving_averages_equal_their_formulas(table: dict, shape: tuple[int, ...], dtype: str) -> None:
     rng = np.random.default_rng(19)
-    start, value = (_any_numbers(rng, int(np.prod(shape)), dtype).reshape(shape) for _ in range(2))
-    number = np.dtype(dtype).type
-    for share in (0.0, 0.1, 0.999, 1.0):
+    start, value = (_numbers_of_every_kind(rng, int(np.prod(shape)), dtype).reshape(shape) for _ in range(2))
+    cast = np.dtype(dtype).type
+    for weight in (0.0, 0.1, 0.999, 1.0):
         with np.errstate(all="ignore"):
-            followed = number(share) * start + number(1 - share) * value
-            approached = start + (value - start) * number(share)
+            running = cast(weight) * start + cast(1 - weight) * value
+            interpolated = start + (value - start) * cast(weight)
             found = start.copy(), start.copy()
-            assert table["update_running_statistics"](found[0], value, share) is None
-            assert table["lerp"](found[1], value, np.array([share])) is None
-        for one, two in zip(found, (followed, approached), strict=True):
+            assert table["update_running_statistics"](found[0], value, weight) is None
+            assert table["lerp"](found[1], value, np.array([weight])) is None
+        for one, two in zip(found, (running, interpolated), strict=True):
             np.testing.assert_array_equal(one, two)
             np.testing.assert_array_equal(np.signbit(one)[~np.isnan(one)], np.signbit(two)[~np.isnan(two)])
     target = start.copy()
@@ -471,7 +474,7 @@ def test_averages_move_as_their_formulas_say(table: dict, shape: tuple[int, ...]
 
 
 @needs_numba
-def test_what_is_changed_in_place_must_be_row_major() -> None:
+def test_an_array_changed_in_place_must_be_row_major() -> None:
     table, running = minigan_kernels.table("numba", np), np.ones((4, 6), np.float32)
     with pytest.raises(ValueError, match="row-major"):
         table["update_running_statistics"](running.T, np.ones((6, 4), np.float32), 0.9)
@@ -479,7 +482,7 @@ def test_what_is_changed_in_place_must_be_row_major() -> None:
         table["lerp"](running[:, ::2], np.ones((4, 3), np.float32), np.ones(1))
 
 
-# Threads: the same bits.
+# The number of threads.
 
 
 @pytest.fixture
@@ -516,14 +519,14 @@ def _run_everything(dtype: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_bits_do_not_depend_on_the_number_of_threads(threads: Callable[[int], int], dtype: str) -> None:
     assert threads(1) == 1
-    alone = _run_everything(dtype)
+    single = _run_everything(dtype)
     assert threads(2) == 2
-    for one, two in zip(alone, _run_everything(dtype), strict=True):
+    for one, two in zip(single, _run_everything(dtype), strict=True):
         assert one.tobytes() == two.tobytes()
 
 
 @needs_numba
-def test_a_bad_gradient_is_noted_wherever_a_thread_meets_it(threads: Callable[[int], int]) -> None:
+def test_a_nonfinite_gradient_is_recorded_by_every_thread(threads: Callable[[int], int]) -> None:
     t = minigan_kernels.table("numba", np)
     for place in (0, 39_999, 40_000, 40_001, 79_999):
         flat = FlatArrays([80_000, 5], "float32", 2)
@@ -534,7 +537,7 @@ def test_a_bad_gradient_is_noted_wherever_a_thread_meets_it(threads: Callable[[i
 
 
 @needs_numba
-def test_a_senseless_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from minigan_kernels.numba import set_threads
 
     monkeypatch.setenv("MINIGAN_NUM_THREADS", "many")
@@ -542,10 +545,11 @@ def test_a_senseless_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatc
         set_threads(None)
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("wanted", ["0", "-1", "many", "1.5"])
-def test_numbas_own_senseless_number_of_threads_is_one_sentence(wanted: str) -> None:
-    """Numba itself either cannot be imported with it, or warns over many lines."""
+def test_an_invalid_number_of_threads_for_numba_gives_one_sentence(wanted: str) -> None:
+    """With such a value, Numba itself either cannot be imported or prints a warning of many lines."""
     done = _run_python(
         "import sys; from minigan.cli import main; sys.exit(main(['info']))",
         NUMBA_NUM_THREADS=wanted,
@@ -555,7 +559,7 @@ def test_numbas_own_senseless_number_of_threads_is_one_sentence(wanted: str) -> 
     assert done.stderr == f"minigan: NUMBA_NUM_THREADS must be a whole number of at least 1, not '{wanted}'.\n"
 
 
-# What is available.
+# Availability.
 
 
 def test_every_implementation_offers_only_known_operations() -> None:
@@ -565,7 +569,7 @@ def test_every_implementation_offers_only_known_operations() -> None:
     assert set(minigan_kernels.table("reference", np)) == set(minigan_kernels.OPERATIONS)
 
 
-def test_what_is_unavailable_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_implementation_gives_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no implementation 'cuda'" in (minigan_kernels.unavailable("cuda") or "")
     with pytest.raises(RuntimeError, match="no implementation 'cuda'"):
         minigan_kernels.table("cuda", np)
@@ -573,7 +577,7 @@ def test_what_is_unavailable_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert minigan_kernels.unavailable("numba") is not None
 
 
-# In processes of their own: another CPU, the cache.
+# In separate processes: another CPU, the disk cache.
 
 
 def _run_python(source: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -584,6 +588,7 @@ def _run_python(source: str, **environment: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="needs a CPU of the x86-64 family")
 def test_kernels_for_a_cpu_with_256_bit_vectors(tmp_path: Path) -> None:
@@ -617,14 +622,15 @@ def test_kernels_for_a_cpu_with_256_bit_vectors(tmp_path: Path) -> None:
 USE_ONE_KERNEL = """
     import numpy as np
     import minigan_kernels
-    gate = minigan_kernels.table("numba", np)["slope_gate"]
+    slope_gate = minigan_kernels.table("numba", np)["slope_gate"]
     x = np.array([1, -1], np.float32)
-    assert gate(x, x, 0.5).tolist() == [1.0, -0.5]
+    assert slope_gate(x, x, 0.5).tolist() == [1.0, -0.5]
 """
 
 
+@pytest.mark.slow
 @needs_numba
-def test_compiling_is_announced_once_and_kept(tmp_path: Path) -> None:
+def test_compiling_is_announced_and_its_result_cached(tmp_path: Path) -> None:
     first = _run_python(USE_ONE_KERNEL, MINIGAN_CACHE_DIR=str(tmp_path))
     assert first.returncode == 0, first.stderr
     assert "compiling the kernel 'slope_gate' for float32" in first.stderr
@@ -634,8 +640,9 @@ def test_compiling_is_announced_once_and_kept(tmp_path: Path) -> None:
     assert second.stderr == ""
 
 
+@pytest.mark.slow
 @needs_numba
-def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_created_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
     obstacle, temporary = tmp_path / "file", tmp_path / "tmp"
     obstacle.write_text("a file where a folder is needed")
     temporary.mkdir()
@@ -647,7 +654,9 @@ def test_a_cache_that_cannot_be_made_is_replaced_by_a_temporary_one(tmp_path: Pa
     assert obstacle.is_file()
 
 
-def test_a_home_that_is_not_writable_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_is_not_writable_is_replaced_by_a_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = importlib.import_module("minigan_kernels.cache")
     obstacle, temporary = tmp_path / "home", tmp_path / "tmp"
     obstacle.write_text("")

@@ -1,4 +1,4 @@
-"""Kernels from elsewhere join `minigan info`, `--kernels`, `minigan gradcheck` and the fixtures, by registering."""
+"""Registered kernels of other packages appear in `minigan info`, `--kernels`, `minigan gradcheck` and the fixtures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FEW = [
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder_and_what_joins_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _empty_folder_and_restored_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     before = dict(minigan_kernels.IMPLEMENTATIONS)
     standin_kernels.calls.clear()
@@ -43,8 +43,8 @@ def standin() -> None:
     minigan_kernels.register("standin", standin_kernels)
 
 
-def _join(**attributes: object) -> None:
-    """Register "other" kernels: the stand-in's, but for `attributes`."""
+def _register_other(**attributes: object) -> None:
+    """Register the kernels "other": those of the stand-in with other `attributes`."""
     facts = {name: getattr(standin_kernels, name) for name in ("ARRAYS", "KERNELS", "unavailable", "describe")}
     minigan_kernels.register("other", SimpleNamespace(**facts | attributes))
 
@@ -54,7 +54,7 @@ def _printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-# The stand-in joins.
+# The stand-in implementation, registered.
 
 
 def test_the_standin_is_small() -> None:
@@ -62,7 +62,7 @@ def test_the_standin_is_small() -> None:
 
 
 @pytest.mark.usefixtures("standin")
-def test_the_last_to_register_serves_what_it_offers_and_the_reference_the_rest() -> None:
+def test_the_last_registered_computes_its_operations_and_the_reference_the_rest() -> None:
     assert mg.use("numpy").kernels == "standin"
     a = mg.Tensor([[1.0, 2.0]])
     assert (a @ mg.Tensor([[3.0], [4.0]])).item() == 11
@@ -74,8 +74,8 @@ def test_the_last_to_register_serves_what_it_offers_and_the_reference_the_rest()
     assert standin_kernels.calls == {"matmul": 1}
 
 
-def test_a_step_that_was_recorded_before_is_computed_by_what_has_joined() -> None:
-    """No sooner than the next `use`; a replay of the old kernels would go on for ever."""
+def test_a_recorded_step_uses_new_kernels_after_the_next_use() -> None:
+    """Until `use` is called, the recorded step keeps the old kernels."""
     mg.use("numpy")
     gan = mg.recipes.get("ring-plain").build(generator_widths=[4], discriminator_widths=[4])
     batches = iter(np.random.default_rng(0).standard_normal((30, 8, 2)).astype(np.float32))
@@ -98,7 +98,7 @@ def test_a_step_that_was_recorded_before_is_computed_by_what_has_joined() -> Non
 
 
 @pytest.mark.usefixtures("standin")
-def test_info_tells_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(_printed(capsys, "info", "--json"))
     assert facts["kernels standin"] == "available"
     assert "1 number" in (facts["vector width"], facts.get("vector width of standin"))
@@ -110,8 +110,9 @@ def test_info_tells_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert row.split()[-1] == "standin*"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standin")
-def test_training_takes_it_by_name_and_computes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_selects_it_by_name_and_computes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     results = {}
     for name in ("reference", "standin"):
         results[name] = json.loads(_printed(capsys, "train", *FEW, "--kernels", name, "--out", name, "--json"))
@@ -123,7 +124,7 @@ def test_training_takes_it_by_name_and_computes_the_same(capsys: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("standin")
-def test_help_and_slips_know_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_and_spelling_suggestions_know_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["train", "--help"])
     assert ended.value.code == 0
@@ -133,7 +134,7 @@ def test_help_and_slips_know_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("standin")
-def test_gradcheck_checks_it_where_it_serves(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gradcheck_checks_the_operations_that_it_offers(capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(_printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train", "--json"))
     rows = [(check["kernels"], check["report"]["verdict"]) for check in result["checks"]]
     assert rows[0] == ("reference", "PASS")
@@ -143,38 +144,39 @@ def test_gradcheck_checks_it_where_it_serves(capsys: pytest.CaptureFixture[str])
     assert result["left_to_reference"]["standin"] == ["primitives/batch_norm/0"]
 
 
-def test_gradcheck_finds_its_faults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gradcheck_finds_its_errors(capsys: pytest.CaptureFixture[str]) -> None:
     def matmul(*arguments: object) -> np.ndarray:
         return 2 * reference.matmul(np, *arguments)
 
-    _join(KERNELS=(matmul,))
+    _register_other(KERNELS=(matmul,))
     assert cli.main(["gradcheck", "--quiet", "--only", "layers/Dense/train"]) == 1
     assert "layers/Dense/train, kernels other\nFAIL" in capsys.readouterr().out
 
 
-def test_the_fixtures_run_over_it() -> None:
+@pytest.mark.slow
+def test_the_fixtures_include_it() -> None:
     code = (
         "import sys, minigan_kernels, pytest\n"
         "from support import standin_kernels\n"
         "minigan_kernels.register('standin', standin_kernels)\n"
         "sys.exit(pytest.main(sys.argv[1:]) or standin_kernels.calls['matmul'] == 0)"
     )
-    test = "ops/test_primitives.py::test_values_are_numpys"
+    test = "ops/test_primitives.py::test_values_equal_those_of_numpy"
     done = subprocess.run(
         [sys.executable, "-c", code, "-o", "addopts=", "-p", "no:cacheprovider", "-v", "-k", "standin", test],
         cwd=ROOT / "tests", env=os.environ | {"PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True,
         timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "::test_values_are_numpys[standin-matmul] PASSED" in done.stdout
+    assert "::test_values_equal_those_of_numpy[standin-matmul] PASSED" in done.stdout
 
 
-# What cannot be used here.
+# Implementations that cannot be used.
 
 
-def test_what_is_unavailable_gives_its_reason_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unavailable_implementation_gives_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     usual = backend.current().kernels
-    _join(unavailable=lambda: "there is no moon", describe=lambda: 1 // 0)
+    _register_other(unavailable=lambda: "there is no moon", describe=lambda: 1 // 0)
     assert mg.use("numpy").kernels == usual
     assert cli.main(["train", *FEW, "--kernels", "other"]) == 2
     expected = "the kernels 'other' cannot be used here: there is no moon; choose 'auto' or 'reference'."
@@ -187,11 +189,11 @@ def test_what_is_unavailable_gives_its_reason_in_a_sentence(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("command", [["info"], ["train", *FEW], ["gradcheck", "--only", "layers/Dense/train"]])
-def test_a_senseless_environment_is_told(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_environment_variable_is_reported(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     def unavailable() -> str | None:
         raise ValueError("MOONS must be a count, not 'many'")
 
-    _join(unavailable=unavailable)
+    _register_other(unavailable=unavailable)
     assert cli.main(command) == 2
     assert capsys.readouterr().err == "minigan: MOONS must be a count, not 'many'.\n"
 
@@ -205,7 +207,7 @@ def test_a_name_that_is_taken_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["ARRAYS", "unavailable", "describe"])
-def test_what_is_no_implementation_is_refused(attribute: str) -> None:
+def test_an_implementation_with_a_missing_attribute_is_refused(attribute: str) -> None:
     facts = {"ARRAYS": "numpy", "KERNELS": (), "unavailable": lambda: None, "describe": dict}
     del facts[attribute]
     with pytest.raises(TypeError, match=f"the kernels 'other' have no {attribute}"):
@@ -215,11 +217,11 @@ def test_what_is_no_implementation_is_refused(attribute: str) -> None:
 # Other array libraries.
 
 
-def test_kernels_serve_the_arrays_of_their_library_only() -> None:
+def test_kernels_compute_on_arrays_of_their_library_only() -> None:
     def matmul(a, b, transpose_a, transpose_b):
         return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
 
-    _join(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
+    _register_other(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
     with pytest.raises(mg.MiniganError, match="the kernels 'other' do not work on numpy arrays"):
         mg.use("numpy", "other")
     on_numpy = [pair for pair in backend.implementations() if pair.backend.name == "numpy"]
@@ -240,7 +242,7 @@ def test_gradcheck_checks_every_library_in_use(capsys: pytest.CaptureFixture[str
     def matmul(a, b, transpose_a, transpose_b):
         return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
 
-    _join(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
+    _register_other(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
     device = backend.Backend("strict", strict_device)
     mg.use(device)
     out = _printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train")
@@ -250,7 +252,7 @@ def test_gradcheck_checks_every_library_in_use(capsys: pytest.CaptureFixture[str
     assert backend.by_array_type[strict_device.ndarray] is device
 
 
-def test_a_context_puts_back_what_was_in_use() -> None:
+def test_a_context_restores_the_backend_and_kernels() -> None:
     device = backend.Backend("strict", strict_device)
     before, kernels = backend.current(), backend.current().kernels
     with backend.using(device):
@@ -262,11 +264,11 @@ def test_a_context_puts_back_what_was_in_use() -> None:
     assert strict_device.ndarray not in backend.by_array_type
 
 
-# Nothing else knows numba.
+# Nothing else depends on numba.
 
 
 def _names_numba(path: Path) -> bool:
-    """Whether `path` imports numba or minigan_kernels.numba, or holds the word alone as a text."""
+    """Whether `path` imports numba or minigan_kernels.numba, or contains the string "numba"."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import) and any("numba" in alias.name.split(".") for alias in node.names):
             return True
@@ -279,14 +281,16 @@ def _names_numba(path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_only_the_registry_names_numba() -> None:
     sources = [*(ROOT / "minigan").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
     naming = {str(path.relative_to(ROOT)) for path in sources if _names_numba(path)}
     assert {name for name in naming if not name.startswith("kernels/numba/")} == {"kernels/__init__.py"}
 
 
+@pytest.mark.slow
 @needs_numba
-def test_numba_is_imported_when_it_is_asked_for() -> None:
+def test_numba_is_imported_only_when_it_is_needed() -> None:
     code = """
 import sys, minigan, minigan_kernels, minigan_kernels.numba, minigan.core.backend, minigan.cli.parser
 minigan.use("numpy", "reference")
@@ -299,10 +303,11 @@ assert minigan_kernels.numba.KERNELS and "minigan_kernels.numba.kernels" in sys.
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# Packing.
+# Packaging.
 
 
-def test_kernels_in_other_languages_are_packed(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_kernel_sources_in_other_languages_are_packaged(tmp_path: Path) -> None:
     pytest.importorskip("setuptools")
     wanted = ["cuda/gemm.cu", "cuda/common.cuh", "cuda/include/tile.h"]
     Path("setup.py").write_text((ROOT / "setup.py").read_text(encoding="utf-8"), encoding="utf-8")

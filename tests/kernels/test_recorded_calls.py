@@ -1,4 +1,4 @@
-"""The calls that a fast kernel notes are all that it does: made again on other numbers, they give what it would."""
+"""The recorded calls of a fast kernel are all that it computes: repeated on other numbers, they give its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from support import convolutions, updates
-from support.environment import needs_numba
+from support.environment import EXHAUSTIVE, needs_numba
 
 import minigan_kernels
 from minigan_kernels import recorded_calls
@@ -24,11 +24,11 @@ IMPLEMENTATIONS = ["reference", pytest.param("numba", marks=needs_numba)]
 pytestmark = pytest.mark.usefixtures("winograd_however_small")
 
 
-# The cases: every kernel on shapes that reach all of its compiled functions.
+# The cases: shapes for every kernel that reach all of its compiled functions.
 
 
 class Case(NamedTuple):
-    """A kernel, the shapes of its arrays, and what follows them; `PackedWeights` stands for a new packed."""
+    """A kernel, the shapes of its arrays, and its other arguments; the class `PackedWeights` stands for an instance."""
 
     operation: str
     shapes: tuple[tuple[int, ...], ...]
@@ -43,7 +43,7 @@ class Case(NamedTuple):
             arrays[-1] = np.abs(arrays[-1])  # the variance
         return arrays
 
-    def rest(self) -> list[Any]:
+    def other_arguments(self) -> list[Any]:
         return [PackedWeights() if setting is PackedWeights else setting for setting in self.settings]
 
 
@@ -90,41 +90,41 @@ CASES = [*_product_cases(), *_elementwise_cases(), *_convolution_cases()]
 OPERATIONS = list(dict.fromkeys(case.operation for case in CASES))
 
 
-# Arrays as they come, with the memory that they look at.
+# Memory layouts: an array, and the memory of which it is a view.
 
-Laid = tuple[np.ndarray, np.ndarray]
+ArrayAndMemory = tuple[np.ndarray, np.ndarray]
 
 
-def _row_major(values: np.ndarray) -> Laid:
+def _row_major(values: np.ndarray) -> ArrayAndMemory:
     memory = values.copy()
     return memory, memory
 
 
-def _transposed(values: np.ndarray) -> Laid:
+def _transposed(values: np.ndarray) -> ArrayAndMemory:
     memory = np.ascontiguousarray(values.T)
     return memory.T, memory.T
 
 
-def _in_steps(values: np.ndarray) -> Laid:
+def _in_steps(values: np.ndarray) -> ArrayAndMemory:
     memory = np.zeros([2 * n + 1 for n in values.shape], values.dtype)
     view = memory[(slice(1, None, 2),) * values.ndim]
     view[...] = values
     return view, view
 
 
-def _read_only(values: np.ndarray) -> Laid:
+def _read_only(values: np.ndarray) -> ArrayAndMemory:
     memory = values.copy()
     view = memory.view()
     view.flags.writeable = False
     return view, memory
 
 
-LAYOUTS: dict[str, Callable[[np.ndarray], Laid]] = {
+LAYOUTS: dict[str, Callable[[np.ndarray], ArrayAndMemory]] = {
     "row-major": _row_major, "transposed": _transposed, "in steps": _in_steps, "read-only": _read_only,
 }  # fmt: skip
 
 
-# What a call does.
+# Repeating recorded calls.
 
 
 def _kernel(operation: str, implementation: str = "numba") -> Callable[..., Any]:
@@ -135,73 +135,75 @@ def _arrays(result: Any) -> list[np.ndarray]:
     return list(result) if isinstance(result, tuple | list) else [result]
 
 
-def _make_again(calls: list[recorded_calls.Call]) -> None:
-    """Make the calls; each must change no argument but those that it says it writes into."""
-    for made in calls:
-        read = [a for i, a in enumerate(made.arguments) if i not in made.writes and isinstance(a, np.ndarray)]
+def _repeat(calls: list[recorded_calls.Call]) -> None:
+    """Repeat the calls; each may change only the arguments that it lists in `writes`."""
+    for call in calls:
+        read = [a for i, a in enumerate(call.arguments) if i not in call.writes and isinstance(a, np.ndarray)]
         before = [a.copy() for a in read]
-        made.function(*made.arguments)
+        call.function(*call.arguments)
         for one, two in zip(read, before, strict=True):
-            assert one.tobytes() == two.tobytes(), f"{made.function} writes into what it only reads"
+            assert one.tobytes() == two.tobytes(), f"{call.function} writes into an array that is not in `writes`"
 
 
-def _spoil_scratch_memory() -> None:
+def _overwrite_scratch_memory() -> None:
     memory = importlib.import_module("minigan_kernels.numba.memory")
     for buffer in memory._scratch.buffers.values():
         buffer.fill(np.nan)
 
 
 def _check(case: Case, layout: str, dtype: str) -> None:
-    """Note the kernel's calls on some numbers, make them on others, compare with the kernel's own result for these."""
+    """Record the kernel's calls on some numbers, repeat them on others, compare with the kernel's result for these."""
     kernel, rng = _kernel(case.operation), np.random.default_rng(1)
-    laid = [LAYOUTS[layout](values) for values in case.draw(rng, dtype)]
+    operands = [LAYOUTS[layout](values) for values in case.draw(rng, dtype)]
     with recorded_calls.record() as calls:
-        found = _arrays(kernel(*(argument for argument, _ in laid), *case.rest()))
+        found = _arrays(kernel(*(argument for argument, _ in operands), *case.other_arguments()))
     others = case.draw(rng, dtype)
-    for (_, memory), values in zip(laid, others, strict=True):
+    for (_, memory), values in zip(operands, others, strict=True):
         memory[...] = values
     for array in found:
         array.fill(np.nan)
-    _spoil_scratch_memory()
-    _make_again(calls)
+    _overwrite_scratch_memory()
+    _repeat(calls)
     again = [array.copy() for array in found]
-    expected = _arrays(kernel(*(LAYOUTS[layout](values)[0] for values in others), *case.rest()))
+    expected = _arrays(kernel(*(LAYOUTS[layout](values)[0] for values in others), *case.other_arguments()))
     for one, two in zip(again, expected, strict=True):
         np.testing.assert_array_equal(one, two, err_msg=str(case))
         assert one.tobytes() == two.tobytes(), str(case)
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_noted_calls_are_all_that_a_kernel_does(operation: str, layout: str, dtype: str) -> None:
+def test_the_recorded_calls_are_all_that_a_kernel_computes(operation: str, layout: str, dtype: str) -> None:
     cases = [case for case in CASES if case.operation == operation]
-    for case in cases if layout == "row-major" else cases[:: 5 if "conv" in operation else 1]:
+    few = "conv" in operation and not EXHAUSTIVE
+    for case in cases[:: (2 if layout == "row-major" else 8) if few else 1]:
         _check(case, layout, dtype)
 
 
 @needs_numba
-def test_a_copy_made_beside_the_calls_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_is_not_recorded_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     gemm = importlib.import_module("minigan_kernels.numba.gemm")
     case = Case("dense", ((9, 6), (6, 8), (8,)), (0.2,))
     _check(case, "transposed", "float32")
-    monkeypatch.setattr(gemm, "plain", np.ascontiguousarray)
+    monkeypatch.setattr(gemm, "row_major", np.ascontiguousarray)
     with pytest.raises(AssertionError):
         _check(case, "transposed", "float32")
 
 
 @needs_numba
-def test_an_array_written_but_not_named_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = importlib.import_module("minigan_kernels.numba.leaky_relu")
+def test_an_array_that_is_written_but_not_listed_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    leaky_relu = importlib.import_module("minigan_kernels.numba.leaky_relu")
     case = Case("bias_act_grad", ((9, 6), (9, 6)), (0.2,))
     _check(case, "row-major", "float32")
-    monkeypatch.setattr(gate.BIAS_ACT_GRAD, "_writes", gate.BIAS_ACT_GRAD._writes[:1])
-    with pytest.raises(AssertionError, match="writes into what it only reads"):
+    monkeypatch.setattr(leaky_relu.BIAS_ACT_GRAD, "_writes", leaky_relu.BIAS_ACT_GRAD._writes[:1])
+    with pytest.raises(AssertionError, match="writes into an array that is not in `writes`"):
         _check(case, "row-major", "float32")
 
 
-# In place.
+# Kernels that work in place.
 
 
 class InPlace(NamedTuple):
@@ -217,14 +219,14 @@ def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
     flat.slots = [np.abs(flat.rng.standard_normal(flat.p.size)).astype(dtype) for _ in flat.slots]
     gradients = flat.gradients()
     gradients[1][0] = np.nan if step == 2 else 0
-    numbers = updates.numbers_of("adam", step, 0.01 / step, 0.5, 0.999)
-    arrays = [flat.p, flat.in_place(gradients), flat.bounds, *flat.slots, flat.first_bad, numbers]
+    scalars = updates.numbers_of("adam", step, 0.01 / step, 0.5, 0.999)
+    arrays = [flat.p, flat.in_place(gradients), flat.bounds, *flat.slots, flat.first_bad, scalars]
     yield InPlace("adam", arrays, (0.5, 0.999, 1e-8))
     for operation in ("sgd", "rmsprop"):
         flat = updates.FlatArrays([70_001, 3, 65], dtype, 0, seed=step)
-        numbers = updates.numbers_of(operation, step, 0.01 / step)
+        scalars = updates.numbers_of(operation, step, 0.01 / step)
         moments = np.abs(flat.rng.standard_normal(flat.p.size)).astype(dtype)
-        arrays = [flat.p, flat.in_place(gradients), flat.bounds, moments, flat.first_bad, numbers]
+        arrays = [flat.p, flat.in_place(gradients), flat.bounds, moments, flat.first_bad, scalars]
         yield InPlace(operation, arrays, updates.SETTINGS[operation][1:])
     for shape in ((17,), (3, 5), (70_001,)):
         one, two = (flat.rng.standard_normal(shape).astype(dtype) for _ in range(2))
@@ -232,22 +234,23 @@ def _in_place(dtype: str, step: int) -> Iterator[InPlace]:
         yield InPlace("lerp", [one.copy(), two.copy(), np.array([0.1 * step])], ())
 
 
+@pytest.mark.slow
 @needs_numba
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_noted_calls_change_in_place_what_the_kernel_changes(dtype: str) -> None:
+def test_the_recorded_calls_change_in_place_what_the_kernel_changes(dtype: str) -> None:
     for first, second in zip(_in_place(dtype, 1), _in_place(dtype, 2), strict=True):
         kernel = _kernel(first.operation)
         with recorded_calls.record() as calls:
             assert kernel(*first.arrays, *first.settings) is None
         for memory, values in zip(first.arrays, second.arrays, strict=True):
             memory[...] = values
-        _make_again(calls)
+        _repeat(calls)
         kernel(*second.arrays, *second.settings)
         for one, two in zip(first.arrays, second.arrays, strict=True):
             assert one.tobytes() == two.tobytes(), first.operation
 
 
-# The cases are all there are.
+# The cases cover everything.
 
 
 def _compiled() -> dict[str, Any]:
@@ -263,35 +266,36 @@ def _compiled() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @needs_numba
 def test_the_cases_reach_every_kernel_and_every_compiled_function() -> None:
     with recorded_calls.record() as calls:
         for case in CASES:
-            _kernel(case.operation)(*case.draw(np.random.default_rng(1), "float32"), *case.rest())
+            _kernel(case.operation)(*case.draw(np.random.default_rng(1), "float32"), *case.other_arguments())
         for changed in _in_place("float32", 1):
             _kernel(changed.operation)(*changed.arrays, *changed.settings)
-    reached = {id(made.function) for made in calls}
+    reached = {id(call.function) for call in calls}
     missed = [name for name, kernel in _compiled().items() if id(kernel._entries[np.dtype("float32")]) not in reached]
     assert not missed
     offered = set(minigan_kernels.table("numba", np))
     assert offered == {*OPERATIONS, *(changed.operation for changed in _in_place("float32", 1))}
 
 
-# Noting.
+# Recording.
 
 
 @needs_numba
-def test_nothing_is_noted_unless_asked_for() -> None:
+def test_calls_are_recorded_only_inside_record() -> None:
     x = np.ones((5, 6), np.float32)
-    gate = _kernel("slope_gate")
+    slope_gate = _kernel("slope_gate")
     assert recorded_calls.recorded is None
     with recorded_calls.record() as outer:
-        gate(x, x, 0.5)
+        slope_gate(x, x, 0.5)
         with recorded_calls.record() as inner:
-            gate(x.T, x.T, 0.5)
-        gate(x, x, 0.5)
-    gate(x, x, 0.5)
-    assert (len(outer), len(inner)) == (2, 3)  # the inner ones: two copies, and the kernel
+            slope_gate(x.T, x.T, 0.5)
+        slope_gate(x, x, 0.5)
+    slope_gate(x, x, 0.5)
+    assert (len(outer), len(inner)) == (2, 3)  # the inner list: two copies, and the kernel
     assert recorded_calls.recorded is None
     with pytest.raises(ZeroDivisionError), recorded_calls.record() as failed:
         recorded_calls.call(lambda: 1 // 0)
@@ -299,25 +303,25 @@ def test_nothing_is_noted_unless_asked_for() -> None:
 
 
 @needs_numba
-def test_filling_a_memo_is_noted_when_it_is_done() -> None:
+def test_packing_weights_is_recorded_when_it_happens() -> None:
     rng = np.random.default_rng(2)
     for case in (convolutions.HAND_PICKED[0], convolutions.HAND_PICKED[2], convolutions.HAND_PICKED[21]):
         x, w, g = case.draw(rng.standard_normal, "float32")
-        for operation, picture in (("conv2d", x), ("conv2d_input_grad", g)):
+        for operation, operand in (("conv2d", x), ("conv2d_input_grad", g)):
             packed, kernel = PackedWeights(), _kernel(operation)
             counts = []
             for change in (False, False, False, True, False):
                 if change:
                     packed.invalidate()
                 with recorded_calls.record() as calls:
-                    kernel(picture, w, None, 1.0, case.geometry, packed)
+                    kernel(operand, w, None, 1.0, case.geometry, packed)
                 counts.append(len(calls))
-            whole, filled = counts[0], counts[2]
-            assert counts == [whole, whole, filled, whole, filled], str(case)
-            assert whole > filled
+            with_packing, without = counts[0], counts[2]
+            assert counts == [with_packing, with_packing, without, with_packing, without], str(case)
+            assert with_packing > without
 
 
-def test_a_memo_takes_back_the_state_it_gave() -> None:
+def test_packed_weights_restore_a_snapshot() -> None:
     packed, fills = PackedWeights(), []
 
     def get(name: str) -> np.ndarray:
@@ -340,27 +344,28 @@ def test_a_memo_takes_back_the_state_it_gave() -> None:
     assert fills == ["once", "other"]
 
 
-# Results in memory that is given.
+# Results in memory that the caller provides.
 
 
-def _elsewhere(result: Any) -> Any:
+def _output_memory(result: Any) -> Any:
     """Memory like that of a result, full of NaN, which does not start on a cache line."""
     if isinstance(result, tuple | list):
-        return tuple(map(_elsewhere, result))
+        return tuple(map(_output_memory, result))
     return np.full(result.size + 1, np.nan, result.dtype)[1:].reshape(result.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_a_result_may_be_written_where_the_caller_wants_it(implementation: str, operation: str, dtype: str) -> None:
+def test_a_result_can_be_written_to_memory_of_the_caller(implementation: str, operation: str, dtype: str) -> None:
     kernel = _kernel(operation, implementation)
     cases = [case for case in CASES if case.operation == operation]
     for case in cases[:: 1 if implementation == "numba" else 5]:
         arrays = case.draw(np.random.default_rng(3), dtype)
-        expected = kernel(*arrays, *case.rest())
-        out = _elsewhere(expected)
-        found = kernel(*arrays, *case.rest(), out=out)
+        expected = kernel(*arrays, *case.other_arguments())
+        out = _output_memory(expected)
+        found = kernel(*arrays, *case.other_arguments(), out=out)
         for given, one, two in zip(_arrays(out), _arrays(found), _arrays(expected), strict=True):
             assert one is given
             assert one.tobytes() == two.tobytes(), str(case)

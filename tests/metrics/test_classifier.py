@@ -1,4 +1,4 @@
-"""The classifier behind `minigan evaluate`: it learns the labels of the run's own data, and is kept."""
+"""The classifier behind `minigan evaluate`: it learns the labels of the run's own data, and is cached."""
 
 from __future__ import annotations
 
@@ -63,15 +63,17 @@ def test_a_class_that_is_not_made_is_missing():
     assert scores.missing == [3, 8]
 
 
-def test_what_no_classifier_can_learn_from():
+def test_data_that_no_classifier_can_learn_from():
     images, labels = quarters()
-    for told, count in ((None, 240), (np.zeros_like(labels), 240), (labels, 99)):
+    for known_labels, count in ((None, 240), (np.zeros_like(labels), 240), (labels, 99)):
         with pytest.raises(UsageError) as caught:
-            Classifier(Dataset("quarters", images[:count], None if told is None else told[:count], "a test"))
+            Classifier(
+                Dataset("quarters", images[:count], None if known_labels is None else known_labels[:count], "a test")
+            )
         assert "a test" in str(caught.value) and str(caught.value).endswith(".")
 
 
-def test_what_was_learned_is_kept():
+def test_a_trained_classifier_is_cached():
     images, labels = quarters()
     classifier = trained(images, labels)
     classifier_cache.save(classifier, MADE_BY)
@@ -80,7 +82,7 @@ def test_what_was_learned_is_kept():
     np.testing.assert_array_equal(again.probabilities(images), classifier.probabilities(images))
 
 
-def test_it_is_another_classifier_where_anything_differs_that_it_depends_on():
+def test_the_cache_distinguishes_all_that_the_classifier_depends_on():
     images, labels = quarters()
     classifier_cache.save(trained(images, labels), MADE_BY)
     for other_images, other_labels, made_by in (
@@ -92,7 +94,7 @@ def test_it_is_another_classifier_where_anything_differs_that_it_depends_on():
         assert not classifier_cache.load(Classifier(Dataset("other", other_images, other_labels, "")), made_by)
 
 
-def test_a_damaged_one_is_not_taken():
+def test_a_damaged_cache_file_is_not_used():
     images, labels = quarters()
     classifier = trained(images, labels)
     classifier_cache.save(classifier, MADE_BY)
@@ -146,7 +148,8 @@ def refused(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
     return code, line
 
 
-def test_evaluate_asks_about_the_classes_of_the_data_and_learns_them_once(capsys, monkeypatch):
+@pytest.mark.slow
+def test_evaluate_finds_the_classes_of_the_data_and_trains_once(capsys, monkeypatch):
     run_on(quarters()[1])
     found = evaluated(capsys)
     assert found["classes"] == [3, 5, 8, 20] and len(found["shares"]) == 4 and found["held_out_accuracy"] > 0.9
@@ -161,6 +164,7 @@ def test_evaluate_asks_about_the_classes_of_the_data_and_learns_them_once(capsys
     assert evaluated(capsys, "--data-dir", "moved") == found
 
 
+@pytest.mark.slow
 def test_labels_may_be_put_beside_the_pictures_later(capsys):
     run_on(None)
     code, line = refused(capsys)

@@ -168,6 +168,7 @@ def test_a_resumed_run_gives_the_same_bits(name: str, dtype: str, kernels: str, 
         assert value.tobytes() == resumed.state()[key].tobytes()
 
 
+@pytest.mark.slow
 def test_the_ema_of_a_network_is_normalised_too(name: str, make_rng: Callable) -> None:
     """The mean of unit vectors is shorter than 1; the effective weight must not grow because of that."""
     layer, x = _converged(name, make_rng)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import differences, layouts, naive
-from support.convolutions import CASES, CHANNELS, DCGAN, HAND_PICKED, LARGE, NONE, ONE, Case
+from support.convolutions import CASES, CHANNELS, DCGAN, HAND_PICKED, LARGE, NONE, ONE, RANDOM, WINOGRAD, Case
 from support.environment import EXHAUSTIVE, ON_NUMPY, needs_numba
 
 import minigan as mg
@@ -34,7 +34,11 @@ FLOATS = ["float32", "float64"]
 pytestmark = pytest.mark.usefixtures("winograd_however_small")
 
 
-BY_FOUR_AND_TWO = [c for c in CASES if c.geometry.kernel == (4, 4) and c.geometry.stride == (2, 2)]
+def _by_four_and_two(cases: list[Case]) -> list[Case]:
+    return [c for c in cases if c.geometry.kernel == (4, 4) and c.geometry.stride == (2, 2)]
+
+
+BY_FOUR_AND_TWO = _by_four_and_two(CASES)
 
 
 def _fast(geometry: Geometry) -> Geometry:
@@ -42,9 +46,9 @@ def _fast(geometry: Geometry) -> Geometry:
 
 
 def test_the_cases_cover_every_kind_of_geometry() -> None:
-    random = CASES[len(HAND_PICKED) : len(HAND_PICKED) + 220]
+    random = RANDOM  # all of them run with MINIGAN_EXHAUSTIVE=1
     assert len(random) >= 200
-    assert len(BY_FOUR_AND_TWO) >= 60
+    assert len(_by_four_and_two(HAND_PICKED + RANDOM + WINOGRAD)) >= 60
     assert {c.inputs for c in random} == {c.outputs for c in random} == set(CHANNELS)
     assert {c.batch for c in random} == {1, 2, 3, 4, 5}
     assert {k for c in random for k in c.geometry.kernel} == set(range(1, 8))
@@ -382,6 +386,7 @@ def _dcgan_layer(side: int, inputs: int, outputs: int) -> tuple[tuple[np.ndarray
     return (x, w, g), wide
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "bound"), [("exact", 5e-6), ("fast", 3e-5)])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_rounding_errors_of_the_layers_of_dcgan(table: dict, layer: Any, precision: str, bound: float) -> None:
@@ -524,6 +529,7 @@ def _all_uses(x: np.ndarray, w: Any, b: Any) -> list[np.ndarray]:
     return [t.numpy() for t in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_parameter_gives_the_bits_of_a_tensor(with_packing: str, dtype: str, make_rng: Callable) -> None:
     rng = make_rng()
@@ -538,6 +544,7 @@ def test_a_parameter_gives_the_bits_of_a_tensor(with_packing: str, dtype: str, m
                 assert one.tobytes() == two.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_kernels_give_the_same_bits_with_packed_weights(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(12)
@@ -812,7 +819,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "kernel-does-not-fit": (
         lambda: ops.conv2d(X, _ones(6, 8, 3, 7), stride=(2, 3)),
-        r"a kernel of 6 x 8, stride 2 x 3, padding \(\(0, 0\), \(0, 0\)\) does not fit a picture of 5 x 6: that would "
+        r"a kernel of 6 x 8, stride 2 x 3, padding \(\(0, 0\), \(0, 0\)\) does not fit an image of 5 x 6: that would "
         r"give \(5 - 6\) // 2 \+ 1 = 0 rows, \(6 - 8\) // 3 \+ 1 = 0 columns; use a smaller kernel or more padding",
     ),
     "kernel-does-not-fit-padded": (
@@ -989,6 +996,7 @@ def _loss(critic: Sequential, real: np.ndarray, between: np.ndarray) -> Tensor:
     return ops.mean(critic(Tensor(real))) + ops.mean((norms - 1.0) ** 2) * 10.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_the_gradient_of_a_gradient_penalty(kernels: str, precision: str, make_rng: Callable) -> None:
     rng = make_rng(27)  # no sum lies within 0.006 of a kink
@@ -1072,6 +1080,7 @@ def test_large_numbers_do_not_overflow(table: dict) -> None:
 # The choice among kernels.
 
 
+@pytest.mark.slow
 @needs_numba
 def test_winograd_is_chosen_where_its_transforms_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()

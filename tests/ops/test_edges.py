@@ -224,6 +224,7 @@ def test_blocked_sums_add_every_element_once() -> None:
                 assert np.shape(found) == np.shape(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [1, 3, 40])
 def test_sums_over_rows_in_the_kernels_are_accurate(table: dict, columns: int) -> None:
     rows, value = 200_000, 0.7

@@ -271,7 +271,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "array-rank": (lambda: ops.max_pool2d(np.ones((4, 4))), r"max_pool2d takes images .* got shape \(4, 4\)"),
     "window-does-not-fit": (
         lambda: ops.average_pool2d(_ones(1, 4, 4, 1), (2, 5)),
-        r"a kernel of 2 x 5, .* does not fit a picture of 4 x 4.*\(4 - 5\) // 5 \+ 1 = 0 columns",
+        r"a kernel of 2 x 5, .* does not fit an image of 4 x 4.*\(4 - 5\) // 5 \+ 1 = 0 columns",
     ),
     "max-outside": (
         lambda: ops.max_pool2d(_ones(1, 4, 4, 1), 2, padding=2),

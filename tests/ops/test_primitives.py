@@ -51,17 +51,17 @@ def test_first_and_second_derivatives(case: Case, kernels: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("create_graph", [False, True])
-def test_derivatives_are_linear_in_the_cotangent(case: Case, create_graph: bool, kernels: str) -> None:
+def test_derivatives_are_linear_in_the_cotangent(case: Case, kernels: str) -> None:
     tensors = [Tensor(x) for x in case.inputs]
     y = case.function(*tensors)
     u, v = _draw.normal(*y.shape), _draw.normal(*y.shape)
-    of_u, of_v, of_both = (
-        vjp(y, tensors, Tensor(cotangent), create_graph=create_graph) for cotangent in (u, v, u - 2 * v)
-    )
-    for first, second, both in zip(of_u, of_v, of_both, strict=True):
-        expected = first.numpy() - 2 * second.numpy()
-        np.testing.assert_allclose(both.numpy(), expected, rtol=0, atol=1e-12 * (1 + abs(expected).max(initial=0)))
+    for create_graph in (False, True):
+        of_u, of_v, of_both = (
+            vjp(y, tensors, Tensor(cotangent), create_graph=create_graph) for cotangent in (u, v, u - 2 * v)
+        )
+        for first, second, both in zip(of_u, of_v, of_both, strict=True):
+            expected = first.numpy() - 2 * second.numpy()
+            np.testing.assert_allclose(both.numpy(), expected, rtol=0, atol=1e-12 * (1 + abs(expected).max(initial=0)))
 
 
 @pytest.mark.parametrize("case", COMPOSED_CASES, ids=str)

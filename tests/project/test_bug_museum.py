@@ -202,6 +202,7 @@ def test_runs_alone(name, tmp_path):
     assert str(load(name).check()) in out
 
 
+@pytest.mark.slow
 def test_the_tour_shows_every_piece(tmp_path):
     rows = [line.split() for line in run(MUSEUM, tmp_path).splitlines()]
     listed = {row[0]: row for row in rows if row and row[0] in CAUSES}

@@ -44,6 +44,7 @@ def test_the_tests_shown_find_the_mistake_shown(name, gradcheck):
         test(gradcheck)
 
 
+@pytest.mark.slow
 def test_the_museum_page_shows_what_its_programs_print():
     examples = documentation.run_programs(ROOT / "docs" / "bug_museum.md")
     assert len(examples) == 1 + len(list((ROOT / "examples" / "bug_museum").glob("[!_]*.py")))
@@ -79,6 +80,7 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", commands("minigan"))
 def test_commands_work(line, place, monkeypatch, capsys):
     arguments = shlex.split(line, comments=True)[1:]

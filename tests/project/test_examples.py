@@ -39,6 +39,7 @@ def files(folder: Path) -> list[str]:
 # What each prints and writes
 
 
+@pytest.mark.slow
 def test_gan_from_scratch_writes_a_grid_of_digits(tmp_path):
     out = run("gan_from_scratch", "--steps", "20", "--out", "digits.png", cwd=tmp_path)
     assert files(tmp_path) == ["digits.png"]
@@ -51,12 +52,14 @@ def test_gan_from_scratch_writes_a_grid_of_digits(tmp_path):
         assert len(picture.getcolors()) > 100
 
 
+@pytest.mark.slow
 def test_gan_from_scratch_needs_no_options(tmp_path):
     """The default file; and fewer steps than the ten lines of progress."""
     run("gan_from_scratch", "--steps", "3", cwd=tmp_path)
     assert files(tmp_path) == ["gan_from_scratch.png"]
 
 
+@pytest.mark.slow
 def test_loss_gradients_agree(tmp_path):
     out = run("loss_gradients", cwd=tmp_path)
     tables = re.findall(r"^(\S+): the (generator|discriminator), at .*\n  logit .*\n((?: .*\n)+)", out, re.M)
@@ -75,6 +78,7 @@ def test_loss_gradients_agree(tmp_path):
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_loss_gradients_draws_where_it_is_told(tmp_path):
     out = run("loss_gradients", "--out", "gradients.png", cwd=tmp_path)
     assert out.endswith("wrote gradients.png\n")
@@ -82,6 +86,7 @@ def test_loss_gradients_draws_where_it_is_told(tmp_path):
         assert len(picture.getcolors(1 << 20)) > 2
 
 
+@pytest.mark.slow
 def test_dirac_gan_prints_the_table_and_draws_the_fields(tmp_path):
     out = run("dirac_gan", "--steps", "20", "--out", "fields.png", cwd=tmp_path)
     verdicts = re.findall(r"^(\S.*?)  .* (simultaneous|alternating) .* (converges|circles|diverges)\b", out, re.M)
@@ -106,6 +111,7 @@ def test_own_operation_is_right_to_the_third_derivative(tmp_path):
     assert out.endswith("all three agree\n")
 
 
+@pytest.mark.slow
 def test_convolution_finds_one_number_in_three_ways(tmp_path):
     out = run("convolution", cwd=tmp_path)
     numbers = re.findall(r"^<.+> += (\S+)$", out, re.M)
@@ -116,6 +122,7 @@ def test_convolution_finds_one_number_in_three_ways(tmp_path):
     assert out.endswith("[0. 0. 7. 8. 9.]\n [0. 0. 0. 0. 0.]\n [0. 0. 0. 0. 0.]]\n")
 
 
+@pytest.mark.slow
 def test_xor_is_learned(tmp_path):
     out = run("xor", "--steps", "200", cwd=tmp_path)
     rows = re.findall(r"^ (\d)  (\d) +(\d) +(\S+)$", out, re.M)

@@ -30,7 +30,30 @@ def test_what_is_not_there_is_no_attribute():
         importlib.import_module("minigan.gans")
 
 
+NOT_FOR_AN_IMPORT = {
+    "numpy", "numba", "llvmlite", "matplotlib", "PIL", "tqdm", "safetensors", "urllib.request", "http.client", "ssl",
+}  # fmt: skip
+
+
+def _loaded(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after `code`."""
+    program = f"import sys; {code}; print(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    )
+
+
+def test_importing_the_package_loads_nothing_large() -> None:
+    loaded = _loaded("import minigan")
+    assert "minigan" in loaded
+    assert not NOT_FOR_AN_IMPORT & loaded
+
+
+def test_a_gan_needs_neither_pictures_nor_downloads() -> None:
+    assert not (NOT_FOR_AN_IMPORT - {"numpy"}) & _loaded(
+        "import minigan; minigan.GAN, minigan.recipes, minigan.optim.Adam"
+    )
+
+
 def test_the_command_can_tell_of_an_interrupt_before_it_imports_anything_large():
-    code = "import sys; from minigan.cli import main; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"numpy", "argparse", "tqdm"} & set(loaded)
+    assert not {"numpy", "argparse", "tqdm"} & _loaded("from minigan.cli import main")

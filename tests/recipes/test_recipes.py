@@ -106,6 +106,7 @@ def parameters(gan: GAN) -> tuple[int, int]:
     return generator, discriminator
 
 
+@pytest.mark.slow
 def test_dcgan64_has_the_layers_of_the_paper():
     kernel = 4 * 4
     convolutions = kernel * (512 * 256 + 256 * 128 + 128 * 64)
@@ -250,6 +251,7 @@ def test_three_steps_on_a_folder_of_images(name, side, channels, tmp_path):
     np.testing.assert_allclose(fewer.astype(int), images[:3].astype(int), rtol=0, atol=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist-dcgan", "mnist-dcgan-upsample"])
 def test_a_resumed_run_of_convolutions_ends_with_the_same_bits(name):
     more = {"dropout": 0.3}  # in both, beside the batch norm of one

@@ -13,6 +13,7 @@ def test_the_plain_recipes_do_not_scale_points():
     assert recipes.get("grid").domain.points.scale == pytest.approx(np.sqrt(8 + 0.05**2), rel=0.02)
 
 
+@pytest.mark.slow
 def test_positions_are_uniform_on_a_square_and_the_network_displaces_them():
     gan = recipes.get("grid").build(dtype="float64")
     latent = gan.latent(40_000, "test")

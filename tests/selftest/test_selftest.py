@@ -122,7 +122,8 @@ def _implementations(*kernels: str) -> list[backend.Implementation]:
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)
-def test_layers_losses_penalties_and_recipes(case: selftest.Case, kernels: str) -> None:
+def test_layers_losses_penalties_and_recipes(case: selftest.Case) -> None:
+    """By the fastest kernels; `minigan gradcheck`, which .ci/run calls, checks every implementation."""
     case.check().raise_for_failure()
 
 
@@ -188,6 +189,7 @@ def _change_pass(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass, Update
     monkeypatch.setattr(GAN, "discriminator_pass", wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["recipes/ring/discriminator", "recipes/grid/discriminator"])
 def test_a_step_that_subtracts_the_penalty_fails(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def subtracted(made: Pass, inputs: UpdateInputs) -> dict[str, Any]:
@@ -240,6 +242,7 @@ WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", WRONG_RULES)
 def test_a_step_that_breaks_a_rule_fails(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, wrong, failing = WRONG_RULES[mistake]
@@ -248,6 +251,7 @@ def test_a_step_that_breaks_a_rule_fails(mistake: str, monkeypatch: pytest.Monke
         assert not CASES[case].check().ok, case
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["recipes/ring-plain/generator", "recipes/mnist-mlp-sigmoid/generator", "rules/unrolling/generator"]
 )

@@ -353,6 +353,7 @@ TRUTHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRUTHS)
 def test_every_number_is_true(name):
     figures, truths = study_page.section(name).figures, TRUTHS[name]()
@@ -364,11 +365,13 @@ def test_every_number_is_true(name):
 # What the claims need, beyond true numbers
 
 
+@pytest.mark.slow
 def test_a_discriminator_alone_comes_to_the_best_one():
     for seed in (two_gaussians.SEED, 1):
         assert two_gaussians.frozen_discriminator(seed)[-1].error <= 0.02
 
 
+@pytest.mark.slow
 def test_the_value_ends_at_minus_log_4():
     figures = study_page.section("two-gaussians").figures
     assert abs(figures["end: V(D, G)"] + math.log(4)) <= 0.02
@@ -376,6 +379,7 @@ def test_the_value_ends_at_minus_log_4():
     assert figures["end: |V(D*, G) - (2 JSD - log 4)|"] <= 1e-6
 
 
+@pytest.mark.slow
 def test_the_critic_learns_the_distance_and_the_discriminator_only_that_there_is_one():
     for learned in distances.train()[1:]:
         assert learned.difference == pytest.approx(learned.theta * (1 + learned.theta / 20), rel=0.1)
@@ -396,6 +400,7 @@ def test_the_density_of_a_generator_is_that_of_its_samples():
     assert np.allclose(network(z.astype(np.float32)).numpy(), x, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_is_the_same_every_time():
     again = [two_gaussians.train.__wrapped__(5, 50) for _ in range(2)]
     assert [m.value for m in again[0]] == [m.value for m in again[1]]
@@ -405,6 +410,7 @@ def test_training_is_the_same_every_time():
 # The page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", page.SECTIONS)
 def test_every_figure_is_shown_and_every_shown_number_is_a_figure(name):
     made = study_page.section(name)
@@ -450,6 +456,7 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_stands_alone():
     text = study_page.whole()
     parser = Balanced()

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from support import study_page
 
 from minigan import Tensor, grad, ops
 from minigan.checking import Verdict
@@ -14,8 +15,8 @@ from minigan.gan import losses
 from minigan.study import training_mistakes
 from minigan.study.training_mistakes import BLENDED_SPREAD, MISTAKES, TARGET, VARIANTS, train
 
-SECTION = training_mistakes.section()
-FIGURES = SECTION.figures
+pytestmark = pytest.mark.slow
+FIGURES = study_page.Figures("one-wrong-line")
 RNG = np.random.default_rng(5)
 
 
@@ -135,7 +136,9 @@ def test_every_figure_is_what_it_is_called() -> None:
 
 
 def test_every_figure_is_in_the_body_and_nothing_else() -> None:
-    assert {float(value) for value in re.findall(r'<data value="([^"]+)">', SECTION.body)} == set(FIGURES.values())
+    assert {
+        float(value) for value in re.findall(r'<data value="([^"]+)">', study_page.section(FIGURES.name).body)
+    } == set(FIGURES.values())
 
 
 # What the text says.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigan_kernels.geometry import Geometry
+from support.environment import thinned
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def _winograd_cases(count: int, seed: int) -> list[Case]:
     return cases
 
 
-CASES = HAND_PICKED + _random_cases(220, 41) + _winograd_cases(60, 42)
+RANDOM, WINOGRAD = _random_cases(220, 41), _winograd_cases(60, 42)
+CASES = HAND_PICKED + thinned(RANDOM, 70) + thinned(WINOGRAD, 20)
 
 LARGE = {
     "winograd": Case(Geometry((32, 32), **DCGAN), 5, 33, 65),

@@ -122,7 +122,8 @@ def rewrite(page: Path) -> bool:
     text = before = page.read_text(encoding="utf-8")
     examples = run_programs(page) + run_python(page)[1]
     for example in sorted(examples, key=lambda e: -e.expected.start):  # from the end, so that places stay true
-        text = text[: example.expected.start] + example.printed + text[example.expected.end :]
+        printed = re.sub(r"[ \t]+$", "", example.printed, flags=re.M)
+        text = text[: example.expected.start] + printed + text[example.expected.end :]
     page.write_text(text, encoding="utf-8")
     return text != before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Mapping
 
 from minigan.study import page
 from minigan.study.section import Section
@@ -18,3 +19,19 @@ def section(name: str) -> Section:
 def whole() -> str:
     """The page."""
     return page.render([section(name) for name in page.SECTIONS])
+
+
+class Figures(Mapping[str, float]):
+    """The figures of a section, computed at the first look: collecting tests must not train anything."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getitem__(self, figure: str) -> float:
+        return section(self.name).figures[figure]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(section(self.name).figures)
+
+    def __len__(self) -> int:
+        return len(section(self.name).figures)

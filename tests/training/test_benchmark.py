@@ -124,6 +124,7 @@ def test_steps_take_turns():
     assert changes >= len(rounds["a"])
 
 
+@pytest.mark.slow
 def test_slow_steps_get_fewer_rounds_and_calls(monkeypatch):
     monkeypatch.setattr(benchmark, "_UNTIMED_SECONDS", 0.03)
     calls = []
@@ -199,6 +200,7 @@ def test_comparison_continues_without_torch_compile_if_that_fails(load, monkeypa
         script.working(["torch.compile"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["train_step", "kernels", "memory"])
 def test_script_says_how_to_install_a_missing_peer(script, tmp_path):
     if script == "kernels" and minigan_kernels.unavailable("numba"):
@@ -318,6 +320,7 @@ def test_peak_memory_includes_freed_memory(load):
     assert memory.resident("VmHWM") - before < 30 << 20
 
 
+@pytest.mark.slow
 def test_memory_of_a_fresh_process_is_reported_in_parts(load):
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is read from /proc")

@@ -1,4 +1,4 @@
-"""What a diagnosis remembers goes into a checkpoint and back, and a resumed run is told what an unbroken one is."""
+"""The state of a diagnosis goes into a checkpoint and back; a resumed run has the findings of an unbroken one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVERY, STEPS, BATCH = 4, 22, 16
 
 
 class Climbing(GAN):
-    """Its generator climbs: that is told by the gradients that are observed between looks."""
+    """The generator climbs its loss, which only the gradients observed between checks show."""
 
     def generator_pass(self, inputs: UpdateInputs, judged: Pass | None = None) -> Pass:
         made = super().generator_pass(inputs, judged)
@@ -67,6 +67,7 @@ def same(some: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> None:
         assert value.dtype == others[name].dtype
 
 
+@pytest.mark.slow
 def test_resumed_at_any_step_it_finds_the_same() -> None:
     gan = make()
     diagnosis = Diagnosis(gan)
@@ -85,7 +86,7 @@ def test_resumed_at_any_step_it_finds_the_same() -> None:
         same(other.state(), diagnosis.state())
 
 
-def test_before_the_first_look_there_is_nothing_to_remember() -> None:
+def test_before_the_first_check_the_state_is_empty() -> None:
     gan = make()
     diagnosis = Diagnosis(gan)
     assert diagnosis.state() == {}
@@ -95,7 +96,7 @@ def test_before_the_first_look_there_is_nothing_to_remember() -> None:
     assert diagnosis.check(real(EVERY)) == [] and diagnosis.state()
 
 
-def test_signs_are_row_and_back() -> None:
+def test_statistics_go_into_a_row_and_back() -> None:
     statistics = TrainingStatistics(
         7, False, 1.5, math.inf, -0.1, 0.2, 3.0, -1.0, 0.5, 0.25, 2.0, 1.0, 1.25, 1.5, 1.75, math.nan,
         GradientAgreement(0.5, math.nan, True), GradientAgreement(-0.25, 0.125),
@@ -142,7 +143,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("sentence", WRONG)
-def test_a_state_that_is_none_is_refused_and_changes_nothing(sentence: str) -> None:
+def test_an_invalid_state_is_refused_and_changes_nothing(sentence: str) -> None:
     gan, state = remembered()
     diagnosis = Diagnosis(gan)
     diagnosis.load_state(state, real)
@@ -155,34 +156,35 @@ def test_a_state_that_is_none_is_refused_and_changes_nothing(sentence: str) -> N
 
 # Runs.
 
-FAILING = {  # a Wasserstein critic that nothing constrains
+FAILING = {  # a Wasserstein critic without a constraint
     "loss": "wasserstein", "penalty": "none", "rate": 0.05, "generator_rate": 1e-5,
     "generator_widths": [8], "discriminator_widths": [8], "batch_size": 16,
 }  # fmt: skip
 
 
 def run(trainer: Trainer, stop: int | None = None) -> list[str]:
-    told: list[str] = []
-    trainer.run(lambda step, metrics: None, lambda: trainer.gan.step == stop, told.append)
-    return told
+    reported: list[str] = []
+    trainer.run(lambda step, metrics: None, lambda: trainer.gan.step == stop, reported.append)
+    return reported
 
 
 def ring() -> Points:
     return Points(mixtures.get("ring"))
 
 
-def test_a_run_that_is_stopped_and_resumed_is_told_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the step of a look, one later, between looks, before and after something has been told."""
+@pytest.mark.slow
+def test_a_stopped_and_resumed_run_reports_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at the step of a check, one later, between checks, before and after a finding has been reported."""
     monkeypatch.setattr(Trainer, "_save_final_pictures", lambda self, rows, notice: None)
     config = RunConfig(recipe="ring", steps=420, settings=FAILING)
     straight, broken = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "broken")
-    told = run(Trainer.begin(config, ring(), straight))
-    assert any("exploding-gradient" in sentence for sentence in told)
-    told_again = run(Trainer.begin(config, ring(), broken), 60)
+    reported = run(Trainer.begin(config, ring(), straight))
+    assert any("exploding-gradient" in sentence for sentence in reported)
+    reported_again = run(Trainer.begin(config, ring(), broken), 60)
     for stop in (100, 101, 200, 250, 300, 301, 350, 400, None):
         config = load_config(broken.config)
-        told_again += run(Trainer.resume(config, ring(), broken), stop)
-    assert told_again == told
+        reported_again += run(Trainer.resume(config, ring(), broken), stop)
+    assert reported_again == reported
     for file in ("metrics.jsonl", "checkpoint.safetensors"):
         assert (broken.path / file).read_bytes() == (straight.path / file).read_bytes()
 
@@ -209,6 +211,7 @@ def test_a_run_without_replay_says_why_once(tmp_path: Path, monkeypatch: pytest.
     assert sentence.startswith("training steps run without replay: it computes with an array of shape (")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_a_diagnosis_goes_on_and_a_wrong_one_is_refused(tmp_path: Path, capsys: Any) -> None:
     small = [f"--set={key}={','.join(map(str, v)) if isinstance(v, list) else v}" for key, v in FAILING.items()]
     assert cli.main(["train", "ring", "--steps", "120", "--out", str(tmp_path / "run"), "--quiet", *small]) == 0

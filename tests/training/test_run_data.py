@@ -42,6 +42,7 @@ def error(capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_labels_may_be_added_and_removed(capsys):
     trained_on("data")
     write_idx(Path("data/train-labels"), np.zeros(40, np.uint8))
@@ -50,6 +51,7 @@ def test_labels_may_be_added_and_removed(capsys):
     assert cli.main([*MORE, "--steps", "26"]) == 0
 
 
+@pytest.mark.slow
 def test_other_pixels_are_other_data_even_with_the_same_labels(capsys):
     trained_on("data", labels=True)
     write_idx(Path("data/train-images"), pixels(seed=1))
@@ -57,6 +59,7 @@ def test_other_pixels_are_other_data_even_with_the_same_labels(capsys):
     assert "is not what run was trained on; name the folder that holds it with --data-dir" in error(capsys)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_in_another_shape_are_other_data(capsys):
     trained_on("data")
     write_idx(Path("data/train-images"), pixels().reshape(40, SIDE // 2, SIDE * 2))
@@ -64,6 +67,7 @@ def test_the_same_bytes_in_another_shape_are_other_data(capsys):
     assert "is not what run was trained on" in error(capsys)
 
 
+@pytest.mark.slow
 def test_a_missing_folder_of_data_must_be_named_by_option(capsys):
     trained_on("data")
     Path("data").rename("datb")  # a similar name must not be suggested: only the option helps
@@ -77,6 +81,7 @@ def test_a_missing_folder_of_data_must_be_named_by_option(capsys):
     assert "did you mean 'datb'?" in error(capsys)
 
 
+@pytest.mark.slow
 def test_a_folder_replaces_a_download_and_a_download_a_folder(monkeypatch):
     write_idx(Path("cache/train-images"), pixels())
     write_idx(Path("copy/pictures"), pixels())
@@ -90,6 +95,7 @@ def test_a_folder_replaces_a_download_and_a_download_a_folder(monkeypatch):
     assert (config["download"], config["data_dir"]) == (True, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [True, False])
 def test_a_run_of_an_earlier_version_can_be_resumed(labels):
     """Its configuration has only one digest, of pixels and labels."""
@@ -110,6 +116,7 @@ def recorded() -> dict:
     return json.loads(Path("run/config.json").read_text())
 
 
+@pytest.mark.slow
 def test_settings_resize_idx_files():
     write_idx(Path("data/train-images"), np.broadcast_to(np.arange(40, dtype=np.uint8)[:, None, None], (40, 9, 12)))
     shape = ["--set", "image_size=8", "--set", "channels=3"]
@@ -135,6 +142,7 @@ def test_settings_resize_digits():
     assert recorded()["data"]["image_shape"] == [12, 12, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["--resume", "--config"])
 def test_sizes_that_an_earlier_version_recorded_but_ignored_have_no_effect(how):
     """They were its defaults, 28 and 1, whatever the shape of the IDX files."""
@@ -152,6 +160,7 @@ def test_sizes_that_an_earlier_version_recorded_but_ignored_have_no_effect(how):
     assert recorded()["data"]["image_shape"] == [8, 12, 1]
 
 
+@pytest.mark.slow
 def test_a_size_written_into_a_configuration_by_hand_is_used():
     write_idx(Path("data/train-images"), np.zeros((40, 8, 12), np.uint8))
     assert cli.main(["train", "mnist-dcgan", "--data-dir", "data", "--out", "run", *TINY]) == 0

@@ -60,6 +60,7 @@ def when_written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     """One kill in four at any moment, including the start; the others during training."""
     run = tmp_path / "run"
@@ -85,6 +86,7 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     assert contents(run) == contents(uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_how_to_resume_it_and_can_be_resumed(polite, uninterrupted, tmp_path):
     run = tmp_path / "run"
@@ -99,6 +101,7 @@ def test_an_interrupted_run_says_how_to_resume_it_and_can_be_resumed(polite, uni
     assert contents(run) == contents(uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_stops_at_once(tmp_path):
     process = start_minigan("train", "--out", "run", *LONG, "--steps", "1000000", cwd=tmp_path)
     wait_for_progress(tmp_path / "run")
@@ -111,6 +114,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     assert minigan("sample", "run", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_more_steps_can_be_added_to_a_finished_run(tmp_path):
     run, straight = train_small(tmp_path / "run"), tmp_path / "straight"
     assert cli.main(["train", "--resume", str(run), "--steps", "35", "--quiet"]) == 0
@@ -120,6 +124,7 @@ def test_more_steps_can_be_added_to_a_finished_run(tmp_path):
         assert resumed[name] == whole[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), [("1", "0"), ("0", "1")])
 def test_a_run_resumed_with_replay_switched_ends_with_the_same_bits(first, then, tmp_path, monkeypatch):
     run, straight = tmp_path / "run", tmp_path / "straight"
@@ -140,6 +145,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_the_number_of_threads_changes_no_bit(threads, tmp_path):
     wide = ["--set", "generator_widths=256", "--set", "batch_size=128"]
@@ -149,6 +155,7 @@ def test_the_number_of_threads_changes_no_bit(threads, tmp_path):
     assert contents(first) == contents(second)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(tmp_path):
     first, second = train_small(tmp_path / "a"), tmp_path / "b"
     assert cli.main(["train", "--out", str(second), "--quiet", *SMALL, "--seed", "1"]) == 0
@@ -172,6 +179,7 @@ def test_a_folder_whose_files_cannot_be_written_does_not_appear(tmp_path):
         RunFolder(tmp_path / "file").create(lambda draft: None)
 
 
+@pytest.mark.slow
 def test_what_was_recorded_after_the_checkpoint_is_moved_aside(tmp_path, capsys):
     run = train_small(tmp_path / "run")
     before = contents(run)
@@ -209,6 +217,7 @@ def test_foreign_files_are_not_touched(tmp_path):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_run_from_before_colour_images_can_be_resumed(tmp_path):
     """Its configuration has [height, width] and no entry "strict"."""
     run, straight = train_small(tmp_path / "run"), tmp_path / "straight"
@@ -321,6 +330,7 @@ def test_a_checkpoint_later_than_the_metrics_is_refused(run, capsys):
     refused(run, capsys, part="restore both from the same run, or name an earlier one: --checkpoint 15.")
 
 
+@pytest.mark.slow
 def test_a_run_without_its_metrics_can_be_resumed(run):
     (run / "metrics.jsonl").unlink()
     assert cli.main(["train", "--resume", str(run), "--steps", "30", "--quiet"]) == 0
@@ -416,6 +426,7 @@ def test_a_malformed_checkpoint_is_refused_with_a_sentence(name, run, capsys):
         checkpoint.load(run / "checkpoint.safetensors", "mnist-mlp", {"step": np.asarray(20), "a": np.zeros(3)})
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_before_checksums_can_be_resumed(run, tmp_path):
     path = run / "checkpoint.safetensors"
     note = json.dumps({"format": 1, "recipe": "mnist-mlp"})
@@ -500,6 +511,7 @@ POINTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_last_two_checkpoints_are_kept_or_as_many_as_are_asked_for(run, tmp_path):
     assert kept(run) == [15, 20]
     for count, expected in (("1", [20]), ("3", [10, 15, 20]), ("9", [0, 5, 10, 15, 20])):
@@ -510,6 +522,7 @@ def test_the_last_two_checkpoints_are_kept_or_as_many_as_are_asked_for(run, tmp_
     assert kept(out) == [15, 20]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_and_can_be_asked_for(tmp_path, capsys):
     run, all_of_them = tmp_path / "run", tmp_path / "all"
     assert cli.main(["train", *POINTS, "--out", str(run), "--keep-checkpoints", "1"]) == 0
@@ -530,6 +543,7 @@ def test_the_best_checkpoint_is_kept_and_can_be_asked_for(tmp_path, capsys):
     assert {path.name for path in run.glob("samples-*")} == {f"samples-1-step_0000{step}.png" for step in {best, 60}}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_the_same_checkpoints(tmp_path):
     straight, halted = tmp_path / "straight", tmp_path / "halted"
     assert cli.main(["train", *POINTS, "--out", str(straight)]) == 0
@@ -541,6 +555,7 @@ def test_an_interrupted_run_keeps_the_same_checkpoints(tmp_path):
     assert contents(halted) == contents(straight)
 
 
+@pytest.mark.slow
 def test_going_back_to_an_earlier_checkpoint_loses_nothing(run, capsys):
     before = contents(run)
     assert cli.main(["train", "--resume", str(run), "--checkpoint", "15", "--steps", "18"]) == 0
@@ -610,6 +625,7 @@ def test_a_run_is_resumed_from_an_earlier_checkpoint_if_the_last_is_damaged(dama
     assert last.read_bytes() == original
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["removed", "truncated"])
 def test_a_checkpoint_damaged_during_the_run_is_replaced(damage, tmp_path):
     def damaging(step: int, metrics: dict) -> None:
@@ -639,6 +655,7 @@ def test_a_checkpoint_moved_aside_is_removed_when_it_is_made_again(run):
     assert not list(run.glob("dropped-*"))
 
 
+@pytest.mark.slow
 def test_a_folder_with_only_a_first_checkpoint_left_is_used(tmp_path, capsys):
     straight, again = tmp_path / "straight", tmp_path / "again"
     assert cli.main(["train", "--out", str(straight), "--quiet", *SMALL, "--keep-checkpoints", "100"]) == 0
@@ -712,6 +729,7 @@ def test_samples_that_are_not_finite_name_another_checkpoint(run):
         draw_samples(trained, 3, seed=0)
 
 
+@pytest.mark.slow
 def test_a_measurement_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch):
     begun = ["train", *POINTS, "--steps", "5", "--out", str(tmp_path / "run")]
     assert cli.main(begun) == 0
@@ -730,6 +748,7 @@ def test_a_measurement_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch)
 # Making the folder of a run.
 
 
+@pytest.mark.slow
 def test_runs_started_together_get_a_folder_each(tmp_path):
     started = [start_minigan("train", "--quiet", *SMALL, cwd=tmp_path) for _ in range(3)]
     for process in started:
@@ -740,6 +759,7 @@ def test_runs_started_together_get_a_folder_each(tmp_path):
     assert len({(tmp_path / "runs" / name / "checkpoint.safetensors").read_bytes() for name in made}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [True, False])
 def test_only_one_of_two_runs_started_into_one_folder_trains(there, tmp_path):
     if there:
@@ -769,6 +789,7 @@ def test_the_second_of_two_runs_that_make_one_folder_is_refused(tmp_path):
     assert (tmp_path / "run" / "config.json").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(files.fcntl is None, reason="needs locks on files")
 def test_leftovers_of_a_killed_run_are_removed_when_the_next_folder_is_made(tmp_path):
     (tmp_path / ".run.minigan-0123456789abcdef.partial").mkdir()

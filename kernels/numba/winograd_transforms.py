@@ -1,8 +1,8 @@
-"""Y = R X C^T for a small grid X of pixels, all channels at once: the linear maps of Winograd's algorithm, as LLVM IR.
+"""The linear maps of Winograd's algorithm, as LLVM IR: Y = R X C^T for a small grid X of pixels with all channels.
 
-The grids are tables of addresses, row by row: of the pixels that are read, of those that are written. For each vector
-of channels the whole grid is loaded, mapped and stored, without a detour through memory. Plain Numba loops would test
-before each short loop whether its two dozen arrays overlap; here the compiler has nothing to ask.
+The grids are given as tables of addresses, row by row, of the pixels that are read and of those that are written. For
+each vector of channels the whole grid is loaded, mapped and stored; intermediate results stay in registers. In plain
+Numba loops LLVM would have to test before each short loop whether its two dozen arrays overlap.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _I64 = ir.IntType(64)
 
 Coefficients = list[list[float]]
 
-CHANNELS = 16  # whole vectors, whatever their width
+CHANNELS = 16  # the number of channels must be a multiple of this: whole vectors of every width
 
 
 class _Emitter:
-    """Emits the map for one vector of channels."""
+    """Emits LLVM IR that computes the map for one vector of channels."""
 
     def __init__(self, builder: Any, kind: ir.VectorType) -> None:
         self.builder, self.kind = builder, kind
@@ -49,15 +49,15 @@ class _Emitter:
     def store(self, value: Any, address: Any, offset: Any) -> None:
         self.builder.store(value, self.pointer(address, offset), align=self.size)
 
-    def spread(self, scalar: Any) -> Any:
-        """A number in every lane."""
+    def broadcast(self, scalar: Any) -> Any:
+        """A vector with `scalar` in every lane."""
         undefined = ir.Constant(self.kind, ir.Undefined)
         one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.kind.count), [0] * self.kind.count)
         return self.builder.shuffle_vector(one, undefined, mask)
 
     def combine(self, coefficients: list[float], values: list[Any]) -> Any:
-        """The sum of coefficient * value: additions where the coefficient is 1 or -1, nothing where it is 0."""
+        """The sum of coefficient * value, without multiplications by 1 and -1 and without the terms that are 0."""
         terms = sorted(((c, v) for c, v in zip(coefficients, values, strict=True) if c), key=lambda term: -term[0])
         (first, value), *rest = terms
         total = value if first == 1 else self.builder.fmul(value, self.constant(first))
@@ -73,34 +73,35 @@ class _Emitter:
         columns = [[self.combine(row, list(column)) for row in down] for column in zip(*grid, strict=True)]
         return [[self.combine(row, list(line)) for row in across] for line in zip(*columns, strict=True)]
 
-    def bend(self, value: Any, shift: Any, slope: Any) -> Any:
-        """leaky(value + shift); see `reference.slope_gate`."""
+    def bias_act(self, value: Any, bias: Any, slope: Any) -> Any:
+        """leaky_relu(value + bias); a slope of 0 gives 0 even for infinite sums, as in `reference.slope_gate`."""
         build, zero = self.builder, self.constant(0.0)
-        total = build.fadd(value, shift)
-        flat = build.and_(build.fcmp_ordered("==", slope, zero), build.fcmp_ordered("<=", total, zero))
-        below = build.select(flat, zero, build.fmul(total, slope))
+        total = build.fadd(value, bias)
+        is_zero = build.and_(build.fcmp_ordered("==", slope, zero), build.fcmp_ordered("<=", total, zero))
+        below = build.select(is_zero, zero, build.fmul(total, slope))
         return build.select(build.fcmp_ordered(">", total, zero), total, below)
 
 
-def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bent: bool = False) -> Callable:
-    """The intrinsic (number, scheme, sources, source_offset, places, place_offset, count[, bias, slope]).
+def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bias_act: bool = False) -> Callable:
+    """The intrinsic (zero, scheme, sources, source_offset, targets, target_offset, count[, bias, slope]).
 
-    `number` is of the type to compute in. `scheme` is three tuples of integers of which only the lengths matter: the
-    family, and the outputs of F(m, 2) down and across. `sources` and `places` are arrays of addresses, the offsets
-    bytes to add to each, `count` the number of channels, a multiple of CHANNELS, `bias` the address of theirs.
+    The map is computed in the dtype of `zero`. `scheme` is three tuples of integers of which only the lengths matter:
+    the family, and the outputs of F(m, 2) down and across. `sources` and `targets` are arrays of addresses; the offsets
+    are bytes to add to each of them. `count` is the number of channels, a multiple of CHANNELS. With `bias_act`, bias
+    and LeakyReLU are applied to the result; `bias` is the address of the channels' biases.
     """
 
-    def implement(number: Any, scheme: Any, sources: Any, places: Any) -> tuple[Any, Callable]:
+    def implement(zero: Any, scheme: Any, sources: Any, targets: Any) -> tuple[Any, Callable]:
         integer = types.int64
-        signature = types.void(number, scheme, sources, integer, places, integer, integer)
-        if bent:
-            signature = types.void(*signature.args, integer, number)
+        signature = types.void(zero, scheme, sources, integer, targets, integer, integer)
+        if bias_act:
+            signature = types.void(*signature.args, integer, zero)
         family, *outputs = (part.count for part in scheme)
         down, across = ([[float(c) for c in row] for row in matrix_of(family, m)] for m in outputs)
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             source_table = context.make_array(signature.args[2])(context, builder, args[2]).data
-            place_table = context.make_array(signature.args[4])(context, builder, args[4]).data
+            target_table = context.make_array(signature.args[4])(context, builder, args[4]).data
 
             def addresses(table: Any, rows: int, columns: int, offset: Any) -> list[list[Any]]:
                 def entry(i: int) -> Any:
@@ -109,20 +110,20 @@ def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bent: bool = False) 
                 return [[entry(i * columns + j) for j in range(columns)] for i in range(rows)]
 
             read = addresses(source_table, len(down[0]), len(across[0]), args[3])
-            write = addresses(place_table, len(down), len(across), args[5])
-            scalar = ir.FloatType() if number == types.float32 else ir.DoubleType()
-            size = number.bitwidth // 8
+            write = addresses(target_table, len(down), len(across), args[5])
+            scalar = ir.FloatType() if zero == types.float32 else ir.DoubleType()
+            size = zero.bitwidth // 8
             lanes = vector_bytes() // size
 
             def run(position: Any) -> None:
                 emit = _Emitter(builder, ir.VectorType(scalar, lanes))
                 grid = [[emit.load(address, position) for address in row] for row in read]
                 result = emit.sandwich(down, grid, across)
-                if bent:
-                    shift, slope = emit.load(args[7], position), emit.spread(args[8])
-                    result = [[emit.bend(value, shift, slope) for value in row] for row in result]
-                for row, target in zip(result, write, strict=True):
-                    for value, address in zip(row, target, strict=True):
+                if bias_act:
+                    bias, slope = emit.load(args[7], position), emit.broadcast(args[8])
+                    result = [[emit.bias_act(value, bias, slope) for value in row] for row in result]
+                for values, row in zip(result, write, strict=True):
+                    for value, address in zip(values, row, strict=True):
                         emit.store(value, address, position)
 
             with cgutils.for_range(builder, builder.sdiv(args[6], ir.Constant(_I64, lanes)), intp=_I64) as loop:
@@ -131,25 +132,25 @@ def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bent: bool = False) 
 
         return signature, codegen
 
-    if bent:
+    if bias_act:
 
         @intrinsic
-        def bent_map(typingctx, number, scheme, sources, source_offset, places, place_offset, count, bias, slope):
-            return implement(number, scheme, sources, places)
+        def bias_act_map(typingctx, zero, scheme, sources, source_offset, targets, target_offset, count, bias, slope):
+            return implement(zero, scheme, sources, targets)
 
-        return bent_map
+        return bias_act_map
 
     @intrinsic
-    def linear_map(typingctx, number, scheme, sources, source_offset, places, place_offset, count):
-        return implement(number, scheme, sources, places)
+    def linear_map(typingctx, zero, scheme, sources, source_offset, targets, target_offset, count):
+        return implement(zero, scheme, sources, targets)
 
     return linear_map
 
 
-# For m outputs and m + 1 points, down and across:
+# For m outputs and m + 1 interpolation points, down and across, with the names of winograd.py:
 transform_input = _linear_map(lambda family, m: matrices(family, m)[2])  # pixels to points: B^T X B
 transform_weights = _linear_map(lambda family, m: matrices(family, m)[1])  # 2 x 2 taps to points: G W G^T
-transform_output = _linear_map(lambda family, m: matrices(family, m)[0], bent=True)  # points to outputs: A^T M A
-# The adjoints of the last two, for the gradient of the weights.
+transform_output = _linear_map(lambda family, m: matrices(family, m)[0], bias_act=True)  # points to outputs: A^T M A
+# The adjoints of transform_output and transform_weights, for the weight gradient.
 transform_cotangent = _linear_map(lambda family, m: transposed(matrices(family, m)[0]))  # outputs to points
 transform_weight_grad = _linear_map(lambda family, m: transposed(matrices(family, m)[1]))  # points to 2 x 2 taps
