@@ -40,6 +40,7 @@ def test_every_distribution_has_a_recipe():
     assert recipes.get("ring").settings == recipes.get("grid").settings  # the same settings for both
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES if EXHAUSTIVE else ["ring", "swiss-roll"])
 def test_a_run_writes_its_pictures_and_measurements(name, capsys):

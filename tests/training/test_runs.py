@@ -60,6 +60,7 @@ def when_written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     """One kill in four at any moment, including the start; the others during training."""
