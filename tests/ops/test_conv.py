@@ -843,8 +843,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "precision": (lambda: ops.conv2d(X, W, precision="high"), r"the precision must be 'exact' or 'fast', not 'high'"),
     "output-size": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), stride=2, padding=1, output_size=(12, 12)),
-        r"5 x 6 pixels cannot become 12 x 12: a convolution with a kernel of 4 x 4, stride 2 x 2, padding .* takes "
-        r"those to 6 x 6; choose another output_size",
+        r"5 x 6 pixels cannot become 12 x 12: a convolution with a kernel of 4 x 4, stride 2 x 2, padding .* maps "
+        r"12 x 12 to 6 x 6; choose another output_size",
     ),
     "output-size-zero": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), output_size=(0, 4)),
