@@ -64,6 +64,7 @@ class DropoutMasks:
         return replace(inputs, masks=tuple(request.draw() for request in requests))
 
     def _contain_dropout(self, *networks: Module) -> bool:
+        """Whether one of the networks has dropout. Networks other than at the last call invalidate the cache."""
         if networks != self._networks:
             self._networks, self._cache = networks, []
             self._has_dropout = any(isinstance(module, Dropout) for network in networks for module in network.modules())

@@ -25,7 +25,7 @@ Lifetime = tuple[int, int]
 class Plan:
     """The calls of a recording, bound to memory. `calls`: pairs (function, arguments) that repeat the calls `recorded`.
 
-    results: views that are read after the last call. arena: from where the memory comes.
+    results: views that are read after the last call. arena: provides the memory.
     """
 
     def __init__(self, recorded: Sequence[RecordedCall], results: Sequence[View], arena: Arena) -> None:
@@ -54,7 +54,7 @@ class Plan:
         return _WithCopy(call.function, results), arguments
 
     def _place_in_target(self, i: int, recorded: Sequence[RecordedCall], lifetimes: dict[Block, Lifetime]) -> bool:
-        """Place the source of copy i in the memory of its target, if it can be computed there; return whether so."""
+        """Whether call i is a copy whose source can be computed in the memory of its target; if so, place it there."""
         call = recorded[i]
         if not call.is_copy:
             return False
