@@ -245,7 +245,7 @@ def test_script_chooses_the_cores_before_it_imports_libraries(script):
     assert not set(json.loads(run.stdout)) & {"numpy", "numba", "minigan", "torch", "jax"}
 
 
-@pytest.mark.parametrize("name", ["dcgan28", "dcgan64"])
+@pytest.mark.parametrize("name", ["dcgan28", pytest.param("dcgan64", marks=pytest.mark.slow)])
 def test_kernel_cases_know_the_input_shape_of_every_layer(load, name):
     cases = load("kernel_cases")
     gan, _ = benchmark.build(name)
