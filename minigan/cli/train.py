@@ -71,12 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     data = reload_data(config, folder, **loading) if arguments.resume else load_data(config, **loading)
     if arguments.dry_run:
         return _describe(_trainer(config, folder, data, arguments), arguments.json)
-    with stop_on_signal() as request:
+    with stop_on_signal() as stop:
         trainer = _trainer(config, folder, data, arguments)
         if not arguments.quiet:
             _print_start(trainer)
         compiling = minigan_kernels.compile_seconds()
-        outcome = _train(trainer, lambda: request.made, arguments.quiet)
+        outcome = _train(trainer, lambda: stop.requested, arguments.quiet)
         compiling = minigan_kernels.compile_seconds() - compiling
     _print_summary(outcome, compiling, trainer, arguments)
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS

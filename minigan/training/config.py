@@ -117,11 +117,11 @@ def recorded_shape(path: Path, config: RunConfig) -> tuple[int, ...]:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that the numbers of a run depend on."""
-    found = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
+    by_package = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
     for package in (*minigan_kernels.packages(), "cupy"):
         if package in sys.modules:
-            found[package] = sys.modules[package].__version__
-    return found
+            by_package[package] = sys.modules[package].__version__
+    return by_package
 
 
 def _read(path: Path) -> dict[str, Any]:
