@@ -1,4 +1,4 @@
-"""Say what this machine offers: versions, backends, kernels, threads, folders."""
+"""Show what this machine offers: versions, backends, kernels, threads, folders."""
 
 from __future__ import annotations
 

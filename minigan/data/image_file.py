@@ -53,7 +53,7 @@ def read_image(path: Path, shape: ImageShape) -> DecodedImage:
     except (UnreadableImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise UnreadableImageError("its first bytes are not those of a picture of a known format") from None
+        raise UnreadableImageError("it is not recognised as a picture of a known format") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableImageError(
             f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that Pillow allows"

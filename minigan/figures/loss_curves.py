@@ -1,4 +1,4 @@
-"""The curves of a run's losses, and of what its discriminator says of real and generated examples."""
+"""The curves of a run's losses, and of its discriminator's scores for real and generated examples."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_cases_left_to_the_reference_are_reported(capsys: pytest.CaptureFixture[
     if WITHOUT_NUMBA:
         assert "numba was not checked: " in out
     else:
-        assert "1 cases do nothing that numba has a kernel for: the reference serves them." in out
+        assert "1 cases use no kernel of numba, only those of the reference, and run with these." in out
     assert out.count("primitives/exp/0") == 1
 
 

@@ -54,7 +54,7 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
         ({"packing": 5}, "batch size 192 is no multiple of packing 5"),
         ({"spectral_norm": 2}, "spectral_norm is 2, expected 0 (off) or 1 (on)"),
         ({"label_smoothing": 0.1}, "'relativistic-pairing' uses no labels"),
-        ({"penalty_anneal": 2}, "penalty_anneal is 2.0, expected a share of the run"),
+        ({"penalty_anneal": 2}, "penalty_anneal is 2.0, expected a fraction of the run"),
         ({"n_critic": 0}, "n_critic is 0, expected a whole number of at least 1"),
         ({"generator_widths": ""}, "must be a list of whole numbers"),
         ({"latent": "square"}, "there is no latent distribution 'square'; known: logistic, normal, uniform"),

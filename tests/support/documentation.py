@@ -100,7 +100,7 @@ def _run_file(path: Path) -> str:
 
 
 def difference(example: Example) -> str | None:
-    """What differs between the output shown and the one printed, beyond what depends on the rounding of the machine.
+    """How the printed output differs from the shown one beyond rounding; None if it does not.
 
     Words must be the same. Numbers of eight digits and more are results: they must agree to six digits. Others are
     error bars, orders and counts of evaluations, which rounding moves: they must agree within a third.
@@ -118,7 +118,7 @@ def difference(example: Example) -> str | None:
 
 
 def rewrite(page: Path) -> bool:
-    """Put the outputs that are printed now into the page; whether anything changed."""
+    """Put the outputs that are printed now into the page; returns whether anything changed."""
     text = before = page.read_text(encoding="utf-8")
     examples = run_programs(page) + run_python(page)[1]
     for example in sorted(examples, key=lambda e: -e.expected.start):  # from the end, so that places stay true

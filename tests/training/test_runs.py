@@ -342,9 +342,7 @@ def test_a_single_flipped_bit_of_a_weight_is_noticed(run, capsys):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    refused(
-        run, capsys, part="do not have the recorded checksum); restore it from a copy, or train again; or name"
-    )
+    refused(run, capsys, part="do not have the recorded checksum); restore it from a copy, or train again; or name")
     assert cli.main(["train", "--resume", str(run), "--checkpoint", "15", "--quiet"]) == 0
     assert (run / "dropped-15" / "checkpoint.safetensors").read_bytes() == content
 
