@@ -32,7 +32,7 @@ Artefact = Callable[[Path, np.ndarray], None]
 
 
 class Data(Protocol):
-    """The data at hand: a data set in memory, or a distribution to draw from."""
+    """The data of a run: a data set in memory, or a distribution to draw from."""
 
     @property
     def shape(self) -> Shape:
@@ -153,7 +153,8 @@ class Domain(ABC, Generic[D]):
     def recorded_shape(self, settings: Settings, recorded: Mapping[str, Any]) -> Shape:
         """The shape of an example of a run with `settings` and with `recorded` as the entry "data" of its config.json.
 
-        `recorded` is {} if it has none. Raises ValueError with what is missing, such as "what it was trained on".
+        `recorded` is {} if it has none. Raises ValueError that names what config.json does not say, such as "which
+        pictures the run was trained on".
         """
         return self.wanted_shape(settings)
 
@@ -174,8 +175,8 @@ class Domain(ABC, Generic[D]):
         """Raise UsageError if the option --strict can have no effect on the data in `data_dir`."""
         if not data_dir:
             raise UsageError(
-                "--strict is about a folder of pictures, some of which cannot be read, and there is none; leave it "
-                "out, or name such a folder with --data-dir."
+                "--strict is about a folder of pictures, some of which cannot be read, and no folder is named; leave "
+                "it out, or name such a folder with --data-dir."
             )
 
     @abstractmethod

@@ -126,10 +126,10 @@ def score_samples(samples: Any, target: Target) -> ModeScores:
     points, modes = as_points(samples, "the samples", dimensions=2), target.modes
     if not len(modes):
         raise UsageError(f"'{target.name}' has no modes to cover, expected a mixture; compare it by its density")
-    nearest, near = _nearest(points, modes, _RADIUS * target.sigma)
-    kept, groups = points[near], nearest[near]
-    counts = np.bincount(groups, minlength=len(modes))
-    ratios = [_sigma_ratio(kept[groups == mode], target.sigma) for mode in range(len(modes))]
+    nearest, is_near = _nearest(points, modes, _RADIUS * target.sigma)
+    hq_points, mode_of_point = points[is_near], nearest[is_near]
+    counts = np.bincount(mode_of_point, minlength=len(modes))
+    ratios = [_sigma_ratio(hq_points[mode_of_point == mode], target.sigma) for mode in range(len(modes))]
     return ModeScores(len(points), tuple(map(int, counts)), tuple(ratios))
 
 

@@ -28,8 +28,8 @@ _FLOOR_QUANTILE = 0.95  # of the statistic for two samples of one distribution
 def wasserstein2(x: Any, y: Any) -> float:
     """The Wasserstein-2 distance of two samples (n, d): root mean squared distance under the best pairing.
 
-    Exact for the samples, by assignment, in O(n^3): some seconds for n = 1,000. As an estimate for the distributions it
-    is too large at finite n, so compare it with the distance of two samples of real data.
+    Exact for the samples, by assignment, in O(n^3): seconds for n = 1,000. As an estimate for the distributions it is too
+    large at finite n, so compare it with the distance of two samples of real data.
     """
     x, y = as_points(x, "the first sample"), as_points(y, "the second sample")
     if x.shape != y.shape or len(x) > _MAX_ASSIGNED:
@@ -152,7 +152,7 @@ def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: 
     x, y = as_points(real, "the real sample"), as_points(fake, "the fake sample")
     if x.shape != y.shape or len(x) < 20:
         raise UsageError(
-            f"samples of shapes {x.shape} and {y.shape} cannot be told apart fairly, expected two of the same, at "
+            f"samples of shapes {x.shape} and {y.shape} cannot be compared fairly, expected two of the same, at "
             "least 20 points; draw others"
         )
     rng = random.generator(seed, "two-sample test")

@@ -38,7 +38,7 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
     if s["batch_size"] < 1:
         raise ValueError(f"the batch size is {s['batch_size']}, expected at least 1")
     if s["batch_size"] % s["packing"]:
-        raise ValueError(f"the batch size {s['batch_size']} is no multiple of packing {s['packing']}; change one")
+        raise ValueError(f"the batch size {s['batch_size']} is not a multiple of packing {s['packing']}; change one")
     if _switch("spectral_norm", s):
         discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
     generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)

@@ -1,4 +1,4 @@
-"""A recipe: networks, loss and settings that are known to train, under a name."""
+"""A recipe: a named choice of networks, loss and settings that is known to train."""
 
 from __future__ import annotations
 

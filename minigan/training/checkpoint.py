@@ -106,9 +106,9 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[dict[str, Any], dict[str,
 
 def _check_note(note: dict[str, Any]) -> None:
     if note.keys() != {"format", "recipe", "step", "score", "sha256"}:
-        raise ValueError("its note is not what minigan writes")
+        raise ValueError("its metadata are not those that minigan writes")
     if type(note["step"]) is not int or type(note["score"]) not in (float, type(None)):
-        raise ValueError("the step or the score in its note is no number")
+        raise ValueError("the step or the score in its metadata is not a number")
 
 
 def _require_fit(path: Path, like: Mapping[str, np.ndarray], stored: dict[str, StoredArray]) -> None:

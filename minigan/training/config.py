@@ -21,7 +21,7 @@ from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_
 _LIMIT = 2**63
 _MOST_THREADS = 4096  # more cores than any machine has
 _MOST_BYTES = 1 << 20  # of a configuration file; a usual one has 2,000
-_FACTS = ("versions", "data", "computed_on")  # entries that are no fields of RunConfig
+_FACTS = ("versions", "data", "computed_on")  # entries of config.json that are not fields of RunConfig
 
 
 @dataclass(frozen=True)

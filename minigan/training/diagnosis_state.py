@@ -65,7 +65,7 @@ class DiagnosisState:
             )
         counts = {name: int(value) for name, value in arrays.items() if name.startswith(_REPORTED)}
         if min([*counts.values(), *arrays[_UPDATES]], default=0) < 0:
-            raise ValueError("updates and told count something, expected no number below 0")
+            raise ValueError(f"{_UPDATES} and {_REPORTED}* are counts, expected no number below 0")
         return cls(
             [TrainingStatistics.from_row(row) for row in arrays[_HISTORY].tolist()],
             arrays[_UPDATES].tolist(),

@@ -24,13 +24,13 @@ def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, 
     steps that `config.checkpoint_every` divides are kept, so that an interrupted run keeps the same ones.
     """
     step, scores = int(state["step"]), _scores(folder)
-    kept = _steps_to_keep(scores | {step: score}, step, config)
+    steps_to_keep = _steps_to_keep(scores | {step: score}, step, config)
     with suppress(CheckpointError):  # the last checkpoint was removed or damaged: nothing to keep
         last = checkpoint.read_metadata(folder.checkpoint).step
-        if last in kept:
+        if last in steps_to_keep:
             files.link(folder.checkpoint, folder.earlier_path(last))
     checkpoint.save(folder.checkpoint, state, config.recipe, score)
-    _remove_all_but(kept, folder)
+    _remove_all_but(steps_to_keep, folder)
 
 
 def remove_superfluous(folder: RunFolder, config: RunConfig) -> None:

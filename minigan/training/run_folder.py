@@ -107,7 +107,7 @@ class RunFolder:
                 f"{self.path} already exists; go on with its run (minigan train --resume {self.path}) "
                 "or choose another folder with --out."
             )
-        return UsageError(f"{self.path} already exists and is no empty folder; choose another one with --out.")
+        return UsageError(f"{self.path} already exists and is not an empty folder; choose another one with --out.")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -163,9 +163,9 @@ class RunFolder:
                 target = dropped.path / path.relative_to(self.path)
                 target.parent.mkdir(exist_ok=True)
                 files.replace(path, target)
-        kept = [row for row in rows if row["step"] <= step]
+        earlier_rows = [row for row in rows if row["step"] <= step]
         if late_rows or not self.metrics.exists() or _last_line_is_incomplete(self.metrics):
-            metrics_file.write(self.metrics, kept)
+            metrics_file.write(self.metrics, earlier_rows)
         return dropped.path if dropped else None
 
     def _new_dropped(self, step: int) -> RunFolder:

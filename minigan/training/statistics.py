@@ -116,13 +116,13 @@ class TrainingStatistics:
     @classmethod
     def from_row(cls, row: Sequence[float]) -> TrainingStatistics:
         """The inverse of `to_row`."""
-        step, all_finite, *others = row
-        own, generator, discriminator = others[:-6], others[-6:-3], others[-3:]
+        step, all_finite, *numbers = row
+        own_values, generator, discriminator = numbers[:-6], numbers[-6:-3], numbers[-3:]
         agreements = [
             GradientAgreement(cosine, subtracted, bool(is_zero))
             for cosine, subtracted, is_zero in (generator, discriminator)
         ]
-        values: list[Any] = [int(step), bool(all_finite), *own, *agreements]
+        values: list[Any] = [int(step), bool(all_finite), *own_values, *agreements]
         return cls(*values)
 
 

@@ -51,7 +51,7 @@ def test_every_common_setting_trains_every_kind_of_recipe(name, changes):
         ({"rate_schedule": "cosin"}, "no rate_schedule 'cosin'; did you mean 'cosine'"),
         ({"penalty": "r3"}, "no penalty 'r3'"),
         ({"latent": "gauss"}, "no latent distribution 'gauss'"),
-        ({"packing": 5}, "batch size 192 is no multiple of packing 5"),
+        ({"packing": 5}, "batch size 192 is not a multiple of packing 5"),
         ({"spectral_norm": 2}, "spectral_norm is 2, expected 0 (off) or 1 (on)"),
         ({"label_smoothing": 0.1}, "'relativistic-pairing' uses no labels"),
         ({"penalty_anneal": 2}, "penalty_anneal is 2.0, expected a fraction of the run"),

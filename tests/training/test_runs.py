@@ -810,7 +810,7 @@ def test_leftovers_of_a_killed_run_are_removed_when_the_next_folder_is_made(tmp_
         (["ring", "--set", "generator_widths=" + "8," * 1000 + "8"], "asks for 1,001 layers"),
         (["--out", "file"], "file already exists"),
         (["--out", "file/run"], "file is no folder"),
-        (["--out", "full"], "full already exists and is no empty folder"),
+        (["--out", "full"], "full already exists and is not an empty folder"),
         (["--out", "/proc/self/run"], "nothing can be written into /proc/self"),
     ],
 )
