@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan gradcheck`."""
     parser.add_argument(
         "target", metavar="FILE.py:FUNCTION", nargs="?",
-        help="a function of yours; without arguments it returns (f, grad_f, x), else it is f and grad_FUNCTION its "
-        "gradient (default: everything in minigan)",
+        help="a function of yours: it takes no arguments and returns (f, grad_f, x), or it is f itself, and "
+        "grad_FUNCTION returns its gradient (default: everything in minigan)",
     )  # fmt: skip
     parser.add_argument("--only", metavar="TEXT", help="only those of minigan's cases whose names contain this text")
     parser.add_argument("--order", type=options.whole_number, help="1, 2 or 3 (default: what suits each case)")
@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shape of an argument of the function, which is then drawn at random; give it once for each argument",
     )  # fmt: skip
     parser.add_argument(
-        "--picture", metavar="FILE.png", type=Path, help="draw the error of every entry, if one is wrong"
+        "--picture",
+        metavar="FILE.png",
+        type=Path,
+        help="file for a picture of the error of every entry, drawn if one is wrong",
     )
     parser.add_argument("--seed", type=options.whole_number, default=0, help="seed of every random draw (default: 0)")
     parser.add_argument(

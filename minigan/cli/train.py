@@ -23,7 +23,7 @@ from minigan.training import Outcome, RunConfig, RunFolder, Trainer, first_free_
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.run_data import load_data, reload_data
 
-# Options that do not change what a run computes.
+# Fields of RunConfig that do not change what a run computes.
 _ALLOWED_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
 
 
@@ -221,6 +221,7 @@ def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, argumen
 
 
 def _describe(trainer: Trainer, as_json: bool) -> int:
+    """Print what a dry run would train."""
     config, folder, data, gan = trainer.config, trainer.folder, trainer.data, trainer.gan
     networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
     if as_json:
@@ -245,6 +246,7 @@ def _describe(trainer: Trainer, as_json: bool) -> int:
 
 
 def _network(network: Module) -> dict[str, Any]:
+    """The layers and the number of parameters, for JSON."""
     return {
         "layers": [repr(layer) for _, layer in network.children()],
         "parameters": sum(parameter.size for parameter in network.parameters().values()),

@@ -30,7 +30,7 @@ _MOST_PIXELS_OF_A_SIDE = 4096
 _COPIES = 2  # copies of each sample in memory: in the batch in which it was generated, and in one array of all
 _SAMPLES_EVALUATED = 10_000
 _CLASSES_PER_LINE = 10
-_UNCHANGED = "; 0: as in the line above, and digits and IDX files keep their own"
+_UNCHANGED = "; 0: as in the recipe's first line, and digits and IDX files keep their own"
 
 
 @dataclass(frozen=True)

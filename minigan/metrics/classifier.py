@@ -72,7 +72,8 @@ class ClassifierScores:
 class Classifier:
     """Dense pixels-512-256-classes with batch norm and dropout; cross-entropy, Adam, randomly shifted images.
 
-    A tenth of the images, at most 1,000, is held out. Raises UsageError unless `dataset` has labels of two or more
+    A tenth of the images, at most 1,000, is held out. classes: the labels, in ascending order. network: from pixels in
+    [0, 1], (N, H * W * C), to logits (N, classes). Raises UsageError unless `dataset` has labels of two or more
     classes, and at least 100 images.
     """
 

@@ -28,8 +28,8 @@ _FLOOR_QUANTILE = 0.95  # of the statistic for two samples of one distribution
 def wasserstein2(x: Any, y: Any) -> float:
     """The Wasserstein-2 distance of two samples (n, d): root mean squared distance under the best pairing.
 
-    Exact for the samples, by assignment, in O(n^3): seconds for n = 1,000. As an estimate for the distributions it is too
-    large at finite n, so compare it with the distance of two samples of real data.
+    Exact for the samples, by assignment, in O(n^3): seconds for n = 1,000. As an estimate for the distributions it
+    is too large at finite n, so compare it with the distance of two samples of real data.
     """
     x, y = as_points(x, "the first sample"), as_points(y, "the second sample")
     if x.shape != y.shape or len(x) > _MAX_ASSIGNED:

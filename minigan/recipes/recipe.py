@@ -21,7 +21,9 @@ Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Modu
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `minigan train NAME` trains, on the kind of data that `domain` describes.
+    """A choice of networks, loss and settings that `minigan train NAME` trains on the kind of data of `domain`.
+
+    summary: one line for `minigan recipes`. steps: the default number of training steps.
 
     networks(settings, shape, rng): the generator, latent vectors to examples, and the discriminator, examples to
     logits (batch, 1), for examples of `shape`. If the setting "packing" is not 1, the discriminator takes that many

@@ -28,6 +28,13 @@ _FACTS = ("versions", "data", "computed_on")  # entries of config.json that are 
 class RunConfig:
     """A run: the recipe with its settings, the data, the number of steps, and the device and type to compute with.
 
+    recipe: its name. settings: settings other than the recipe's defaults; all settings after construction. steps:
+    training steps in all. seed: of every random draw. dtype: "float32" or "float64". backend, kernels, threads: see
+    minigan.core.backend (threads None: its default). data_dir: a folder of images or IDX files; None for the embedded
+    digits. download: whether to use all of MNIST. strict: whether an image that cannot be read is an error.
+    sample_every, checkpoint_every, log_every: steps between pictures of samples, checkpoints, rows of metrics.
+    keep_checkpoints: how many of the last checkpoints to keep.
+
     Raises UsageError, with the name of the field, for a value that is not allowed.
     """
 

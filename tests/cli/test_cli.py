@@ -457,7 +457,7 @@ def test_sample_refuses(options, finished_run, capsys):
     ("command", "part"),
     [
         (["sample", "--n", "100000000"], "146.0 GiB of memory"),  # 784 bytes each, twice
-        (["sample", "--n", "100000000", "--out", "x.npz"], "ask for at most 1,369,568"),
+        (["sample", "--n", "100000000", "--out", "x.npz"], "take at most 1,369,568"),
         (["sample", "--n", "90000"], "a picture of 70,560,000 pixels, expected at most 67,108,864"),
         (["evaluate", "--n", "100000000"], "GiB of memory"),
     ],
