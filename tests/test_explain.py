@@ -141,6 +141,7 @@ def test_no_weight_of_the_other_player_gets_a_cotangent() -> None:
 # Finite differences.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name != "dcgan64" or EXHAUSTIVE])
 def test_finite_differences_agree(name: str) -> None:

@@ -9,11 +9,11 @@ The letter after each constant says where its value comes from:
 [W] A limit of the work: more evaluations, ranges or steps than this are not tried.
 [C] A choice.
 
-The verdicts do not depend on the exact values. Each number was halved and doubled, one at a time (MAX_CELLS and the
-tuples were left out), on a sample of benchmarks/gradcheck_mutants.py with seed 0 (at least every third mistake and
-every sixth right case) and of gradcheck_domains.py. As with the values below, every mistake was caught, every wrong
-entry found, and no right derivative rejected. There were two exceptions: with a STEP_RATIO of 1.13 there were two false
-alarms and a cause was missed, and with a MAX_AXES of 2 two causes were missed.
+The results do not depend on the exact values. Each number was halved and doubled, one at a time (whole numbers to at
+least 1; MAX_CELLS and the tuples were left out), on a sample of benchmarks/gradcheck_mutants.py with seed 0 (at least
+every third mistake and every sixth right case) and of gradcheck_domains.py. As with the values below, every mistake was
+caught, every wrong entry found, and no right derivative rejected. There were two exceptions: with a STEP_RATIO of 1.13
+(it must exceed 1) there were two false alarms and a cause was missed, and with a MAX_AXES of 2 two causes were missed.
 """
 
 import math

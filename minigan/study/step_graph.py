@@ -116,8 +116,7 @@ def graphs() -> tuple[Graph, Graph]:
 
     discriminator_pass = gan.discriminator_pass(inputs)
     discriminator_graph = _graph("D step", gan, inputs, discriminator_pass)
-    optimizer = gan.discriminator_optimizer
-    optimizer.step(grad(discriminator_pass.objective, optimizer.parameters), inputs.update_scalars)
+    gan.update_discriminator(inputs)
     return discriminator_graph, _graph("G step", gan, inputs, gan.generator_pass(inputs, discriminator_pass))
 
 

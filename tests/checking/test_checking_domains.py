@@ -28,6 +28,7 @@ SCORES, LABELS = RNG.standard_normal(12), RNG.choice([-1.0, 1.0], 12)
 # Domains.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_right_gradients_near_the_edge_of_a_domain_are_accepted() -> None:
     alarms = []

@@ -23,6 +23,7 @@ def fuzzer(tmp_path_factory) -> Fuzzer:
     return Fuzzer(tmp_path_factory.mktemp("fuzz"), SEED)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", range(len(KINDS)), ids=list(KINDS))
 def test_any_input_ends_with_an_exit_code_and_a_sentence(turn, fuzzer):

@@ -40,6 +40,7 @@ def test_every_distribution_has_a_recipe():
     assert recipes.get("ring").settings == recipes.get("grid").settings  # the same settings for both
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES if EXHAUSTIVE else ["ring", "swiss-roll"])
 def test_a_run_writes_its_pictures_and_measurements(name, capsys):
@@ -76,6 +77,7 @@ def test_progress_says_how_many_modes(capsys):
     assert "points of 'ring' (8 Gaussians, sigma 0.01)" in told.err
 
 
+@pytest.mark.slow
 def test_findings_of_the_diagnosis_are_printed_and_recorded(capsys):
     """A Wasserstein critic without any constraint."""
     wrong = ["--set", "loss=wasserstein", "--set", "penalty=none", "--set", "rate=0.05", "--set", "generator_rate=1e-5"]

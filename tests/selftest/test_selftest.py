@@ -88,7 +88,7 @@ def test_convolutions_are_large_enough_for_every_fast_kernel() -> None:
     for name, (settings, picture, kernel) in sizes._CONVOLUTIONS.items():
         settings = {"stride": 1, "padding": 0, **settings}
         geometry = of_convolution(picture[1:3], kernel[:2], **settings)
-        served[name] = winograd.pays(geometry, picture[0], *kernel[2:])
+        served[name] = winograd.applies(geometry, picture[0], *kernel[2:])
     assert [name for name, by_winograd in served.items() if by_winograd] == [
         "4x4-halving-16-32", "4x4-halving-32-16-odd", "4x4-halving-16-16-fast",
     ]  # fmt: skip

@@ -296,6 +296,7 @@ def test_wgan_gp_leaves_the_equilibrium_and_does_not_come_back(rule: str) -> Non
 # The table
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_table_says_all_of_it() -> None:
     critical = BY_NAME["R1, critical, gamma 1"]

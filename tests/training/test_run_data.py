@@ -136,6 +136,7 @@ def test_idx_files_keep_their_shape_by_default():
     assert recorded()["settings"]["image_size"] == recorded()["settings"]["channels"] == 0
 
 
+@pytest.mark.slow
 def test_settings_resize_digits():
     arguments = ["train", "mnist-dcgan", "--out", "run", *TINY, "--set", "image_size=12"]
     assert cli.main(arguments) == 0

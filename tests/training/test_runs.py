@@ -60,6 +60,7 @@ def when_written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     """One kill in four at any moment, including the start; the others during training."""
@@ -196,6 +197,7 @@ def test_what_was_recorded_after_the_checkpoint_is_moved_aside(tmp_path, capsys)
         assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_records_made_again_replace_those_moved_aside(tmp_path):
     """As after SIGKILL: records after the checkpoint are moved aside, and removed once the run has made them again."""
     run = train_small(tmp_path / "run")
@@ -206,6 +208,7 @@ def test_records_made_again_replace_those_moved_aside(tmp_path):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_foreign_files_are_not_touched(tmp_path):
     run = train_small(tmp_path / "run")
     (run / ".notes.partial").write_text("mine")
@@ -312,6 +315,7 @@ def test_an_inconsistent_checkpoint_changes_nothing(changes, part, run, capsys):
     assert part in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_dropout_with_too_few_draws_is_refused(tmp_path, capsys):
     run = train_small(tmp_path / "run", "mnist-mlp-sigmoid")
     path = run / "checkpoint.safetensors"
@@ -575,6 +579,7 @@ class Killed(BaseException):
     """Raised in place of a system call, as if the process had been killed."""
 
 
+@pytest.mark.slow
 def test_going_back_can_be_interrupted_at_any_moment(finished, tmp_path):
     def go_back(folder: RunFolder) -> None:
         last = checkpoint.read_metadata(folder.checkpoint).step
@@ -611,6 +616,7 @@ def test_going_back_can_be_interrupted_at_any_moment(finished, tmp_path):
     assert number > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["removed", "truncated"])
 def test_a_run_is_resumed_from_an_earlier_checkpoint_if_the_last_is_damaged(damage, run, tmp_path, capsys):
     last = run / "checkpoint.safetensors"
