@@ -93,8 +93,8 @@ def _require_bounded(shapes: list[tuple[int, ...]]) -> None:
     if count > _MAX_NUMBERS:
         shown = f"{count:,}" if count < _MAX_SHOWN_NUMBER else f"more than {_MAX_SHOWN_NUMBER:,}"
         raise UsageError(
-            f"the shapes have {shown} numbers in all, and a check holds about 20 copies of them; choose shapes of at "
-            f"most {_MAX_NUMBERS:,} numbers together."
+            f"the arrays of --shape have {shown} numbers in all, and a check holds about 20 copies of them; choose "
+            f"shapes of at most {_MAX_NUMBERS:,} numbers together."
         )
 
 
