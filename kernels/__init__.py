@@ -65,7 +65,7 @@ def unavailable(implementation: str) -> str | None:
 
 def implementations_for(xp: Any) -> list[str]:
     """Names of the implementations for arrays of the library `xp`, available or not, in order of registration."""
-    return [name for name, found in IMPLEMENTATIONS.items() if found.ARRAYS in (None, xp.__name__)]
+    return [name for name, kernels in IMPLEMENTATIONS.items() if kernels.ARRAYS in (None, xp.__name__)]
 
 
 def fastest(xp: Any) -> str:
@@ -88,18 +88,22 @@ def table(implementation: str, xp: Any) -> dict[str, Callable]:
 
 @lru_cache
 def _table(implementation: str, xp: Any) -> dict[str, Callable]:
-    found = IMPLEMENTATIONS[implementation]
-    of_any_library = found.ARRAYS is None
-    return {kernel.__name__: partial(kernel, xp) if of_any_library else kernel for kernel in found.KERNELS}
+    chosen = IMPLEMENTATIONS[implementation]
+    takes_library = chosen.ARRAYS is None
+    return {kernel.__name__: partial(kernel, xp) if takes_library else kernel for kernel in chosen.KERNELS}
 
 
 def packages() -> list[str]:
     """Import names of the packages whose versions affect the numbers that some implementation computes."""
-    return [package for found in IMPLEMENTATIONS.values() for package in getattr(found, "PACKAGES", ())]
+    return [package for kernels in IMPLEMENTATIONS.values() for package in getattr(kernels, "PACKAGES", ())]
 
 
 def set_threads(implementation: str, count: int | None = None) -> int:
-    """Let `implementation` compute on `count` CPU threads; return the count in use, 1 if it does not manage threads."""
+    """Let `implementation` compute on `count` CPU threads; return the count in use, 1 if it does not manage threads.
+
+    None means the count that the environment sets, or every available core. Raises ValueError if an environment
+    variable has an invalid value.
+    """
     setter = getattr(IMPLEMENTATIONS[implementation], "set_threads", None)
     return 1 if setter is None else setter(count)
 

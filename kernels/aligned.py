@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
-_SMALL = 1 << 14  # elements: allocating an aligned array takes about as long as writing so many
+_SMALL = 1 << 14  # elements; aligning an array takes about as long as writing this many
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

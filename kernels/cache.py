@@ -16,7 +16,7 @@ def cache_directory(name: str) -> Path:
 
     The cache is the folder in `MINIGAN_CACHE_DIR`, or a folder `minigan` in the platform's cache: `$XDG_CACHE_HOME` or
     `~/.cache` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. If that cannot be written, a private
-    folder in the temporary directory is used. Raises OSError if that cannot be written either.
+    folder in the temporary directory is used. Raises OSError if neither can be written.
     """
     chosen, fallback = _chosen_root(), _fallback_root()
     if _is_writable(chosen, name):
@@ -38,12 +38,12 @@ def trusted_directory(name: str, first: Sequence[Path] = ()) -> tuple[Path | Non
     """
     fallback, problem = _fallback_root(), ""
     for root in (*first, _chosen_root(), fallback):
-        wrong = _refusal(root, name)
-        if not wrong and (root != fallback or _is_private(root)) and _is_writable(root, name):
-            wrong = _refusal(root, name)  # check again: it was just created, perhaps by another user
-            if not wrong:
+        reason = _refusal(root, name)
+        if not reason and (root != fallback or _is_private(root)) and _is_writable(root, name):
+            reason = _refusal(root, name)  # check again: it was just created, perhaps by another user
+            if not reason:
                 return root / name, problem
-        problem = problem or wrong
+        problem = problem or reason
     return None, problem or "no cache folder can be written; set MINIGAN_CACHE_DIR to a folder that can"
 
 
@@ -59,17 +59,17 @@ def _refusal(root: Path, name: str) -> str:
     return ""
 
 
-def ownership_problem(found: os.stat_result) -> str:
-    """Whether another user could have changed a file or folder: a predicate such as "belongs to ...", or "".
+def ownership_problem(status: os.stat_result) -> str:
+    """Why another user could have changed a file or folder, a predicate such as "belongs to ..."; "" if none could.
 
     Write permission for the group is accepted if it is the user's private group, as with umask 002: a group with the
     user's name and without other members. On Windows, which has no such owners, nothing is refused.
     """
     if not hasattr(os, "getuid"):
         return ""
-    if found.st_uid != os.getuid():
+    if status.st_uid != os.getuid():
         return "belongs to another user"
-    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid)):
+    if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid)):
         return "can be written by other users"
     return ""
 
@@ -99,12 +99,12 @@ def _is_private(folder: Path) -> bool:
     """
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return False
     if not hasattr(os, "getuid"):
         return True
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _is_writable(root: Path, name: str) -> bool:

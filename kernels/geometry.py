@@ -63,12 +63,12 @@ def of_convolution(size: Pair, kernel: Pair, stride: Any, padding: Padding, prec
 def of_transposed(
     small: Pair, kernel: Pair, stride: Any, padding: Padding, size: Pair | None, precision: str = "exact"
 ) -> Geometry:
-    """The geometry of the convolution that takes images of `size` to outputs of extents `small`.
+    """The geometry of the convolution that maps images of extents `size` to outputs of extents `small`.
 
     A transposed convolution runs it backwards: its input has the extents `small` and its output the extents `size`. If
-    `size` is None, `padding` implies it: the smallest possible size, (H - 1) * stride + kernel - padding, for numbers;
-    H * stride for "same"; (H - 1) * stride + max(kernel, stride) for "valid", as in Keras. Raises ValueError if an
-    argument is invalid or no such convolution exists.
+    `size` is None, it follows from `padding`: (H - 1) * stride + kernel - padding, the smallest possible size, if the
+    padding is given by numbers; H * stride for "same"; (H - 1) * stride + max(kernel, stride) for "valid", as in Keras.
+    Raises ValueError if an argument is invalid or no such convolution exists.
     """
     step, kernel = pair(stride, "stride"), pair(kernel, "kernel")
     size = _implied_size(small, kernel, step, padding) if size is None else pair(size, "size")
@@ -77,8 +77,8 @@ def of_transposed(
     geometry = of_convolution(size, kernel, step, padding, precision)
     if geometry.out != small:
         raise ValueError(
-            f"{small[0]} x {small[1]} pixels cannot become {size[0]} x {size[1]}: a convolution with {geometry} takes "
-            f"those to {geometry.out[0]} x {geometry.out[1]}; choose another output_size"
+            f"{small[0]} x {small[1]} pixels cannot become {size[0]} x {size[1]}: a convolution with {geometry} maps "
+            f"{size[0]} x {size[1]} to {geometry.out[0]} x {geometry.out[1]}; choose another output_size"
         )
     return geometry
 
@@ -94,7 +94,7 @@ def _implied_size(small: Pair, kernel: Pair, stride: Pair, padding: Padding) -> 
 
 
 def padding_widths(padding: Padding, size: Pair, kernel: Pair, stride: Pair) -> tuple[Pair, Pair]:
-    """((top, bottom), (left, right)) for a `padding` of that form, one number for all sides, "valid" or "same".
+    """((top, bottom), (left, right)), where `padding` is either that, or one number for all sides, "valid" or "same".
 
     "valid" means no padding. "same" is Keras's: the output has the extents ceil(size / stride), and if the total
     padding is odd, the bottom and the right get one zero more. Raises ValueError for any other `padding`.

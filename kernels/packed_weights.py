@@ -33,10 +33,8 @@ class PackedWeights:
         self._entries: dict[Any, _Entry] = {}
 
     def __reduce__(self) -> tuple:
-        return (
-            PackedWeights,
-            (),
-        )  # copies and pickles start empty: the packed arrays fit this machine and this parameter
+        # Copies and pickles start empty: the packed arrays fit only this machine and this parameter.
+        return (PackedWeights, ())
 
     def snapshot(self) -> dict[Any, tuple[Any, bool, bool, int]]:
         """The state of every entry by the name of its form: (array, valid, keep, uses). The arrays are not copied."""

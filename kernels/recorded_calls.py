@@ -8,8 +8,8 @@ in calls of compiled functions and in copies of arrays. A kernel makes all of th
     with record() as calls:
         y = dense(x, w, b, 0.2)
     x[...] = other
-    for made in calls:
-        made.function(*made.arguments)        # y is now dense(other, w, b, 0.2), with the same bits
+    for c in calls:
+        c.function(*c.arguments)        # y is now dense(other, w, b, 0.2), with the same bits
 
 So a kernel must not read or write the elements of an array outside of these calls. The calls work on the kernel's
 arguments and views of them, on memory that the kernel has just allocated as the output of a call, on scratch memory and

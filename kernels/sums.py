@@ -35,14 +35,14 @@ def total(x, axis=None, keepdims=False):
 
 def _contiguous_axes(x, axes):
     """The trailing axes among `axes`, whose elements are contiguous; other axes of extent 1 may lie between them."""
-    found = set()
+    contiguous = set()
     if x.flags.c_contiguous:
         for i in reversed(range(x.ndim)):
             if i in axes:
-                found.add(i)
+                contiguous.add(i)
             elif x.shape[i] != 1:
                 break
-    return found
+    return contiguous
 
 
 def _sum_in_blocks(x, i):

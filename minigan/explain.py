@@ -1,8 +1,8 @@
 """The backward pass of one training step in words: from each loss, operation by operation, to every weight.
 
-It reads the graph that the forward pass has recorded (see `minigan.autodiff.graph`) and asks `grad` for the cotangent
-of every result in it, so it computes no derivative itself. What an operation sends back to its inputs is its formula
-(see `minigan.autodiff.formula`).
+It reads the graph that the forward pass has recorded (see `minigan.autodiff.graph`) and lets `grad` compute the
+cotangent of every result in it. It defines no derivative of its own: each operation has formulas for the cotangents of
+its inputs (see `minigan.autodiff.formula`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from minigan.nn.module import preserve_state
 
 PLAYERS = ("discriminator", "generator")
 _FIRST_STEP = 0.01  # of finite differences, relative to the length of the weight
-_NESTED_LEVELS = 1  # levels of operations that are shown of a constant expression
+_NESTED_LEVELS = 1  # how deep a constant expression is written out; "..." stands for what is nested deeper
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,10 @@ class WeightGradient:
 
 @dataclass(frozen=True)
 class Visit:
-    """One operation in the backward pass: its result, the norm of the result's cotangent, and what it sends back.
+    """One operation in the backward pass: its result, the norm of the result's cotangent, and its inputs.
 
-    where: definitions that the formulas of the inputs share. settings: the numbers in these, and the key of an index.
+    where: definitions that the formulas of the inputs share. settings: the numbers in these definitions, and the key of
+    an index.
     arrivals: the weights whose gradients are complete after this operation.
     """
 
@@ -110,7 +111,7 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
     walks = []
     if "discriminator" in players:
         walks.append(_walk(gan, "discriminator", last, lambda: gan.discriminator_pass(last), check))
-    with preserve_state(gan.generator):  # the walk of the generator makes this pass of the generator again
+    with preserve_state(gan.generator):  # the generator's walk repeats this pass of the generator
         if gan.rules.simultaneous:
             gan.discriminator_pass(last)  # the discriminator's running statistics change as in the step
         else:
@@ -167,8 +168,8 @@ def slope_error(value: Callable[[], float], weight: Parameter, gradient: np.ndar
     None at a kink, such as a bias of 0 that is the only input of a LeakyReLU. A slope smaller than the differences can
     resolve counts as the smallest one that they can.
 
-    The direction is the sum of the unit vectors along the gradient and along a random direction: along a random one
-    alone the slope in a large weight is nearly 0, along the gradient alone an error across it would hardly show.
+    The direction is the sum of two unit vectors, the gradient's and a random one. In a weight with many elements, the
+    slope along a random direction alone is nearly 0; along the gradient alone, an error orthogonal to it hardly shows.
     """
     start = weight.numpy()
     draw = random.generator(0, "direction of a check").standard_normal(weight.shape)
@@ -178,24 +179,25 @@ def slope_error(value: Callable[[], float], weight: Parameter, gradient: np.ndar
         weight.assign(start + t * direction)
         return value()
 
-    claimed, eps = float((gradient * direction).sum()), float(np.finfo(start.dtype).eps)
+    expected, eps = float((gradient * direction).sum()), float(np.finfo(start.dtype).eps)
     size = float(np.linalg.norm(start)) or math.sqrt(start.size)
     middle = along(0.0)
     resolution = math.sqrt(eps) * abs(middle) / size  # the smallest slope that values of this size resolve
     try:
-        found = differentiate(
+        measured = differentiate(
             along, middle, _FIRST_STEP * size, eps * abs(middle),
             is_acceptable=lambda e: e.error_bar <= math.sqrt(eps) * abs(e.value) + resolution,
         )  # fmt: skip
     finally:
         weight.assign(start)
-    if found.has_kink:
+    if measured.has_kink:
         return None
-    return abs(claimed - found.central.value) / max(abs(claimed), abs(found.central.value), resolution)
+    slope = measured.central.value
+    return abs(expected - slope) / max(abs(expected), abs(slope), resolution)
 
 
 def walk_back(player: str, loss: Tensor, weights: Mapping[str, Parameter], names: Mapping[Tensor, str]) -> Walk:
-    """The walk from the scalar `loss` to `weights`. `names`: those of the weights and of other known Tensors."""
+    """The walk from the scalar `loss` to `weights`. `names`: the names of the weights and of other Tensors."""
     path = backward_path(loss, weights.values())
     results = [node for node, _ in path]
     targets = [*results, *weights.values()]

@@ -62,9 +62,9 @@ def test_the_walk_has_the_order_of_the_backward_pass(monkeypatch: pytest.MonkeyP
     steps: list[Any] = []
     real = autodiff.Rule.pull_back
 
-    def recording_pull_back(rule: Any, g: Tensor, y: Any, wanted: Any) -> Any:
+    def recording_pull_back(rule: Any, g: Tensor, y: Any, needs_grad: Any) -> Any:
         steps.append((rule.name, np.linalg.norm(g.numpy())))
-        return real(rule, g, y, wanted)
+        return real(rule, g, y, needs_grad)
 
     monkeypatch.setattr(autodiff.Rule, "pull_back", recording_pull_back)
     grad(loss, [w, v])

@@ -40,7 +40,7 @@ def describe() -> dict[str, str]:
 
 
 def set_threads(count: int | None) -> int:
-    """Compute on `count` CPU threads and return the count in use; see `jit.set_threads`."""
+    """Compute on `count` CPU threads and return the count in use; see `jit.set_threads`. Raises ValueError."""
     from minigan_kernels.numba import kernels  # the first import sets the count, too
 
     return kernels.set_threads(count)

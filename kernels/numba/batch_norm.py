@@ -30,7 +30,10 @@ _MAX_BLOCK_ROWS = 512  # the rows of a block are added one after another, so the
 
 @inner
 def _block(x, row_blocks, task):
-    """(row block, first row, end row, first column, end column) of block number `task`, of `row_blocks` in a column."""
+    """(row block, first row, end row, first column, end column) of block number `task`.
+
+    A strip of `_BLOCK_COLUMNS` columns is divided into `row_blocks` blocks, which are numbered strip by strip.
+    """
     rows, columns = x.shape
     strip = task // row_blocks
     row_block = task - strip * row_blocks

@@ -103,10 +103,10 @@ def _read(path: Path, identity: bytes) -> bytes:
     # The flags keep the call from following a symbolic link and from blocking on a pipe.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is not a regular file")
-        if problem := ownership_problem(found):
+        if problem := ownership_problem(status):
             raise ValueError(f"it {problem}")
         with open(handle, "rb", closefd=False) as file:
             stored = file.read()

@@ -26,7 +26,7 @@ from minigan_kernels.numba.parallel_for import parallel_for
 
 _FEW_ROWS = 64  # with so few rows of `out`, a panel of B is read too few times for packing to pay
 _OWN_CACHE = 1 << 18  # bytes that stay in a core's own cache: a B of this size need not be packed either
-_MULTIPLY_ADDS = 8  # in registers take as long as reading or writing one array element
+_MULTIPLY_ADDS = 8  # so many, in registers, take as long as reading or writing one array element
 _TRANSPOSE_BLOCK = 16  # steps of k gathered together: their rows of the panel stay in the first-level cache
 
 

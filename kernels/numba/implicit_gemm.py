@@ -33,7 +33,7 @@ from minigan_kernels.packed_weights import get_packed
 
 _BLOCK = 32 * ROWS  # output pixels for which a panel of weights is read once
 _GRADIENT_BLOCK = 1024  # pixels of the cotangent that stay in the second-level cache
-_MULTIPLY_ADDS = 8  # in registers take as long as reading or writing one array element
+_MULTIPLY_ADDS = 8  # so many, in registers, take as long as reading or writing one array element
 _OVERREAD = 64  # elements that the last tile may read past the end of the padded image
 
 
@@ -48,7 +48,7 @@ def _pixel(number, count):
 
 @inner
 def _correlate_block(source, start, step, taps, panels, bias, slope, out, out_start, out_step, count, first, last):
-    """Pixels first..last-1 of those in this class of output pixels."""
+    """Compute the pixels numbered first..last-1 of this class of output pixels."""
     _, height, width, channels = source.shape
     size = source.itemsize
     zero = source.dtype.type(0)
@@ -108,7 +108,7 @@ def _pack_columns(g, first, last, left, packed):
 
 @inner
 def _gradient_units(source, step, taps, g, out, packed, sums, count, first, last):
-    """Units first..last-1 of the weight gradient: tiles of ROWS x PANEL elements, panel after panel."""
+    """Compute the units first..last-1 of the weight gradient: tiles of ROWS x PANEL elements, panel after panel."""
     _, height, width, channels = source.shape
     size = source.itemsize
     zero = source.dtype.type(0)
@@ -245,14 +245,14 @@ class _PixelClass(NamedTuple):
 
 def _pixel_classes(size: int, kernel: int, stride: int, before: int) -> list[_PixelClass]:
     """The classes that contain a pixel, along an axis with `size` pixels and `before` zeros before them."""
-    found = []
+    classes = []
     for remainder in range(stride):
         first = max(0, -(-(before - remainder) // stride))
         last = (before + size - 1 - remainder) // stride
         taps = max(0, -(-(kernel - remainder) // stride))
         if last >= first:
-            found.append(_PixelClass(remainder, taps, first, last + 1 - first, remainder + stride * first - before))
-    return found
+            classes.append(_PixelClass(remainder, taps, first, last + 1 - first, remainder + stride * first - before))
+    return classes
 
 
 def _padded(x, padding, *more, always=False):
@@ -294,9 +294,10 @@ def panels_of(weights, packed, form):
 
 
 def _launch(source, start, step, taps, panels, bias, slope, out, out_start, out_step, count):
-    """Compute `count` (rows, columns) output pixels, `out_step` apart from `out_start` on.
+    """Compute a grid of `count` (rows, columns) output pixels: the first at `out_start`, with distances of `out_step`.
 
-    Their windows in `source` are `step` apart from `start` on; `taps` is (rows, columns) of the kernel.
+    In `source` the window of the first pixel begins at `start`, and windows have distances of `step`; `taps` is (rows,
+    columns) of the kernel.
     """
     work = out.shape[0] * count[0] * count[1] * panels.size // _MULTIPLY_ADDS
     CORRELATE.launch(

@@ -70,8 +70,8 @@ def flat_view(array: np.ndarray) -> np.ndarray:
     """`array` as a vector to be changed in place; raises ValueError unless it is row-major and writable."""
     if not array.flags.carray:
         raise ValueError(
-            f"what a kernel changes in place must be row-major and writable, not of shape {array.shape} with strides "
-            f"{array.strides}"
+            f"an array that a kernel changes in place must be row-major and writable; this one has shape {array.shape} "
+            f"and strides {array.strides}"
         )
     return array.reshape(-1)
 

@@ -104,9 +104,8 @@ def _micro_kernel(*, accumulate: bool) -> Callable:
                     builder.store(builder.add(b_at, b_stride), b_cursor)
             for i, j in itertools.product(range(ROWS), range(vectors)):
                 total = builder.load(sums[i][j])
-                if (
-                    accumulate
-                ):  # added last instead of first: a sum of sums has a smaller rounding error than one long sum
+                if accumulate:
+                    # Added last instead of first: a sum of sums has a smaller rounding error than one long sum.
                     total = builder.fadd(builder.load(vector_at(out_rows[i], j), align=size), total)
                 builder.store(total, vector_at(out_rows[i], j), align=size)
             return context.get_dummy_value()

@@ -68,8 +68,8 @@ def parallel_for(typingctx, threads, work, arguments):
                 builder.call(body, [packed_address, ir.Constant(_I64, 0)])
             with many_threads:
                 convention = context.call_conv
-                kind = convention.get_function_type(types.none, _RUN_ARGUMENTS)
-                run = cgutils.get_or_insert_function(builder.module, kind, _SYMBOL)
+                run_type = convention.get_function_type(types.none, _RUN_ARGUMENTS)
+                run = cgutils.get_or_insert_function(builder.module, run_type, _SYMBOL)
                 values = [builder.ptrtoint(body, _I64), packed_address, thread_count]
                 convention.call_function(builder, run, types.none, _RUN_ARGUMENTS, values)
         return context.get_dummy_value()

@@ -435,10 +435,7 @@ def _family(geometry, images) -> _Family:
 
 @lru_cache
 def _division(extent: int, largest: int) -> tuple[int, int]:
-    """The numbers of tiles of `largest` and of `largest` - 1 outputs that cover `extent` at the lowest cost.
-
-    The cost is the number of multiplications.
-    """
+    """(tiles of `largest` outputs, tiles of `largest` - 1 outputs) that cover `extent` in fewest multiplications."""
     small = largest - 1
     choices = [(n, max(0, -(-(extent - n * largest) // small))) for n in range(-(-extent // largest) + 1)]
     return min(choices, key=lambda choice: choice[0] * (largest + 1) + choice[1] * largest)
@@ -450,16 +447,16 @@ def _regions(largest: int, images: int, rows: int, columns: int, block: int, thr
 
     Each region has about `block` tiles in a block, and a number of blocks that is divisible by `threads`.
     """
-    found, top = [], 0
+    regions, top = [], 0
     for tile_rows, down in zip((largest, largest - 1), _division(rows, largest), strict=True):
         left = 0
         for tile_columns, across in zip((largest, largest - 1), _division(columns, largest), strict=True):
             if tiles := images * down * across:
                 blocks = -(-tiles // (block * threads)) * threads
-                found.append((tile_rows, tile_columns, top, left, down, across, tiles, blocks))
+                regions.append((tile_rows, tile_columns, top, left, down, across, tiles, blocks))
             left += tile_columns * across
         top += tile_rows * down
-    return np.array(found, np.int64)
+    return np.array(regions, np.int64)
 
 
 def applies(geometry, images, channels, outputs) -> bool:

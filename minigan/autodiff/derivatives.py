@@ -99,10 +99,10 @@ def _flatten(function: str, wrt: Any) -> tuple[list[Tensor], Callable[[list[Tens
     return list(named.values()), tuple if isinstance(wrt, tuple) else list
 
 
-def _type_error(function: str, given: str) -> TypeError:
+def _type_error(function: str, got: str) -> TypeError:
     return TypeError(
         f"{function} takes the derivative with respect to a Tensor, a list, tuple or dict of Tensors, or a Module; "
-        f"got {given}"
+        f"got {got}"
     )
 
 

@@ -108,14 +108,15 @@ class Rule:
         self.name, self.vjps, self.joint, self.composite, self.formula = name, vjps, joint, composite, formula
         self.has_zero_vjp = None in vjps
 
-    def pull_back(self, g: Tensor, y: Tensor, wanted: Sequence[bool]) -> Sequence[Tensor | None]:
-        """The cotangent of each wanted input of y, from the cotangent g of y itself."""
+    def pull_back(self, g: Tensor, y: Tensor, needs_grad: Sequence[bool]) -> Sequence[Tensor | None]:
+        """The cotangent of each input of y that `needs_grad` marks, from the cotangent g of y itself."""
         if _recording and self.composite is not None:
-            return _pull_back_composite(self.composite, g, y, wanted)
+            return _pull_back_composite(self.composite, g, y, needs_grad)
         if self.joint is not None:
-            return self.joint(g, y, *y.parents, wanted=wanted, **y.static)
+            return self.joint(g, y, *y.parents, needs_grad=needs_grad, **y.static)
         return [
-            vjp(g, y, *y.parents, **y.static) if want else None for vjp, want in zip(self.vjps, wanted, strict=True)
+            vjp(g, y, *y.parents, **y.static) if needed else None
+            for vjp, needed in zip(self.vjps, needs_grad, strict=True)
         ]
 
 
@@ -128,12 +129,13 @@ def primitive(
     Positional arguments are differentiable (Tensors, arrays, or Python numbers, which are constants), keyword arguments
     are static. The derivatives are built from operations on Tensors. They are either `vjps`, one
     `vjp(g, y, *inputs, **static)` for each positional argument, None where the derivative is zero; or
-    `joint(g, y, *inputs, wanted, **static)`, which returns all of them and can share work between them.
+    `joint(g, y, *inputs, needs_grad, **static)`, which returns all of them and can share work between them;
+    `needs_grad` says for each input whether its cotangent is needed, and the others may be None.
 
     A forward that returns `(array, saved)` keeps the tuple `saved` of raw arrays in `y.saved`, for the derivative. A
-    derivative that computes on raw arrays needs a `composite`: the same operation written in differentiable ones, which
-    is differentiated instead under `create_graph`. A forward that returns a `view` of its input gets a copy of a
-    Variable, so that its result does not change with the Variable.
+    derivative that computes on raw arrays needs a `composite`: a function that composes the same operation of
+    differentiable ones; under `create_graph` it is differentiated instead. view: whether the forward may return a view
+    of its input; it then gets a copy of a Variable, so that its result does not change with the Variable.
 
     formula: the derivatives as text, {input: formula}, or a function of the static arguments that returns a `Formula`.
     """
@@ -150,7 +152,7 @@ def primitive(
                     if like is None:
                         like = data
                     elif data.dtype != like.dtype:
-                        raise TypeError(f"{rule.name} was given {like.dtype} and {data.dtype}; convert one of them")
+                        raise TypeError(f"{rule.name} got {like.dtype} and {data.dtype}; convert one of them")
                     if x.mutable:
                         versions = (versions or 0) + x.version
                         data = copied(x).data if view else data
@@ -230,12 +232,12 @@ def vjp(
     with recording(create_graph):
         path = results_between(y, targets)
         while path:
-            node, wanted = path.pop()
+            node, needs_grad = path.pop()
             g = cotangents.get(node) if node in targets else cotangents.pop(node, None)
             if g is None:
                 continue  # every rule on the way to this node gave None: its derivative is zero
-            for x, want, gx in zip(node.parents, wanted, _pull_back(node, g, wanted), strict=True):
-                if not want or gx is None:
+            for x, needed, gx in zip(node.parents, needs_grad, _pull_back(node, g, needs_grad), strict=True):
+                if not needed or gx is None:
                     continue
                 if gx.data.shape != x.data.shape:
                     raise _wrong_shape(gx, x, node)
@@ -247,37 +249,39 @@ def vjp(
 
 
 def ancestors(y: Tensor, oldest: int = 0) -> list[Any]:
-    """y and every Tensor that it was computed from, in order of creation; without those of an index below `oldest`."""
-    seen, waiting = {y}, [y]
-    while waiting:
-        for x in waiting.pop().parents:
-            if x not in seen and isinstance(x, Tensor) and x.creation_index >= oldest:
-                seen.add(x)
-                waiting.append(x)
-    return sorted(seen, key=_creation_index)
+    """y and every Tensor from which it was computed, in order of creation, from creation index `oldest` on."""
+    visited, stack = {y}, [y]
+    while stack:
+        for x in stack.pop().parents:
+            if x not in visited and isinstance(x, Tensor) and x.creation_index >= oldest:
+                visited.add(x)
+                stack.append(x)
+    return sorted(visited, key=_creation_index)
 
 
 def results_between(y: Tensor, targets: set[Tensor]) -> list[tuple[Any, list[bool]]]:
-    """The results on paths from y to a target, in order of creation, each with which of its parents lead to one."""
+    """(result, whether each of its parents leads to a target) on the paths from y to targets, in order of creation."""
     path, leads_to_target = [], set(targets)
     for node in ancestors(y, min(map(_creation_index, targets), default=0)):
         if node.rule is not None and not node.parents:
             raise RuntimeError("an earlier gradient freed this graph; compute that one with keep_graph=True")
         if node.parents:
-            wanted = [x in leads_to_target for x in node.parents]
+            needs_grad = [x in leads_to_target for x in node.parents]
             if node.rule.has_zero_vjp:
-                wanted = [want and vjp is not None for want, vjp in zip(wanted, node.rule.vjps, strict=True)]
-            if True in wanted:
+                needs_grad = [
+                    needed and vjp is not None for needed, vjp in zip(needs_grad, node.rule.vjps, strict=True)
+                ]
+            if True in needs_grad:
                 leads_to_target.add(node)
-                path.append((node, wanted))
+                path.append((node, needs_grad))
     return path
 
 
-def _pull_back(node: Any, g: Tensor, wanted: list[bool]) -> Sequence[Tensor | None]:
+def _pull_back(node: Any, g: Tensor, needs_grad: list[bool]) -> Sequence[Tensor | None]:
     if node.versions is not None and node.versions != sum(x.version for x in node.parents if isinstance(x, Tensor)):
         raise RuntimeError(f"{node.rule.name} used a Parameter or Buffer that has changed since; compute the loss anew")
     try:
-        return node.rule.pull_back(g, node, wanted)
+        return node.rule.pull_back(g, node, needs_grad)
     except Exception as error:
         error.add_note(f"... in the derivative: {_in_operation(node.rule.name, node.parents)}")
         raise
@@ -289,12 +293,12 @@ def _wrong_shape(gx: Tensor, x: Tensor, node: Any) -> ValueError:
     return error
 
 
-def _pull_back_composite(composite: Callable, g: Tensor, y: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
-    # Stand-ins for the inputs: one may have been computed from another, and only this operation's derivative is wanted.
+def _pull_back_composite(composite: Callable, g: Tensor, y: Tensor, needs_grad: Sequence[bool]) -> list[Tensor | None]:
+    # Stand-ins for the inputs: one may have been computed from another, and only this operation is differentiated.
     inputs = [_same(x) if isinstance(x, Tensor) else x for x in y.parents]
-    chosen = [x for x, want in zip(inputs, wanted, strict=True) if want]
+    chosen = [x for x, needed in zip(inputs, needs_grad, strict=True) if needed]
     gradients = iter(vjp(composite(*inputs, **y.static), chosen, g, create_graph=True))
-    return [next(gradients) if want else None for want in wanted]
+    return [next(gradients) if needed else None for needed in needs_grad]
 
 
 @primitive(lambda g, y, x: g, view=True, formula={"x": "g"})

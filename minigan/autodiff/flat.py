@@ -19,7 +19,7 @@ _ALIGNMENT = 16  # each parameter starts at a multiple of so many elements: a ca
 class FlatParameters:
     """Parameters moved into one buffer, so that one call of a kernel updates all of them.
 
-    names, parameters: in order. values: the buffer, of which each `Parameter.data` becomes a view. bounds: (count, 2),
+    names, parameters: in order. values: the buffer; each `Parameter.data` becomes a view of it. bounds: (count, 2),
     start and end of each parameter in the buffer; the padding between them stays 0. gradients: a buffer of the same
     layout, allocated on first use.
 
@@ -65,7 +65,7 @@ class FlatParameters:
             if g.data.dtype != p.data.dtype:
                 raise TypeError(f"the gradient of {name} is {g.dtype}, the parameter {p.dtype}")
             if p.owner is None or p.owner() is not self:
-                raise RuntimeError(f"{name} has since been given to another optimiser; make a new one for it")
+                raise RuntimeError(f"{name} now belongs to another optimiser; make a new one for it")
         assign = self.backend.kernel("assign")
         for view, g in zip(self._gradient_views, gradients, strict=True):
             assign(view, g.data)

@@ -35,8 +35,8 @@ def with_leaky_relu(slope: float, cotangents: Mapping[str, str], where: str = ""
 
 def formula_of(y: Any) -> Formula:
     """The formula of the operation that made y, with the numbers among its static arguments filled in."""
-    given = y.rule.formula or {"input": f"vjp_of_{y.rule.name}(g)"}
-    formula = given(**y.static) if callable(given) else Formula(given)
+    text = y.rule.formula or {"input": f"vjp_of_{y.rule.name}(g)"}
+    formula = text(**y.static) if callable(text) else Formula(text)
     numbers = static_numbers(y)
     cotangents = {name: _fill_in(text, numbers) for name, text in formula.cotangents.items()}
     return Formula(cotangents, formula.where, formula.operation or y.rule.name)

@@ -1,4 +1,4 @@
-"""The graph of operations that a forward pass leaves behind, read from a result back to what it was computed from.
+"""The graph of operations that a forward pass records, read from a result back to the inputs of the computation.
 
 Each Tensor holds its part of the graph (see `Tensor`): `parents`, `rule`, `static` and `creation_index`.
 """
@@ -15,14 +15,14 @@ __all__ = ["ancestors", "backward_path"]
 
 
 def backward_path(y: Tensor, targets: Iterable[Tensor]) -> list[tuple[Any, list[bool]]]:
-    """Each result through which a cotangent flows from y to a target, and for each of its inputs whether it flows on.
+    """(result, whether a cotangent flows to each of its inputs) on the paths of cotangents from y to the targets.
 
     The results are in the order of the backward pass: from the one made last to the one made first. No cotangent flows
-    into an input whose VJP is None. Raises RuntimeError if an earlier gradient took the graph apart.
+    into an input whose VJP is None. Raises RuntimeError if an earlier gradient freed the graph.
     """
     reached, path = {y}, []
-    for node, wanted in reversed(results_between(y, set(targets))):
+    for node, needs_grad in reversed(results_between(y, set(targets))):
         if node in reached:
-            reached.update(itertools.compress(node.parents, wanted))
-            path.append((node, wanted))
+            reached.update(itertools.compress(node.parents, needs_grad))
+            path.append((node, needs_grad))
     return path

@@ -274,8 +274,8 @@ def _find(name: str) -> Backend:
 
 
 def _cupy_backend(xp: Any) -> Backend:
-    known = by_array_type.get(xp.ndarray)
-    return known if known is not None else Backend("cupy", xp)
+    in_use = by_array_type.get(xp.ndarray)
+    return in_use if in_use is not None else Backend("cupy", xp)
 
 
 def why_no_cupy() -> str:

@@ -2,8 +2,8 @@
 
 Only regular files of bounded size are read: a device could be endless, and a pipe could block. A file that is opened to
 append is not reached through a link. A file that is replaced is first written beside its target under a temporary name,
-in a form that only minigan uses. Its writer locks it, so that leftovers of killed writers can be told from files in use
-and removed.
+in a form that only minigan uses. Its writer locks it, so that leftovers of killed writers can be distinguished from
+files in use, and removed.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
     Raises FileError if it has more than `max_bytes`, else as `open_regular`.
     """
-    chunks, left = [], max_bytes + 1
+    chunks, remaining = [], max_bytes + 1
     with open_regular(path) as file:
-        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):  # `read` allocates as much as it is asked for
+        while remaining and (chunk := file.read(min(remaining, _CHUNK_BYTES))):  # `read(n)` allocates n bytes at once
             chunks.append(chunk)
-            left -= len(chunk)
-    if not left:
+            remaining -= len(chunk)
+    if not remaining:
         raise FileError(f"{path} holds more than {max_bytes:,} bytes, expected at most that; is it the right file?")
     return b"".join(chunks)
 
@@ -189,7 +189,7 @@ def is_temporary(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files and folders in `folder` whose writers have been killed, and nothing else.
 
-    On systems without file locks they cannot be told from those in use, so nothing is removed.
+    On systems without file locks they cannot be distinguished from files in use, so nothing is removed.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""The type of the functions through which the library reports what is not an error."""
+"""The type of the functions by which the library reports events that are not errors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Save and read named arrays and a JSON note about them in one safetensors file. Nothing is ever unpickled.
 
-This module reads the files itself, for the reader of the package safetensors maps them into memory. It checks the
+This module reads the files itself, because the reader of the package safetensors maps them into memory. It checks the
 header before it uses it, and allocates memory only for arrays that the file contains.
 """
 
@@ -71,7 +71,7 @@ def read_header(file: IO[bytes]) -> tuple[Any, dict[str, StoredArray]]:
         note = strict_json.parse(header.pop("__metadata__")[_NOTE_KEY])
         arrays = _stored_arrays(header, 8 + length)
     except KeyError:
-        raise ValueError("it lacks what minigan writes into its header") from None
+        raise ValueError("it lacks entries that minigan writes into its header") from None
     except (TypeError, AttributeError) as error:  # a value of the JSON has another type than expected
         raise ValueError(str(error)) from None
     if (end := 8 + length + sum(array.nbytes for array in arrays.values())) != total:

@@ -44,10 +44,10 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def _object_with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         raise ValueError("a name occurs twice in one object")
-    return found
+    return result
 
 
 def _require_shallow(value: Any, depth: int) -> None:

@@ -1,4 +1,4 @@
-"""Makes the inputs of a training step before the step; see minigan.gan.inputs."""
+"""Draws the inputs of a training step before the step; see minigan.gan.inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minigan.nn import Dropout, Module, dropout
 from minigan.nn.module import preserve_state
 from minigan.optim.schedules import value_at
 
-_MAX_SIGNATURES = 8  # the mask requests of so many signatures of inputs are kept
+_MAX_SIGNATURES = 8  # of inputs, whose mask requests are kept
 
 
 def update_inputs(gan: GANInterface, real: Tensor, ahead: int) -> UpdateInputs:
@@ -41,36 +41,37 @@ def update_inputs(gan: GANInterface, real: Tensor, ahead: int) -> UpdateInputs:
 class DropoutMasks:
     """Draws the masks of both networks' dropout layers.
 
-    To find out which masks a step takes, its forward passes run once for each signature of the inputs, and the
+    To find out which masks a step needs, its forward passes run once for each signature of the inputs, and the
     networks' state is restored afterwards.
     """
 
     def __init__(self) -> None:
-        self._known: list[tuple[Any, Attributes, list[dropout.MaskRequests]]] = []
+        self._cache: list[tuple[Any, Attributes, list[dropout.MaskRequests]]] = []
         self._networks: tuple[Module, ...] = ()
         self._has_dropout = False
 
     def add(self, gan: GANInterface, inputs: StepInputs) -> StepInputs:
-        """`inputs` with the masks that the step takes."""
-        if not self._needed(gan.generator, gan.discriminator):
+        """`inputs` with the masks that the step needs."""
+        if not self._contain_dropout(gan.generator, gan.discriminator):
             return inputs
         key = signature(leaves(inputs))
-        known = (found for of, attributes, found in self._known if of == key and attributes.are_unchanged())
-        requests = next(known, None)
+        cached = (entry[2] for entry in self._cache if entry[0] == key and entry[1].are_unchanged())
+        requests = next(cached, None)
         if requests is None:
             requests = self._requests(gan, inputs)
-            entry = key, RecordableStep(gan).attributes(), requests
-            self._known = [entry, *self._known[: _MAX_SIGNATURES - 1]]
+            new = key, RecordableStep(gan).attributes(), requests
+            self._cache = [new, *self._cache[: _MAX_SIGNATURES - 1]]
         return replace(inputs, masks=tuple(request.draw() for request in requests))
 
-    def _needed(self, *networks: Module) -> bool:
+    def _contain_dropout(self, *networks: Module) -> bool:
+        """Whether one of the networks has dropout. Networks other than at the last call invalidate the cache."""
         if networks != self._networks:
-            self._networks, self._known = networks, []
+            self._networks, self._cache = networks, []
             self._has_dropout = any(isinstance(module, Dropout) for network in networks for module in network.modules())
         return self._has_dropout
 
     def _requests(self, gan: GANInterface, inputs: StepInputs) -> list[dropout.MaskRequests]:
-        """The masks that the forward passes of a step ask for."""
+        """The masks that the forward passes of a step need."""
         with preserve_state(*self._networks), dropout.recording_requests() as requests:
             passes = [gan.discriminator_pass(update) for update in inputs.updates]
             gan.generator_pass(inputs.updates[-1], passes[-1])

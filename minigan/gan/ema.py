@@ -12,7 +12,7 @@ from minigan.autodiff import Tensor
 from minigan.autodiff.flat import FlatParameters, find_flat_parameters
 from minigan.nn import Module
 
-_UPDATE_EVERY = 10  # steps; averages run over hundreds of steps, and each update reads the whole network
+_UPDATE_EVERY = 10  # steps; an average is over hundreds of steps, and each update reads the whole network
 
 
 class EMA:

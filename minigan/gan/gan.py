@@ -70,7 +70,7 @@ class GAN:
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.replay = Replay()
         self._masks = draws.DropoutMasks()
-        # Batch norm makes each output depend on the whole batch; without it one pass can take reals and fakes.
+        # With batch norm each output depends on the whole batch; without it reals and fakes can share one pass.
         self._single_pass = not any(isinstance(module, BatchNorm) for module in discriminator.modules())
         if penalty is not None and not self._single_pass:
             warnings.warn(
@@ -92,8 +92,8 @@ class GAN:
         that has been recorded (see minigan.gan.replay) is replayed: the same numbers in less time.
         """
         inputs = self.draw(real)
-        replayed = observe is None and backend.replay_enabled()
-        report = self.replay(RecordableStep(self), inputs) if replayed else self.run_step(inputs, observe)
+        use_replay = observe is None and backend.replay_enabled()
+        report = self.replay(RecordableStep(self), inputs) if use_replay else self.run_step(inputs, observe)
         for layer, count in inputs.dropout_draws:
             layer.draws.assign(layer.draws.data + count)
         self.step += 1
@@ -176,7 +176,7 @@ class GAN:
 
         Random numbers are a pure function of (seed, purpose, step), dropout masks of their layer's seed and count of
         draws. If a network has dropout, the step's forward passes run once for each new signature of the inputs, to
-        find out which masks they take; the networks' state is restored afterwards.
+        find out which masks they need; the networks' state is restored afterwards.
         """
         batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
         inputs = StepInputs(
@@ -192,12 +192,13 @@ class GAN:
 
     def first_nonfinite_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""
-        found = []
+        first = []
         for name, updates in (("discriminator", self.rules.n_critic), ("generator", 1)):  # in the order of a step
             optimizer: Optimizer = getattr(self, f"{name}_optimizer")
-            if bad := optimizer.first_nonfinite_gradient():
-                found.append((-(-bad[0] // updates), f"{name}.{bad[1]}"))
-        return min(found, key=lambda bad: bad[0]) if found else None
+            if nonfinite := optimizer.first_nonfinite_gradient():
+                update, parameter = nonfinite
+                first.append((-(-update // updates), f"{name}.{parameter}"))
+        return min(first, key=lambda entry: entry[0]) if first else None
 
     def latent(self, count: int, purpose: str, step: int = 0) -> Tensor:
         """`count` latent vectors (count, latent_size): a pure function of (seed, purpose, step)."""

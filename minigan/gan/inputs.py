@@ -22,7 +22,8 @@ class UpdateInputs:
 
     real: a batch of real examples. latent: (batch, latent_size). real_noise, fake_noise: instance noise, None for no
     noise. penalty_draws: the random numbers of the penalty. penalty_weight: a scalar; None if this update does not
-    compute the penalty. update_scalars: of the discriminator's optimiser, see `Optimizer.numbers`.
+    compute the penalty. update_scalars: those of the discriminator's optimiser (see
+    `Optimizer.update_scalars`).
     """
 
     real: Tensor
@@ -38,9 +39,9 @@ class UpdateInputs:
 class StepInputs:
     """The inputs of a training step.
 
-    updates: of each update of the discriminator. update_scalars: of the generator's optimiser, see `Optimizer.numbers`.
-    ema_weight: the weight of the generator in its moving average; None if that is not updated in this step. masks: of
-    each dropout layer.
+    updates: the inputs of each update of the discriminator. update_scalars: those of the generator's optimiser (see
+    `Optimizer.update_scalars`). ema_weight: the weight of the generator in its moving average (EMA); None if the EMA is
+    not updated in this step. masks: the masks of each dropout layer.
     """
 
     updates: tuple[UpdateInputs, ...]
@@ -59,7 +60,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {
 }
 _FIELDS[DrawnMasks] = ("masks",)
 
-# Functions of trees: of these dataclasses and of tuples, nested to any depth.
+# The functions below work on trees: these dataclasses and tuples, nested to any depth.
 
 
 def leaves(inputs: Any) -> list[Any]:
@@ -68,13 +69,13 @@ def leaves(inputs: Any) -> list[Any]:
         inputs = tuple(getattr(inputs, name) for name in _FIELDS[type(inputs)])
     if not isinstance(inputs, tuple):
         return [inputs]
-    found: list[Any] = []
+    result: list[Any] = []
     for part in inputs:
         if part is None or isinstance(part, Tensor):
-            found.append(part)
+            result.append(part)
         else:
-            found += leaves(part)
-    return found
+            result += leaves(part)
+    return result
 
 
 def tree_map(inputs: Any, function: Callable[[Any], Any]) -> Any:
@@ -88,5 +89,5 @@ def tree_map(inputs: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def signature(leaves: Sequence[Any]) -> tuple[Any, ...]:
-    """The shape and dtype of each leaf, or its type if it is no Tensor; a step computes alike for equal signatures."""
+    """The shape and dtype of each leaf, or its type if it is no Tensor; equal signatures mean equal calls in a step."""
     return tuple([(x.data.shape, x.data.dtype) if isinstance(x, Tensor) else type(x) for x in leaves])

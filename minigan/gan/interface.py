@@ -1,4 +1,4 @@
-"""The forward pass of a player, and the part of a GAN that the modules preparing and recording a step need."""
+"""The forward pass of a player, and the interface of a GAN for the modules that prepare and record its steps."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ def draw(distribution: str, rng: np.random.Generator, shape: tuple[int, int], dt
 def draw_batch(distribution: str, rng: np.random.Generator, shape: tuple[int, int], dtype: Any) -> np.ndarray:
     """The latent vectors of a training batch: drawn by `draw`, unless the distribution is "logistic".
 
-    Then the first two coordinates are stratified (Owen, 2013, chapter 8): quantiles cut the plane into a grid of
-    equally likely cells, with as many cells as the batch can fill. Each cell gets one vector, and the remaining vectors
-    lie anywhere. Every coordinate by itself is logistic, and a mean over the batch, such as the fraction of samples in
-    a mode, has less variance.
+    Of a "logistic" batch the first two coordinates are stratified (Owen, 2013, chapter 8): quantiles cut the plane into
+    a grid of equally likely cells, with as many cells as the batch can fill. Each cell gets one vector, and the
+    remaining vectors are independent of the cells. Every coordinate by itself is logistic, and a mean over the batch,
+    such as the fraction of samples in a mode, has less variance.
     """
     if distribution != "logistic":
         return draw(distribution, rng, shape, dtype)

@@ -71,7 +71,7 @@ class _CrossEntropy(Loss):
 
 
 class Minimax(_CrossEntropy):
-    """The zero-sum game, min over G, max over D of V(D, G): the generator minimises the term of V that has G in it."""
+    """The zero-sum game, min over G, max over D of V(D, G): the generator minimises the term of V that contains G."""
 
     name = "minimax"
 
@@ -108,7 +108,7 @@ class LeastSquares(Loss):
     """Squared errors to the targets 1 for real and 0 for fake (Mao et al., 2017, equation 9: a = 0, b = c = 1).
 
     The optimal score is p / (p + q), as for D in Goodfellow et al., 2014, with p the density of the data and q that of
-    the samples. The generator's gradient does not vanish for a sample that D is sure is fake.
+    the samples. The generator's gradient does not vanish for samples that the discriminator confidently calls fake.
     """
 
     name = "least-squares"
@@ -236,8 +236,8 @@ class RelativisticAverage(_Relativistic):
         Gradients, with a = sigmoid(mean fake - real), b = sigmoid(fake - mean real), and n the number of logits of the
         class in question: d/d real = -(a + mean b) / n,  d/d fake = (b + mean a) / n.
         """
-        of_real, of_fake = _differences_from_mean(real_logits, fake_logits)
-        return mean_softplus(of_real) + mean_softplus(of_fake)
+        real_difference, fake_difference = _differences_from_mean(real_logits, fake_logits)
+        return mean_softplus(real_difference) + mean_softplus(fake_difference)
 
     def discriminator_logit_grads(self, real_logits: Any, fake_logits: Any) -> tuple[Tensor, Tensor]:
         """The gradients of `discriminator` with respect to both logits, in closed form."""
@@ -271,7 +271,7 @@ class LabelSmoothing(Loss):
         return d_real + self.smoothing / real_logits.size, d_fake
 
     def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
-        """The unsmoothed loss, which has no label of reals in it."""
+        """The unsmoothed loss, which contains no label of reals."""
         return self.loss.generator(fake_logits, real_logits)
 
     def generator_logit_grads(self, fake_logits: Any, real_logits: Any = None) -> Tensor:

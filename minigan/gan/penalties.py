@@ -5,10 +5,11 @@ weight. g(x) is the gradient of the critic's score (its logit) with respect to o
 critic's score of one example must not depend on the other examples. g(x) is computed with `create_graph=True`, so a
 penalty can be differentiated with respect to the critic's weights: the double backward of Gulrajani et al., 2017.
 
-`draws` are the random numbers of a penalty: a numpy.random.Generator, or what `draw_for` drew from one. `wgan_gp` and
-`zero_centred` take uniform numbers from 0 to 1 of shape (n, 1, ...), `dragan` standard normal numbers of the shape of
-`real`, a sum of penalties a tuple with an entry for each; `r1`, `r2` and their sum take none. The attribute `draw` of a
-penalty, a function of (generator, shape of real, dtype), draws them; a penalty without it is given the generator.
+`draws` are the random numbers of a penalty, drawn by `draw_for`, or a numpy.random.Generator from which the penalty
+draws them itself. `wgan_gp` and `zero_centred` take uniform numbers from 0 to 1 of shape (n, 1, ...), `dragan` standard
+normal numbers of the shape of `real`, a sum of penalties a tuple with an entry for each; `r1`, `r2` and their sum take
+none. `draw_for` calls the penalty's attribute `draw`, a function of (numpy generator, shape of real, dtype); a penalty
+without this attribute gets the numpy generator.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def draw_for(penalty: Penalty, rng: np.random.Generator, shape: tuple[int, ...],
 
 
 def copy_draws(draws: Draws) -> Draws:
-    """`draws` for one call of a penalty; a generator is copied, so that every call gets the same numbers."""
+    """`draws` for one call of a penalty; a numpy generator is copied, so that every call draws the same numbers."""
     return copy.deepcopy(draws) if isinstance(draws, np.random.Generator) else draws
 
 
@@ -179,13 +180,13 @@ def _interpolate(real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
 
 
 def _draws_of_shape(shape: tuple[int, ...], draws: Draws, draw: Callable[..., Tensor], real: Tensor) -> Tensor:
-    """`draws`, or what `draw` draws from them if they are a generator; raises ValueError unless they have `shape`."""
+    """`draws`; if it is a numpy generator, numbers drawn from it by `draw`. Raises ValueError for another shape."""
     if isinstance(draws, np.random.Generator):
         return draw(draws, real.shape, real.dtype)
     if not isinstance(draws, Tensor) or draws.shape != shape:
-        found = f"a Tensor of shape {draws.shape}" if isinstance(draws, Tensor) else repr(draws)
+        got = f"a Tensor of shape {draws.shape}" if isinstance(draws, Tensor) else repr(draws)
         raise ValueError(
             f"the penalty needs draws of shape {shape}, or a random generator to make them; got "
-            f"{'none' if draws is None else found}"
+            f"{'none' if draws is None else got}"
         )
     return draws

@@ -1,4 +1,4 @@
-"""A GAN's step as replay needs it: the memory that it changes, and everything else on which it depends."""
+"""A GAN's training step for replay: its computation, the memory that it changes, and the attributes that it reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from minigan.gan.interface import GANInterface
 from minigan.gan.replay.attributes import Attributes, Containers
 from minigan.nn import Module
 
-_GAN_INPUT_ATTRIBUTES = frozenset(("step", "penalty_weight", "seed", "replay"))  # they reach a step by its inputs only
+# Attributes that may change without a new recording: a step depends on them only through its inputs.
+_GAN_INPUT_ATTRIBUTES = frozenset(("step", "penalty_weight", "seed", "replay"))
 _OPTIMIZER_INPUT_ATTRIBUTES = frozenset(("steps", "learning_rate"))
 _NONE: frozenset[str] = frozenset()
 
@@ -30,9 +31,9 @@ class RecordableStep:
 
     def memory(self) -> list[Any]:
         """The arrays that a step reads and changes in place."""
-        found = [array for optimizer in self._optimizers for array in optimizer.update_arrays()]
-        found += [variable.data for variable in self.variables()]
-        return found + (self._gan.ema.update_arrays() if self._gan.ema else [])
+        arrays = [array for optimizer in self._optimizers for array in optimizer.update_arrays()]
+        arrays += [variable.data for variable in self.variables()]
+        return arrays + (self._gan.ema.update_arrays() if self._gan.ema else [])
 
     def variables(self) -> list[Variable]:
         """The Parameters and Buffers of both networks and of the generator's moving average."""
@@ -44,7 +45,7 @@ class RecordableStep:
         """All Python attributes on which the step may depend: of the GAN, of its parts, and of their modules."""
         gan = self._gan
         parts = [gan.loss, getattr(gan.loss, "loss", None), gan.penalty, gan.rules]  # LabelSmoothing contains a loss
-        containers: Containers = [(weakref.ref(gan), _GAN_INPUT_ATTRIBUTES)]  # weak: the GAN owns what this makes
+        containers: Containers = [(weakref.ref(gan), _GAN_INPUT_ATTRIBUTES)]  # the GAN owns the Attributes: no cycle
         containers += [(vars(optimizer), _OPTIMIZER_INPUT_ATTRIBUTES) for optimizer in self._optimizers]
         containers += [(optimizer.moments, _NONE) for optimizer in self._optimizers]
         containers += [(vars(part), _NONE) for part in parts if hasattr(part, "__dict__")]
@@ -54,7 +55,7 @@ class RecordableStep:
         return Attributes(containers)
 
     def count_updates(self, inputs: StepInputs) -> None:
-        """Do what a replay of the computation leaves out: count the updates of the optimisers and of the average."""
+        """Count the updates of the optimisers and of the EMA, which a replay of the computation leaves out."""
         self._gan.discriminator_optimizer.count_updates(len(inputs.updates))
         self._gan.generator_optimizer.count_updates(1)
         if self._gan.ema is not None and inputs.ema_weight is not None:

@@ -14,13 +14,15 @@ from minigan.optim.schedules import Schedule, value_at
 class Rules:
     """The rules of a GAN's training; by default those of Algorithm 1 of Goodfellow et al., 2014, with k = 1.
 
-    n_critic: updates of the discriminator in a step, each on its own batch (their k; Arjovsky et al., 2017).
-    simultaneous: the last of these and the generator's update are computed from the same weights; by default the
-        generator's update sees the updated discriminator.
+    n_critic: updates of the discriminator in a step, each on its own batch: k in Goodfellow et al., 2014, n_critic in
+        Arjovsky et al., 2017.
+    simultaneous: whether the discriminator's last update and the generator's are computed from the same weights; by
+        default the generator's update uses the updated discriminator.
     packing: number of examples that the discriminator sees as one input (PacGAN, Lin et al., 2018): they are
         concatenated along the last axis, (batch / packing, ..., packing * channels).
-    unroll_steps, unroll_rate: the generator's loss is computed with the discriminator as it would be after so many
-        further gradient steps of this rate, and differentiated through them (Metz et al., 2017).
+    unroll_steps, unroll_rate: the generator's loss is computed with the discriminator as it would be after
+        `unroll_steps` further gradient steps with this learning rate, and differentiated through these steps (Metz et
+        al., 2017).
     label_smoothing: reals have the label 1 - label_smoothing, fakes keep 0 (one-sided: Salimans et al., 2016).
     instance_noise: standard deviation of the Gaussian noise on everything that the discriminator sees, a number or a
         schedule over the steps (Arjovsky and Bottou, 2017).

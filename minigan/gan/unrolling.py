@@ -20,7 +20,7 @@ def unrolled_logits(
     theta_0 are its parameters, and theta_{k+1} = theta_k - rate d loss(theta_k) / d theta_k on these same batches. All
     of it is differentiable in whatever the fakes were computed from: a generator that minimises its loss at these
     logits takes the discriminator's reaction into account (Metz et al., 2017, section 2). The discriminator itself is
-    left unchanged: its parameters, running statistics, and counts of dropout draws, of which each step uses the next.
+    left unchanged: its parameters, running statistics, and counts of dropout draws. Each step draws new dropout masks.
 
     Raises ValueError unless `steps` is a whole number from 0 up and `rate` is above 0.
     """

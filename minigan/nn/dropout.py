@@ -1,8 +1,8 @@
-"""Dropout, and its masks: drawn during a pass, or drawn before it and given to the layers.
+"""Dropout, and its masks: drawn during a pass, or drawn before it and passed to the layers.
 
-A training step whose inputs hold its masks is a pure function of them, and can be replayed. For that
+A training step with its masks among its inputs is a pure function of these, and can be replayed. To this end,
 `recording_requests` finds out which masks the passes of a step need, `MaskRequests.draw` draws them, and `using_masks`
-gives them to the layers.
+passes them to the layers.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def draw_mask(layer: Dropout, number: int, shape: tuple[int, ...], dtype: np.dty
 
 
 def next_mask(layer: Dropout, x: Tensor) -> Tensor:
-    """The mask of `layer` for its input x: the next given one, or one drawn now, which increases the layer's count."""
+    """The mask of `layer` for its input x: a prepared one, or one drawn now, which increases the layer's count."""
     if _source is not None:
         return _source(layer, x)
     mask = draw_mask(layer, int(layer.draws.data), x.shape, x.dtype)
@@ -101,24 +101,24 @@ def next_mask(layer: Dropout, x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def using_masks(drawn: Sequence[DrawnMasks]) -> Iterator[None]:
-    """A context in which layers take these masks and count no draws. Without any, layers draw as they do outside.
+    """A context in which layers take these masks and count no draws. If `drawn` is empty, layers draw masks as usual.
 
     Raises RuntimeError if a layer needs a mask of another shape or dtype than its next one, or does not take them all.
     """
-    left = {masks.layer: deque(masks.masks) for masks in drawn}
+    remaining = {masks.layer: deque(masks.masks) for masks in drawn}
 
     def next_of(layer: Dropout, x: Tensor) -> Tensor:
-        mask = left[layer].popleft() if left.get(layer) else None
+        mask = remaining[layer].popleft() if remaining.get(layer) else None
         if mask is None or (mask.shape, mask.dtype) != (x.shape, x.dtype):
-            held = "none is left" if mask is None else f"the next is of {mask.dtype} and shape {mask.shape}"
-            raise RuntimeError(f"{layer} needs a mask of {x.dtype} and shape {x.shape}, but {held}; {_ADVICE}")
+            available = "none is left" if mask is None else f"the next is of {mask.dtype} and shape {mask.shape}"
+            raise RuntimeError(f"{layer} needs a mask of {x.dtype} and shape {x.shape}, but {available}; {_ADVICE}")
         return mask
 
     with _masks_from(next_of) if drawn else contextlib.nullcontext():
         yield
-    for layer, masks in left.items():
+    for layer, masks in remaining.items():
         if masks:
-            raise RuntimeError(f"{layer} left {len(masks)} of the masks that were drawn for it; {_ADVICE}")
+            raise RuntimeError(f"{layer} did not use {len(masks)} of the masks that were drawn for it; {_ADVICE}")
 
 
 @contextlib.contextmanager

@@ -95,8 +95,8 @@ class BatchNorm(Fusible):
         return y
 
     def _update_running_statistics(self, mean: Any, variance: Any) -> None:
-        for running, of_batch in ((self.running_mean, mean), (self.running_variance, variance)):
-            backend.of(of_batch).kernel("update_running_statistics")(running.data, of_batch, self.momentum)
+        for running, batch_value in ((self.running_mean, mean), (self.running_variance, variance)):
+            backend.of(batch_value).kernel("update_running_statistics")(running.data, batch_value, self.momentum)
             running.increment_version()
 
     def __repr__(self) -> str:

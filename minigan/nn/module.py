@@ -1,4 +1,4 @@
-"""Module, a function with parameters that is made of other Modules, and Sequential, which applies Modules in order."""
+"""Module, a function with parameters, composed of other Modules, and Sequential, which applies Modules in order."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Module:
     defines `forward`. A forward may change its Buffers with `assign`, or their `data` in place; after the latter it
     calls their `increment_version()`.
 
-    Parameters and Buffers are named by place: "left.weight"; "parts.0.weight" in a list, "parts.a.weight" in a dict.
-    One that is shared by several attributes is found once, under the first name. Raises TypeError if a set contains
-    some: a set has no order, so their names would not last. Raises ValueError if two have the same name.
+    Parameters and Buffers are named by their attributes: "left.weight"; "parts.0.weight" in a list, "parts.a.weight" in
+    a dict. One that several attributes share is listed once, under the first name. Raises TypeError if a set contains
+    any: a set has no order, so their names would change. Raises ValueError if two have the same name.
     """
 
     training = True
@@ -72,14 +72,14 @@ class Module:
         return self._variables(Buffer, prefix)
 
     def _variables(self, kind: type, prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        variables: dict[str, Any] = {}
         seen: set[Any] = set()
         for path, module in self._modules_with_prefix(prefix, set()):
             for name, item in module._contents():
                 if isinstance(item, kind) and item not in seen:
                     seen.add(item)
-                    _add(found, path + name, item)
-        return found
+                    _add(variables, path + name, item)
+        return variables
 
     def train(self, on: bool = True) -> Self:
         """Switch all Modules to training mode: batch statistics, dropout. With on=False, to evaluation mode."""
@@ -108,10 +108,10 @@ class Module:
 
     def state(self, prefix: str = "") -> dict[str, np.ndarray]:
         """Parameters and buffers by name, copied to the host."""
-        found = {name: p.numpy() for name, p in self.parameters(prefix).items()}
+        state = {name: p.numpy() for name, p in self.parameters(prefix).items()}
         for name, b in self.buffers(prefix).items():
-            _add(found, name, b.numpy())
-        return found
+            _add(state, name, b.numpy())
+        return state
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Set the parameters and buffers to `state`. Raises ValueError, and changes nothing, unless all of it fits."""
@@ -165,17 +165,17 @@ def tree_map(value: Any, function: Callable[[Variable | Module], Any], above: tu
     if all(a is b for a, b in zip(new, items, strict=True)):
         return value
     if isinstance(value, tuple):
-        return value._make(new) if hasattr(value, "_make") else type(value)(new)  # _make: of a named tuple
+        return value._make(new) if hasattr(value, "_make") else type(value)(new)  # a named tuple
     out = copy.copy(value)
     for key, item in zip(out if isinstance(out, dict) else range(len(new)), new, strict=True):
         out[key] = item
     return out
 
 
-def _add(found: dict[str, Any], name: str, item: Any) -> None:
-    if name in found:
+def _add(items: dict[str, Any], name: str, item: Any) -> None:
+    if name in items:
         raise ValueError(f"two parameters or buffers are called '{name}'; rename an attribute or the key of a dict")
-    found[name] = item
+    items[name] = item
 
 
 class Sequential(Module):

@@ -53,7 +53,7 @@ class SpectralNorm(Fusible):
     def effective_weight(self) -> Tensor:
         """weight / sigma with u and v as they are, in the shape of the layer's weight."""
         with no_grad():
-            u, v = _unit_vector(self.u), _unit_vector(self.v)  # their moving averages do not have length 1
+            u, v = _unit_vector(self.u), _unit_vector(self.v)  # in an EMA of the network their length is not 1
         return self.layer.weight * (1.0 / ops.sum(v * ops.matmul(self._transposed_weight(), u)))
 
     def _normalised(self, forward: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -88,7 +88,7 @@ def spectral_norm(module: Module, rng: np.random.Generator) -> Module:
     """The network `module` with every dense and convolutional layer in it, to any depth, wrapped in a SpectralNorm.
 
     The layers and their parameters are shared with `module`; the Modules around them are copies. Raises TypeError if
-    another kind of Module has a weight, a Parameter of two or more axes: which matrix it stands for is not known.
+    another kind of Module has a weight, a Parameter of two or more axes: its form as a matrix is not known.
     Raises ValueError if there is no dense or convolutional layer.
     """
     if not isinstance(module, Module):
@@ -101,20 +101,20 @@ def spectral_norm(module: Module, rng: np.random.Generator) -> Module:
     return _normalise_layers(module, rng, {})
 
 
-def _normalise_layers(module: Module, rng: np.random.Generator, done: dict[int, Module]) -> Module:
-    """`module` with its layers wrapped. `done`: the results by id, for several places may share one."""
-    if id(module) in done:
-        return done[id(module)]
+def _normalise_layers(module: Module, rng: np.random.Generator, results: dict[int, Module]) -> Module:
+    """`module` with its layers wrapped. `results`: by the id of a module, because several places may share one."""
+    if id(module) in results:
+        return results[id(module)]
     if isinstance(module, _NORMALISABLE):
-        return done.setdefault(id(module), SpectralNorm(module, rng))
+        return results.setdefault(id(module), SpectralNorm(module, rng))
     if isinstance(module, SpectralNorm) or not any(isinstance(part, _NORMALISABLE) for part in module.modules()):
         return module
-    copied_module = done[id(module)] = copy.copy(module)
+    copied_module = results[id(module)] = copy.copy(module)
     for name, value in vars(module).items():
         setattr(
             copied_module,
             name,
-            tree_map(value, lambda x: _normalise_layers(x, rng, done) if isinstance(x, Module) else x),
+            tree_map(value, lambda x: _normalise_layers(x, rng, results) if isinstance(x, Module) else x),
         )
     return copied_module
 

@@ -49,9 +49,9 @@ def _weight_grad(B, x, g, *, geometry):
     return B.kernel("conv2d_weight_grad")(x, g, geometry)
 
 
-def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
+def _fused_vjp(g, y, x, w, *b, needs_grad, transposed, slope, **static):
     """LeakyReLU with a slope >= 0 keeps the sign of its argument, so its derivative is computed from the output y."""
-    if b and wanted[2]:
+    if b and needs_grad[2]:
         rows = (math.prod(g.shape[:3]), g.shape[3])
         h, db = backend.of(g.data).kernel("bias_act_grad")(reshape(y, rows).data, reshape(g, rows).data, slope)
         h, db = Tensor(h.reshape(g.shape)), Tensor(db)
@@ -59,15 +59,15 @@ def _fused_vjp(g, y, x, w, *b, wanted, transposed, slope, **static):
         h, db = g if slope == 1 else slope_gate(y, g, slope=slope), None
     back = _conv2d if transposed else _input_grad
     image, cotangent = (h, x) if transposed else (x, h)
-    dx = back(h, w, **static) if wanted[0] else None
-    dw = _weight_grad(image, cotangent, geometry=static["geometry"]) if wanted[1] else None
+    dx = back(h, w, **static) if needs_grad[0] else None
+    dw = _weight_grad(image, cotangent, geometry=static["geometry"]) if needs_grad[1] else None
     return (dx, dw, db) if b else (dx, dw)
 
 
 def _fused_composite(
     x: Any, w: Any, *b: Any, transposed: bool, slope: float, geometry: Geometry, packed: Any
 ) -> Tensor:
-    """The operation in differentiable ones. `packed` is not used: it holds the present weights, and w may be older."""
+    """`_fused` in differentiable operations. `packed` is not used: it holds the present weights, and w may be older."""
     y = (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, packed=None)
     return leaky_relu(y + b[0] if b else y, slope)
 
@@ -131,11 +131,11 @@ def conv2d_weight_grad(x: Any, g: Any, *, kernel: Pair, stride: int | Pair = 1, 
 
 
 def _apply(x: Any, w: Any, b: Any, slope: float, geometry: Geometry, *, transposed: bool) -> Tensor:
-    packed = getattr(w, "packed_weights", None)  # a Parameter keeps what kernels make of it
+    packed = getattr(w, "packed_weights", None)  # a Parameter caches its packed forms
     if b is None and slope == 1:
         return (_input_grad if transposed else _conv2d)(x, w, geometry=geometry, packed=packed)
     if b is not None and b.shape != (w.shape[2 if transposed else 3],):
-        raise ValueError(f"weights of shape {w.shape} need one bias for each channel they make, got shape {b.shape}")
+        raise ValueError(f"weights of shape {w.shape} need one bias for each output channel, got shape {b.shape}")
     if slope < 0:
         raise ValueError(f"a convolution fuses LeakyReLU of slope 0 or more, got {slope}; apply leaky_relu separately")
     bias = () if b is None else (b,)
@@ -144,5 +144,5 @@ def _apply(x: Any, w: Any, b: Any, slope: float, geometry: Geometry, *, transpos
 
 def _require_images(name: str, x: Any, w: Any, *, transposed: bool) -> None:
     if len(x.shape) != 4 or len(w.shape) != 4 or x.shape[3] != w.shape[3 if transposed else 2]:
-        wanted = "(kh, kw, out, in)" if transposed else "(kh, kw, in, out)"
-        raise ValueError(f"{name} needs x (N, H, W, in) and w {wanted}, got shapes {x.shape} and {w.shape}")
+        expected = "(kh, kw, out, in)" if transposed else "(kh, kw, in, out)"
+        raise ValueError(f"{name} needs x (N, H, W, in) and w {expected}, got shapes {x.shape} and {w.shape}")

@@ -41,7 +41,7 @@ def _matmul(B, a, b, *, transpose_a, transpose_b):
 
 
 def matmul(a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
-    """a @ b for matrices (M, K) and (K, N), each given transposed if its flag is set.
+    """op(a) @ op(b) for op(a) (M, K) and op(b) (K, N), where op transposes a matrix if its flag is set.
 
     Raises ValueError unless a and b are two matrices whose inner extents agree.
     """
@@ -62,20 +62,20 @@ def _dense_composite(x: Any, w: Any, b: Any, *, slope: float) -> Tensor:
     return y if slope == 1 else leaky_relu(y, slope)
 
 
-def _dense_vjp(g, y, x, w, b, *, wanted, slope):
+def _dense_vjp(g, y, x, w, b, *, needs_grad, slope):
     """With h the cotangent of z = x @ w + b: dx = h @ w.T, dw = x.T @ h, db = sum of h over the batch.
 
     LeakyReLU with a slope >= 0 keeps the sign of z, so h can be computed from the output y.
     """
     if slope == 1:
-        h, db = g, sum_(g, axis=0) if wanted[2] else None
-    elif wanted[2]:
+        h, db = g, sum_(g, axis=0) if needs_grad[2] else None
+    elif needs_grad[2]:
         h, db = map(Tensor, backend.of(g.data).kernel("bias_act_grad")(y.data, g.data, slope))
     else:
         h, db = slope_gate(y, g, slope=slope), None
     return (
-        _matmul(h, w, transpose_a=False, transpose_b=True) if wanted[0] else None,
-        _matmul(x, h, transpose_a=True, transpose_b=False) if wanted[1] else None,
+        _matmul(h, w, transpose_a=False, transpose_b=True) if needs_grad[0] else None,
+        _matmul(x, h, transpose_a=True, transpose_b=False) if needs_grad[1] else None,
         db,
     )
 
@@ -92,8 +92,8 @@ def _dense(B, x, w, b, *, slope):
 def dense(x: Any, w: Any, b: Any, *, slope: float = 1.0) -> Tensor:
     """leaky_relu(x @ w + b) in one pass: x (M, K), w (K, N), b (N,); slope 1 means no activation, 0 ReLU.
 
-    Raises ValueError if the shapes do not fit, or the slope is negative: the derivative reads the sign of x @ w + b off
-    the output, which has another sign then.
+    Raises ValueError if the shapes do not fit, or the slope is negative: the derivative takes the sign of x @ w + b
+    from the output, and a negative slope would change it.
     """
     shapes = x_shape, w_shape, b_shape = x.shape, w.shape, b.shape
     if len(x_shape) != 2 or len(w_shape) != 2 or x_shape[1] != w_shape[0] or b_shape != w_shape[1:]:

@@ -14,7 +14,7 @@ from minigan.ops.shape import sum as sum_
 
 
 def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float) -> Tensor:
-    """The same in differentiable operations: the formula of Ioffe and Szegedy, 2015, Algorithm 1."""
+    """`batch_norm` in differentiable operations: the formula of Ioffe and Szegedy, 2015, Algorithm 1."""
     axes = tuple(range(len(x.shape) - 1))
     with no_grad():
         first = index(x, (0,) * len(axes))
@@ -25,7 +25,7 @@ def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: f
     return y if slope == 1 else leaky_relu(y, slope)
 
 
-def _batch_norm_vjp(g, y, x, gamma, beta, *, wanted, eps, slope):
+def _batch_norm_vjp(g, y, x, gamma, beta, *, needs_grad, eps, slope):
     rows = math.prod(x.shape[:-1]), x.shape[-1]
     kernel = backend.of(x.data).kernel("batch_norm_grad")
     arrays = reshape(g, rows).data, reshape(x, rows).data, gamma.data, beta.data
@@ -51,7 +51,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0)
 
     x (..., C), gamma (C,), beta (C,). The variance is the biased one; slope 1 means no activation. The result's `saved`
     holds the arrays (mean, variance). Source: Ioffe and Szegedy, 2015, Algorithm 1. Raises ValueError if the shapes do
-    not fit, or if a channel has fewer than two values: a single one equals its mean, so y would not depend on x.
+    not fit, or if a channel has fewer than two values: a single one equals its mean, so that y would not depend on x.
     """
     channels = x.shape[-1:]
     if len(x.shape) < 2 or tuple(gamma.shape) != channels or tuple(beta.shape) != channels:
@@ -97,7 +97,8 @@ def _softmax(B, x, *, axis):
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """e**x / sum(e**x) over `axis`, without overflow.
 
-    If the k largest elements are infinite, each gets 1 / k: the limit as they grow, or fall, together.
+    If the k largest elements are infinite, each gets 1 / k: the limit as they go to plus or minus
+    infinity together.
     Raises ValueError if there are no elements along `axis`.
     """
     _require_elements("softmax", x, axis)

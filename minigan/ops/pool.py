@@ -10,7 +10,7 @@ from minigan.autodiff import Tensor, constant_like, no_grad, primitive
 from minigan_kernels.geometry import Geometry, Padding, Pair, of_convolution, pair
 
 
-def _from_windows_vjp(g, y, x, *chosen, wanted, geometry):
+def _from_windows_vjp(g, y, x, *chosen, needs_grad, geometry):
     return _to_windows(g, *chosen, geometry=geometry), *(None for _ in chosen)
 
 
@@ -24,7 +24,7 @@ def _from_windows(B, x, *chosen, geometry):
     return total
 
 
-def _to_windows_vjp(v, y, g, *chosen, wanted, geometry):
+def _to_windows_vjp(v, y, g, *chosen, needs_grad, geometry):
     return _from_windows(v, *chosen, geometry=geometry), *(None for _ in chosen)
 
 
@@ -40,7 +40,7 @@ def _to_windows(B, g, *chosen, geometry):
 
 @primitive(None, formula={"x": "0"})
 def _largest_tap(B, x, *, geometry):
-    """The number of the tap with the maximum of each window, the first of several; never one in the padding."""
+    """The number of the tap with the maximum of each window, the first of equal maxima; never one in the padding."""
     pads = ((0, 0), *geometry.padding, (0, 0))
     padded = B.xp.pad(x, pads, constant_values=-np.inf)
     is_image = B.xp.pad(B.xp.ones((1, *geometry.size, 1), bool), pads)
@@ -66,7 +66,10 @@ def upsample2d(x: Any, factor: int | Pair = 2) -> Tensor:
 
 
 def average_pool2d(x: Any, window: int | Pair = 2, *, stride: int | Pair | None = None, padding: Padding = 0) -> Tensor:
-    """The mean of each window of x (N, H, W, C), without the padding. `stride`: the size of the window if None."""
+    """The mean of each window of x (N, H, W, C), without the padding. `stride`: the size of the window if None.
+
+    Raises ValueError if no window fits.
+    """
     x = x if isinstance(x, Tensor) else Tensor(x)
     geometry = _geometry("average_pool2d", x, window, stride, padding)
     first = x[:1, :, :, :1]

@@ -74,7 +74,7 @@ def _reshape(B, x, *, shape):
 
 
 def reshape(x: Any, shape: int | tuple[int, ...]) -> Tensor:
-    """The elements of x, in row-major order, in another shape; one extent may be -1."""
+    """The elements of x, in row-major order, in another shape; one extent may be -1, which stands for what remains."""
     return _reshape(x, shape=shape)
 
 
@@ -88,7 +88,7 @@ def _transpose(B, x, *, axes):
 
 
 def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
-    """x with its axes in the order `axes`; in reverse order if None."""
+    """x with its axes in the order `axes`; in reverse order if None. Raises ValueError unless it has each axis once."""
     ndim = len(x.shape)
     order = tuple(reversed(range(ndim))) if axes is None else axes_of(tuple(axes), ndim)
     if sorted(order) != list(range(ndim)):
@@ -96,13 +96,13 @@ def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Tensor:
     return _transpose(x, axes=order)
 
 
-def _concatenate_vjp(g: Tensor, y: Tensor, *parts: Any, wanted: Any, axis: int) -> list[Tensor | None]:
+def _concatenate_vjp(g: Tensor, y: Tensor, *parts: Any, needs_grad: Any, axis: int) -> list[Tensor | None]:
     pieces: list[Tensor | None] = []
     start = 0
-    for part, want in zip(parts, wanted, strict=True):
+    for part, needed in zip(parts, needs_grad, strict=True):
         stop = start + part.shape[axis]
         key = (slice(None),) * (axis % y.ndim) + (slice(start, stop),)
-        pieces.append(index(g, key) if want else None)
+        pieces.append(index(g, key) if needed else None)
         start = stop
     return pieces
 

@@ -52,7 +52,8 @@ class Optimizer:
         self._backend = self.flat.backend
         self.moments = {slot: self.flat.zeros() for slot in self.slots}
         self._gradients = self.flat.gradients  # allocated now, not within the first step
-        self._first_nonfinite, self._ignored = (
+        # `_discarded` has the place of `_first_nonfinite` where an update gets clipped gradients, already checked.
+        self._first_nonfinite, self._discarded = (
             self._backend.xp.full(len(self.names), -1, dtype="int64") for _ in range(2)
         )
 
@@ -66,11 +67,11 @@ class Optimizer:
         self.flat.gather(gradients)
         first_nonfinite = self._first_nonfinite
         if self.gradient_limit is not None:
-            # One gradient that is not finite makes all of them so when they are clipped, so it is recorded before.
+            # Clipping makes all gradients non-finite if one of them is, so this one is recorded before.
             self._kernel("record_nonfinite")(self._gradients, self.flat.bounds, first_nonfinite, scalars.data)
             with no_grad():
                 self.flat.gather(clip_by_global_norm(gradients, self.gradient_limit)[0])
-            first_nonfinite = self._ignored
+            first_nonfinite = self._discarded
         self._kernel(self.update_kernel)(
             self.flat.values, self._gradients, self.flat.bounds, *self.moments.values(), first_nonfinite, scalars.data,
             *self.hyperparameters,
@@ -123,7 +124,8 @@ class Optimizer:
     def update_arrays(self) -> list[Any]:
         """The arrays that an update reads or changes in place."""
         flat = self.flat
-        return [flat.values, self._gradients, flat.bounds, *self.moments.values(), self._first_nonfinite, self._ignored]
+        nonfinite = self._first_nonfinite, self._discarded
+        return [flat.values, self._gradients, flat.bounds, *self.moments.values(), *nonfinite]
 
     def first_nonfinite_gradient(self) -> tuple[int, str] | None:
         """(step, parameter name) of the first gradient that was NaN or infinite, None if none was.
@@ -131,11 +133,11 @@ class Optimizer:
         Waits for the device.
         """
         steps = self._backend.to_numpy(self._first_nonfinite)
-        bad = [(int(step), name) for step, name in zip(steps, self.names, strict=True) if step >= 0]
-        return min(bad, key=lambda found: found[0]) if bad else None
+        nonfinite = [(int(step), name) for step, name in zip(steps, self.names, strict=True) if step >= 0]
+        return min(nonfinite, key=lambda entry: entry[0]) if nonfinite else None
 
     def state(self) -> dict[str, np.ndarray]:
-        """By name, copied to the host: what the next update depends on besides parameters and hyperparameters."""
+        """The buffers and the count of updates by name, copied to the host: with the parameters, all that changes."""
         state = {slot: self._backend.to_numpy(value) for slot, value in self.moments.items()}
         return state | {"steps": np.asarray(self.steps, np.int64)}
 
@@ -241,9 +243,9 @@ def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list
     return [g * factor for g in gradients], norm
 
 
-def _require_limit(of: str, limit: float | None) -> None:
+def _require_limit(what: str, limit: float | None) -> None:
     if limit is not None and not limit > 0:
-        raise ValueError(f"the limit of {of} must be above 0, got {limit}; leave it out for no limit")
+        raise ValueError(f"the limit of {what} must be above 0, got {limit}; leave it out for no limit")
 
 
 def _require_fraction(optimizer: str, **values: float) -> None:

@@ -46,7 +46,7 @@ class _Ramp:
 
     def __call__(self, step: int) -> float:
         if step < 0:
-            raise ValueError(f"a schedule was asked for step {step}, but steps count from 0")
+            raise ValueError(f"a schedule's steps count from 0, got step {step}")
         return self._interpolate(step / self.steps) if step < self.steps else self.last
 
     def _interpolate(self, progress: float) -> float:

@@ -17,7 +17,7 @@ from minigan.nn import Module
 class CheckedFunction:
     """The arguments of `gradcheck`: f, its inputs and their names, its parameters, the modules whose buffers change.
 
-    f may be a Module, whose parameters and buffers then need not be given.
+    f may be a Module; then `parameters` and `modules` may be left out, because `gradcheck` finds them.
     """
 
     f: Callable[..., Tensor]
@@ -40,8 +40,8 @@ class Case:
 
     def check(self, order: int | None = None, seed: int = 0) -> Report:
         """The report of `gradcheck`, up to derivatives of `order` (default: the case's own order)."""
-        made = self.make()
+        checked = self.make()
         return gradcheck(
-            made.f, list(made.inputs), order=order or self.order, parameters=made.parameters, modules=made.modules,
-            names=made.names, seed=seed,
+            checked.f, list(checked.inputs), order=order or self.order, parameters=checked.parameters,
+            modules=checked.modules, names=checked.names, seed=seed,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Checks cases on every array library with every implementation of the kernels that makes a difference to them."""
+"""Checks cases on every array library, with every implementation that has one of the kernels that they use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The results of one case; `skipped_kernels`: implementations without a kernel for anything that the case does."""
+    """The results of one case; `skipped_kernels`: the implementations that have none of the kernels that it uses."""
 
     results: list[CheckResult]
     skipped_kernels: list[Implementation]
@@ -58,7 +58,7 @@ def check(case: Case, implementations: Iterable[Implementation], order: int | No
     """
     results: list[CheckResult] = []
     skipped = []
-    used: set[str] | None = None  # None if the case failed on the reference: it may still pass on other kernels
+    used: set[str] | None = None  # the case's kernels; None if it failed on the reference: others may still pass
     for implementation in implementations:
         available = minigan_kernels.table(implementation.kernels, implementation.backend.xp).keys()
         if implementation.kernels != REFERENCE and used is not None and not used & available:
@@ -73,7 +73,7 @@ def check(case: Case, implementations: Iterable[Implementation], order: int | No
 
 @contextlib.contextmanager
 def recording_kernel_names(implementation: Implementation) -> Iterator[set[str]]:
-    """A context that uses the kernels of `implementation`; gives the set of the names of all kernels used in it."""
+    """A context that uses the kernels of `implementation`; yields the set of the names of all kernels used in it."""
     recording = _RecordingBackend(implementation.backend.name, implementation.backend.xp)
     with backend.using(recording, implementation.kernels):
         yield recording.kernel_names

@@ -37,12 +37,12 @@ _Make = Callable[[np.random.Generator], Module]
 def _with_spectral_norm(
     layer: Callable[..., Module], *arguments: Any, rng: np.random.Generator, **settings: Any
 ) -> SpectralNorm:
-    """The layer in spectral norm; positive weights make one singular value dominate, so that 40 iterations converge."""
+    """SpectralNorm of the layer; positive weights make one singular value dominate, so that 40 iterations converge."""
     positive = layer(*arguments, rng, initializer=lambda rng, shape: rng.uniform(0.5, 1.5, shape), **settings)
     return SpectralNorm(positive, rng, power_iterations=40)
 
 
-# For each name the function that makes the layer, and the shape of its input; _FUSED has Sequentials of several layers.
+# By name: a function that makes the layer, and the shape of its input. _FUSED has Sequentials of several layers.
 _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Dense": (lambda rng: Dense(3, 4, rng), (5, 3)),
     "Dense/without-bias": (lambda rng: Dense(3, 4, rng, bias=False), (5, 3)),
@@ -107,8 +107,8 @@ _FUSED: dict[str, tuple[_Make, tuple[int, ...]]] = {
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
     """A case for each layer in training mode (`train`) and in eval mode (`eval`).
 
-    The order is 2, except for spectral norm in training: its derivative treats the singular vectors as constants, which
-    is right once they have converged, but the derivative of that is not the second derivative.
+    The order is 2, except for spectral norm in training: its derivative treats the singular vectors as constants. If
+    they have converged, this gives the right first derivative, but not the right second one.
     """
     for group, table in (("layers", _LAYERS), ("fused-layers", _FUSED)):
         for name, (make, shape) in table.items():

@@ -44,7 +44,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
 
 
 def _discriminator_closed_form(loss: Loss) -> Callable[..., Tensor]:
-    def closed_form(g: Tensor, y: Tensor, real: Tensor, fake: Tensor, *, wanted: Any) -> list[Tensor]:
+    def closed_form(g: Tensor, y: Tensor, real: Tensor, fake: Tensor, *, needs_grad: Any) -> list[Tensor]:
         return [g * d for d in loss.discriminator_logit_grads(real, fake)]
 
     @primitive(joint=closed_form)
@@ -62,7 +62,7 @@ def _generator_closed_form(loss: Loss, real: np.ndarray) -> Callable[..., Tensor
     return generator_loss
 
 
-# Penalties contain the gradient of a critic's score with respect to its input: their derivative is a second one.
+# Penalties contain the gradient of a critic's score with respect to its input: their derivative is a second derivative.
 
 _CRITICS: dict[str, tuple[Callable[..., Module], tuple[int, ...]]] = {
     "dense-leaky": (lambda rng: Sequential(Dense(3, 5, rng), LeakyReLU(), Dense(5, 4, rng), Tanh(), Dense(4, 1, rng)),

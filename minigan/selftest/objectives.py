@@ -1,6 +1,7 @@
 """Each player's objective, composed of losses and penalties as in the papers, independently of minigan.gan.gan.
 
-Only the values are used: the self-test compares the gradients of a training step with their slopes.
+Only the values of the objectives are used: the self-test compares the gradients of a training step with finite
+differences of these values.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _logits(gan: GAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _smoothed_loss(settings: Settings, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The discriminator's loss; a label 1 - s of reals adds s mean real to it (see losses.LabelSmoothing)."""
+    """The discriminator's loss; a label of 1 - s for reals adds s * mean real to it (see losses.LabelSmoothing)."""
     loss = losses.get(settings["loss"]).discriminator(real_logits, fake_logits)
     return loss + mean(real_logits) * settings["label_smoothing"]
 

@@ -39,8 +39,8 @@ _RULES: dict[str, tuple[Settings, tuple[str, ...]]] = {
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
     """A case of order 1 for each player of each recipe, and of one recipe under each of _RULES.
 
-    The gradient that a training step passes to the player's optimiser, and the gradients of the examples and of the
-    latent vectors, are compared with the slopes of the player's objective in minigan.selftest.objectives.
+    The gradients that a training step passes to the player's optimiser, and those with respect to the examples and the
+    latent vectors, are compared with finite differences of the player's objective in minigan.selftest.objectives.
     """
     for name, recipe in RECIPES.items():
         for player in _PLAYERS:
@@ -64,7 +64,7 @@ def narrowed(recipe: Recipe) -> dict[str, Any]:
 
 
 def enlarge(gan: GAN, sampler: Sampler) -> None:
-    """Give `gan` weights as large as during training; with initial weights many sums are near a kink."""
+    """Give `gan` weights as large as in a trained network; with initial weights many sums lie near a kink."""
     for network in (gan.generator, gan.discriminator):
         for parameter in network.parameters().values():
             values = he_normal(sampler.rng, parameter.shape) if parameter.ndim > 1 else sampler.signed(parameter.size)
@@ -119,7 +119,7 @@ def _objective(
         with preserve_state(*networks), substituted(gan.generator, new), substituted(gan.discriminator, new):
             return forward(with_fields(tensors)).objective
 
-    def training_gradients(g: Tensor, y: Tensor, *tensors: Tensor, wanted: Any) -> list[Tensor]:
+    def training_gradients(g: Tensor, y: Tensor, *tensors: Tensor, needs_grad: Any) -> list[Tensor]:
         with recording(True):
             value = training_objective(*tensors)
         of_weights = vjp(value, tensors[len(fields) :], g)  # in a call of its own, as for the optimiser

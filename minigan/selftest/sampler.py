@@ -1,4 +1,4 @@
-"""Random arrays at which derivatives are checked, away from the kinks of the operations that they are meant for."""
+"""Random arrays at which derivatives are checked, away from the kinks of the operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Sampler:
         self.dtype = dtype
 
     def array(self, *values: Any) -> np.ndarray:
-        """The given values, not random."""
+        """These values, not random."""
         return np.array(values, self.dtype)
 
     def normal(self, *shape: int) -> np.ndarray:
@@ -39,7 +39,7 @@ class Sampler:
         return a, a + self.signed(*shape)
 
     def distinct(self, *shape: int) -> np.ndarray:
-        """Numbers of which no two are closer than 0.2."""
+        """Numbers that differ from each other by at least 0.2."""
         count = math.prod(shape)
         return (0.2 * (self.rng.permutation(count).reshape(shape) - count // 2)).astype(self.dtype)
 

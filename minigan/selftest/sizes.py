@@ -1,4 +1,4 @@
-"""Cases at sizes for which fast kernels use other algorithms than for small arrays."""
+"""Cases at sizes for which fast kernels use other algorithms than for the small arrays of the other cases."""
 
 from __future__ import annotations
 

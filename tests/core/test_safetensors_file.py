@@ -63,7 +63,7 @@ F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
         ((1 << 62).to_bytes(8, "little"), "header would take"),
         (file_with(b"no JSON"), "."),
         (file_with(b"\xff\xff"), "utf-8"),
-        (file_with({}), "lacks what minigan writes"),
+        (file_with({}), "lacks entries that minigan writes"),
         (file_with([]), "."),
         (file_with({"__metadata__": {"minigan": 1}}), "."),
         (file_with(with_arrays(a=3)), "."),

@@ -497,12 +497,12 @@ def test_mask_requests_are_kept_for_a_limited_number_of_signatures() -> None:
     gan = _gan_with_dropout()
     for count in range(1, 20):
         gan.draw(np.ones((count, 2), np.float32))
-    assert len(gan._masks._known) == 8
+    assert len(gan._masks._cache) == 8
 
 
 def test_a_dropout_rate_that_changes_after_the_draw_raises() -> None:
     gan = _gan_with_dropout()
     inputs = gan.draw(np.ones((4, 2), np.float32))
     gan.discriminator[2].rate = 0.0
-    with pytest.raises(RuntimeError, match="left 2 of the masks that were drawn for it; masks are drawn before a step"):
+    with pytest.raises(RuntimeError, match="did not use 2 of the masks that were drawn for it; masks are drawn before"):
         gan.run_step(inputs)

@@ -213,6 +213,7 @@ def test_the_discriminator_is_left_unchanged(kind: str, fails: bool, kernels: st
     optimizer.step(grad(loss.discriminator(discriminator(real), discriminator(fake)), optimizer.parameters))
 
 
+@pytest.mark.slow
 def test_packed_weights_are_not_mixed_up(kernels: str, make_rng: Callable) -> None:
     """The packed weights that fast kernels keep with a Parameter are those of its own numbers."""
     rng = make_rng(7)

@@ -85,7 +85,7 @@ def test_a_mask_of_another_shape_type_or_layer_is_refused() -> None:
 def test_masks_that_no_layer_takes_are_reported() -> None:
     layer = Dropout(0.5, seed=4)
     with (
-        pytest.raises(RuntimeError, match=r"Dropout\(0.5\) left 2 of the masks that were drawn for it"),
+        pytest.raises(RuntimeError, match=r"Dropout\(0.5\) did not use 2 of the masks that were drawn for it"),
         dropout.using_masks([_drawn(layer, 0, 1, 2)]),
     ):
         layer(_x(5, 7))

@@ -843,8 +843,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "precision": (lambda: ops.conv2d(X, W, precision="high"), r"the precision must be 'exact' or 'fast', not 'high'"),
     "output-size": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), stride=2, padding=1, output_size=(12, 12)),
-        r"5 x 6 pixels cannot become 12 x 12: a convolution with a kernel of 4 x 4, stride 2 x 2, padding .* takes "
-        r"those to 6 x 6; choose another output_size",
+        r"5 x 6 pixels cannot become 12 x 12: a convolution with a kernel of 4 x 4, stride 2 x 2, padding .* maps "
+        r"12 x 12 to 6 x 6; choose another output_size",
     ),
     "output-size-zero": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), output_size=(0, 4)),
@@ -856,13 +856,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "bias": (
         lambda: ops.conv2d(X, W, _ones(3)),
-        r"weights of shape \(4, 4, 3, 7\) need one bias for each channel they make, got shape \(3,\)",
+        r"weights of shape \(4, 4, 3, 7\) need one bias for each output channel, got shape \(3,\)",
     ),
     "bias-transposed": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), _ones(3)),
-        r"weights of shape \(4, 4, 7, 3\) need one bias for each channel they make, got shape \(3,\)",
+        r"weights of shape \(4, 4, 7, 3\) need one bias for each output channel, got shape \(3,\)",
     ),
-    "bias-rank": (lambda: ops.conv2d(X, W, _ones(1, 7)), r"one bias for each channel .* got shape \(1, 7\)"),
+    "bias-rank": (lambda: ops.conv2d(X, W, _ones(1, 7)), r"one bias for each output channel, got shape \(1, 7\)"),
     "slope": (lambda: ops.conv2d(X, W, _ones(7), slope=-0.5), r"LeakyReLU of slope 0 or more, got -0\.5"),
     "slope-without-bias": (
         lambda: ops.conv_transpose2d(X, _ones(4, 4, 7, 3), slope=-0.5),

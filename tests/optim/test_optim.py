@@ -284,7 +284,7 @@ def test_a_parameter_has_one_optimiser() -> None:
     parameters = _parameters()
     first = SGD(parameters)
     SGD(parameters)
-    with pytest.raises(RuntimeError, match="w has since been given to another optimiser"):
+    with pytest.raises(RuntimeError, match="w now belongs to another optimiser"):
         first.step(_gradients(0))
 
 

@@ -89,5 +89,5 @@ def test_an_exponential_schedule_needs_numbers_above_0(first: float, last: float
 
 
 def test_steps_count_from_0(name: str) -> None:
-    with pytest.raises(ValueError, match="asked for step -1, but steps count from 0"):
+    with pytest.raises(ValueError, match="steps count from 0, got step -1"):
         schedules.get(name)(1.0, 0.1, STEPS)(-1)

@@ -68,7 +68,10 @@ def test_mlp_layers_are_in_order():
 
 @pytest.mark.parametrize(
     ("name", "size", "counts"),
-    [("dcgan28", (28, 28, 1), (778305, 138817)), ("dcgan64", (64, 64, 3), (3576704, 2765568))],  # counted by PyTorch
+    [  # counted by PyTorch
+        ("dcgan28", (28, 28, 1), (778305, 138817)),
+        pytest.param("dcgan64", (64, 64, 3), (3576704, 2765568), marks=pytest.mark.slow),
+    ],
 )
 def test_convolutional_network_is_as_documented(name, size, counts):
     gan, real = benchmark.build(name)

@@ -6,8 +6,8 @@ the arrays of the recorded inputs and makes the same calls again, on memory that
 signature (other shapes, with or without a penalty) have a recording of their own, and so has a step whose Python
 attributes have changed. The first replay of each recording is compared, bit for bit, with a plain run.
 
-A step that cannot be recorded runs plainly, and `Replay.fallback_reason` says why: it reads numbers on the host,
-computes with arrays that no operation of minigan has made, or changes Python attributes.
+A step that cannot be recorded runs plainly, and `Replay.fallback_reason` says why, such as that it reads numbers on the
+host, computes with arrays that no operation of minigan has made, or changes Python attributes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.recording import Recording, Report, Step, record
 
 _PLAIN_RUNS = 2  # before recording: kernels compile, and packed weights are kept from their second use on
-_MAX_FAILURES = 3  # of recording, or of comparing the first replay
+_MAX_FAILURES = 3  # to record a step, or to get the bits of a plain run in the first replay
 _MAX_RECORDINGS = 8
-_UNUSED_STEPS = 1000  # without use, after which a recording may be replaced
-_MAX_COUNTED_KEYS = 64  # whose plain runs or failures are counted
+_UNUSED_STEPS = 1000  # a recording that was not used for so many steps may be replaced
+_MAX_COUNTED_KEYS = 64  # keys for which plain runs or failures are counted
 _MAX_KNOWN_ATTRIBUTES = 4  # sets of attributes, such as those of training and of eval mode
-_MAX_CHANGES = 5  # of attributes, in as many steps
+_MAX_CHANGES = 5  # successive steps with changed attributes, after which steps are not recorded
 
 
 class Replay:
@@ -91,7 +91,7 @@ class Replay:
         return self._known_attributes[0]
 
     def _drop_unknown_attributes(self) -> None:
-        """Drop what belongs to attributes that are no longer known, and so the networks to which they refer."""
+        """Drop all entries for attributes that are no longer known: they would keep the networks of these in memory."""
         tables: tuple[dict[Any, Any], ...] = (self._recordings, self._plain_runs, self._failures)
         for table in tables:
             for key in [key for key in table if key[-1] not in self._known_attributes]:
@@ -108,7 +108,7 @@ class Replay:
         return recording
 
     def _run_without_recording(self, key: Any, step: Step, inputs: StepInputs) -> Report:
-        """A plain run, which is recorded if enough plain runs have been made."""
+        """Run the step as usual; record it if enough plain runs have been made before."""
         reason = self._obstacle(key)
         runs = _entry(self._plain_runs, key, 0) + 1
         self._plain_runs[key] = runs
@@ -125,7 +125,7 @@ class Replay:
         return report
 
     def _obstacle(self, key: Any) -> str | None:
-        """Why the step cannot be recorded for `key`; None if it can be tried."""
+        """Why the step cannot be recorded for `key`, as a clause; None if recording can be tried."""
         if any(isinstance(leaf, type) and leaf is not NoneType for leaf in key[0]):
             return "its penalty has no attribute 'draw' that draws its random numbers"
         if self._changes > _MAX_CHANGES:
@@ -133,11 +133,9 @@ class Replay:
         failures = self._failures.get(key[1:], [])
         if len(failures) >= _MAX_FAILURES:
             return failures[-1]
-        return (
-            None
-            if self._below_limit()
-            else f"its inputs have more than {_MAX_RECORDINGS} combinations of shapes and types"
-        )
+        if not self._below_limit():
+            return f"its inputs have more than {_MAX_RECORDINGS} combinations of shapes and types"
+        return None
 
     def _below_limit(self) -> bool:
         """Whether another recording may be kept; drops one that has not been used for long if there are too many."""

@@ -30,15 +30,15 @@ class Arena:
         return self._memory[:size]
 
     def release(self) -> None:
-        """Return the physical memory to the system, which loses its contents, until it is touched again."""
-        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # on Linux, say
+        """Return the physical memory to the system until it is next written; its contents are lost."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # as on Linux
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def trim_heap() -> None:
     """Return freed memory to the system; does nothing with C libraries other than glibc.
 
-    Plain runs take the same memory again and again (see keep_freed_memory), but replays use an arena.
+    Plain runs reuse the freed memory (see keep_freed_memory), but replays use an arena instead.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)

@@ -23,15 +23,15 @@ Lifetime = tuple[int, int]
 
 
 class Plan:
-    """`calls`: pairs (function, arguments) that do what `recorded` did, in memory from `arena`.
+    """The calls of a recording, bound to memory. `calls`: pairs (function, arguments) that repeat the calls `recorded`.
 
-    results: views that are read after the last call.
+    results: views that are read after the last call. arena: provides the memory.
     """
 
     def __init__(self, recorded: Sequence[RecordedCall], results: Sequence[View], arena: Arena) -> None:
         lifetimes = _lifetimes(recorded, results)
         self._memory: dict[Block, np.ndarray] = {}
-        needed = [call for i, call in enumerate(recorded) if not self._computed_in_place(i, recorded, lifetimes)]
+        needed = [call for i, call in enumerate(recorded) if not self._place_in_target(i, recorded, lifetimes)]
         unplaced = {block: lifetime for block, lifetime in lifetimes.items() if block not in self._memory}
         offsets, size = _offsets(unplaced)
         memory = arena.allocate(size)
@@ -53,8 +53,8 @@ class Plan:
             return _WithOut(call.function, results[0] if len(results) == 1 else results), arguments
         return _WithCopy(call.function, results), arguments
 
-    def _computed_in_place(self, i: int, recorded: Sequence[RecordedCall], lifetimes: dict[Block, Lifetime]) -> bool:
-        """Whether call i only copies a block into an array where it can be computed; if so, the block is put there."""
+    def _place_in_target(self, i: int, recorded: Sequence[RecordedCall], lifetimes: dict[Block, Lifetime]) -> bool:
+        """Whether call i is a copy whose source can be computed in the memory of its target; if so, place it there."""
         call = recorded[i]
         if not call.is_copy:
             return False

@@ -25,7 +25,7 @@ from minigan_kernels import recorded_calls
 
 @dataclass(eq=False)
 class Block:
-    """Memory that views of recorded calls share; they view the bytes from address `first` up to `last` of it.
+    """Memory that views of recorded calls share: the bytes from address `first` up to, but not including, `last`.
 
     persistent: the array that owns the memory, if that outlives the recorded calls; else None.
     """
@@ -43,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An array in a block whose memory is not planned yet; `address`: where it was while it was recorded."""
+    """An array in a block whose memory is not planned yet; `address`: its address during the recording."""
 
     block: Block
     address: int
@@ -87,8 +87,8 @@ class Recorder:
     ) -> Any:
         """Run and record an operation's forward; returns what `forward(library, *arrays, **static)` returns.
 
-        Nothing more is recorded for a forward that returns views or leaves its work to kernels. Of any other forward
-        the array functions that it calls are recorded, or the whole forward if they cannot be traced.
+        Nothing more is recorded for a forward that returns views or whose work is done by kernels. For any other
+        forward, the array functions that it calls are recorded, or the whole forward if they cannot be traced.
         """
         before = len(self.calls)
         returned = forward(library, *arrays, **static)
@@ -161,10 +161,12 @@ class Recorder:
         self._append(RecordedCall(call.function, arguments))
 
     def _written(self, x: Any) -> Any:
-        return x if not isinstance(x, np.ndarray) else self._reference(x) if self._block(x) else self._new_view(x)
+        if not isinstance(x, np.ndarray):
+            return x
+        return self._reference(x) if self._block(x) else self._new_view(x)
 
     def _read(self, x: Any) -> Any:
-        """An unknown array is a constant of the kernel, such as zeros: the same at every call."""
+        # An unknown array is a constant of the kernel, such as zeros: the same at every call.
         return self._reference(x) if isinstance(x, np.ndarray) and self._block(x) else x
 
     def _require_known(self, arrays: Iterable[Any]) -> None:
@@ -180,8 +182,8 @@ class Recorder:
 
     def _block(self, array: np.ndarray) -> Block | None:
         memory = owner(array)
-        known, block = self._blocks.get(id(memory), (None, None))
-        same = known is memory or (isinstance(known, weakref.ref) and known() is memory)
+        reference, block = self._blocks.get(id(memory), (None, None))
+        same = reference is memory or (isinstance(reference, weakref.ref) and reference() is memory)
         return block if same else None
 
     def _new_view(self, array: np.ndarray) -> View:

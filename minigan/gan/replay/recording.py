@@ -38,7 +38,7 @@ class Step(Protocol):
 
 
 def record(step: Step, inputs: StepInputs, arena: Arena) -> tuple[Report, Recording | str]:
-    """Run `step`; returns its report, and the recording or the reason, as a clause, why there can be none."""
+    """Run `step`; returns its report, and the recording or, as a clause, the reason why it cannot be recorded."""
     inputs = tree_map(inputs, lambda leaf: Tensor(leaf.data.copy()))  # arrays of our own, which replays overwrite
     recording = Recording(step, [leaf.data for leaf in leaves(inputs) if leaf is not None])
     recorder = Recorder([*recording.memory, *recording.packed, *recording.inputs])
@@ -61,7 +61,7 @@ class Recording:
     """The calls of one run of `step`, and the memory that they use.
 
     inputs: the arrays into which a replay copies its inputs. verified: whether a replay has been compared with a plain
-    run and gave the same bits. last_used: when it was used last, as counted by its owner.
+    run and gave the same bits. last_used: the number of the step that used it last, as counted by `Replay`.
     """
 
     def __init__(self, step: Step, inputs: list[Any]) -> None:
@@ -77,9 +77,9 @@ class Recording:
         )
 
     def packed_weights_obstacle(self) -> str | None:
-        """Why replays would leave other packed weights than the step that has just run; None if they would not."""
+        """Why replays could not restore the packed weights that the step has just left; None if they can."""
         self._packed_after = _snapshots(self._packed)
-        packed = _owners([array for snapshot in self._packed_after for array, fresh, *_ in snapshot.values() if fresh])
+        packed = _owners([array for snapshot in self._packed_after for array, valid, *_ in snapshot.values() if valid])
         if any(all(array is not old for old in self.packed) for array in packed):
             return "kernels keep packed weights in other memory than before"
         return None
@@ -107,11 +107,11 @@ class Recording:
         """
         for packed, before in zip(self._packed, self._packed_before, strict=True):
             now = packed.snapshot()
-            for name, (array, fresh, *_) in before.items():
-                if not fresh:
+            for name, (array, valid, *_) in before.items():
+                if not valid:
                     continue  # the step packs these weights itself
-                current, is_fresh = now[name][:2] if name in now else (None, False)
-                if current is None or not is_fresh:
+                current, is_valid = now[name][:2] if name in now else (None, False)
+                if current is None or not is_valid:
                     return False
                 if current is not array:
                     np.copyto(array, current)
@@ -121,7 +121,7 @@ class Recording:
         """Replay the step on `inputs`, whose leaves are `input_leaves`."""
         try:
             self._call(input_leaves)
-        except BaseException:  # after Ctrl-C, say, nothing made of the old numbers may pass for one of the new
+        except BaseException:  # such as Ctrl-C: what was computed from the old numbers must count as outdated
             self._count_versions()
             raise
         step.count_updates(inputs)
@@ -134,7 +134,7 @@ class Recording:
     def verify(self, step: Step, inputs: StepInputs, arena: Arena) -> Report:
         """Run `step` on `inputs` and compare the bits with those of a replay; sets `verified`, returns the report.
 
-        At no time is more memory in use than for a plain run and a copy of the arrays that it changes.
+        It never uses more memory than a plain run and a copy of the arrays that it changes.
         """
         trim_heap()
         before = [array.copy() for array in self.memory]

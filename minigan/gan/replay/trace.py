@@ -1,7 +1,7 @@
 """Traces the forward of an operation down to the array functions that it calls.
 
-The forward runs again on arrays of a subclass of NumPy's, which record each function called with them, with an array
-for its result: `sigmoid` becomes `np.absolute(x, a)`, `np.negative(a, b)` and so on. Repeating these calls gives the
+The forward runs again on a subclass of NumPy's arrays, which records each function called with them and an array for
+its result: `sigmoid` becomes `np.absolute(x, a)`, `np.negative(a, b)` and so on. Repeating these calls gives the
 same numbers without the forward's Python, and allocates nothing. A forward that does anything that cannot be traced,
 such as reading a number or using an array from elsewhere, is not traced.
 """
@@ -39,8 +39,8 @@ class _UntraceableError(Exception):
 class _Tracer:
     """Makes the calls of a forward and records them in `calls`.
 
-    known: by id, the owners of all memory whose contents a replay will reproduce. argument_ids: ids of the owners of
-    the forward's arguments, which must not be written.
+    known: by id, the arrays that own the memory whose contents a replay reproduces. argument_ids: the ids of those that
+    own the memory of the forward's arguments, which must not be written.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class _Tracer:
         return x.view(np.ndarray)
 
     def plain(self, x: Any) -> Any:
-        """The traced array `x` as a plain array, or the Python number `x`; a NumPy scalar was read from some array."""
+        """The traced array `x` as a plain array, or the Python number `x`; refuses NumPy scalars, read from arrays."""
         return x if type(x) in (bool, int, float) else self.array(x)
 
     def call_ufunc(self, function: np.ufunc, *inputs: Any) -> _Traced:
