@@ -12,10 +12,10 @@ from minigan.training import benchmark
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan bench`."""
     parser.add_argument(
-        "networks", metavar="NETWORK", nargs="*", help=f"of {', '.join(benchmark.NETWORKS)} (default: all)"
+        "networks", metavar="NETWORK", nargs="*", help=f"what to time: {', '.join(benchmark.NETWORKS)} (default: all)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="to spend on each network (default: 5), at least 5 steps"
+        "--seconds", type=float, default=5.0, help="time to spend on each network, at least 5 steps (default: 5)"
     )
     options.add_device_arguments(parser)
     options.add_json_argument(parser)

@@ -1,4 +1,4 @@
-"""Measure a run's samples: pictures with a classifier of its data, points against the distribution they came from."""
+"""Measure a run's samples: pictures with a classifier of its data, points against the distribution of its data."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _request(trained: TrainedRun, arguments: argparse.Namespace) -> EvaluationRe
 
 @contextmanager
 def _progress(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar, as a function of the number of steps done and of all steps."""
+    """A context with a progress bar; its value is a function that is called with (steps done, steps in all)."""
     with options.progress_bar(quiet, desc=title, unit="step") as bar:
 
         def update(done: int, total: int) -> None:

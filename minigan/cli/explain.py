@@ -42,14 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run `minigan explain`."""
+    """Print the backward pass of each player's loss."""
     _require_valid(arguments)
     options.choose_device("numpy", None, None, arguments.quiet)
-    recipe, named = recipes.get(arguments.recipe), options.parsed_settings(arguments)
-    if "batch_size" in named:
-        raise UsageError("--set batch_size has no effect, for --batch says how many examples there are; use --batch.")
-    changes = {**named, "batch_size": arguments.batch}
-    recipe.require_effect(named, recipe.resolve(changes))
+    recipe, named_settings = recipes.get(arguments.recipe), options.parsed_settings(arguments)
+    if "batch_size" in named_settings:
+        raise UsageError("--set batch_size has no effect, because --batch sets the number of examples; use --batch.")
+    changes = {**named_settings, "batch_size": arguments.batch}
+    recipe.require_effect(named_settings, recipe.resolve(changes))
     # In float64, so that finite differences are accurate.
     gan = recipe.build(seed=arguments.seed, dtype="float64", **changes)
     count = arguments.batch * gan.rules.n_critic
@@ -58,13 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
     walks = explain.walk_step(gan, real, players=players, check=arguments.check)
     if arguments.json:
         facts = {"recipe": recipe.name, "loss": gan.loss.name, "batch": arguments.batch, "seed": arguments.seed}
-        options.print_json(facts | {"walks": [dataclasses.asdict(found) for found in walks]})
+        options.print_json(facts | {"walks": [dataclasses.asdict(walk) for walk in walks]})
     else:
         print(f"{recipe.name}: one training step on {arguments.batch} examples, seed {arguments.seed}, in float64\n")
         print(_LEGEND)
-        for found in walks:
+        for walk in walks:
             print()
-            print("\n".join(_lines(found, gan.loss.name)))
+            print("\n".join(_lines(walk, gan.loss.name)))
     return SUCCESS
 
 
@@ -79,27 +79,27 @@ def _require_valid(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--seed must be a whole number of at least 0 and below 2**63, not {arguments.seed}.")
 
 
-def _lines(found: Walk, loss: str) -> Iterator[str]:
-    yield f"THE LOSS OF THE {found.player.upper()} ({loss}) is {found.loss:.6g}"
+def _lines(walk: Walk, loss: str) -> Iterator[str]:
+    yield f"THE LOSS OF THE {walk.player.upper()} ({loss}) is {walk.loss:.6g}"
     yield ""
-    rows = [_row(visit) for visit in found.visits]
+    rows = [_row(visit) for visit in walk.visits]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for visit, (norm, operation, shapes, back) in zip(found.visits, rows, strict=True):
+    for visit, (norm, operation, shapes, back) in zip(walk.visits, rows, strict=True):
         yield f"{norm:>{widths[0]}}  {operation:<{widths[1]}}  {shapes:<{widths[2]}}  {back}"
         for arrival in visit.arrivals:
             checked = "" if arrival.error is None else f", finite differences agree to {arrival.error:.1g}"
             checked = ", at a kink: finite differences cannot tell" if arrival.at_kink else checked
             yield f"{'':>{widths[0]}}    => {arrival.weight} {arrival.shape}: |gradient| {arrival.norm:.4g}{checked}"
-    definitions = dict.fromkeys(definition for visit in found.visits for definition in visit.where)
+    definitions = dict.fromkeys(definition for visit in walk.visits for definition in visit.where)
     if definitions:
         yield ""
         yield f"where {', '.join(definitions)}"
 
 
 def _row(visit: Visit) -> tuple[str, str, str, str]:
-    given = ", ".join([
+    operands = ", ".join([
         *(f"{part.name}: {part.source}" for part in visit.inputs), *(f"{name}: {text}" for name, text in visit.settings)
     ])  # fmt: skip
     shapes = f"{', '.join(str(part.shape) for part in visit.inputs)} -> {visit.shape}"
     back = "; ".join(f"to {part.name}: {part.back}" for part in visit.inputs if part.back is not None)
-    return f"|g| {visit.norm:.3g}", f"{visit.result} = {visit.operation}({given})", shapes, back
+    return f"|g| {visit.norm:.3g}", f"{visit.result} = {visit.operation}({operands})", shapes, back

@@ -1,7 +1,7 @@
-"""Check every derivative in minigan against finite differences, or your own.
+"""Check every derivative in minigan, or your own, against finite differences.
 
-Without a target: all primitives, layers, losses, penalties and recipes, on every available array library with every
-implementation of its kernels.
+Without a target it checks all primitives, layers, losses, penalties and recipes, on every available array library with
+every implementation of its kernels.
 """
 
 from __future__ import annotations
@@ -39,22 +39,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan gradcheck`."""
     parser.add_argument(
         "target", metavar="FILE.py:FUNCTION", nargs="?",
-        help="a function of yours; without arguments it returns (f, grad_f, x), else it is f and grad_FUNCTION its "
-        "gradient (default: everything in minigan)",
+        help="a function of yours: it takes no arguments and returns (f, grad_f, x), or it is f itself, and "
+        "grad_FUNCTION returns its gradient (default: everything in minigan)",
     )  # fmt: skip
-    parser.add_argument("--only", metavar="TEXT", help="of minigan's cases those whose name contains this")
+    parser.add_argument("--only", metavar="TEXT", help="only those of minigan's cases whose names contain this text")
     parser.add_argument("--order", type=options.whole_number, help="1, 2 or 3 (default: what suits each case)")
     parser.add_argument("--gradient", metavar="NAME", help="the function in the file that returns the gradient")
-    parser.add_argument("--vjp", metavar="NAME", help="the one that takes a cotangent too, and returns its pull-back")
+    parser.add_argument(
+        "--vjp",
+        metavar="NAME",
+        help="the function in the file that takes a cotangent too, and returns the vector-Jacobian products",
+    )
     parser.add_argument(
         "--shape", metavar="3,4", type=_shape, action="append",
-        help="of an argument of the function, which is then drawn at random; once for each argument",
+        help="shape of an argument of the function, which is then drawn at random; give it once for each argument",
     )  # fmt: skip
     parser.add_argument(
-        "--picture", metavar="FILE.png", type=Path, help="draw the error of every entry, if one is wrong"
+        "--picture",
+        metavar="FILE.png",
+        type=Path,
+        help="file for a picture of the error of every entry, drawn if one is wrong",
     )
-    parser.add_argument("--seed", type=options.whole_number, default=0, help="of all that is random (default: 0)")
-    parser.add_argument("--dtype", default="float64", help=f"{' or '.join(FLOATS)} (default: float64)")
+    parser.add_argument("--seed", type=options.whole_number, default=0, help="seed of every random draw (default: 0)")
+    parser.add_argument(
+        "--dtype", default="float64", help=f"type of the numbers: {' or '.join(FLOATS)} (default: float64)"
+    )
     parser.add_argument("--quiet", action="store_true", help="print the result and errors only")
     options.add_json_argument(parser)
 
@@ -75,24 +84,24 @@ def _shape(text: str) -> tuple[int, ...]:
         shown = text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}..."
         raise argparse.ArgumentTypeError(f"'{shown}' is not a shape; write whole numbers with commas, such as 3,4")
     if len(extents) > _MAX_AXES:
-        raise argparse.ArgumentTypeError(f"a shape of {len(extents)} axes is too much; give at most {_MAX_AXES}")
+        raise argparse.ArgumentTypeError(f"a shape of {len(extents)} axes is too long; give at most {_MAX_AXES}")
     return extents
 
 
 def _require_bounded(shapes: list[tuple[int, ...]]) -> None:
     count = sum(math.prod(shape) for shape in shapes)
     if count > _MAX_NUMBERS:
-        asked = f"{count:,}" if count < _MAX_SHOWN_NUMBER else f"more than {_MAX_SHOWN_NUMBER:,}"
+        shown = f"{count:,}" if count < _MAX_SHOWN_NUMBER else f"more than {_MAX_SHOWN_NUMBER:,}"
         raise UsageError(
-            f"--shape asks for {asked} numbers, and a check holds some 20 copies of them; choose shapes of at most "
-            f"{_MAX_NUMBERS:,} numbers together."
+            f"the arrays of --shape have {shown} numbers in all, and a check holds about 20 copies of them; choose "
+            f"shapes of at most {_MAX_NUMBERS:,} numbers together."
         )
 
 
 def _require_valid_options(arguments: argparse.Namespace) -> None:
-    own = arguments.target is not None
-    use = "for the derivatives of minigan itself" if own else "with FILE.py:FUNCTION"
-    for name in _SELFTEST_OPTIONS if own else _FILE_OPTIONS:
+    has_target = arguments.target is not None
+    use = "for the derivatives of minigan itself" if has_target else "with FILE.py:FUNCTION"
+    for name in _SELFTEST_OPTIONS if has_target else _FILE_OPTIONS:
         if getattr(arguments, name) is not None:
             raise UsageError(f"--{name} is only of use {use}; leave it out, or see 'minigan gradcheck --help'.")
     _require_bounded(arguments.shape or [])
@@ -110,15 +119,15 @@ def _require_valid_options(arguments: argparse.Namespace) -> None:
         options.require_output_file(arguments.picture, "--picture")
 
 
-# A user's function.
+# Checks of a user's function.
 
 
 def _check_file(arguments: argparse.Namespace) -> int:
-    own = from_file.load(
+    user_function = from_file.load(
         arguments.target, gradient=arguments.gradient, vjp=arguments.vjp, shapes=arguments.shape or (),
         seed=arguments.seed, dtype=arguments.dtype,
     )  # fmt: skip
-    report = own.check(arguments.seed)
+    report = user_function.check(arguments.seed)
     print(report.to_json() if arguments.json else report)
     if arguments.picture is not None:
         if report.error_map is None:
@@ -128,7 +137,7 @@ def _check_file(arguments: argparse.Namespace) -> int:
     return SUCCESS if report.ok else FAILURE
 
 
-# All derivatives in minigan.
+# Checks of all derivatives in minigan.
 
 
 def _check_minigan(arguments: argparse.Namespace) -> int:
@@ -213,11 +222,13 @@ def _summary(case_results: list[CaseResult], missing: dict[str, str], seconds: f
     for implementation in dict.fromkeys(
         implementation for case_result in case_results for implementation in case_result.skipped_kernels
     ):
-        left = sum(implementation in case_result.skipped_kernels for case_result in case_results)
-        sentences.append(f"{left} cases do nothing that {implementation} has a kernel for: the reference serves them.")
+        count = sum(implementation in case_result.skipped_kernels for case_result in case_results)
+        sentences.append(
+            f"{count} cases use no kernel of {implementation}, only those of the reference, and run with these."
+        )
     sentences += [f"{name} was not checked: {reason}." for name, reason in missing.items()]
     if unable:
-        sentences.append(f"{unable} of them cannot be done by an implementation (marked 'cannot').")
+        sentences.append(f"{unable} checks cannot run on their implementation (marked 'cannot').")
     at_kinks = f", {kinks} of them at a kink" if kinks else ""
     passed = len(results) - failed - unable
     cases = f"{len(case_results)} cases in {seconds:.1f} s"

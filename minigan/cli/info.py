@@ -1,4 +1,4 @@
-"""Say what this machine offers: versions, backends, kernels, threads, folders."""
+"""Show what this machine offers: versions, backends, kernels, threads, folders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _facts() -> dict[str, Any]:
     with exit_on_interrupt():
         current = backend.use("auto")
         threads = backend.set_threads(None)
-        pairs = backend.implementations()  # imports the packages whose versions are then known
+        pairs = backend.implementations()  # imports the packages, so that `versions` can list them
     facts: dict[str, Any] = {
         "versions": versions(),
         "backend": current.name,

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{recipe.name}{default}: {recipe.summary}; {data}; {recipe.steps:,} steps")
         own = {key: value for key, value in recipe.settings.items() if COMMON.get(key) != value}
         _print_settings(own, recipe.domain.setting_meanings)
-    print("all of them also take these, with these values where nothing else is said above:")
+    print("every recipe also takes these settings, with these values unless others are listed above:")
     width = max(len(f"{key}={value}") for key, value in COMMON.items())
     for key, value in COMMON.items():
         print(f"    --set {f'{key}={value}':<{width}}  {MEANINGS[key]}".rstrip())

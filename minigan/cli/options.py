@@ -31,17 +31,17 @@ def whole_number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-_MAX_DIGITS = 100  # Python refuses to parse thousands of digits; shorter numbers are compared with their own limits
+_MAX_DIGITS = 100  # Python refuses to parse thousands of digits; each option has its own, smaller limit
 _WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """--backend, --kernels and --threads."""
-    parser.add_argument("--backend", help="numpy, cupy, or auto: CuPy where a GPU answers (default: auto)")
-    known = ", ".join(minigan_kernels.IMPLEMENTATIONS)
-    parser.add_argument("--kernels", help=f"{known}, or auto: the fastest at hand (default: auto)")
+    parser.add_argument("--backend", help="numpy, cupy, or auto: CuPy if a GPU is available (default: auto)")
+    names = ", ".join(minigan_kernels.IMPLEMENTATIONS)
+    parser.add_argument("--kernels", help=f"{names}, or auto: the fastest available (default: auto)")
     parser.add_argument(
-        "--threads", type=whole_number, help="CPU threads (default: MINIGAN_NUM_THREADS, or every core at hand)"
+        "--threads", type=whole_number, help="CPU threads (default: MINIGAN_NUM_THREADS, or every available core)"
     )
 
 
@@ -52,7 +52,7 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """RUN."""
-    parser.add_argument("path", metavar="RUN", type=Path, help="the folder of a run, as 'minigan train' made it")
+    parser.add_argument("path", metavar="RUN", type=Path, help="the folder of a run, which 'minigan train' made")
 
 
 def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
@@ -60,8 +60,8 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="STEP|best",
-        help=f"{use} the checkpoint of this step, or of the best score: of modes the smallest reverse KL, of points "
-        "without modes the largest log density (default: the last checkpoint)",
+        help=f"{use} the checkpoint of this step, or (best) the one with the smallest reverse KL of modes or, for "
+        "points without modes, the largest log density (default: the last checkpoint)",
     )
 
 
@@ -78,7 +78,7 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
     """Use the backend, kernels and threads that the options name; raises UsageError if one is unavailable."""
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be a whole number of at least 1, not {threads}.")
-    with exit_on_interrupt():  # these import CuPy and what compiles the kernels
+    with exit_on_interrupt():  # these import CuPy and the compiler of the kernels
         backend.use(backend_name or "auto", kernels or "auto")
         backend.set_threads(threads)
     # Through tqdm, so that the sentence does not break a progress bar.
@@ -88,9 +88,9 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
 def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, default: str = "") -> None:
     """--n and --seed for samples; `default` describes the number of samples without --n if that is not `count`."""
     parser.add_argument(
-        "--n", type=whole_number, default=count, help=f"how many samples (default: {default or f'{count:,}'})"
+        "--n", type=whole_number, default=count, help=f"number of samples (default: {default or f'{count:,}'})"
     )
-    parser.add_argument("--seed", type=whole_number, default=1, help="of their latent vectors (default: 1)")
+    parser.add_argument("--seed", type=whole_number, default=1, help="seed of the latent vectors (default: 1)")
 
 
 def require_valid_counts(arguments: argparse.Namespace) -> None:
@@ -102,7 +102,7 @@ def require_valid_counts(arguments: argparse.Namespace) -> None:
 
 
 def require_output_file(out: Path, option: str) -> None:
-    """Raise UsageError, naming the option, unless a file can be written to `out`; to be called before the work."""
+    """Raise UsageError, naming the option, unless a file can be written to `out`; call it before the work."""
     try:
         kind = os.stat(out).st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -44,9 +44,11 @@ def run(arguments: list[str]) -> int:
         return USAGE_ERROR
     for argument in arguments:
         if "\0" in argument:
-            raise UsageError(f"'{argument}' holds a zero byte, which no name and no number has; leave it out.")
+            raise UsageError(f"'{argument}' holds a zero byte, which no name and no number can have; leave it out.")
         if _OPTION_WITHOUT_VALUE.fullmatch(argument):  # argparse before Python 3.13 fails on it
-            raise UsageError(f"'{argument}' gives no value, for '--' ends the options; write one after the '='.")
+            raise UsageError(
+                f"'{argument}' gives no value, because '--' ends the options; write a value after the '='."
+            )
     first = arguments[0]
     if not first.startswith("-") and first not in COMMANDS:
         raise UsageError(f"there is no command '{first}'; {did_you_mean(first, COMMANDS)}")

@@ -20,7 +20,7 @@ def require_memory(domain: Domain[Any], count: int, times: int = 1) -> None:
     if count * each > _MOST_BYTES:
         raise UsageError(
             f"--n {count:,} would take {count * each / 2**30:,.1f} GiB of memory, expected at most "
-            f"{_MOST_BYTES >> 30}; ask for at most {_MOST_BYTES // each:,}, and for others with another --seed."
+            f"{_MOST_BYTES >> 30}; take at most {_MOST_BYTES // each:,}, and draw more with another --seed."
         )
 
 
@@ -30,5 +30,5 @@ def require_one_picture(domain: Domain[Any], count: int) -> None:
     if count * each > _MOST_PIXELS:
         raise UsageError(
             f"--n {count:,} would make a picture of {count * each:,} pixels, expected at most "
-            f"{_MOST_PIXELS:,}; ask for at most {_MOST_PIXELS // each:,}, or write numbers: --out FILE.npz."
+            f"{_MOST_PIXELS:,}; take at most {_MOST_PIXELS // each:,}, or write numbers: --out FILE.npz."
         )

@@ -25,15 +25,15 @@ def robust_streams() -> Iterator[None]:
     standard output raises OutputError if it fails, and BrokenPipeError if its reader has ended. What cannot be written
     to standard error is lost, and the work goes on.
     """
-    before = sys.stdout, sys.stderr
-    if None in (sys.stdin, *before):
+    original = sys.stdout, sys.stderr
+    if None in (sys.stdin, *original):
         _occupy_closed_descriptors()
-    sys.stdout = _StrictStream(before[0] or os.fdopen(1, "w", encoding="utf-8", closefd=False))
-    sys.stderr = _LossyStream(before[1] or os.fdopen(2, "w", encoding="utf-8", closefd=False))
+    sys.stdout = _StrictStream(original[0] or os.fdopen(1, "w", encoding="utf-8", closefd=False))
+    sys.stderr = _LossyStream(original[1] or os.fdopen(2, "w", encoding="utf-8", closefd=False))
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = before
+        sys.stdout, sys.stderr = original
 
 
 def _occupy_closed_descriptors() -> None:

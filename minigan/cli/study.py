@@ -1,4 +1,4 @@
-"""Write one HTML page, to be read offline, in which each claim about GANs happens with checked numbers."""
+"""Write one HTML page, to be read offline, that demonstrates claims about GANs with checked numbers."""
 
 from __future__ import annotations
 

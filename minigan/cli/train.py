@@ -23,15 +23,17 @@ from minigan.training import Outcome, RunConfig, RunFolder, Trainer, first_free_
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.run_data import load_data, reload_data
 
-# Options that do not change what a run computes.
+# Fields of RunConfig that do not change what a run computes.
 _ALLOWED_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan train`; their default is None, so that a configuration can supply the value."""
-    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help=f"of 'minigan recipes' (default {recipes.DEFAULT})")
+    parser.add_argument(
+        "recipe", metavar="RECIPE", nargs="?", help=f"one of 'minigan recipes' (default: {recipes.DEFAULT})"
+    )
     parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
-    parser.add_argument("--seed", type=options.whole_number, help="of every random draw (default: 0)")
+    parser.add_argument("--seed", type=options.whole_number, help="seed of every random draw (default: 0)")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE, numbered if taken)")
     parser.add_argument("--data-dir", help="folder of pictures or IDX files (default: the 10,000 embedded digits)")
     parser.add_argument(
@@ -39,17 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--download", action="store_true", default=None, help="fetch all of MNIST (11 MB), once")
     options.add_device_arguments(parser)
-    parser.add_argument("--dtype", help="float32 or float64 (default: float32)")
+    parser.add_argument("--dtype", help="type of the numbers: float32 or float64 (default: float32)")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
     parser.add_argument("--config", type=Path, help="repeat the run that a config.json describes")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run from its last checkpoint")
     options.add_checkpoint_argument(parser, "with --resume: go on from")
     parser.add_argument("--sample-every", type=options.whole_number, help="steps between pictures (default: 500)")
-    parser.add_argument("--checkpoint-every", type=options.whole_number, help="steps between saves (default: 1000)")
+    parser.add_argument(
+        "--checkpoint-every", type=options.whole_number, help="steps between checkpoints (default: 1000)"
+    )
     parser.add_argument(
         "--keep-checkpoints",
         type=options.whole_number,
-        help="how many of the last to keep, and beside them that of the best score (default: 2)",
+        help="how many of the last checkpoints to keep, besides the one of the best score (default: 2)",
     )
     parser.add_argument("--log-every", type=options.whole_number, help="steps between metrics (default: 10)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
@@ -71,12 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
     data = reload_data(config, folder, **loading) if arguments.resume else load_data(config, **loading)
     if arguments.dry_run:
         return _describe(_trainer(config, folder, data, arguments), arguments.json)
-    with stop_on_signal() as request:
+    with stop_on_signal() as stop:
         trainer = _trainer(config, folder, data, arguments)
         if not arguments.quiet:
             _print_start(trainer)
         compiling = minigan_kernels.compile_seconds()
-        outcome = _train(trainer, lambda: request.made, arguments.quiet)
+        outcome = _train(trainer, lambda: stop.requested, arguments.quiet)
         compiling = minigan_kernels.compile_seconds() - compiling
     _print_summary(outcome, compiling, trainer, arguments)
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS
@@ -102,7 +106,7 @@ def _trainer(config: RunConfig, folder: RunFolder, data: Data, arguments: argpar
 
 def _new_config(arguments: argparse.Namespace) -> RunConfig:
     if arguments.checkpoint is not None:
-        raise UsageError("--checkpoint says where to go on with a run; name the run, too, with --resume.")
+        raise UsageError("--checkpoint says from where to resume a run; name the run, too, with --resume.")
     base = load_config(arguments.config) if arguments.config else None
     if base and arguments.recipe not in (None, base.recipe):
         raise UsageError(
@@ -110,26 +114,28 @@ def _new_config(arguments: argparse.Namespace) -> RunConfig:
         )
     recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
-    given = _named_fields(arguments)
-    named = options.parsed_settings(arguments)
-    config = RunConfig(**values | given | {"settings": {**values.get("settings", {}), **named}})
-    recipe.require_effect(named, config.settings)
+    named_fields = _named_fields(arguments)
+    named_settings = options.parsed_settings(arguments)
+    config = RunConfig(**values | named_fields | {"settings": {**values.get("settings", {}), **named_settings}})
+    recipe.require_effect(named_settings, config.settings)
     return config
 
 
 def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
     folder = open_run(arguments.resume)
     config = load_config(folder.config)
-    given = _named_fields(arguments)
+    named_fields = _named_fields(arguments)
     if arguments.recipe not in (None, config.recipe):
         raise UsageError(
             f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
         )
-    fixed = sorted(name for name in given.keys() - _ALLOWED_ON_RESUME if given[name] != getattr(config, name))
+    fixed = sorted(
+        name for name in named_fields.keys() - _ALLOWED_ON_RESUME if named_fields[name] != getattr(config, name)
+    )
     fixed += ["set"] if options.parsed_settings(arguments) else []
-    if is_scheduled(config.settings) and given.get("steps", config.steps) != config.steps:
+    if is_scheduled(config.settings) and named_fields.get("steps", config.steps) != config.steps:
         raise UsageError(
-            f"--steps cannot change in this run, for its settings are laid out over {config.steps:,} steps; start a "
+            f"--steps cannot change in this run, because its schedules span {config.steps:,} steps; start a "
             "new run without --resume."
         )
     fixed += [name for name in ("config", "out") if getattr(arguments, name) is not None]
@@ -138,21 +144,23 @@ def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
         raise UsageError(
             f"--{option} cannot change in a resumed run; leave it out, or start a new run without --resume."
         )
-    return dataclasses.replace(config, **{name: given[name] for name in given.keys() & _ALLOWED_ON_RESUME})
+    return dataclasses.replace(
+        config, **{name: named_fields[name] for name in named_fields.keys() & _ALLOWED_ON_RESUME}
+    )
 
 
 def _named_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of RunConfig that the command line names."""
     names = {field.name for field in dataclasses.fields(RunConfig)} - {"recipe", "settings"}
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
-    if "data_dir" in given:
-        given["data_dir"] = str(Path(given["data_dir"]).absolute())  # the run may be resumed from elsewhere
+    fields = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
+    if "data_dir" in fields:
+        fields["data_dir"] = str(Path(fields["data_dir"]).absolute())  # the run may be resumed from elsewhere
     # A source of data on the command line replaces the one in a configuration.
-    if "data_dir" in given:
-        given.setdefault("download", False)
-    elif "download" in given:
-        given["data_dir"] = None
-    return given
+    if "data_dir" in fields:
+        fields.setdefault("download", False)
+    elif "download" in fields:
+        fields["data_dir"] = None
+    return fields
 
 
 def _print_start(trainer: Trainer) -> None:
@@ -213,6 +221,7 @@ def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, argumen
 
 
 def _describe(trainer: Trainer, as_json: bool) -> int:
+    """Print what a dry run would train."""
     config, folder, data, gan = trainer.config, trainer.folder, trainer.data, trainer.gan
     networks = {"generator": _network(gan.generator), "discriminator": _network(gan.discriminator)}
     if as_json:
@@ -237,6 +246,7 @@ def _describe(trainer: Trainer, as_json: bool) -> int:
 
 
 def _network(network: Module) -> dict[str, Any]:
+    """The layers and the number of parameters, for JSON."""
     return {
         "layers": [repr(layer) for _, layer in network.children()],
         "parameters": sum(parameter.size for parameter in network.parameters().values()),

@@ -36,7 +36,7 @@ def load(
     """
     if data_dir is not None and download:
         raise UsageError(
-            f"both the folder {data_dir} and a download were asked for, expected one source of data; choose one"
+            f"both the folder {data_dir} and a download were named, expected one source of data; choose one"
         )
     if data_dir is not None:
         return from_folder(data_dir, image_shape, strict=strict, progress=progress, notice=notice)

@@ -40,7 +40,7 @@ class Batches:
         No index occurs twice in a batch. Raises UsageError if `step` is negative.
         """
         if step < 0:
-            raise UsageError(f"batch {step} was asked for, expected a step of at least 0; count steps from 0")
+            raise UsageError(f"the step is {step}, expected at least 0; count steps from 0")
         return np.concatenate([self._chunk(step * self._chunks_per_step + i) for i in range(self._chunks_per_step)])
 
     def _chunk(self, number: int) -> np.ndarray:

@@ -27,6 +27,7 @@ def shape_in_words(shape: ImageShape) -> str:
 class Dataset:
     """Images in memory, as read-only views of the given arrays.
 
+    name: short, for messages and config.json.
     images: uint8, shape (N, H, W, C); C is 1 (grey) or 3 (red, green, blue).
     labels: uint8 or int64, shape (N,), or None.
     source: where the images come from, for people to read.

@@ -65,7 +65,7 @@ def read_idx(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
 def read_shape(path: Path) -> tuple[int, ...]:
     """The shape that the IDX file `path` declares; only its header is read.
 
-    Raises DataError if `path` cannot be read or does not begin as an IDX file of unsigned bytes does.
+    Raises DataError if `path` cannot be read or has no valid header of an IDX file of unsigned bytes.
     """
     path = Path(path)
     with _opened(path) as stream:

@@ -44,11 +44,11 @@ def from_idx_folder(directory: Path, split: Split = "train") -> Dataset:
         raise UsageError(f"the split '{split}' is unknown, expected 'train' or 'test'; choose one of them")
     directory = Path(directory)
     entries = visible_entries(directory)
-    found, ignored = _idx_files(entries, split)
-    images = _choose([file for file in found if len(file.shape) == 3], "images", split)
+    idx_files, ignored = _idx_files(entries, split)
+    images = _choose([file for file in idx_files if len(file.shape) == 3], "images", split)
     if images is None:
-        raise _no_images(directory, split, entries, found, ignored)
-    labels = _choose([file for file in found if len(file.shape) == 1], "labels", split)
+        raise _no_images(directory, split, entries, idx_files, ignored)
+    labels = _choose([file for file in idx_files if len(file.shape) == 1], "labels", split)
     _check_agreement(images, labels)
     return Dataset(
         name=directory.resolve().name,
@@ -94,7 +94,7 @@ def _missing_directory(directory: Path) -> DataError:
 
 def _idx_files(entries: list[Path], split: Split) -> tuple[list[_IdxFile], list[Path]]:
     """The IDX files among `entries`, and the files ignored because they name the other split."""
-    found, ignored = [], []
+    idx_files, ignored = [], []
     for path in entries:
         if os.path.isdir(path):  # unlike Path.is_dir, it never raises PermissionError
             continue
@@ -102,21 +102,22 @@ def _idx_files(entries: list[Path], split: Split) -> tuple[list[_IdxFile], list[
             ignored.append(path)
             continue
         try:
-            found.append(_IdxFile(path, read_shape(path)))
+            idx_files.append(_IdxFile(path, read_shape(path)))
         except DataError:
             # Other files, such as a README, are allowed; a damaged file of labels must not count as no labels.
             if _IDX_NAME.search(path.name.lower()):
                 raise
-    return _without_redundant_archives(found), ignored
+    return _without_redundant_archives(idx_files), ignored
 
 
-def _names(path: Path, split: Split) -> bool:
+def _names_split(path: Path, split: Split) -> bool:
+    """Whether the name of the file `path` says that it belongs to `split`."""
     return _SPLIT_WORDS[split].search(path.name.lower()) is not None
 
 
 def _names_other_split(path: Path, split: Split) -> bool:
     other: Split = "test" if split == "train" else "train"
-    return _names(path, other) and not _names(path, split)
+    return _names_split(path, other) and not _names_split(path, split)
 
 
 def _without_redundant_archives(files: list[_IdxFile]) -> list[_IdxFile]:
@@ -126,7 +127,8 @@ def _without_redundant_archives(files: list[_IdxFile]) -> list[_IdxFile]:
 
 
 def _choose(files: list[_IdxFile], kind: Literal["images", "labels"], split: Split) -> _IdxFile | None:
-    candidates = [file for file in files if _names(file.path, split)] or files
+    """The one of `files` that is for `split`; None without files, DataError if there are several candidates."""
+    candidates = [file for file in files if _names_split(file.path, split)] or files
     for file in candidates:
         _check_name(file, kind)
     if len(candidates) > 1:
@@ -159,10 +161,10 @@ def _check_agreement(images: _IdxFile, labels: _IdxFile | None) -> None:
 
 
 def _no_images(
-    directory: Path, split: Split, entries: list[Path], found: list[_IdxFile], ignored: list[Path]
+    directory: Path, split: Split, entries: list[Path], idx_files: list[_IdxFile], ignored: list[Path]
 ) -> DataError:
-    dimensions = {file.path: len(file.shape) for file in found}
-    listed = abbreviated([_described(path, dimensions.get(path), path in ignored) for path in entries])
+    dimensions = {file.path: len(file.shape) for file in idx_files}
+    listed = abbreviated([_entry_in_words(path, dimensions.get(path), path in ignored) for path in entries])
     holds = f"it holds {listed}" if entries else "it is empty"
     return DataError(
         f"{directory} holds no IDX file of images for the {split} split ({holds}), expected one with 3 dimensions, "
@@ -171,7 +173,7 @@ def _no_images(
     )
 
 
-def _described(path: Path, dimensions: int | None, ignored: bool) -> str:
+def _entry_in_words(path: Path, dimensions: int | None, ignored: bool) -> str:
     if os.path.isdir(path):
         return f"{path.name}/"
     if ignored:

@@ -1,4 +1,4 @@
-"""Read an untrusted image file as an array of a wanted shape; Pillow decodes it."""
+"""Read an untrusted image file as an array of a requested shape; Pillow decodes it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from minigan.data.dataset import ImageShape
 # and PBM, and its DIB is a BMP without the file header.
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _WIDE = ("I", "I;16", "I;16B", "I;16L")  # Pillow's modes of grey with more than 8 bits
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _MIN_IS_WHITE = 258, 262, 0  # of TIFF
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _MIN_IS_WHITE = 258, 262, 0  # two tags of TIFF, and a value of the second
 _NARROW_GREY = {"L;2": 85, "L;4": 17}  # factors by which Pillow scales pixels of 2 and 4 bits
 _BACKGROUND = "white"
-_REDUCING_GAP = 3  # plain averaging, which is faster, shrinks an image to this many times the wanted size
+_REDUCING_GAP = 3  # plain averaging, which is fast, first shrinks a large image to this many times its final size
 
 
 class UnreadableImageError(Exception):
@@ -38,8 +38,8 @@ def read_image(path: Path, shape: ImageShape) -> DecodedImage:
     """The image in `path`, cropped to its centre and resized to `shape` (H, W, C), in grey (C = 1) or RGB (C = 3).
 
     The EXIF orientation is applied. Transparent pixels become white. Grey of 16 bits is divided by 257, grey of 12 bits
-    (in a TIFF) by 4095 / 255; of colour with 16 bits the upper 8 are used. Colour is converted to grey by its luma
-    (ITU-R BT.601). The largest centred whole-pixel rectangle of the wanted aspect ratio is resized (Lanczos). Colour
+    (in a TIFF) by 4095 / 255; colour of 16 bits keeps its upper 8 bits. Colour is converted to grey by its luma
+    (ITU-R BT.601). The largest centred whole-pixel rectangle of the requested aspect ratio is resized (Lanczos). Colour
     profiles are ignored, and the first frame or page is used.
 
     Raises UnreadableImageError if the file is not an image of a known format, is damaged, or has more pixels than
@@ -53,7 +53,7 @@ def read_image(path: Path, shape: ImageShape) -> DecodedImage:
     except (UnreadableImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise UnreadableImageError("it does not begin as a picture of a known format does") from None
+        raise UnreadableImageError("it is not recognised as a picture of a known format") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableImageError(
             f"it has more than the {Image.MAX_IMAGE_PIXELS:,} pixels that Pillow allows"
@@ -69,8 +69,8 @@ def _decode(path: Path, shape: ImageShape) -> DecodedImage:
         raise UnreadableImageError("it is empty")
     height, width, channels = shape
     with Image.open(path, formats=_FORMATS) as image:
-        longer = _REDUCING_GAP * max(height, width)
-        image.draft(None, (longer, longer))  # decode a large JPEG at a reduced size, not below this
+        min_side = _REDUCING_GAP * max(height, width)
+        image.draft(None, (min_side, min_side))  # decode a large JPEG at a reduced size, not below this
         full_scale, inverted = _grey_scale(image)
         _scale_transparent_colour(image)
         upright = ImageOps.exif_transpose(image)
@@ -106,7 +106,7 @@ def centre_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int
 
 
 def _grey_scale(image: Image.Image) -> tuple[int, bool]:
-    """Of grey with more than 8 bits: the largest possible number, and whether it means black instead of white."""
+    """The largest possible value of grey with more than 8 bits, and whether it means black instead of white."""
     tags = getattr(image, "tag_v2", None)  # only a TIFF has them
     if tags is None:
         return 0xFFFF, False
@@ -127,7 +127,7 @@ def _to_8_bits(image: Image.Image, full_scale: int, inverted: bool) -> Image.Ima
 
 
 def _scale_transparent_colour(image: ImageFile.ImageFile) -> None:
-    """Scale the transparent colour of a PNG as Pillow scales its pixels, which Pillow leaves undone."""
+    """Scale the transparent colour of a PNG as Pillow scales its pixels; Pillow itself leaves that colour unscaled."""
     transparent, raw = image.info.get("transparency"), image.tile[0][3] if image.tile else None
     if isinstance(transparent, int) and raw in _NARROW_GREY:
         image.info["transparency"] = transparent * _NARROW_GREY[raw]

@@ -75,25 +75,25 @@ def visible_files(directory: Path) -> list[Path]:
     read once, under its real path if that is within `directory`. Raises DataError if a folder cannot be read.
     """
     files: list[Path] = []
-    links, read = [directory], set[str]()
+    links, visited = [directory], set[str]()
     while links:
-        found, more = _walk(links.pop(0), read)
-        files += found
-        links += sorted(more)
+        new_files, new_links = _walk(links.pop(0), visited)
+        files += new_files
+        links += sorted(new_links)
     return sorted(files, key=lambda path: path.relative_to(directory).as_posix())
 
 
-def _walk(top: Path, read: set[str]) -> tuple[list[Path], list[Path]]:
-    """The files in `top` and in the real folders within it, and the links to folders found there, hidden ones ignored.
+def _walk(top: Path, visited: set[str]) -> tuple[list[Path], list[Path]]:
+    """The files in `top` and in the real folders within it, and the links to folders there; hidden ones are ignored.
 
-    Folders whose real path is in `read` are skipped; the others are added to it.
+    Folders whose real path is in `visited` are skipped; the others are added to it.
     """
     files, links = [], []
     for folder, folders, names in os.walk(top, onerror=_raise_unreadable_folder):
-        if (resolved := os.path.realpath(folder)) in read:
+        if (resolved := os.path.realpath(folder)) in visited:
             folders.clear()
             continue
-        read.add(resolved)
+        visited.add(resolved)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files += [Path(folder, name) for name in names if not name.startswith(".")]
         links += [path for name in folders if (path := Path(folder, name)).is_symlink()]
@@ -109,8 +109,8 @@ def _raise_unreadable_folder(error: OSError) -> NoReturn:
 def _read_all(
     directory: Path, paths: list[Path], shape: ImageShape, strict: bool, progress: bool
 ) -> tuple[np.ndarray, list[str], list[int]]:
-    """The images that can be read, (N, H, W, C); the name and the reason for each of the others; and the brightest
-    pixel of each image of 16 bits."""
+    """(images, failures, brightest): the readable images, (N, H, W, C); "name: reason" of each unreadable one; and the
+    largest pixel of each image of 16 bits."""
     from tqdm import tqdm  # imported here, like Pillow in the next line, because both imports are slow
 
     from minigan.data.image_file import UnreadableImageError, read_image
@@ -123,7 +123,7 @@ def _read_all(
             if strict:
                 raise DataError(
                     f"{path} cannot be read as a picture ({reason}), expected a {_FORMATS} file; replace or remove it, "
-                    "or leave out --strict to do without it"
+                    "or leave out --strict to train without it"
                 ) from None
             failures.append(f"{path.relative_to(directory).as_posix()}: {reason}")
             continue
@@ -145,7 +145,7 @@ def _notice_files_left_out(
     if failures:
         left_out.append(f"{len(failures):,} of the {count:,} pictures, which cannot be read ({_reasons(failures)})")
     if left_out:
-        advice = "; ask for --strict to stop at such a picture instead" if failures else ""
+        advice = "; use --strict to stop at such a picture instead" if failures else ""
         notice(f"left out of {directory}: {' and '.join(left_out)}{advice}")
 
 

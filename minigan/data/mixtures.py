@@ -56,7 +56,7 @@ class GaussianMixture:
 
     def __post_init__(self) -> None:
         if not self.centres:
-            raise UsageError("a mixture without centres was asked for, expected at least one; name its centres")
+            raise UsageError("a mixture has no centres, expected at least one; name its centres")
         as_points(self.centres, "the centres of a mixture", dimensions=2)
         _require_positive("sigma", self.sigma)
 
@@ -68,7 +68,7 @@ class GaussianMixture:
     @property
     def box(self) -> np.ndarray:
         """The corners of a box that reaches 8 sigma beyond every mean."""
-        return _around(self.modes, self.sigma)
+        return _box_around(self.modes, self.sigma)
 
     def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """`count` independent points, (count, 2)."""
@@ -108,7 +108,7 @@ class SwissRoll:
     @property
     def box(self) -> np.ndarray:
         """The corners of a box that reaches 8 sigma beyond the curve."""
-        return _around(np.array([[-1.0, -1.0], [1.0, 1.0]]), self.sigma)
+        return _box_around(np.array([[-1.0, -1.0], [1.0, 1.0]]), self.sigma)
 
     def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """`count` independent points, (count, 2)."""
@@ -131,6 +131,7 @@ _NODES = 16  # quadrature nodes on each piece
 
 
 def _spiral(t: np.ndarray) -> np.ndarray:
+    """c(t): (...,) to (..., 2)."""
     return np.stack([t * np.cos(t), t * np.sin(t)], axis=-1) / _LAST
 
 
@@ -164,16 +165,19 @@ def two_gaussians() -> GaussianMixture:
 
 
 def log_gaussian_sum(points: Any, means: np.ndarray, log_weights: np.ndarray, sigma: float) -> np.ndarray:
-    """log sum_i exp(log_weights_i) N(x; means_i, sigma^2 I) at each point x: (n, d), (k, d), (k,) to (n,)."""
+    """log sum_i exp(log_weights_i) N(x; means_i, sigma^2 I) at each point x.
+
+    points: (n, d). means: (k, d). log_weights: (k,). Returns (n,). Raises UsageError for points that are not finite.
+    """
     points = as_points(points, "the points", dimensions=means.shape[1])
-    found = np.empty(len(points))
+    log_densities = np.empty(len(points))
     rows = max(1, _PAIRS_AT_ONCE // len(means))
     for start in range(0, len(points), rows):
-        some = slice(start, start + rows)
-        terms = log_weights - squared_distances(points[some], means) / (2 * sigma**2)
-        top = terms.max(axis=1)
-        found[some] = top + np.log(np.exp(terms - top[:, None]).sum(axis=1))
-    return found - means.shape[1] / 2 * math.log(2 * math.pi * sigma**2)
+        chunk = slice(start, start + rows)
+        terms = log_weights - squared_distances(points[chunk], means) / (2 * sigma**2)
+        largest = terms.max(axis=1)
+        log_densities[chunk] = largest + np.log(np.exp(terms - largest[:, None]).sum(axis=1))
+    return log_densities - means.shape[1] / 2 * math.log(2 * math.pi * sigma**2)
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -185,8 +189,8 @@ def as_points(values: Any, what: str, *, dimensions: int | None = None) -> np.nd
     """`values` as float64 of shape (n, d), n and d at least 1; raises UsageError if they are not finite points."""
     points = np.asarray(values, dtype=np.float64)
     if points.ndim != 2 or 0 in points.shape or dimensions not in (None, points.shape[1]):
-        wanted = f"(n, {'d' if dimensions is None else dimensions})"
-        raise UsageError(f"{what} have shape {points.shape}, expected {wanted} with n at least 1; give one point a row")
+        shape = f"(n, {'d' if dimensions is None else dimensions})"
+        raise UsageError(f"{what} have shape {points.shape}, expected {shape} with n at least 1; give one point a row")
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points).all(axis=1)).sum())
         raise UsageError(
@@ -195,7 +199,8 @@ def as_points(values: Any, what: str, *, dimensions: int | None = None) -> np.nd
     return points
 
 
-def _around(points: np.ndarray, sigma: float) -> np.ndarray:
+def _box_around(points: np.ndarray, sigma: float) -> np.ndarray:
+    """The corners of a box, (2, d), that reaches `_REACH` sigmas beyond all points (n, d)."""
     return np.stack([points.min(axis=0) - _REACH * sigma, points.max(axis=0) + _REACH * sigma])
 
 
@@ -206,7 +211,7 @@ def _require_positive(name: str, value: float) -> None:
 
 def _require_count(count: int) -> None:
     if count < 1:
-        raise UsageError(f"the count is {count}, expected a whole number of at least 1; ask for more")
+        raise UsageError(f"the count is {count}, expected a whole number of at least 1; take more")
 
 
 TARGETS: dict[str, Target] = {t.name: t for t in (ring(), grid(), two_gaussians(), SwissRoll())}

@@ -53,10 +53,10 @@ EMBEDDED_SHA256 = "2e49afdffc567fd5f9f306a04e2bafced2432146ae04f4b9a58b25505ba05
 """The `Dataset.sha256` of the digits in the package."""
 
 TIMEOUT_SECONDS = 30.0
-"""After how long without a byte a mirror is given up."""
+"""After so many seconds without a byte `download` turns to the next mirror."""
 
-PATIENCE_SECONDS, SLOWEST = 30.0, 10_000
-"""A mirror is given up if, after so many seconds, it has sent fewer than `SLOWEST` bytes a second on average."""
+PATIENCE_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 10_000
+"""`download` turns to the next mirror if, after so many seconds, one has sent fewer bytes a second on average."""
 
 _EMBEDDED_FILE = "mnist-10k.npz"
 _CHUNK_BYTES = 1 << 16
@@ -178,22 +178,23 @@ def _read_body(response: HTTPResponse, announced: int | None, limit: int, title:
             body += chunk
             bar.update(len(chunk))
             seconds = time.monotonic() - start
-            if len(body) < end and seconds > PATIENCE_SECONDS and len(body) < SLOWEST * seconds:
+            if len(body) < end and seconds > PATIENCE_SECONDS and len(body) < MIN_BYTES_PER_SECOND * seconds:
                 raise DataError(
-                    f"it sent {len(body):,} bytes in {seconds:.0f} seconds, expected at least {SLOWEST:,} a second"
+                    f"it sent {len(body):,} bytes in {seconds:.0f} seconds, expected at least {MIN_BYTES_PER_SECOND:,} "
+                    "a second"
                 )
     return bytes(body)
 
 
 def _check_content(body: bytes, sha256: str, size: int) -> None:
     """Raise DataError unless `body` decompresses to `size` bytes with the digest `sha256`."""
-    digest, found = hashlib.sha256(), 0
+    digest, length = hashlib.sha256(), 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
-                found += len(chunk)
-                if found > size:
+                length += len(chunk)
+                if length > size:
                     raise DataError(f"it decompresses to more than {size:,} bytes")
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"it sends a damaged gzip file, {error}") from error
@@ -202,6 +203,7 @@ def _check_content(body: bytes, sha256: str, size: int) -> None:
 
 
 def _reason(error: Exception) -> str:
+    """Why a mirror failed, in a few words."""
     import urllib.error
 
     if isinstance(error, urllib.error.HTTPError):

@@ -17,7 +17,7 @@ _DRAWS_FOR_SCALE = 10_000
 class Points:
     """Points drawn from the distribution `target`.
 
-    Networks see points / scale. If `scaled`, scale is the root mean square of both coordinates, estimated from 10,000
+    Networks get points / scale. If `scaled`, scale is the root mean square of all coordinates, estimated from 10,000
     fixed draws; otherwise it is 1. `sha256` identifies the distribution.
     """
 

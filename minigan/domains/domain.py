@@ -25,14 +25,14 @@ from minigan.core.notice import Notice
 
 Shape = tuple[int, ...]
 Settings = Mapping[str, Any]
-_NUMBERS_PER_PASS = 1 << 20  # of a pass of the generator, to limit its memory: about 1,300 digits
+_NUMBERS_PER_PASS = 1 << 20  # largest output of one pass of the generator, to limit memory: about 1,300 digits
 
 Artefact = Callable[[Path, np.ndarray], None]
 """A function of a path and of samples, as `Domain.present` returns them, that writes a file."""
 
 
 class Data(Protocol):
-    """The data at hand: a data set in memory, or a distribution to draw from."""
+    """The data of a run: a data set in memory, or a distribution to draw from."""
 
     @property
     def shape(self) -> Shape:
@@ -102,8 +102,10 @@ class EvaluationRequest:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of an evaluation: `facts` for JSON output, and `lines` of text about what was `measured`, such as
-    "10,000 samples"."""
+    """The result of an evaluation.
+
+    facts: for JSON output. lines: the same as text. measured: what was evaluated, such as "10,000 samples".
+    """
 
     facts: dict[str, Any]
     lines: list[str] = field(default_factory=list)
@@ -117,8 +119,8 @@ D = TypeVar("D", bound=Data)
 class Domain(ABC, Generic[D]):
     """A kind of data. Subclasses are frozen dataclasses.
 
-    shape: of an example in the data. Networks may use another form, such as flat or scaled; `present` converts what
-    they make to the form of the data, (N, *shape), which `draw`, `measure`, `arrays` and the artefacts take.
+    shape: of an example in the data. Networks may use another form, such as flat or scaled; `present` converts their
+    output to the form of the data, (N, *shape), which `draw`, `measure`, `arrays` and the artefacts take.
     """
 
     shape: Shape
@@ -133,7 +135,7 @@ class Domain(ABC, Generic[D]):
     """The number of samples in a picture of progress."""
 
     samples_per_evaluated: ClassVar[int] = 1
-    """The number of samples that `evaluate` draws at once for each one that was asked for."""
+    """How many samples `evaluate` draws at once for each of the `EvaluationRequest.count` samples."""
 
     # Settings and shapes.
 
@@ -151,13 +153,16 @@ class Domain(ABC, Generic[D]):
     def recorded_shape(self, settings: Settings, recorded: Mapping[str, Any]) -> Shape:
         """The shape of an example of a run with `settings` and with `recorded` as the entry "data" of its config.json.
 
-        `recorded` is {} if it has none. Raises ValueError with what is missing, such as "what it was trained on".
+        `recorded` is {} if it has none. Raises ValueError that names what config.json does not say, such as "which
+        pictures the run was trained on".
         """
         return self.wanted_shape(settings)
 
     def recorded_settings(self, settings: dict[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a run in their present meaning: `settings` and `recorded`, its entry "data", may have been
-        written by an earlier version."""
+        """The settings of a run as this version understands them.
+
+        `settings`, and `recorded`, the entry "data" of its config.json, may have been written by an earlier version.
+        """
         return settings
 
     def with_shape(self, shape: Shape) -> Domain[D]:
@@ -170,8 +175,8 @@ class Domain(ABC, Generic[D]):
         """Raise UsageError if the option --strict can have no effect on the data in `data_dir`."""
         if not data_dir:
             raise UsageError(
-                "--strict is about a folder of pictures, some of which cannot be read, and there is none; leave it "
-                "out, or name such a folder with --data-dir."
+                "--strict is about a folder of pictures, some of which cannot be read, and no folder is named; leave "
+                "it out, or name such a folder with --data-dir."
             )
 
     @abstractmethod
@@ -188,17 +193,17 @@ class Domain(ABC, Generic[D]):
 
     @abstractmethod
     def batches(self, data: D, run: RunOptions) -> Callable[[int], Tensor]:
-        """The real examples of each step, as a pure function of the step: n_critic batches, one after the other, in the
-        form that networks take."""
+        """A pure function from a step to its real examples: n_critic batches, concatenated, in the form that networks
+        take."""
 
     @abstractmethod
     def noise(self, count: int, settings: Settings, rng: np.random.Generator, dtype: str) -> np.ndarray:
         """`count` examples of random numbers, in the form that networks take."""
 
     def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Tensor:
-        """`count` examples for `minigan explain`, which loads no data, in the form that networks take; here noise.
+        """`count` examples for `minigan explain`, in the form that networks take.
 
-        Raises UsageError if there are fewer.
+        No data are loaded; this method returns noise. Raises UsageError if there are fewer than `count` examples.
         """
         return Tensor(self.noise(count, settings, random.generator(seed, "example batch"), dtype))
 
@@ -225,7 +230,7 @@ class Domain(ABC, Generic[D]):
         return {}
 
     def score(self, measured: Mapping[str, float]) -> float | None:
-        """A number from what `measure` returned, larger is better, to choose the best checkpoint by; or None."""
+        """The score of a checkpoint, from what `measure` returned; larger is better. None if there is no score."""
         return None
 
     def measured_in_words(self, measured: Mapping[str, float]) -> str:
@@ -252,7 +257,7 @@ class Domain(ABC, Generic[D]):
 
     @property
     def samples_per_pass(self) -> int:
-        """The number of samples that the generator makes in one pass, to limit its memory."""
+        """The number of samples that the generator makes in one pass, to limit memory."""
         return max(1, _NUMBERS_PER_PASS // math.prod(self.shape))
 
     @property

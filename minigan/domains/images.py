@@ -27,10 +27,10 @@ from minigan.figures.image_grid import image_grid, to_bytes
 from minigan.metrics import Classifier, ClassifierScores, classifier_cache
 
 _MOST_PIXELS_OF_A_SIDE = 4096
-_COPIES = 2  # of each sample in memory: in the batch in which it was made, and in one array of all
+_COPIES = 2  # copies of each sample in memory: in the batch in which it was generated, and in one array of all
 _SAMPLES_EVALUATED = 10_000
 _CLASSES_PER_LINE = 10
-_UNCHANGED = "; 0: as said above, and digits and IDX files stay as they are"
+_UNCHANGED = "; 0: as in the recipe's first line, and digits and IDX files keep their own"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ImageDomain(Domain[Dataset]):
     def check_settings(self, settings: Settings) -> None:
         if (size := settings.get("image_size", 0)) > _MOST_PIXELS_OF_A_SIDE:
             raise UsageError(
-                f"the setting 'image_size' is {size:,}, and one picture with so many rows and columns takes more than "
+                f"the setting 'image_size' is {size:,}, and one picture of so many rows and columns has more than "
                 f"16 million pixels; take at most {_MOST_PIXELS_OF_A_SIDE:,}."
             )
         if settings.get("channels", 0) not in (0, *CHANNELS):
@@ -95,7 +95,7 @@ class ImageDomain(Domain[Dataset]):
     def load(self, run: RunOptions, *, progress: bool = True, notice: Notice = warnings.warn) -> Dataset:
         # Digits are an option for a recipe of their shape only; the settings may then resize them.
         takes_digits = run.data_dir is None and self.shape == mnist.IMAGE_SHAPE
-        found = load(
+        dataset = load(
             Path(run.data_dir) if run.data_dir else None,
             run.download,
             image_shape=mnist.IMAGE_SHAPE if takes_digits else self.wanted_shape(run.settings),
@@ -103,7 +103,7 @@ class ImageDomain(Domain[Dataset]):
             progress=progress,
             notice=notice,
         )
-        return resized(found, fitted_shape(run.settings, found.image_shape))
+        return resized(dataset, fitted_shape(run.settings, dataset.image_shape))
 
     def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
         return "" if "pixels_sha256" in recorded else " (an earlier version of minigan read fewer kinds of pictures)"
@@ -156,9 +156,9 @@ class ImageDomain(Domain[Dataset]):
         return height * width
 
 
-def fitted_shape(settings: Settings, found: ImageShape) -> ImageShape:
-    """(H, W, C) to which images of shape `found` are cropped and resized: what `settings` say, else `found`."""
-    height, width, channels = found
+def fitted_shape(settings: Settings, shape: ImageShape) -> ImageShape:
+    """(H, W, C) to which images of `shape` are cropped and resized: `settings` where they name it, else `shape`."""
+    height, width, channels = shape
     size = settings.get("image_size")
     return size or height, size or width, settings.get("channels") or channels
 

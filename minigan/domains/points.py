@@ -24,16 +24,16 @@ from minigan.figures import density_map
 from minigan.metrics import density, modes
 from minigan.metrics.two_sample import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
 
-_COMPARED = 1_000  # samples; the optimal assignment of so many takes half a second
-_LEAST_TESTED = 21  # samples that the two-sample tests need
-_STRICT_TIMES = 10  # the strict protocol uses so many times the samples of PacGAN's
+_MAX_COMPARED = 1_000  # samples; their optimal assignment takes half a second
+_MIN_TESTED = 21  # samples; the two-sample tests need as many
+_STRICT_TIMES = 10  # the strict protocol uses this many times the samples of PacGAN's protocol
 
 
 @dataclass(frozen=True)
 class PointDomain(Domain[Points]):
     """Points of the plane from the distribution called `target` (see minigan.data.mixtures), new ones at every step.
 
-    Networks see points at unit root mean square if they are `scaled`, else as they are.
+    If `scaled`, networks get points that are divided by their root mean square.
     """
 
     shape: tuple[int, ...] = field(default=(2,), init=False)
@@ -87,7 +87,7 @@ class PointDomain(Domain[Points]):
         return {"contours.png": self._save_contours}
 
     def _save_contours(self, path: Path, samples: np.ndarray) -> None:
-        """Write contours of estimated densities, of the target beside the samples."""
+        """Write contours of two estimated densities side by side: of the target and of the samples."""
         target = self.points.target
         of_data, of_samples = density.comparable_estimates(target, samples)
         panels = [
@@ -127,12 +127,12 @@ class PointDomain(Domain[Points]):
         """Evaluate samples by PacGAN's protocol, and a stricter one with ten times as many samples, if the distribution
         has modes; and by two-sample tests."""
         target, n = self.points.target, request.count or modes.SAMPLES
-        compared = request.sample(min(n, _COMPARED), request.seed)
+        samples = request.sample(min(n, _MAX_COMPARED), request.seed)
         rng = random.generator(request.seed, "real points")
-        real, other = target.sample(len(compared), rng), target.sample(len(compared), rng)
+        real, more_real = target.sample(len(samples), rng), target.sample(len(samples), rng)
         comparisons = []
-        if len(compared) >= _LEAST_TESTED:
-            comparisons = [maximum_mean_discrepancy(real, compared), classifier_two_sample_test(real, compared)]
+        if len(samples) >= _MIN_TESTED:
+            comparisons = [maximum_mean_discrepancy(real, samples), classifier_two_sample_test(real, samples)]
         facts: dict[str, Any] = {}
         lines: list[str] = []
         if len(target.modes):
@@ -145,9 +145,9 @@ class PointDomain(Domain[Points]):
             )
             facts |= {"pacgan": _facts(report.pacgan), "strict": _facts(report.strict)}
             lines.append(str(report))
-        distance, floor = wasserstein2(real, compared), wasserstein2(real, other)
-        facts |= {"wasserstein2": distance, "wasserstein2_floor": floor, "compared": len(compared)}
-        lines.append(f"{len(compared):,} samples")
+        distance, floor = wasserstein2(real, samples), wasserstein2(real, more_real)
+        facts |= {"wasserstein2": distance, "wasserstein2_floor": floor, "compared": len(samples)}
+        lines.append(f"{len(samples):,} samples")
         lines.append(f"  Wasserstein-2    {distance:.4f} (floor, real against real: {floor:.4f})")
         for comparison in comparisons:
             facts[comparison.name] = dataclasses.asdict(comparison)
@@ -160,7 +160,7 @@ class PointDomain(Domain[Points]):
 
     @property
     def bytes_per_sample(self) -> int:
-        return 100  # with what measuring and drawing make of it
+        return 100  # including the temporary arrays of measuring and drawing
 
 
 def _facts(scores: modes.ModeScores) -> dict[str, Any]:

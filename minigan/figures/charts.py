@@ -27,7 +27,7 @@ def chart(path: Path, size: tuple[float, float], dpi: int) -> Iterator[Figure]:
     matplotlib = _matplotlib()
     from matplotlib.figure import Figure
 
-    # The backend is only for windows, of which there are none here, and rc_context does not restore it.
+    # A figure without a window needs no backend, and rc_context would not restore the user's.
     defaults = {name: matplotlib.rcParamsDefault[name] for name in matplotlib.rcParamsDefault if name != "backend"}
     with matplotlib.rc_context(defaults):
         figure = Figure(figsize=size, layout="constrained")
@@ -44,18 +44,18 @@ def _matplotlib() -> Any:
     """
     if "matplotlib" in sys.modules:
         return sys.modules["matplotlib"]
-    asked = os.environ.pop("MPLBACKEND", None)
+    user_backend = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib
-    except Exception as error:  # it reads the user's matplotlibrc, and has no one error for what it finds there
+    except Exception as error:  # the import reads the user's matplotlibrc, and raises many kinds of errors
         raise DrawingError(
             f"Matplotlib cannot be imported ({clause(error)}); mend or remove its settings file matplotlibrc, or "
             "install it again."
         ) from None
     finally:
-        if asked is not None:
-            os.environ["MPLBACKEND"] = asked
-    if asked:
+        if user_backend is not None:
+            os.environ["MPLBACKEND"] = user_backend
+    if user_backend:
         with suppress(ValueError):
-            matplotlib.rcParams["backend"] = asked
+            matplotlib.rcParams["backend"] = user_backend
     return matplotlib

@@ -32,21 +32,21 @@ _ENDLESS_LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # Netscape's ext
 def save(path: Path, pictures: Sequence[Path], notice: Notice = lambda sentence: None) -> None:
     """Write the PNG files `pictures` as one looping GIF, whose last frame is shown longest, atomically.
 
-    It has at most MAX_FRAMES frames: of more images so many are chosen, evenly spaced, with the first and the last. An
-    image of more than MAX_SIDE pixels in height or width is reduced by the smallest sufficient whole factor. So the
-    file has less than 20 MB even for noise, and mostly a few. Images that cannot be read, or have another size than
-    those before, are left out, and `notice(sentence)` is called for each. Raises DrawingError if no image is left.
+    If there are more than MAX_FRAMES images, that many are used, evenly spaced, with the first and the last. An image
+    of more than MAX_SIDE pixels in height or width is reduced by the smallest sufficient whole factor. So the file has
+    a few MB, and less than 20 MB even for noise. Images that cannot be read, or differ in size from those before, are
+    left out, and `notice(sentence)` is called for each. Raises DrawingError if no image is left.
     """
     frames = _one_frame_gifs(_evenly_spaced(pictures, MAX_FRAMES), notice)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        last = next(frames, None)
-        if last is None:
+        previous = next(frames, None)
+        if previous is None:
             raise DrawingError("none of the pictures for it can be read")
-        file.write(b"GIF89a" + last[_SCREEN_SIZE] + bytes(3) + _ENDLESS_LOOP)
+        file.write(b"GIF89a" + previous[_SCREEN_SIZE] + bytes(3) + _ENDLESS_LOOP)
         for frame in frames:
-            file.write(_frame_blocks(last, _FRAME_MILLISECONDS))
-            last = frame
-        file.write(_frame_blocks(last, _LAST_FRAME_MILLISECONDS) + _TRAILER)
+            file.write(_frame_blocks(previous, _FRAME_MILLISECONDS))
+            previous = frame
+        file.write(_frame_blocks(previous, _LAST_FRAME_MILLISECONDS) + _TRAILER)
 
 
 def _evenly_spaced(pictures: Sequence[Path], most: int) -> list[Path]:
@@ -60,14 +60,14 @@ def _one_frame_gifs(pictures: Sequence[Path], notice: Notice) -> Iterator[bytes]
     for picture in pictures:
         try:
             gif = _one_frame_gif(picture)
-        except Exception as error:  # Pillow has no one error for a file that it cannot decode
+        except Exception as error:  # Pillow has no common base class for decoding errors
             notice(f"the animation goes without {picture}, which cannot be read ({clause(error)})")
             continue
         size = size or gif[_SCREEN_SIZE]
         if gif[_SCREEN_SIZE] == size:
             yield gif
         else:
-            notice(f"the animation goes without {picture}, which has another size than those before it")
+            notice(f"the animation goes without {picture}, whose size differs from that of those before it")
 
 
 def _one_frame_gif(picture: Path) -> bytes:
@@ -100,7 +100,7 @@ def _with_256_colours(image: Image.Image) -> Image.Image:
 
 
 def _frame_blocks(gif: bytes, milliseconds: int) -> bytes:
-    """The blocks of the only frame in `gif`, with its colour table, to be shown for so many milliseconds."""
+    """The blocks of the only frame in `gif`, with its colour table, to be shown for `milliseconds`."""
     flags = gif[_TABLE_FLAGS]
     table_end = _HEADER_LENGTH + (3 << (flags & 7) + 1)
     begin = _skip_extensions(gif, table_end)

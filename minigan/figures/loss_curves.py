@@ -1,4 +1,4 @@
-"""The curves of a run's losses, and of what its discriminator says of real and generated examples."""
+"""The curves of a run's losses, and of its discriminator's scores for real and generated examples."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ SCORES: dict[str, ScoreCurves] = {
 """How to draw the scores, by the name of the loss.
 
 Only with the losses of 2014 (minimax, non-saturating) is D = sigmoid(logit) a probability. Hinge and least squares have
-a score, of which the metrics hold the mean sigmoid; the best constant score is 0 for hinge and 1/2 for least squares.
+a score, and the metrics hold the mean of its sigmoid; the best constant score is 0 for hinge and 1/2 for least squares.
 The other losses do not change if all scores rise by the same amount, so that only differences mean anything: those are
 computed from the losses, each as it was before its player's update.
 """

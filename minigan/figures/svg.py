@@ -13,20 +13,27 @@ import numpy as np
 INK, FAINT = "#26313d", "#8a94a0"  # of text, and of axes
 REAL, FAKE, THIRD, FOURTH = "#1d5fa8", "#c2470d", "#2c7a4b", "#7b3fa0"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 24, 36  # pixels around the axes
-PLANE = (340, 340)  # the size of a chart whose axes have equal scales, if their spans are equal
+PLANE = (340, 340)  # the size of a chart whose axes are equally long: equal spans then have equal scales
 _LINE_HEIGHT = 15  # pixels, of the legend
 Span = tuple[float, float]  # (lowest, highest)
 
 
 class Chart:
-    """Axes and what is drawn on them, later things on top; `svg()` is the text.
+    """Axes and what is drawn on them, later drawings on top; `svg()` returns the text.
 
     x, y: the spans of the axes. size: (width, height) in pixels. Colours are CSS colours. Points are (n, 2), in units
     of the axes. Titles and labels are HTML. Each method that draws returns the chart itself.
     """
 
     def __init__(
-        self, x: Span, y: Span, *, title: str = "", x_label: str = "", y_label: str = "", size: Span = (340, 290)
+        self,
+        x: Span,
+        y: Span,
+        *,
+        title: str = "",
+        x_label: str = "",
+        y_label: str = "",
+        size: tuple[float, float] = (340, 290),
     ) -> None:
         self.x, self.y, self.size = x, y, size
         self._gap = 12 if x_label else -2  # above the legend
@@ -67,8 +74,8 @@ class Chart:
         """The contour lines at `levels` of a function with these values on the grid x, y: (len(x), len(y))."""
         from contourpy import contour_generator  # comes with matplotlib
 
-        found = contour_generator(x, y, values.T)
-        for piece in (piece for level in levels for piece in found.lines(level)):
+        generator = contour_generator(x, y, values.T)
+        for piece in (piece for level in levels for piece in generator.lines(level)):
             self.line(piece, colour, dashed=dashed, width=1.4)
         if label:
             self._add_to_legend(label, f'<path d="M0 -4h18" {_stroke(colour, 1.4, dashed)}/>')

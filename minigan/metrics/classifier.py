@@ -1,7 +1,7 @@
 """A classifier of images, trained here on labelled real images, that scores generated ones.
 
-It tells whether every class is generated, and how sure it is of each image. It does not tell whether the images of one
-class differ from each other, nor whether an image is of no class at all, since it must choose one.
+The scores show whether every class is generated, and how sure the classifier is of each image. They do not show whether
+the images of one class differ, nor whether an image belongs to no class at all, since the classifier must choose one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _MIN_IMAGES = 100
 
 @dataclass(frozen=True)
 class _Training:
-    """Hyperparameters of the classifier. Whoever changes them, or the code below, must change `version` too."""
+    """Hyperparameters of the classifier. A change of them, or of the code below, needs another `version`."""
 
     version: int = 1
     seed: int = 0
-    held_out: int = 1000  # images, and at most a tenth of all
+    held_out: int = 1000  # images; at most a tenth of all
     epochs: int = 40
     most_steps: int = 3600
     batch: int = 100
     rate: float = 2e-3
-    shift: int = 1  # pixels by which images are moved, at most
+    shift: int = 1  # pixels by which images are moved at most, along each axis
 
 
 _TRAINING = _Training()
@@ -44,7 +44,7 @@ _TRAINING = _Training()
 
 @dataclass(frozen=True)
 class ClassifierScores:
-    """What the classifier finds among generated images; shares and confidences lie in [0, 1].
+    """How a classifier scores generated images; shares and confidences lie in [0, 1].
 
     held_out_accuracy: of the classifier on real images it was not trained on. classes: the labels. shares: the fraction
     of the images in each class. mean_confidence: the mean probability of the chosen class; real_confidence: the same
@@ -72,7 +72,8 @@ class ClassifierScores:
 class Classifier:
     """Dense pixels-512-256-classes with batch norm and dropout; cross-entropy, Adam, randomly shifted images.
 
-    A tenth of the images, at most 1,000, is held out. Raises UsageError unless `dataset` has labels of two or more
+    A tenth of the images, at most 1,000, is held out. classes: the labels, in ascending order. network: from pixels in
+    [0, 1], (N, H * W * C), to logits (N, classes). Raises UsageError unless `dataset` has labels of two or more
     classes, and at least 100 images.
     """
 
@@ -96,32 +97,33 @@ class Classifier:
             Dense(256, len(self.classes), rng),
         )  # fmt: skip
 
-    def fingerprint(self, made_by: Mapping[str, str]) -> str:
+    def fingerprint(self, computed_by: Mapping[str, str]) -> str:
         """A hex digest of all that the trained classifier depends on.
 
-        made_by: names and versions of the software that computes it.
+        computed_by: names and versions of the software and the device that compute it.
         """
         facts = {
             "data": self._data_sha256,
             "image_shape": self._images.shape[1:],
             "network": repr(self.network),
             "training": dataclasses.asdict(_TRAINING),
-            "made_by": dict(made_by),
+            "made_by": dict(computed_by),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def train(self, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+    def train(self, progress: Callable[[int, int], None] = lambda step, steps: None) -> None:
         """Train the classifier; `progress(step, steps)` is called every 50 steps."""
-        how, count = _TRAINING, len(self._training_set)
-        batch = min(how.batch, count)
-        batches = Batches(count, batch, how.seed)
-        steps = min(how.epochs * (count // batch), how.most_steps)
+        settings, count = _TRAINING, len(self._training_set)
+        batch = min(settings.batch, count)
+        batches = Batches(count, batch, settings.seed)
+        steps = min(settings.epochs * (count // batch), settings.most_steps)
         optimizer = Adam(self.network.parameters(), beta1=0.9)
         self.network.train()
         for step in range(steps):
-            optimizer.learning_rate = how.rate * (1 - step / steps)  # decays to zero, so that the last steps converge
+            # The learning rate decays to zero, so that the last steps converge.
+            optimizer.learning_rate = settings.rate * (1 - step / steps)
             chosen = self._training_set[batches.indices(step)]
-            images = _shifted(self._images[chosen], random.generator(how.seed, "shifts", step), how.shift)
+            images = _shifted(self._images[chosen], random.generator(settings.seed, "shifts", step), settings.shift)
             loss = _cross_entropy(self.network(_as_input(images)), self._targets[chosen])
             optimizer.step(grad(loss, optimizer.parameters))
             if step % 50 == 0 or step == steps - 1:
@@ -138,24 +140,24 @@ class Classifier:
         return np.concatenate(parts)
 
     def score(self, images: np.ndarray) -> ClassifierScores:
-        """What the classifier finds among `images` (N, H, W, C) uint8."""
+        """The scores of generated `images` (N, H, W, C) uint8."""
         held_out = self.probabilities(self._images[self._held_out])
-        found = self.probabilities(images)
-        counts = np.bincount(found.argmax(axis=1), minlength=len(self.classes))
+        generated = self.probabilities(images)
+        counts = np.bincount(generated.argmax(axis=1), minlength=len(self.classes))
         return ClassifierScores(
             held_out_accuracy=float((held_out.argmax(axis=1) == self._targets[self._held_out]).mean()),
             classes=self.classes,
             shares=[float(count) for count in counts / len(images)],
-            mean_confidence=float(found.max(axis=1).mean()),
+            mean_confidence=float(generated.max(axis=1).mean()),
             real_confidence=float(held_out.max(axis=1).mean()),
             pictures=len(images),
         )
 
 
 def _split(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The indices of the examples to train on, and of those to hold out.
+    """The indices of the examples to train on, and of the examples to hold out.
 
-    The last ones are held out; if then a class is missing from either part, as in sorted data, random ones.
+    The last examples are held out, or random ones if a class would be missing from either part, as in sorted data.
     """
     count = len(targets)
     order, split = np.arange(count), count - min(_TRAINING.held_out, count // 10)
@@ -175,7 +177,7 @@ def _as_input(images: np.ndarray) -> Tensor:
 
 
 def _shifted(images: np.ndarray, rng: np.random.Generator, most: int) -> np.ndarray:
-    """Each image moved by up to `most` pixels along both axes, with black where nothing is left."""
+    """Each image moved by up to `most` pixels along both axes, with black at the edges that become free."""
     height, width = images.shape[1:3]
     padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)))
     top, left = rng.integers(0, 2 * most + 1, (2, len(images)))

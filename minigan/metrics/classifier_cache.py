@@ -16,16 +16,16 @@ from minigan.metrics.classifier import Classifier
 from minigan_kernels.cache import cache_directory
 
 
-def load(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
-    """Load what `classifier` learned before; False, and nothing is changed, if that is missing or damaged.
+def load(classifier: Classifier, computed_by: Mapping[str, str]) -> bool:
+    """Load the cached weights of `classifier`; returns False, and changes nothing, if they are missing or damaged.
 
-    made_by: see Classifier.fingerprint.
+    computed_by: see Classifier.fingerprint.
     """
     try:
-        with files.open_regular(_path(classifier, made_by)) as file:
+        with files.open_regular(_path(classifier, computed_by)) as file:
             note, stored = safetensors_file.read_header(file)
             state = {name: array.read(file) for name, array in stored.items()}
-        if note != _note(classifier, made_by, state):
+        if note != _note(classifier, computed_by, state):
             return False
         classifier.network.load_state(state)
     except (OSError, ValueError, FileError):
@@ -33,20 +33,20 @@ def load(classifier: Classifier, made_by: Mapping[str, str]) -> bool:
     return True
 
 
-def save(classifier: Classifier, made_by: Mapping[str, str]) -> None:
-    """Write what `classifier` has learned, atomically; if that fails, it is trained again next time."""
+def save(classifier: Classifier, computed_by: Mapping[str, str]) -> None:
+    """Write the weights of `classifier`, atomically; if that fails, the classifier is trained again next time."""
     state = classifier.network.state()
     with suppress(OSError):
-        safetensors_file.save(_path(classifier, made_by), state, _note(classifier, made_by, state))
+        safetensors_file.save(_path(classifier, computed_by), state, _note(classifier, computed_by, state))
 
 
-def _path(classifier: Classifier, made_by: Mapping[str, str]) -> Path:
-    return cache_directory("classifiers") / f"{classifier.fingerprint(made_by)}.safetensors"
+def _path(classifier: Classifier, computed_by: Mapping[str, str]) -> Path:
+    return cache_directory("classifiers") / f"{classifier.fingerprint(computed_by)}.safetensors"
 
 
-def _note(classifier: Classifier, made_by: Mapping[str, str], state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _note(classifier: Classifier, computed_by: Mapping[str, str], state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(f"{name} {state[name].dtype} {state[name].shape}".encode())
         digest.update(state[name].tobytes())
-    return {"fingerprint": classifier.fingerprint(made_by), "sha256": digest.hexdigest()}
+    return {"fingerprint": classifier.fingerprint(computed_by), "sha256": digest.hexdigest()}

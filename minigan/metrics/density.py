@@ -20,8 +20,8 @@ class KernelDensity:
     """The density from which `samples` (n, d) were drawn, estimated as the mean of Gaussians about them.
 
     bandwidth: the standard deviation of the Gaussians; by default the one with the largest leave-one-out likelihood.
-    The estimate has two errors: one of chance (`standard_error`), and one of smoothing (`bias`), since its expectation
-    is the density convolved with the kernel.
+    The estimate has a random error (`standard_error`) and a bias (`bias`), since its expectation is the density
+    convolved with the kernel. Raises UsageError for samples that are not finite or a bandwidth that is not positive.
     """
 
     def __init__(self, samples: Any, bandwidth: float | None = None) -> None:
@@ -57,8 +57,8 @@ class KernelDensity:
     def on_grid(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The estimate for samples of the plane where the grid lines x and y meet: (len(y), len(x)).
 
-        Much faster than `density`: a Gaussian about a point is a product of one of x and one of y, so that one matrix
-        product is all.
+        Much faster than `density`: a Gaussian in the plane is the product of a Gaussian in x and one in y, so that one
+        matrix product computes all sums.
         """
         across, down = (
             np.exp(-0.5 * ((lines[:, None] - coordinate) / self.bandwidth) ** 2)
@@ -84,22 +84,22 @@ def comparable_estimates(target: Target, samples: Any) -> tuple[KernelDensity, K
 
 
 def _likeliest_bandwidth(points: np.ndarray) -> float:
-    """The bandwidth with the largest mean log density of each sample under the others' kernels; to within 1%."""
+    """The bandwidth with the largest mean log density of each sample under the kernels of the others, to within 1%."""
     n, d = points.shape
     if not 3 <= n <= _MAX_COMPARED:
         raise UsageError(
-            f"a bandwidth was to be found from {n} samples, expected 3 to {_MAX_COMPARED}; name a bandwidth"
+            f"no bandwidth can be chosen from {n} samples, expected 3 to {_MAX_COMPARED}; name a bandwidth"
         )
-    distances = squared_distances(points, points)
-    np.fill_diagonal(distances, math.inf)
-    nearest = distances.min(axis=1)
+    squares = squared_distances(points, points)
+    np.fill_diagonal(squares, math.inf)
+    nearest = squares.min(axis=1)
     if not nearest.any():
         raise UsageError("every sample has an exact copy, expected distinct points; name a bandwidth")
-    distances -= nearest[:, None]  # so that the largest term of each sum is 1
+    squares -= nearest[:, None]  # so that the largest term of each sum is 1
 
     def negative_log_likelihood(log_width: float) -> float:
         variance = math.exp(2 * log_width)
-        others = np.log(np.exp(-distances / (2 * variance)).sum(axis=1)) - nearest / (2 * variance)
+        others = np.log(np.exp(-squares / (2 * variance)).sum(axis=1)) - nearest / (2 * variance)
         return float(d * log_width - others.mean())
 
     spread = math.log(math.sqrt(float(points.var(axis=0).mean())))
@@ -109,7 +109,7 @@ def _likeliest_bandwidth(points: np.ndarray) -> float:
 
 
 def _minimum(f: Callable[[float], float], low: float, high: float) -> float:
-    """The minimum of f, of which there is one between low and high: golden-section search to 0.01."""
+    """Where f is smallest between low and high, to 0.01, if it has one minimum there: golden-section search."""
     golden = (math.sqrt(5) - 1) / 2
     a, b = high - golden * (high - low), low + golden * (high - low)
     at_a, at_b = f(a), f(b)

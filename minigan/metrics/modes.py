@@ -1,7 +1,7 @@
 """Mode coverage: which modes of a mixture a generator reaches, how often, and how sharply.
 
-The protocol of PacGAN (Lin et al., 2018, section 4.1, after VEEGAN): of 2,500 samples those within 3 sigma of the
-nearest mode are of high quality (HQ), and a mode with at least one of them is covered. Since one sample proves little,
+The protocol of PacGAN (Lin et al., 2018, section 4.1, after VEEGAN): a sample within 3 sigma of the nearest mode is
+of high quality (HQ), and a mode with at least one HQ sample among 2,500 is covered. Since one sample proves little,
 there are also a strict count and the width of each mode. A perfect generator does not score 100%, so that each score is
 printed with the value that a perfect generator reaches: a ceiling, or a floor for so many samples.
 """
@@ -67,10 +67,10 @@ class ModeScores:
     @property
     def reverse_kl(self) -> float:
         """KL(found || uniform) = log k - entropy of the HQ counts, in nats; NaN without any sample of high quality."""
-        found = sum(self.counts)
-        if not found:
+        total = sum(self.counts)
+        if not total:
             return math.nan
-        shares = [count / found for count in self.counts if count]
+        shares = [count / total for count in self.counts if count]
         return max(0.0, math.log(self.modes) + sum(share * math.log(share) for share in shares))
 
     @property
@@ -98,8 +98,8 @@ class ModeScores:
     @property
     def sigma_range(self) -> tuple[float, float]:
         """The smallest and the largest sigma ratio among the modes that have one, NaN if none has."""
-        known = [ratio for ratio in self.sigma_ratios if not math.isnan(ratio)]
-        return (min(known), max(known)) if known else (math.nan, math.nan)
+        ratios = [ratio for ratio in self.sigma_ratios if not math.isnan(ratio)]
+        return (min(ratios), max(ratios)) if ratios else (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class ModeReport:
 
 def evaluate(sample: Callable[[int], Any], target: Target) -> ModeReport:
     """Score a generator; `sample(count)` returns that many of its points, (count, 2)."""
-    return ModeReport(*(score_samples(_drawn(sample, count), target) for count in (SAMPLES, STRICT_SAMPLES)))
+    return ModeReport(*(score_samples(_draw(sample, count), target) for count in (SAMPLES, STRICT_SAMPLES)))
 
 
 def score_samples(samples: Any, target: Target) -> ModeScores:
@@ -126,10 +126,10 @@ def score_samples(samples: Any, target: Target) -> ModeScores:
     points, modes = as_points(samples, "the samples", dimensions=2), target.modes
     if not len(modes):
         raise UsageError(f"'{target.name}' has no modes to cover, expected a mixture; compare it by its density")
-    nearest, near = _nearest(points, modes, _RADIUS * target.sigma)
-    kept, groups = points[near], nearest[near]
-    counts = np.bincount(groups, minlength=len(modes))
-    ratios = [_sigma_ratio(kept[groups == mode], target.sigma) for mode in range(len(modes))]
+    nearest, is_near = _nearest(points, modes, _RADIUS * target.sigma)
+    hq_points, mode_of_point = points[is_near], nearest[is_near]
+    counts = np.bincount(mode_of_point, minlength=len(modes))
+    ratios = [_sigma_ratio(hq_points[mode_of_point == mode], target.sigma) for mode in range(len(modes))]
     return ModeScores(len(points), tuple(map(int, counts)), tuple(ratios))
 
 
@@ -144,35 +144,36 @@ def sigma_ratio_error(count: float) -> float:
     return 1 / (2 * math.sqrt(count * variance))
 
 
-def _drawn(sample: Callable[[int], Any], count: int) -> np.ndarray:
+def _draw(sample: Callable[[int], Any], count: int) -> np.ndarray:
+    """`sample(count)` as float64, (count, 2); raises UsageError if it is anything else."""
     points = as_points(sample(count), "the samples", dimensions=2)
     if len(points) != count:
-        raise UsageError(f"{count} samples were asked for and {len(points)} came, expected as many; mend `sample`")
+        raise UsageError(f"`sample({count})` returned {len(points)} points, expected {count}; correct it")
     return points
 
 
 def _nearest(points: np.ndarray, modes: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """The nearest mode of each point, (n,), and whether it is within `radius`, (n,)."""
-    which, near = np.empty(len(points), int), np.empty(len(points), bool)
+    which, is_near = np.empty(len(points), int), np.empty(len(points), bool)
     for start in range(0, len(points), _POINTS_AT_ONCE):
-        some = slice(start, start + _POINTS_AT_ONCE)
-        distances = squared_distances(points[some], modes)
-        which[some] = distances.argmin(axis=1)
-        near[some] = distances.min(axis=1) <= radius**2
-    return which, near
+        chunk = slice(start, start + _POINTS_AT_ONCE)
+        distances = squared_distances(points[chunk], modes)
+        which[chunk] = distances.argmin(axis=1)
+        is_near[chunk] = distances.min(axis=1) <= radius**2
+    return which, is_near
 
 
 def _sigma_ratio(points: np.ndarray, sigma: float) -> float:
     """The width of `points` (n, 2) over sigma, corrected for the truncation at 3 sigma."""
     if len(points) < 2:
         return math.nan
-    found = points.var(axis=0, ddof=1).mean() / sigma**2  # E[u | u <= cut], since u is the sum of both over 2
-    if found >= _CUT / 2:  # that of a uniform disc, the limit of ever wider Gaussians
+    mean_u = points.var(axis=0, ddof=1).mean() / sigma**2  # E[u | u <= cut], since u is the sum of both over 2
+    if mean_u >= _CUT / 2:  # that of a uniform disc, the limit of ever wider Gaussians
         return math.inf
     low, high = 0.0, 1e3
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _truncated_mean(middle) < found else (low, middle)
+        low, high = (middle, high) if _truncated_mean(middle) < mean_u else (low, middle)
     return (low + high) / 2
 
 

@@ -1,7 +1,7 @@
 """Distances and tests between two samples.
 
-An estimate from finite samples is never 0, not even for two samples of one distribution: so each test comes with the
-value that chance alone reaches.
+An estimate from finite samples is never 0, not even for two samples of one distribution. Therefore each test comes with
+a floor, which chance alone reaches.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from minigan.optim import Adam
 
 _MAX_ASSIGNED = 2_000
 _MAX_COMPARED = 10_000
-_CHANCE = 0.95  # quantile under the hypothesis of one distribution
+_FLOOR_QUANTILE = 0.95  # of the statistic for two samples of one distribution
 
 
 def wasserstein2(x: Any, y: Any) -> float:
     """The Wasserstein-2 distance of two samples (n, d): root mean squared distance under the best pairing.
 
-    Exact for the samples, by assignment, in O(n^3): some seconds for n = 1,000. As an estimate for the distributions it
+    Exact for the samples, by assignment, in O(n^3): seconds for n = 1,000. As an estimate for the distributions it
     is too large at finite n, so compare it with the distance of two samples of real data.
     """
     x, y = as_points(x, "the first sample"), as_points(y, "the second sample")
@@ -106,9 +106,9 @@ def maximum_mean_discrepancy(
 ) -> TwoSampleResult:
     """The squared maximum mean discrepancy of samples (n, d), (m, d) (Gretton et al., 2012, equation 3), unbiased.
 
-    The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), by default with the median distance of all points. Its mean is 0
-    for two samples of one distribution, so it may be negative. Floor and p-value come from random relabellings of
-    all points as real and fake, which is exact for any distribution.
+    The kernel is exp(-|x - y|^2 / (2 bandwidth^2)), by default with the median distance of all points. The mean of the
+    estimate is 0 for two samples of one distribution, so it may be negative. Floor and p-value come from random
+    relabellings of all points as real and fake, which is exact for any distribution.
     """
     x, y = as_points(real, "the real sample"), as_points(fake, "the fake sample")
     if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2 or len(x) + len(y) > _MAX_COMPARED:
@@ -117,7 +117,7 @@ def maximum_mean_discrepancy(
             f"dimension in each and {_MAX_COMPARED} in all; draw others"
         )
     if relabellings < 20:
-        raise UsageError(f"relabellings is {relabellings}, expected at least 20 for a floor once in 20 times; raise it")
+        raise UsageError(f"relabellings is {relabellings}, expected at least 20 to estimate the 95% floor; raise it")
     points = np.concatenate([x, y])
     distances = squared_distances(points, points)
     if bandwidth is None:
@@ -128,10 +128,10 @@ def maximum_mean_discrepancy(
     np.fill_diagonal(kernel, 0)
     is_real = np.arange(len(points)) < len(x)
     rng = random.generator(seed, "relabellings")
-    found = _discrepancy(kernel, is_real)
+    value = _discrepancy(kernel, is_real)
     by_chance = np.array([_discrepancy(kernel, rng.permutation(is_real)) for _ in range(relabellings)])
-    p_value = (1 + int((by_chance >= found).sum())) / (1 + relabellings)
-    return TwoSampleResult("MMD^2", found, float(np.quantile(by_chance, _CHANCE, method="higher")), p_value)
+    p_value = (1 + int((by_chance >= value).sum())) / (1 + relabellings)
+    return TwoSampleResult("MMD^2", value, float(np.quantile(by_chance, _FLOOR_QUANTILE, method="higher")), p_value)
 
 
 def _discrepancy(kernel: np.ndarray, is_real: np.ndarray) -> float:
@@ -152,7 +152,7 @@ def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: 
     x, y = as_points(real, "the real sample"), as_points(fake, "the fake sample")
     if x.shape != y.shape or len(x) < 20:
         raise UsageError(
-            f"samples of shapes {x.shape} and {y.shape} cannot be told apart fairly, expected two of the same, at "
+            f"samples of shapes {x.shape} and {y.shape} cannot be compared fairly, expected two of the same, at "
             "least 20 points; draw others"
         )
     rng = random.generator(seed, "two-sample test")
@@ -160,7 +160,7 @@ def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: 
     x, y = rng.permutation(x), rng.permutation(y)
     training, test = np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]])
     centre, scale = training.mean(axis=0), training.std(axis=0) + 1e-12
-    logits = _trained((training - centre) / scale, half, steps, rng)
+    logits = _train_classifier((training - centre) / scale, half, steps, rng)
     with no_grad():
         says_real = logits(Tensor(((test - centre) / scale).astype(np.float32))).numpy()[:, 0] > 0
     accuracy = float((says_real == (np.arange(len(test)) < len(test) // 2)).mean())
@@ -169,13 +169,13 @@ def classifier_two_sample_test(real: Any, fake: Any, *, steps: int = 500, seed: 
     return TwoSampleResult("accuracy of a classifier", accuracy, 0.5 + 1.645 * error, p_value)
 
 
-def _trained(points: np.ndarray, real: int, steps: int, rng: np.random.Generator) -> Sequential:
-    """A network whose logits tell the first `real` points from the rest."""
+def _train_classifier(points: np.ndarray, real_count: int, steps: int, rng: np.random.Generator) -> Sequential:
+    """A network from points (n, d) to logits (n, 1), positive for the first `real_count` of `points`, else negative."""
     network = Sequential(
         Dense(points.shape[1], 64, rng), LeakyReLU(0.2), Dense(64, 64, rng), LeakyReLU(0.2), Dense(64, 1, rng)
     )
     optimizer = Adam(network.parameters(), 2e-3, beta1=0.9)
-    signs = np.where(np.arange(len(points)) < real, -1.0, 1.0)[:, None].astype(np.float32)
+    signs = np.where(np.arange(len(points)) < real_count, -1.0, 1.0)[:, None].astype(np.float32)
     points = points.astype(np.float32)
     for _ in range(steps):
         chosen = rng.integers(len(points), size=min(256, len(points)))

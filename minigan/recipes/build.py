@@ -1,4 +1,4 @@
-"""The GAN that two networks make under the settings of a recipe."""
+"""Builds the GAN of two networks with the settings of a recipe."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
     if s["batch_size"] < 1:
         raise ValueError(f"the batch size is {s['batch_size']}, expected at least 1")
     if s["batch_size"] % s["packing"]:
-        raise ValueError(f"the batch size {s['batch_size']} is no multiple of packing {s['packing']}; change either")
+        raise ValueError(f"the batch size {s['batch_size']} is not a multiple of packing {s['packing']}; change one")
     if _switch("spectral_norm", s):
         discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
     generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
@@ -63,7 +63,7 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
 
 
 def _require_batch_statistics(generator: Module, discriminator: Module, s: Settings) -> None:
-    """Raise ValueError if a batch norm sees one value of each channel, which only a batch of one can cause."""
+    """Raise ValueError if a batch norm gets one value of each channel, which happens only in a batch of one."""
     if s["batch_size"] > s["packing"]:
         return
     dtype = next(iter(generator.parameters().values())).dtype
@@ -78,15 +78,15 @@ def _optimizer(
     make: Any
     match s["optimizer"]:
         case "adam":
-            make, own = optim.Adam, {"beta1": s["beta1"], "beta2": s["beta2"]}
+            make, options = optim.Adam, {"beta1": s["beta1"], "beta2": s["beta2"]}
         case "sgd":
-            make, own = optim.SGD, {"momentum": s["beta1"]}
+            make, options = optim.SGD, {"momentum": s["beta1"]}
         case "rmsprop":
-            make, own = optim.RMSprop, {"decay": s["beta2"]}
+            make, options = optim.RMSprop, {"decay": s["beta2"]}
         case unknown:
             raise ValueError(f"there is no optimizer '{unknown}'; {did_you_mean(unknown, _OPTIMIZERS)}")
     optimizer: optim.Optimizer = make(
-        parameters, schedule, gradient_limit=gradient_limit, weight_limit=weight_limit, **own
+        parameters, schedule, gradient_limit=gradient_limit, weight_limit=weight_limit, **options
     )
     return optimizer
 
@@ -106,7 +106,7 @@ def _learning_rate(s: Settings, rate: float, steps: int) -> float | schedules.Sc
 def _penalty_weight(s: Settings, steps: int) -> float | schedules.Schedule:
     fraction, weight = s["penalty_anneal"], s["penalty_weight"]
     if not 0 <= fraction <= 1:
-        raise ValueError(f"penalty_anneal is {fraction}, expected a share of the run from 0 (a constant weight) to 1")
+        raise ValueError(f"penalty_anneal is {fraction}, expected a fraction of the run, 0 (a constant weight) to 1")
     return schedules.Exponential(weight, s["penalty_end"], max(1, round(fraction * steps))) if fraction else weight
 
 

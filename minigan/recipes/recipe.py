@@ -1,4 +1,4 @@
-"""A recipe: networks, loss and settings that are known to train, under a name."""
+"""A recipe: a named choice of networks, loss and settings that is known to train."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Modu
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `minigan train NAME` trains, on the kind of data that `domain` describes.
+    """A choice of networks, loss and settings that `minigan train NAME` trains on the kind of data of `domain`.
+
+    summary: one line for `minigan recipes`. steps: the default number of training steps.
 
     networks(settings, shape, rng): the generator, latent vectors to examples, and the discriminator, examples to
-    logits (batch, 1), for examples of `shape`. If the setting "packing" is not 1 the discriminator takes that many
-    times the channels (see `packed_shape`). It raises ValueError, saying what to do, for a shape or settings that are
-    impossible.
+    logits (batch, 1), for examples of `shape`. If the setting "packing" is not 1, the discriminator takes that many
+    times the channels (see `packed_shape`). The function raises ValueError, saying what to do, for an impossible shape
+    or settings.
 
     settings: the defaults of all that `--set key=value` can change, the recipe's own first, then those that all recipes
     have in common (see minigan.recipes.settings).
@@ -52,7 +54,7 @@ class Recipe:
         dtype: str = "float32",
         **changes: Any,
     ) -> GAN:
-        """The untrained GAN on the current backend, for examples of `shape` (None: the shape that the settings name).
+        """The untrained GAN on the current backend, for examples of `shape` (None: that of the settings).
 
         steps: the length of schedules (None: the recipe's number of steps). changes: settings other than the defaults.
         Raises UsageError for unknown settings and if the networks cannot be built.
@@ -69,7 +71,10 @@ class Recipe:
             raise UsageError(sentence if sentence.endswith((".", "?")) else f"{sentence}.") from None
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
-        """All settings, with `changes` applied; their values may be text, as from `--set`. Raises UsageError."""
+        """All settings, with `changes` applied; their values may be text, as from `--set`.
+
+        Raises UsageError for unknown names and for values of the wrong type or out of range.
+        """
         settings = dict(self.settings)
         for key, value in changes.items():
             if key not in settings:
@@ -80,7 +85,7 @@ class Recipe:
         return settings
 
     def require_effect(self, named: Iterable[str], settings: Settings) -> None:
-        """Raise UsageError if one of the `named` settings, not at its default, has no effect under all `settings`."""
+        """Raise UsageError if a setting in `named` differs from its default but has no effect, given all `settings`."""
         for key in named:
             for other, value in INEFFECTIVE_WITH.get(key, ()):
                 if settings[other] == value and settings[key] != self.settings[key]:

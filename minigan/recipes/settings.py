@@ -41,7 +41,7 @@ COMMON: Settings = {key: default for key, (default, _) in _TABLE.items()}
 """The default of each setting that all recipes have in common."""
 
 MEANINGS = {key: meaning for key, (_, meaning) in _TABLE.items()}
-"""What each of them means, for people to read."""
+"""The meaning of each of these settings, for people to read."""
 
 _WITHOUT_PENALTY = ("penalty", NONE)
 INEFFECTIVE_WITH: dict[str, tuple[tuple[str, Any], ...]] = {
@@ -75,7 +75,7 @@ _LIMITS: dict[str, tuple[int, str]] = {
 
 
 def require_feasible(s: Settings) -> None:
-    """Raise UsageError for a setting so large that training with it is impossible, with what it would cost."""
+    """Raise UsageError, which says what it would cost, for a setting so large that training is impossible."""
     for key, (limit, cost) in _LIMITS.items():
         value = s.get(key, 0)
         numbers = value if isinstance(value, list) else [value]
@@ -86,5 +86,5 @@ def require_feasible(s: Settings) -> None:
 
 
 def is_scheduled(s: Settings) -> bool:
-    """Whether a schedule depends on the length of the run, so that it must be known from the start."""
+    """Whether a schedule depends on the length of the run, so that the length must not change later."""
     return s["rate_schedule"] != "constant" or s["penalty_anneal"] > 0 or s["instance_noise"] > 0

@@ -91,7 +91,7 @@ def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> 
     (size,) = shape
     if s["latent_size"] < size:
         raise ValueError(
-            f"latent_size is {s['latent_size']}, and the generator places a point by as many numbers as it has, {size}"
+            f"latent_size is {s['latent_size']}, expected at least {size}, the latent numbers that choose a position"
         )
     generator = _layers([size + s["latent_size"], *s["generator_widths"]], s["generator_slope"], rng)
     generator.append(Dense(s["generator_widths"][-1], size, rng, initializer=_tenth_of_glorot))
@@ -158,7 +158,7 @@ def _plain_recipe(target: str, summary: str) -> Recipe:
 
 RING = _recipe("ring", "eight narrow Gaussians on a circle, by PacGAN's protocol")
 GRID = _recipe("grid", "25 narrow Gaussians on a square grid, by PacGAN's protocol; the settings are those of ring")
-TWO_GAUSSIANS = _recipe("two-gaussians", "the two Gaussians of an article, means (-2, -2) and (2, 2)")
+TWO_GAUSSIANS = _recipe("two-gaussians", "two wide Gaussians, with means (-2, -2) and (2, 2)")
 SWISS_ROLL = _recipe("swiss-roll", "a spiral with a little noise")
 RING_PLAIN = _plain_recipe("ring", "the plain GAN that loses modes of the ring; packing=2 makes it PacGAN2")
 GRID_PLAIN = _plain_recipe("grid", "the plain GAN that loses modes of the grid; packing=2 makes it PacGAN2")

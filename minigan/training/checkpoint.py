@@ -17,7 +17,7 @@ from minigan.core.safetensors_file import StoredArray
 from minigan.core.state_check import require_matching_state
 
 DIAGNOSIS_PREFIX = "diagnosis."
-"""How the names of arrays begin that belong to the diagnosis and not to the GAN; their number and shapes vary."""
+"""The prefix of the names of arrays that belong to the diagnosis and not to the GAN; their number and shapes vary."""
 
 _FORMAT, _FORMAT_WITHOUT_CHECKSUM = 2, 1
 _MAX_DIAGNOSIS_BYTES = 1 << 24
@@ -25,9 +25,9 @@ _MAX_DIAGNOSIS_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a checkpoint says of itself: its recipe, its step, and the score of its samples.
+    """The recipe and the step of a checkpoint, and the score of its samples.
 
-    score: the larger the better; None if it was not measured.
+    score: larger is better; None if it was not measured.
     """
 
     recipe: str
@@ -47,7 +47,7 @@ def load(path: Path, recipe: str, like: Mapping[str, np.ndarray]) -> dict[str, n
     """The arrays in `path`: those of `like` by name, shape and type, and any whose names have the DIAGNOSIS_PREFIX.
 
     Raises CheckpointError if the file is missing, damaged, of another recipe, or does not fit; memory is taken only for
-    what fits.
+    arrays that fit.
     """
     with _opened(path) as file:
         note, stored = _read_header(file, path)
@@ -59,19 +59,19 @@ def load(path: Path, recipe: str, like: Mapping[str, np.ndarray]) -> dict[str, n
         except (OSError, ValueError) as error:
             raise _damaged(path, error) from None
     if note["format"] != _FORMAT_WITHOUT_CHECKSUM and note.pop("sha256") != _checksum(note, arrays):
-        raise _damaged(path, "its numbers do not have the checksum that it names")
+        raise _damaged(path, "its numbers do not have the recorded checksum")
     return arrays
 
 
 def read_metadata(path: Path) -> Metadata:
-    """What the checkpoint in `path` says of itself; raises CheckpointError if it is missing or damaged."""
+    """The metadata of the checkpoint in `path`; raises CheckpointError if it is missing or damaged."""
     with _opened(path) as file:
         note, stored = _read_header(file, path)
         if note["format"] == _FORMAT:
             return Metadata(note["recipe"], note["step"], note["score"])
         step = stored.get("step")
         if step is None or step.shape != () or step.dtype != np.int64:
-            raise _damaged(path, "it does not say of which step it is")
+            raise _damaged(path, "its step is not recorded")
         try:
             return Metadata(note["recipe"], int(step.read(file)))
         except (OSError, ValueError) as error:
@@ -92,9 +92,11 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[dict[str, Any], dict[str,
     try:
         note, stored = safetensors_file.read_header(file)
         if not isinstance(note, dict) or not isinstance(note.get("recipe"), str):
-            raise ValueError("it does not say which recipe it is of")
+            raise ValueError("its recipe is not recorded")
         if note.get("format") not in (_FORMAT, _FORMAT_WITHOUT_CHECKSUM):
-            raise CheckpointError(f"the checkpoint {path} is of a format that this minigan does not know; update it.")
+            raise CheckpointError(
+                f"the checkpoint {path} has a format that this version of minigan does not know; update minigan."
+            )
         if note["format"] == _FORMAT:
             _check_note(note)
     except (OSError, ValueError) as error:
@@ -104,17 +106,17 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[dict[str, Any], dict[str,
 
 def _check_note(note: dict[str, Any]) -> None:
     if note.keys() != {"format", "recipe", "step", "score", "sha256"}:
-        raise ValueError("its note is not what minigan writes")
+        raise ValueError("its metadata are not those that minigan writes")
     if type(note["step"]) is not int or type(note["score"]) not in (float, type(None)):
-        raise ValueError("the step or the score in its note is no number")
+        raise ValueError("the step or the score in its metadata is not a number")
 
 
 def _require_fit(path: Path, like: Mapping[str, np.ndarray], stored: dict[str, StoredArray]) -> None:
     try:
         # Arrays of the right shape that take no memory.
-        given = {name: np.broadcast_to(np.zeros((), array.dtype), array.shape) for name, array in stored.items()}
+        placeholders = {name: np.broadcast_to(np.zeros((), array.dtype), array.shape) for name, array in stored.items()}
         require_matching_state(
-            like, {name: array for name, array in given.items() if not name.startswith(DIAGNOSIS_PREFIX)}
+            like, {name: array for name, array in placeholders.items() if not name.startswith(DIAGNOSIS_PREFIX)}
         )
         diagnosis_bytes = sum(array.nbytes for name, array in stored.items() if name.startswith(DIAGNOSIS_PREFIX))
         if diagnosis_bytes > _MAX_DIAGNOSIS_BYTES:

@@ -21,12 +21,19 @@ from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_
 _LIMIT = 2**63
 _MOST_THREADS = 4096  # more cores than any machine has
 _MOST_BYTES = 1 << 20  # of a configuration file; a usual one has 2,000
-_FACTS = ("versions", "data", "computed_on")  # entries that are no fields of RunConfig
+_FACTS = ("versions", "data", "computed_on")  # entries of config.json that are not fields of RunConfig
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """A run: the recipe with its settings, the data, the number of steps, and the device and type to compute with.
+
+    recipe: its name. settings: settings other than the recipe's defaults; all settings after construction. steps:
+    training steps in all. seed: of every random draw. dtype: "float32" or "float64". backend, kernels, threads: see
+    minigan.core.backend (threads None: its default). data_dir: a folder of images or IDX files; None for the embedded
+    digits. download: whether to use all of MNIST. strict: whether an image that cannot be read is an error.
+    sample_every, checkpoint_every, log_every: steps between pictures of samples, checkpoints, rows of metrics.
+    keep_checkpoints: how many of the last checkpoints to keep.
 
     Raises UsageError, with the name of the field, for a value that is not allowed.
     """
@@ -117,11 +124,11 @@ def recorded_shape(path: Path, config: RunConfig) -> tuple[int, ...]:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that the numbers of a run depend on."""
-    found = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
+    by_package = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
     for package in (*minigan_kernels.packages(), "cupy"):
         if package in sys.modules:
-            found[package] = sys.modules[package].__version__
-    return found
+            by_package[package] = sys.modules[package].__version__
+    return by_package
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""Consistency of a checkpoint: its counts agree with each other, with its configuration and with the metrics, and its
-numbers are such as training leads to."""
+"""Checks that a checkpoint is consistent.
+
+Its counts must agree with each other, with the configuration and with the metrics, and its numbers must be possible.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,15 @@ _DROPOUT_DRAWS = re.compile(r"(generator|discriminator)\..*\bdraws")
 
 
 def require_consistent(state: Mapping[str, np.ndarray], config: RunConfig) -> None:
-    """Raise ValueError, naming the fault, unless `state` (see GAN.state) is possible in a run of `config`."""
+    """Raise ValueError, naming the fault, if a run of `config` cannot have the state `state` (see GAN.state)."""
     step = int(state["step"])
     if not 0 <= step <= config.steps:
         raise ValueError(f"it is of step {step:,}, expected 0 to {config.steps:,}")
     expected_updates = {"generator": step, "discriminator": step * config.settings["n_critic"]}
     for player, expected in expected_updates.items():
-        if (done := int(state[f"{player}_optimizer.steps"])) != expected:
+        if (updates := int(state[f"{player}_optimizer.steps"])) != expected:
             raise ValueError(
-                f"the {player}'s optimiser has made {done:,} updates, expected {expected:,} at step {step:,}"
+                f"the {player}'s optimiser has made {updates:,} updates, expected {expected:,} at step {step:,}"
             )
     for player, updates in expected_updates.items():
         draws = {
@@ -46,10 +48,10 @@ def require_finite(state: Mapping[str, np.ndarray]) -> None:
 
 
 def require_recorded(rows: Sequence[Mapping[str, Any]], step: int, config: RunConfig) -> None:
-    """Raise ValueError unless the metrics `rows` reach the step up to which they are recorded before a checkpoint of
-    `step`.
+    """Raise ValueError if the metrics `rows` lack the last row that a run records before a checkpoint of `step`.
 
-    No rows at all are accepted: somebody may have removed the file.
+    That row has the largest multiple of `config.log_every` up to `step`. No rows at all are accepted: somebody may have
+    removed the file.
     """
     if not rows:
         return

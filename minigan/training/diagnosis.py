@@ -1,7 +1,7 @@
-"""Finds what goes wrong in the training of a GAN from what is measured between steps, and names the likely remedy.
+"""Diagnoses faults in the training of a GAN from statistics measured between steps, and names likely remedies.
 
-What is measured is in minigan.training.statistics, and which values mean what in minigan.training.findings. The class
-here remembers the last checks, since several in a row have to agree, and what has been reported.
+minigan.training.statistics measures, minigan.training.findings says which values are a fault. The class here remembers
+the last checks, since several in a row have to agree, and the findings that it has reported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ from minigan.training.statistics import TrainingMonitor
 
 @dataclass(frozen=True)
 class Finding:
-    """`name`: such as "mode-collapse"; `sentence`: what is seen, with its number, and the likely remedy."""
+    """A fault in the training.
+
+    name: such as "mode-collapse". step: at which it was reported. sentence: the observation with its number, and the
+    likely remedy.
+    """
 
     name: str
     step: int
@@ -38,7 +42,7 @@ class Finding:
 class Diagnosis:
     """Checks a GAN between its steps, every hundred or so, and reports each finding once until it has gone away.
 
-    It changes nothing that training depends on: a run with it has the same bits as one without. Pass its observer to
+    It changes nothing that training depends on: a run with it has the same bits as a run without. Pass its observer to
     every step: `gan.train_step(real, diagnosis.gradient_observer())`. With its `state` in the checkpoint, a resumed run
     reports the same findings as one that never stopped.
     """
@@ -51,7 +55,7 @@ class Diagnosis:
         """The new findings at this step, mostly none, with a batch of real data (n, ...) as `train_step` takes it.
 
         Causes come first, and findings that follow from others are left out. Waits for the device. A second check at
-        the same step finds nothing.
+        the same step returns nothing.
         """
         memory, step = self._memory, self._gan.step
         previous_step = memory.history[-1].step if memory.history else 0
@@ -60,7 +64,7 @@ class Diagnosis:
         real = real if isinstance(real, Tensor) else Tensor(real)
         now = self._monitor.measure(real)
         memory.history = [*memory.history, now][-CONSECUTIVE_CHECKS:]
-        seen = dict(
+        findings = dict(
             [
                 *certain_mistakes(self._gan, self._monitor.constant_discriminator, now, real),
                 *idle_players(self._gan, now, memory.updates, step - previous_step),
@@ -68,8 +72,8 @@ class Diagnosis:
             ]
         )
         memory.updates = [optimizer.steps for _, optimizer, _ in players(self._gan)]
-        self._forget_what_has_gone(seen)
-        causes = without_consequences(seen).items()
+        self._forget_absent_findings(findings)
+        causes = without_consequences(findings).items()
         new = [Finding(name, step, sentence) for name, sentence in causes if name not in memory.checks_absent]
         memory.checks_absent |= dict.fromkeys((finding.name for finding in new), 0)
         return new
@@ -78,12 +82,17 @@ class Diagnosis:
         """The observer for the next step's gradients; None once both players' were observed after a check."""
         return self._monitor.observe if self._monitor.awaits_gradients else None
 
-    def _forget_what_has_gone(self, seen: dict[str, str]) -> None:
-        """A finding goes as slowly as it comes: one check that disagrees hides it for CONSECUTIVE_CHECKS checks."""
+    def _forget_absent_findings(self, findings: dict[str, str]) -> None:
+        """Forget the reported findings that have gone away, so that they are reported again if they come back.
+
+        A finding needs CONSECUTIVE_CHECKS checks in a row to come, and as many that disagree to go: since one that
+        disagrees makes it absent from CONSECUTIVE_CHECKS checks, it is then absent from 2 * CONSECUTIVE_CHECKS - 1.
+        """
         before = self._memory.checks_absent.items()
-        absent = {name: 0 if name in seen else checks + 1 for name, checks in before}
-        kept = {name: checks for name, checks in absent.items() if checks < 2 * CONSECUTIVE_CHECKS - 1}
-        self._memory.checks_absent = kept
+        absent = {name: 0 if name in findings else checks + 1 for name, checks in before}
+        self._memory.checks_absent = {
+            name: checks for name, checks in absent.items() if checks < 2 * CONSECUTIVE_CHECKS - 1
+        }
 
     def state(self) -> dict[str, np.ndarray]:
         """What is remembered, as arrays by name (see DiagnosisState), none before the first check.
@@ -96,8 +105,8 @@ class Diagnosis:
     def load_state(self, state: Mapping[str, np.ndarray], real: Callable[[int], Any]) -> None:
         """Restore what `state` returned, for the same GAN at the same step; without arrays, forget everything.
 
-        real: the data that the check at a step was given. If the last check was at this very step, they are measured
-        again, since the gradients that the optimisers receive next are compared with that measurement. Raises
+        real: a function from a step to the batch that `check` got at that step. If the last check was at this very
+        step, its batch is measured again, since the next gradients of the optimisers are compared with it. Raises
         ValueError, and changes nothing, unless all of the state fits.
         """
         self._memory = DiagnosisState.from_arrays(state, self._gan.step)

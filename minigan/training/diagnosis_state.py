@@ -1,4 +1,4 @@
-"""The state of a diagnosis as arrays by name: the one place that knows what a checkpoint calls its parts.
+"""The state of a diagnosis as arrays by name: the only module that knows their names in a checkpoint.
 
 In a checkpoint each name follows the prefix "diagnosis." (checkpoint.DIAGNOSIS_PREFIX).
 """
@@ -26,8 +26,8 @@ class DiagnosisState:
     """What a diagnosis remembers between checks.
 
     history: the statistics of the last checks, none before the first. updates: how many updates each player's optimiser
-    had made at the last check, the generator's first. checks_absent: by the name of a reported finding, in how many
-    checks in a row it has not been seen. inner_products: see TrainingMonitor.inner_products.
+    had made at the last check, the generator's first. checks_absent: for each reported finding, by name, in how
+    many checks in a row it has been absent. inner_products: see TrainingMonitor.inner_products.
     """
 
     history: list[TrainingStatistics] = field(default_factory=list)
@@ -65,7 +65,7 @@ class DiagnosisState:
             )
         counts = {name: int(value) for name, value in arrays.items() if name.startswith(_REPORTED)}
         if min([*counts.values(), *arrays[_UPDATES]], default=0) < 0:
-            raise ValueError("updates and told count something, expected no number below 0")
+            raise ValueError(f"{_UPDATES} and {_REPORTED}* are counts, expected no number below 0")
         return cls(
             [TrainingStatistics.from_row(row) for row in arrays[_HISTORY].tolist()],
             arrays[_UPDATES].tolist(),
@@ -75,11 +75,11 @@ class DiagnosisState:
 
 
 def _expected_like(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of the names, shapes and types of a state with as many rows as `arrays` have, if a state can."""
+    """Arrays with the names, shapes and types of a valid state, with as many rows as `arrays` have, within limits."""
 
     def rows(name: str, least: int, most: int) -> int:
-        given = arrays.get(name, np.empty(0))
-        return min(max(len(given) if given.ndim else 0, least), most)
+        array = arrays.get(name, np.empty(0))
+        return min(max(len(array) if array.ndim else 0, least), most)
 
     reported = [f"{_REPORTED}{name}" for name in sorted(FINDING_NAMES)]
     return {

@@ -1,9 +1,9 @@
-"""What the statistics of a training mean: what goes wrong, by name, with the likely remedy.
+"""Rules that turn the statistics of a training into findings: what goes wrong, by name, with the likely remedy.
 
 Some mistakes are certain after one check: an optimiser that holds another network's parameters, a gradient that is
 exactly zero, a negative penalty. For the others several checks in a row have to agree, since healthy runs pass through
 phases in which one player wins. A statistic that is NaN (such as a ratio to the distance between data that are all
-equal) is evidence of nothing, since no comparison with NaN is true.
+equal) leads to no finding, since no comparison with NaN is true.
 """
 
 from __future__ import annotations
@@ -18,38 +18,41 @@ from minigan.optim import Optimizer
 from minigan.training.statistics import ConstantDiscriminator, TrainingStatistics
 
 CONSECUTIVE_CHECKS = 3
-"""How many checks in a row have to agree where one could mislead: two can be one swing of a game that circles."""
+"""How many checks in a row have to agree where one could mislead; two can fall into one swing of an oscillation."""
 
-# The thresholds, each with where it comes from. benchmarks/diagnosis.py shows which runs they tell apart.
+# The thresholds, and where they come from. benchmarks/diagnosis.py shows which runs they separate.
 
-# Of a constant discriminator's gradient by the logits. Less means that the discriminator is 99% sure of examples, of
-# both kinds, on average.
+# Fraction of the gradient by the logits that a constant discriminator has. Below it the discriminator is, on average,
+# 99% sure of real and of fake examples.
 _SATURATED = 0.01
-# Of the average slope of the generator's loss on the way to the data. Less means that next to nothing drives it.
+# Fraction of the average slope of the generator's loss on the way to the data. Below it next to nothing moves the
+# samples.
 _VANISHED = 0.01
-# Of the mean distance between real examples. Weak generators of digits and points begin at 0.2 to 0.5, and rise.
+# Fraction of the mean distance between real examples. Weak generators of digits and points begin at 0.2 to 0.5, and
+# rise.
 _COLLAPSED_DIVERSITY = 0.25
-# Times, within the checks that have to agree. Samples whose diversity grows by more are not collapsed.
+# Factor, within the checks that have to agree. Samples whose diversity grows by more are not collapsed.
 _RECOVERING_GROWTH = 1.5
-# Of the mean distance between real examples. Of 8 modes on a ring 0.38 is missed if 3, well apart, are left.
+# Fraction of the mean distance between real examples. It is 0.38 if samples cover 3 of 8 modes on a ring, well apart.
 _MISSED_DISTANCE = 0.35
-# Times as far from the data to the samples as back. Samples that lie beside the data are as far in both directions.
+# Ratio of the distance from the data to the samples, to that from the samples to the data. Samples that lie beside the
+# data are as far in both directions.
 _MISSED_RATIO = 2.0
-# The Lipschitz constant of a critic, which is 1 for the Wasserstein distance. Clipped weights allow more, but then it
-# does not go on growing.
+# Lipschitz constant of a critic, which is 1 for the Wasserstein distance. Clipped weights allow more, but then it does
+# not go on growing.
 _STEEP = 10.0
-# Mean cosine over two checks or three. That of a gradient with itself is 1, up to the noise of batches.
+# Mean cosine over two or three checks. It is 1 for a gradient with itself, up to the noise of batches.
 _ALIGNED = 0.5
-# Mean cosine over two checks or three. Of a descent it is at least 0, up to the noise of batches.
+# Mean cosine over two or three checks. It is at least 0 for a descent, up to the noise of batches.
 _OPPOSED = -0.5
-# Of the data's numbers. Rounding or a rare extreme puts fewer outside of a range.
+# Fraction of the data's numbers. Rounding or rare extremes put fewer outside of a range.
 _OUTSIDE_RANGE = 0.01
-# How far outside of a range a number has to be. Rounding alone does not count.
+# How far outside of a range a number has to be, so that rounding alone does not count.
 _RANGE_SLACK = 1e-3
 
 _ANTI_COLLAPSE = "lower the generator's learning rate (generator_rate), or try penalty=r1, or packing=2"
 
-NamedSentence = tuple[str, str]  # of a finding
+NamedSentence = tuple[str, str]  # name and sentence of a finding
 
 _OUTCOMES = ("exploding-gradient", "vanishing-gradient", "saturated-discriminator", "mode-collapse")
 _CONSEQUENCES: dict[str, tuple[str, ...]] = {
@@ -65,19 +68,19 @@ _CONSEQUENCES: dict[str, tuple[str, ...]] = {
 FINDING_NAMES = {*_CONSEQUENCES, *_OUTCOMES}
 
 
-def without_consequences(seen: dict[str, str]) -> dict[str, str]:
-    """The findings that do not follow from others.
+def without_consequences(findings: dict[str, str]) -> dict[str, str]:
+    """The findings, sentences by name, that do not follow from others.
 
     A generator that cannot move, for example, explains a discriminator that is sure of all samples.
     """
-    explained = {effect for name in seen for effect in _CONSEQUENCES.get(name, ())}
-    return {name: sentence for name, sentence in seen.items() if name not in explained}
+    explained = {effect for name in findings for effect in _CONSEQUENCES.get(name, ())}
+    return {name: sentence for name, sentence in findings.items() if name not in explained}
 
 
 def certain_mistakes(
     gan: GAN, constant: ConstantDiscriminator, now: TrainingStatistics, real: Tensor
 ) -> Iterator[NamedSentence]:
-    """What no training can bring about by itself."""
+    """Findings that one check proves, since no correct training can cause them."""
     yield from _foreign_parameters(gan)
     yield from _data_out_of_range(gan.generator, real)
     if constant.real_slope > 0 or constant.fake_slope < 0:
@@ -100,7 +103,11 @@ def certain_mistakes(
 
 
 def idle_players(gan: GAN, now: TrainingStatistics, updates: list[int], steps: int) -> Iterator[NamedSentence]:
-    """Players that do not move. `updates`: how many each had made at the check before, `steps` ago."""
+    """Findings about players that do not move.
+
+    updates: how many updates each player's optimiser had made at the check before, the generator's first. steps: since
+    that check.
+    """
     for (role, optimizer, _), before in zip(players(gan), updates, strict=True):
         if optimizer.steps == before:
             yield f"detached-{role}", f"the {role}'s optimiser has made no update in {steps} steps; call its step"
@@ -131,7 +138,7 @@ def _data_out_of_range(generator: Module, real: Tensor) -> Iterator[NamedSentenc
 
 
 def _output_range(generator: Module) -> tuple[float, float]:
-    """The range of the last layer's output, as far as it is known to be limited."""
+    """(lowest, highest) output of the last layer, infinite where no limit is known."""
     last = generator[-1] if isinstance(generator, Sequential) and len(generator) else None
     if isinstance(last, Tanh):
         return -1.0, 1.0
@@ -149,7 +156,7 @@ def players(gan: GAN) -> list[tuple[str, Optimizer, Module]]:
 
 
 def persistent_findings(history: list[TrainingStatistics]) -> Iterator[NamedSentence]:
-    """What the last checks agree on, causes first."""
+    """Findings on which the last CONSECUTIVE_CHECKS checks agree, causes first; none before so many checks."""
     if len(history) == CONSECUTIVE_CHECKS:
         for name, rule in _RULES:
             if sentence := rule(history):
@@ -235,7 +242,8 @@ def _saturated_discriminator(history: list[TrainingStatistics]) -> str | None:
 def _mode_collapse(history: list[TrainingStatistics]) -> str | None:
     """Samples that are all alike, or miss most of the data.
 
-    A cluster of samples that wanders from mode to mode is now small, now stretched out towards its next place.
+    Either is enough at each check, since a cluster of samples that wanders from mode to mode is small at one check and
+    stretched out towards its next place at another.
     """
     now = history[-1]
     collapsed = all(_are_alike(s) or _miss_data(s) for s in history)
@@ -270,6 +278,6 @@ _RULES: list[tuple[str, Callable[[list[TrainingStatistics]], str | None]]] = [
 
 
 def _mean(values: Iterable[float]) -> float:
-    """The mean of the values that are known; NaN, with which no comparison is true, if fewer than two are."""
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if len(known) > 1 else math.nan
+    """The mean of the values that are not NaN; NaN, with which no comparison is true, if they are fewer than two."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return math.fsum(numbers) / len(numbers) if len(numbers) > 1 else math.nan

@@ -18,8 +18,7 @@ class GradientAgreement:
 
     cosine: with the gradient of the player's objective: 1 if the player descends the objective, -1 if it climbs, up to
     the noise of a batch. cosine_penalty_subtracted: with the gradient of the discriminator's loss minus its penalty.
-    is_zero: whether the received gradient is exactly zero and that of the objective is not. Cosines that are not known
-    are NaN.
+    is_zero: whether the received gradient is exactly zero and that of the objective is not. Unknown cosines are NaN.
     """
 
     cosine: float = math.nan
@@ -30,8 +29,8 @@ class GradientAgreement:
 class GradientComparison:
     """Compares the first gradient that an optimiser receives with the `expected` ones (see GradientAgreement).
 
-    expected: each gradient as a list of arrays, one for each parameter; the objective's first. No method but
-    `inner_products` and `agreement` reads anything from the device.
+    expected: each gradient as a list of arrays, one for each parameter; the objective's first. Only `inner_products`
+    and `agreement` read anything from the device.
     """
 
     def __init__(self, *expected: list[Any]) -> None:
@@ -80,6 +79,6 @@ class GradientComparison:
         )
 
 
-def _inner_product(some: list[Any], others: list[Any]) -> Any:
+def _inner_product(a: list[Any], b: list[Any]) -> Any:
     """The inner product of two gradients, each a list of arrays; a scalar on the device."""
-    return sum((x * y).sum() for x, y in zip(some, others, strict=True))
+    return sum((x * y).sum() for x, y in zip(a, b, strict=True))

@@ -10,15 +10,15 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether the run has been asked to stop: `made`."""
+    """Whether a signal has requested the run to stop (`requested`)."""
 
     def __init__(self) -> None:
-        self.made = False
+        self.requested = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.made:
+        if self.requested:
             raise KeyboardInterrupt
-        self.made = True
+        self.requested = True
         # Not print: the signal may arrive while something else is printing.
         with suppress(OSError):  # standard error may be closed
             os.write(2, b"\nminigan: stopping as soon as a checkpoint is written; again to stop at once.\n")

@@ -20,17 +20,17 @@ BEST = "best"
 def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, score: float | None) -> None:
     """Save `state` as the last checkpoint, and remove the earlier ones that are no longer kept.
 
-    Kept are the last `config.keep_checkpoints`, this one included, and that of the best score. Only checkpoints of
-    steps that `config.checkpoint_every` divides are kept, so that a run which was interrupted keeps the same ones.
+    A run keeps the last `config.keep_checkpoints`, this one included, and the one of the best score. Only those of
+    steps that `config.checkpoint_every` divides are kept, so that an interrupted run keeps the same ones.
     """
     step, scores = int(state["step"]), _scores(folder)
-    kept = _steps_to_keep(scores | {step: score}, step, config)
-    with suppress(CheckpointError):  # it was removed or damaged while the run went on, so that there is nothing to keep
+    steps_to_keep = _steps_to_keep(scores | {step: score}, step, config)
+    with suppress(CheckpointError):  # the last checkpoint was removed or damaged: nothing to keep
         last = checkpoint.read_metadata(folder.checkpoint).step
-        if last in kept:
+        if last in steps_to_keep:
             files.link(folder.checkpoint, folder.earlier_path(last))
     checkpoint.save(folder.checkpoint, state, config.recipe, score)
-    _remove_all_but(kept, folder)
+    _remove_all_but(steps_to_keep, folder)
 
 
 def remove_superfluous(folder: RunFolder, config: RunConfig) -> None:
@@ -39,14 +39,14 @@ def remove_superfluous(folder: RunFolder, config: RunConfig) -> None:
     _remove_all_but(_steps_to_keep(_scores(folder), last, config), folder)
 
 
-def choose(folder: RunFolder, wanted: str | None) -> Path:
-    """The checkpoint that `wanted` names: a step, "best" for the one of the best score, or None for the last.
+def choose(folder: RunFolder, selection: str | None) -> Path:
+    """The checkpoint that `selection` names: a step, "best" for the one of the best score, or None for the last.
 
-    Raises UsageError, naming the checkpoints there are, if there is no such one.
+    Raises UsageError, which lists the existing checkpoints, if there is no such checkpoint.
     """
-    if wanted is None:
+    if selection is None:
         return folder.checkpoint
-    if wanted == BEST:
+    if selection == BEST:
         scored = {step: score for step, score in _scores(folder).items() if score is not None}
         if not scored:
             raise UsageError(
@@ -55,14 +55,14 @@ def choose(folder: RunFolder, wanted: str | None) -> Path:
             )
         return _path_of(folder, max(scored, key=lambda step: (scored[step], -step)))
     steps = {str(step): step for step in _scores(folder)}
-    step = steps.get(wanted.lstrip("0") or wanted[:1])  # leading zeros, as in file names
+    step = steps.get(selection.lstrip("0") or selection[:1])  # leading zeros, as in file names
     if step is None:
-        raise UsageError(f"there is no checkpoint '{wanted}' in {folder.path}; there are: {_steps_as_text(folder)}.")
+        raise UsageError(f"there is no checkpoint '{selection}' in {folder.path}; there are: {_steps_as_text(folder)}.")
     return _path_of(folder, step)
 
 
 def earlier_in_words(folder: RunFolder) -> str:
-    """The steps of the earlier checkpoints, such as "20 or 40"; nothing if there are none."""
+    """The steps of the earlier checkpoints, such as "20 or 40"; "" if there are none."""
     return " or ".join(map(str, folder.earlier_paths()))
 
 
@@ -89,17 +89,17 @@ def _scores(folder: RunFolder) -> dict[int, float | None]:
 
 
 def _steps_to_keep(scores: Mapping[int, float | None], last: int, config: RunConfig) -> set[int]:
-    """The steps before `last` whose checkpoints to keep; `scores` of all checkpoints there are, by step."""
+    """The steps before `last` whose checkpoints to keep; `scores`: of all existing checkpoints, by step."""
     regular = {step: score for step, score in scores.items() if step <= last and not step % config.checkpoint_every}
     earlier = sorted(step for step in regular if step < last)
-    kept = set(earlier[max(0, len(earlier) - config.keep_checkpoints + 1) :])
+    steps = set(earlier[max(0, len(earlier) - config.keep_checkpoints + 1) :])
     scored = {step: score for step, score in regular.items() if score is not None}
     if scored:
-        kept.add(max(scored, key=lambda step: (scored[step], -step)))
-    return kept - {last}
+        steps.add(max(scored, key=lambda step: (scored[step], -step)))
+    return steps - {last}
 
 
-def _remove_all_but(kept: set[int], folder: RunFolder) -> None:
+def _remove_all_but(steps: set[int], folder: RunFolder) -> None:
     for step, path in folder.earlier_paths().items():
-        if step not in kept:
+        if step not in steps:
             path.unlink()

@@ -10,7 +10,7 @@ from typing import Any
 from minigan.core import files, strict_json
 from minigan.core.errors import CheckpointError, FileError
 
-_MAX_BYTES = 1 << 30  # some five million rows
+_MAX_BYTES = 1 << 30  # about five million rows
 
 Row = dict[str, Any]
 
@@ -31,8 +31,8 @@ def write(path: Path, rows: list[Row]) -> None:
 def read(path: Path) -> list[Row]:
     """The rows in the order of their steps; none if there is no file.
 
-    A last line without a line end was cut off when the process was killed, and is left out. The other numbers of a row
-    are not checked. Raises CheckpointError, naming the line, for a line that is no row.
+    A last line without a line end was cut off when the process was killed, and is left out. Besides the steps, no
+    number of a row is checked. Raises CheckpointError, naming the line, for a line that is not a row.
     """
     if path.is_symlink():
         raise CheckpointError(f"{path} is a link, expected an ordinary file; put one in its place.")
@@ -48,7 +48,7 @@ def read(path: Path) -> list[Row]:
             rows.append(_row(line, step))
         except ValueError as error:
             raise CheckpointError(
-                f"line {number} of {path} is no row of metrics ({error}); mend it, or restore the file from a copy."
+                f"line {number} of {path} is not a row of metrics ({error}); mend it, or restore the file from a copy."
             ) from None
         step = rows[-1]["step"]
     return rows
@@ -58,7 +58,7 @@ def _row(line: str, after: int) -> Row:
     """The row that `line` holds; raises ValueError unless it is a row with a step above `after`."""
     row = strict_json.parse(line)
     if not isinstance(row, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     if type(row.get("step")) is not int or row["step"] <= after:
-        raise ValueError(f"its step is no whole number above {after:,}, that of the row before")
+        raise ValueError(f"its step is not a whole number above {after:,}, the step of the row before")
     return row

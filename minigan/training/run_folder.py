@@ -68,13 +68,13 @@ class RunFolder:
             for place in _numbered(self.path) if numbered else [self.path]:
                 if _move(staging, place):
                     return RunFolder(place)
-        raise self._taken()
+        raise self._taken_error()
 
     def _fill_in_place(self, fill: Callable[[RunFolder], None]) -> None:
         self._require_empty()
         with files.locked_folder(self.path) as locked:
             if locked is False:  # another process is filling it
-                raise self._taken()
+                raise self._taken_error()
             self._require_empty()
             files.remove_leftovers(self.path)
             try:
@@ -92,22 +92,22 @@ class RunFolder:
 
     def _require_empty(self) -> None:
         if not self.path.is_dir() or any(not self._may_be_replaced(path) for path in self.path.iterdir()):
-            raise self._taken()
+            raise self._taken_error()
 
     def _may_be_replaced(self, path: Path) -> bool:
-        """Whether `path` was left by a process that was killed while it filled the folder."""
+        """Whether a process that was killed while it filled the folder left `path` behind."""
         if path == self.checkpoint and not os.path.lexists(self.config):
             with suppress(CheckpointError):
                 return checkpoint.read_metadata(path).step == 0  # written before the configuration, and untrained
         return path == self._lock or files.is_temporary(path)
 
-    def _taken(self) -> UsageError:
+    def _taken_error(self) -> UsageError:
         if os.path.isfile(self.config):
             return UsageError(
                 f"{self.path} already exists; go on with its run (minigan train --resume {self.path}) "
                 "or choose another folder with --out."
             )
-        return UsageError(f"{self.path} already exists and is no empty folder; choose another one with --out.")
+        return UsageError(f"{self.path} already exists and is not an empty folder; choose another one with --out.")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -140,7 +140,7 @@ class RunFolder:
         return metrics_file.read(self.metrics)
 
     def rewind(self, step: int, source: Path) -> Path | None:
-        """Rewind to `step`, that of the checkpoint `source`: what was recorded later is moved into dropped-STEP.
+        """Rewind to `step`, the step of the checkpoint `source`: what was recorded later is moved into dropped-STEP.
 
         Returns that folder, or None if nothing was recorded later. If this is interrupted, the run can still be
         resumed, from the same checkpoint or a later one.
@@ -163,9 +163,9 @@ class RunFolder:
                 target = dropped.path / path.relative_to(self.path)
                 target.parent.mkdir(exist_ok=True)
                 files.replace(path, target)
-        kept = [row for row in rows if row["step"] <= step]
+        earlier_rows = [row for row in rows if row["step"] <= step]
         if late_rows or not self.metrics.exists() or _last_line_is_incomplete(self.metrics):
-            metrics_file.write(self.metrics, kept)
+            metrics_file.write(self.metrics, earlier_rows)
         return dropped.path if dropped else None
 
     def _new_dropped(self, step: int) -> RunFolder:
@@ -178,7 +178,7 @@ class RunFolder:
     def remove_repeated(self) -> None:
         """Remove from the folders dropped-STEP what the run has meanwhile recorded again, bit for bit.
 
-        Each step is a pure function of the state before it, so that after a crash this is everything.
+        Each step is a pure function of the state before it, so after a crash a resumed run records everything again.
         """
         recorded = self.rows()
         for entry in sorted(self.path.iterdir()):
@@ -188,14 +188,16 @@ class RunFolder:
     def _remove_repeated_from(self, dropped: RunFolder, recorded: list[metrics_file.Row]) -> None:
         for folder in (dropped.path, dropped.samples, dropped.checkpoints):
             files.remove_leftovers(folder)
-        again = {row["step"]: row for row in recorded}
+        recorded_by_step = {row["step"]: row for row in recorded}
         with suppress(CheckpointError):  # a file that somebody edited stays
-            if all(again.get(row["step"]) == row for row in dropped.rows()):
+            if all(recorded_by_step.get(row["step"]) == row for row in dropped.rows()):
                 dropped.metrics.unlink(missing_ok=True)
         for path in [*dropped.sample_paths(), *dropped.earlier_paths().values()]:
-            if _same(path, self.path / path.relative_to(dropped.path)):
+            if _have_same_content(path, self.path / path.relative_to(dropped.path)):
                 path.unlink()
-        if any(_same(dropped.checkpoint, path) for path in [self.checkpoint, *self.earlier_paths().values()]):
+        if any(
+            _have_same_content(dropped.checkpoint, path) for path in [self.checkpoint, *self.earlier_paths().values()]
+        ):
             dropped.checkpoint.unlink()
         for folder in (dropped.samples, dropped.checkpoints, dropped.path):
             with suppress(OSError):  # not empty, or not there
@@ -218,12 +220,13 @@ def first_free_path(path: Path) -> Path:
 
 
 def _numbered(path: Path) -> Iterator[Path]:
+    """path, path-2, path-3, ..."""
     yield path
     yield from (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
 
 
 def _move(source: Path, place: Path) -> bool:
-    """Rename the folder `source` to `place` unless that is taken, and return whether that was done.
+    """Rename the folder `source` to `place` unless that is taken; returns whether it was renamed.
 
     The rename is atomic: if two processes try, one fails.
     """
@@ -239,8 +242,11 @@ def _move(source: Path, place: Path) -> bool:
 
 
 def _by_step(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
-    found = [(m, path) for path in (folder.iterdir() if folder.is_dir() else ()) if (m := pattern.fullmatch(path.name))]
-    return dict(sorted((int(match[1]), path) for match, path in found))
+    """The files in `folder` whose names match `pattern`, by the step in their names, in ascending order."""
+    matches = [
+        (m, path) for path in (folder.iterdir() if folder.is_dir() else ()) if (m := pattern.fullmatch(path.name))
+    ]
+    return dict(sorted((int(match[1]), path) for match, path in matches))
 
 
 def _last_line_is_incomplete(path: Path) -> bool:
@@ -251,15 +257,15 @@ def _last_line_is_incomplete(path: Path) -> bool:
         return size > 0 and file.read(1) != b"\n"
 
 
-def _same(path: Path, other: Path) -> bool:
+def _have_same_content(path: Path, other: Path) -> bool:
     """Whether both paths are files with the same content."""
     try:
         with files.open_regular(path) as one, files.open_regular(other) as two:
             while True:
-                some = one.read(1 << 20)
-                if some != two.read(1 << 20):
+                chunk = one.read(1 << 20)
+                if chunk != two.read(1 << 20):
                     return False
-                if not some:
+                if not chunk:
                     return True
     except (OSError, FileError):
         return False

@@ -1,7 +1,7 @@
 """Statistics of a GAN's training, measured between two steps without changing the training.
 
 Most are ratios, so that they mean the same for points and for images, and for losses whose logits have different units.
-minigan.training.findings says which values are bad.
+minigan.training.findings says which values are a fault.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class ConstantDiscriminator:
 
     @classmethod
     def of(cls, loss: Loss) -> ConstantDiscriminator:
-        """The best of a few logits by `loss`."""
-        return min((cls._with_logit(loss, logit) for logit in _CONSTANT_LOGITS), key=lambda found: found.loss)
+        """The losses of the logit, out of a few, that has the smallest discriminator loss by `loss`."""
+        return min((cls._with_logit(loss, logit) for logit in _CONSTANT_LOGITS), key=lambda constant: constant.loss)
 
     @classmethod
     def _with_logit(cls, loss: Loss, logit: float) -> ConstantDiscriminator:
@@ -57,7 +57,7 @@ class ConstantDiscriminator:
 
 @dataclass(frozen=True)
 class TrainingStatistics:
-    """What `TrainingMonitor.measure` found at `step`.
+    """The statistics that `TrainingMonitor.measure` measured at `step`.
 
     Distances between examples are Euclidean; the first four are in units of the mean distance between two real
     examples. d stands for the mean distance between a real and a fake example. Ratios to 0 are NaN: distances in units
@@ -79,7 +79,7 @@ class TrainingStatistics:
     generator_logit_gradient: mean |d generator loss / d logit of a fake|, over that of a constant discriminator.
     discriminator_objective: the discriminator's loss + the weighted penalty.
     constant_objective: the same for a discriminator that gives every example the same logit.
-    objective_unit: the unit in which to judge the difference of these two; d if the loss has none of its own.
+    objective_unit: the unit for the difference of these two; d if the loss has none of its own.
     penalty: with its weight; NaN without a penalty.
     generator_gradient, discriminator_gradient: what their optimisers received in the step after the measurement before.
     """
@@ -116,18 +116,18 @@ class TrainingStatistics:
     @classmethod
     def from_row(cls, row: Sequence[float]) -> TrainingStatistics:
         """The inverse of `to_row`."""
-        step, all_finite, *others = row
-        own, generator, discriminator = others[:-6], others[-6:-3], others[-3:]
+        step, all_finite, *numbers = row
+        own_values, generator, discriminator = numbers[:-6], numbers[-6:-3], numbers[-3:]
         agreements = [
             GradientAgreement(cosine, subtracted, bool(is_zero))
             for cosine, subtracted, is_zero in (generator, discriminator)
         ]
-        values: list[Any] = [int(step), bool(all_finite), *own, *agreements]
+        values: list[Any] = [int(step), bool(all_finite), *own_values, *agreements]
         return cls(*values)
 
 
 ROW_LENGTH = len(fields(TrainingStatistics)) - 2 + 2 * len(fields(GradientAgreement))
-"""How many numbers `TrainingStatistics.to_row` has."""
+"""How many numbers `TrainingStatistics.to_row` returns."""
 
 
 class TrainingMonitor:
@@ -147,7 +147,7 @@ class TrainingMonitor:
         self._comparisons[player].compare(gradients)
 
     def inner_products(self) -> dict[str, np.ndarray]:
-        """By player, of the gradients since the last measurement (GradientComparison.inner_products).
+        """By player, the inner products of the gradients since the last measurement (see GradientComparison).
 
         Waits for the device.
         """
@@ -156,7 +156,7 @@ class TrainingMonitor:
     def load_inner_products(self, inner_products: Mapping[str, np.ndarray]) -> None:
         """Restore what `inner_products` returned, and compare no more gradients before the next measurement.
 
-        If an optimiser had not received any gradient yet, `measure` at the same step, to compare the coming ones.
+        If an optimiser had received no gradient yet, call `measure` at the same step, to compare the coming ones.
         """
         self._comparisons = {
             player: GradientComparison.from_inner_products(products) for player, products in inner_products.items()
@@ -176,16 +176,16 @@ class TrainingMonitor:
         gan = self._gan
         agreements = {player: comparison.agreement() for player, comparison in self._comparisons.items()}
         inputs = _diagnosis_inputs(gan, real)
-        made = gan.discriminator_pass(inputs)
-        fake, logits = made.fake, _logits(made)
+        outputs = gan.discriminator_pass(inputs)
+        fake, logits = outputs.fake, _logits(outputs)
         generator_loss = gan.loss.generator(logits[1], logits[0])  # as it is before the discriminator's update
         at_samples, at_logits, *gradients = grad(generator_loss, [fake, logits[1], *gan.generator_optimizer.parameters])
-        discriminator, expected = _discriminator_statistics(gan, inputs, made, self.constant_discriminator)
+        discriminator, expected = _discriminator_statistics(gan, inputs, outputs, self.constant_discriminator)
         self._comparisons = {
             "generator": GradientComparison([g.data for g in gradients]),
             "discriminator": GradientComparison(*expected),
         }
-        apart = _Distances(real, fake)
+        distances = _Distances(real, fake)
         logit_gap = float(logits[0].numpy().mean() - logits[1].numpy().mean())
         generator_loss_gap = _generator_loss_gap(gan.loss, *logits)
         slope = float(np.linalg.norm(_rows(at_samples), axis=1).sum())
@@ -193,18 +193,21 @@ class TrainingMonitor:
         return TrainingStatistics(
             step=gan.step,
             all_finite=all(
-                map(math.isfinite, (apart.fakes, apart.between, logit_gap, discriminator["discriminator_objective"]))
+                map(
+                    math.isfinite,
+                    (distances.fakes, distances.between, logit_gap, discriminator["discriminator_objective"]),
+                )
             ),
-            diversity=_ratio(apart.fakes, apart.reals),
-            distance_to_data=_ratio(apart.between, apart.reals),
-            nearest_fake_distance=_ratio(apart.nearest_fake, apart.reals),
-            nearest_real_distance=_ratio(apart.nearest_real, apart.reals),
+            diversity=_ratio(distances.fakes, distances.reals),
+            distance_to_data=_ratio(distances.between, distances.reals),
+            nearest_fake_distance=_ratio(distances.nearest_fake, distances.reals),
+            nearest_real_distance=_ratio(distances.nearest_real, distances.reals),
             logit_gap=logit_gap,
-            lipschitz_bound=_ratio(logit_gap, apart.between),
+            lipschitz_bound=_ratio(logit_gap, distances.between),
             generator_loss_gap=generator_loss_gap,
-            sample_gradient=_sample_gradient(slope, apart.between, generator_loss_gap),
+            sample_gradient=_sample_gradient(slope, distances.between, generator_loss_gap),
             generator_logit_gradient=_ratio(_absolute_sum(at_logits), abs(self.constant_discriminator.generator_slope)),
-            objective_unit=constant_objective if constant_objective > 0 else apart.between or math.nan,
+            objective_unit=constant_objective if constant_objective > 0 else distances.between or math.nan,
             generator_gradient=agreements.get("generator", GradientAgreement()),
             discriminator_gradient=agreements.get("discriminator", GradientAgreement()),
             **discriminator,
@@ -226,34 +229,40 @@ def _diagnosis_inputs(gan: GAN, real: Tensor) -> UpdateInputs:
 
 
 def _discriminator_statistics(
-    gan: GAN, inputs: UpdateInputs, made: Pass, constant: ConstantDiscriminator
+    gan: GAN, inputs: UpdateInputs, outputs: Pass, constant: ConstantDiscriminator
 ) -> tuple[dict[str, Any], list[list[Any]]]:
-    """The statistics of the discriminator's loss and penalty; and the gradients to expect, of loss + and - penalty."""
+    """The statistics of the discriminator's loss and penalty, by name, and the gradients to compare with.
+
+    The gradients are those of loss + penalty and of loss - penalty, or of the loss if the next update has no penalty.
+    """
     penalty, constant_penalty = math.nan, 0.0
-    slopes = grad(made.loss, _logits(made))
+    slopes = grad(outputs.loss, _logits(outputs))
     parameters = gan.discriminator_optimizer.parameters
-    expected = [[g.data for g in grad(made.loss, parameters)]]
-    if gan.penalty is not None and made.penalty is not None:
-        weighted = made.penalty * inputs.penalty_weight
-        of_constant = gan.penalty(_constant_logits, *made.discriminator_inputs, copy_draws(inputs.penalty_draws))
-        penalty, constant_penalty = weighted.item(), (of_constant * inputs.penalty_weight).item()
+    expected = [[g.data for g in grad(outputs.loss, parameters)]]
+    if gan.penalty is not None and outputs.penalty is not None:
+        weighted = outputs.penalty * inputs.penalty_weight
+        penalty_of_constant = gan.penalty(
+            _constant_logits, *outputs.discriminator_inputs, copy_draws(inputs.penalty_draws)
+        )
+        penalty, constant_penalty = weighted.item(), (penalty_of_constant * inputs.penalty_weight).item()
         if gan.step * gan.rules.n_critic % gan.penalty_every == 0:  # the next update computes it
-            of_penalty = [g.data * gan.penalty_every for g in grad(weighted, parameters, keep_graph=False)]
-            expected = [[x + sign * y for x, y in zip(expected[0], of_penalty, strict=True)] for sign in (1, -1)]
+            penalty_gradients = [g.data * gan.penalty_every for g in grad(weighted, parameters, keep_graph=False)]
+            expected = [[x + sign * y for x, y in zip(expected[0], penalty_gradients, strict=True)] for sign in (1, -1)]
     statistics = {
         "discriminator_logit_gradient": _ratio(
             sum(map(_absolute_sum, slopes)), abs(constant.real_slope) + abs(constant.fake_slope)
         ),
-        "discriminator_objective": made.loss.item() + (0.0 if gan.penalty is None else penalty),
+        "discriminator_objective": outputs.loss.item() + (0.0 if gan.penalty is None else penalty),
         "constant_objective": constant.loss + constant_penalty,
         "penalty": penalty,
     }
     return statistics, expected
 
 
-def _logits(made: Pass) -> tuple[Tensor, Tensor]:
-    assert made.real_logits is not None  # of the discriminator's pass
-    return made.real_logits, made.fake_logits
+def _logits(outputs: Pass) -> tuple[Tensor, Tensor]:
+    """The logits of the real examples and of the fakes in a pass of the discriminator."""
+    assert outputs.real_logits is not None
+    return outputs.real_logits, outputs.fake_logits
 
 
 def _constant_logits(x: Tensor) -> Tensor:
@@ -270,18 +279,21 @@ def _absolute_sum(slopes: Tensor) -> float:
 
 
 class _Distances:
-    """Mean distances between two real examples, two fakes, and a real and a fake; and to the nearest (see
-    TrainingStatistics.nearest_fake_distance), in the units of the data."""
+    """Mean distances between examples, in the units of the data.
+
+    reals, fakes, between: between two real examples, between two fakes, between a real example and a fake.
+    nearest_fake, nearest_real: see TrainingStatistics.nearest_fake_distance.
+    """
 
     def __init__(self, real: Tensor, fake: Tensor) -> None:
         reals, fakes = _rows(real), _rows(fake)
-        among, between = _distances(reals, reals), _distances(reals, fakes)
-        self.reals, self.fakes = _mean_of_pairs(among), _mean_of_pairs(_distances(fakes, fakes))
-        self.between = float(between.mean())
-        np.fill_diagonal(among, np.inf)
-        nearest = float(among.min(axis=1).mean()) if len(reals) > 1 else 0.0
-        self.nearest_fake = float(between.min(axis=1).mean()) - nearest
-        self.nearest_real = float(between.min(axis=0).mean()) - nearest
+        real_to_real, real_to_fake = _distances(reals, reals), _distances(reals, fakes)
+        self.reals, self.fakes = _mean_of_pairs(real_to_real), _mean_of_pairs(_distances(fakes, fakes))
+        self.between = float(real_to_fake.mean())
+        np.fill_diagonal(real_to_real, np.inf)
+        nearest = float(real_to_real.min(axis=1).mean()) if len(reals) > 1 else 0.0
+        self.nearest_fake = float(real_to_fake.min(axis=1).mean()) - nearest
+        self.nearest_real = float(real_to_fake.min(axis=0).mean()) - nearest
 
 
 def _rows(examples: Tensor) -> np.ndarray:

@@ -24,7 +24,7 @@ _LATENTS_AT_ONCE = 1000  # latent vectors per generator of random numbers; chang
 def untrained_gan(config: RunConfig, shape: tuple[int, ...]) -> GAN:
     """The untrained GAN of `config` for examples of `shape`."""
     recipe = recipes.get(config.recipe)
-    with np.errstate(all="ignore"):  # numbers that are not finite raise an error with a sentence later
+    with np.errstate(all="ignore"):  # numbers that are not finite raise NonFiniteError later
         return recipe.build(shape=shape, steps=config.steps, seed=config.seed, dtype=config.dtype, **config.settings)
 
 
@@ -62,8 +62,8 @@ class TrainedRun:
     domain: Domain[Any]
 
 
-def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
-    """The GAN in the run folder `path`, of the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
+def load_run(path: Path, selection: str | None = None) -> TrainedRun:
+    """The GAN in the run folder `path`, of the checkpoint `selection` (see kept_checkpoints.choose; None: the last).
 
     Raises CheckpointError if it is missing or damaged.
     """
@@ -71,12 +71,12 @@ def load_run(path: Path, wanted: str | None = None) -> TrainedRun:
     config = load_config(folder.config)
     shape = recorded_shape(folder.config, config)
     gan = untrained_gan(config, shape)
-    load_into(gan, config, folder, kept_checkpoints.choose(folder, wanted))
+    load_into(gan, config, folder, kept_checkpoints.choose(folder, selection))
     return TrainedRun(gan, config, recipes.get(config.recipe).domain.with_shape(shape))
 
 
 def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
-    """`count` samples of the run as `Domain.present` gives them, (count, *shape): a pure function of `seed`.
+    """`count` samples of the run as `Domain.present` returns them, (count, *shape): a pure function of `seed`.
 
     Raises NonFiniteError if a sample is not finite.
     """
@@ -92,7 +92,7 @@ def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
 
 
 def generate(gan: GAN, domain: Domain[Any], latent: Tensor) -> np.ndarray:
-    """Samples from the latent vectors `latent` (N, latent_size), as `Domain.present` gives them: (N, *shape).
+    """Samples from the latent vectors `latent` (N, latent_size), as `Domain.present` returns them: (N, *shape).
 
     Raises NonFiniteError if a sample is not finite.
     """

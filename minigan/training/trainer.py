@@ -32,15 +32,19 @@ from minigan.training.trained_run import generate, load_into, untrained_gan
 
 _NOT_METRICS = ("step", "diagnosis")  # entries of a row of metrics.jsonl
 _DIAGNOSIS_EVERY = 100  # steps
-_MUCH_LARGER = 10  # a learning rate so many times the other is advised against alone
+_MUCH_LARGER = 10  # if one learning rate is this many times the other, only that one is advised to be lowered
 
 Report = Callable[[int, dict[str, float]], None]
+"""A function of a recorded step and of its metrics by name."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call of `Trainer.run` did: its first and last step, the steps of the whole run, the last recorded metrics,
-    and the seconds it took."""
+    """The result of a call of `Trainer.run`.
+
+    first_step: the steps that the run had before. step: those that it has now. steps: those of the whole run. metrics:
+    the last recorded ones, by name. seconds: the duration of the call.
+    """
 
     first_step: int
     step: int
@@ -62,7 +66,7 @@ class Trainer:
         self.domain = recipes.get(config.recipe).domain.with_shape(data.shape)
         self._real_batch = self.domain.batches(data, config)
         self._diagnosis = Diagnosis(gan)
-        self._pending_metrics: list[tuple[int, dict[str, Tensor]]] = []
+        self._pending_metrics: list[tuple[int, dict[str, Tensor]]] = []  # of the steps since the last recorded one
         self._replay_notice_given = False
         self._remember_checkpoint()
 
@@ -91,8 +95,8 @@ class Trainer:
         return trainer
 
     @classmethod
-    def resume(cls, config: RunConfig, data: Data, folder: RunFolder, wanted: str | None = None) -> Trainer:
-        """The run in `folder` at the checkpoint `wanted` (see kept_checkpoints.choose; None: the last).
+    def resume(cls, config: RunConfig, data: Data, folder: RunFolder, selection: str | None = None) -> Trainer:
+        """The run in `folder` at the checkpoint `selection` (see kept_checkpoints.choose; None: the last).
 
         `run` moves aside what was recorded after that checkpoint; nothing in the folder changes before. Raises
         CheckpointError if the checkpoint, the data and the metrics do not belong together, UsageError if the run
@@ -101,7 +105,7 @@ class Trainer:
         require_same_data(data, folder)
         folder.require_regular_files()
         last = _identity(folder.checkpoint)
-        gan, source = untrained_gan(config, data.shape), kept_checkpoints.choose(folder, wanted)
+        gan, source = untrained_gan(config, data.shape), kept_checkpoints.choose(folder, selection)
         diagnosis_state = load_into(gan, load_config(folder.config), folder, source)
         _require_recorded(gan.step, config, folder)
         if gan.step > config.steps:
@@ -132,7 +136,7 @@ class Trainer:
             with np.errstate(all="ignore"):
                 samples = self._samples()
                 self.domain.draw(samples)
-                self._measured(samples)
+                self._measure(samples)
         except ValueError as error:
             raise UsageError(f"the recipe '{self.config.recipe}' cannot be trained: {error}.") from None
         except NonFiniteError as error:
@@ -170,8 +174,8 @@ class Trainer:
                     self.folder.remove_repeated()
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
-        started, first, steps = time.perf_counter(), self.gan.step, self.config.steps
-        if first == 0:
+        started, first_step, steps = time.perf_counter(), self.gan.step, self.config.steps
+        if first_step == 0:
             self._save_samples()
         while self.gan.step < steps:
             real = self._real_batch(self.gan.step)
@@ -186,7 +190,7 @@ class Trainer:
         rows = self._recorded_rows(notice)
         self._save_final_pictures(rows, notice)
         return Outcome(
-            first_step=first,
+            first_step=first_step,
             step=self.gan.step,
             steps=steps,
             metrics={name: value for name, value in rows[-1].items() if name not in _NOT_METRICS} if rows else {},
@@ -234,10 +238,10 @@ class Trainer:
         return metrics
 
     def _require_finite_gradients(self) -> None:
-        bad = self.gan.first_nonfinite_gradient()
-        if bad is None:
+        first = self.gan.first_nonfinite_gradient()
+        if first is None:
             return
-        step, name = bad
+        step, name = first
         metrics = dict(self._pending_metrics)[step]
         loss = f"{name.partition('.')[0]}_loss"
         raise self._nonfinite_error(
@@ -252,7 +256,7 @@ class Trainer:
         try:
             consistency.require_finite(self.gan.state())
             self._require_finite_passes()
-            score = self.domain.score(measured or self._measured(self._samples()))
+            score = self.domain.score(measured or self._measure(self._samples()))
         except (ValueError, NonFiniteError) as error:
             raise self._nonfinite_error(str(error), self.gan.step) from None
         kept_checkpoints.save(self.folder, self.state(), self.config, score)
@@ -275,20 +279,21 @@ class Trainer:
         _require_finite("the discriminator's scores", outputs.real_logits, outputs.fake_logits)
 
     def _samples(self) -> np.ndarray:
-        """The samples of a picture of progress, from fixed latent vectors; raises NonFiniteError unless finite."""
+        """The samples of a picture of progress, from fixed latent vectors; NonFiniteError if one is not finite."""
         return generate(self.gan, self.domain, self.gan.latent(self.domain.samples_shown, "samples"))
 
     def _save_samples(self) -> dict[str, float]:
         """Save a picture of samples, and return what the domain measures of them."""
         try:
             samples = self._samples()
-            measured = self._measured(samples)
+            measured = self._measure(samples)
         except NonFiniteError as error:
             raise self._nonfinite_error(str(error), self.gan.step) from None
         save_png(self.folder.sample_path(self.gan.step), self.domain.draw(samples))
         return measured
 
-    def _measured(self, samples: np.ndarray) -> dict[str, float]:
+    def _measure(self, samples: np.ndarray) -> dict[str, float]:
+        """What the domain measures of `samples`; raises NonFiniteError unless all of it is finite."""
         measured = self.domain.measure(samples)
         for name, value in measured.items():
             if not math.isfinite(value):
@@ -344,12 +349,12 @@ def _advice(settings: dict[str, Any]) -> str:
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Inode, size and time of the file, which identify its version; None if it does not exist."""
+    """Inode, size and modification time of the file, which identify its version; None if it does not exist."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _device() -> dict[str, str]:
@@ -358,6 +363,7 @@ def _device() -> dict[str, str]:
 
 
 def _require_recorded(step: int, config: RunConfig, folder: RunFolder) -> None:
+    """Raise CheckpointError unless the metrics of the run reach as far as its checkpoint of `step`."""
     try:
         consistency.require_recorded(folder.rows(), step, config)
     except ValueError as error:

@@ -77,7 +77,7 @@ INVALID_ARGUMENTS = {
     "weight of no penalty": (["train", "--set", "penalty_weight=1"], 2, "no effect while penalty is none"),
     "strict about no pictures": (["train", "--strict"], 2, "--strict is about a folder of pictures"),
     "strict about points": (["train", "ring", "--strict"], 2, "--strict is about a folder of pictures"),
-    "two sizes of a batch": (["explain", "--set", "batch_size=8"], 2, "for --batch says"),
+    "two sizes of a batch": (["explain", "--set", "batch_size=8"], 2, "because --batch sets"),
     "data in two places": (["train", "--data-dir", ".", "--download"], 2, "choose one"),
     "no such data": (["train", "--data-dir", "nowhere"], 1, "nowhere"),
     "nothing to resume": (["train", "--resume", "nowhere"], 1, "no run in nowhere"),
@@ -258,7 +258,7 @@ def test_damaged_pictures_are_reported_and_left_out_or_refused(colour, capsys):
     assert cli.main([argument for argument in colour if argument != "--quiet"]) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     assert one_sentence(line.rpartition("\r")[2])
-    for part in ("2 of the 14 pictures", "more/letter.png: it does not begin", "zero.JPG: it is empty", "--strict"):
+    for part in ("2 of the 14 pictures", "more/letter.png: it is not recognised", "zero.JPG: it is empty", "--strict"):
         assert part in line
     assert json.loads(Path("run/config.json").read_text())["data"]["images"] == 12
     assert cli.main(["train", "--resume", "run", "--steps", "25", "--quiet"]) == 0
@@ -457,7 +457,7 @@ def test_sample_refuses(options, finished_run, capsys):
     ("command", "part"),
     [
         (["sample", "--n", "100000000"], "146.0 GiB of memory"),  # 784 bytes each, twice
-        (["sample", "--n", "100000000", "--out", "x.npz"], "ask for at most 1,369,568"),
+        (["sample", "--n", "100000000", "--out", "x.npz"], "take at most 1,369,568"),
         (["sample", "--n", "90000"], "a picture of 70,560,000 pixels, expected at most 67,108,864"),
         (["evaluate", "--n", "100000000"], "GiB of memory"),
     ],

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("resource", reason="the fuzzer limits memory and time as POSIX systems can")
 
 from support.environment import EXHAUSTIVE
-from support.fuzz import Ended, Fuzzer, digest, judged
+from support.fuzz import Fuzzer, Outcome, digest, failure_of
 from support.fuzz_inputs import KINDS
 
 COUNT = int(os.environ.get("MINIGAN_FUZZ", "1040" if EXHAUSTIVE else "208"))
@@ -47,25 +47,25 @@ def test_an_input_is_a_pure_function_of_seed_and_index(fuzzer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ended", "part"),
+    ("outcome", "part"),
     [
-        (Ended(None, KeyError("x"), "", ""), "KeyError"),
-        (Ended(1, None, "", "Traceback (most recent call last):\n"), "traceback"),
-        (Ended(1, None, "", "minigan: a name \x1b[31m is wrong.\n"), "control character"),
-        (Ended(1, None, "", "it failed"), "no sentence"),
-        (Ended(2, None, "", ""), "no sentence"),
-        (Ended(3, None, "", "minigan: no.\n"), "exit code 3"),
-        (Ended(1, None, "", "minigan: no.\n" * 2000), "characters"),
+        (Outcome(None, KeyError("x"), "", ""), "KeyError"),
+        (Outcome(1, None, "", "Traceback (most recent call last):\n"), "traceback"),
+        (Outcome(1, None, "", "minigan: a name \x1b[31m is wrong.\n"), "control character"),
+        (Outcome(1, None, "", "it failed"), "no sentence"),
+        (Outcome(2, None, "", ""), "no sentence"),
+        (Outcome(3, None, "", "minigan: no.\n"), "exit code 3"),
+        (Outcome(1, None, "", "minigan: no.\n" * 2000), "characters"),
     ],
 )
-def test_what_counts_as_a_failure(ended, part):
-    assert part in (judged(["sample"], ended, "same", "same") or "")
+def test_what_counts_as_a_failure(outcome, part):
+    assert part in (failure_of(["sample"], outcome, "same", "same") or "")
 
 
 def test_a_refusal_that_changed_something_is_a_failure(tmp_path):
-    refused = Ended(1, None, "", "minigan: no.\n")
-    assert judged(["sample"], refused, "same", "same") is None
-    assert "changed the folder" in (judged(["sample"], refused, "one", "other") or "")
+    refused = Outcome(1, None, "", "minigan: no.\n")
+    assert failure_of(["sample"], refused, "same", "same") is None
+    assert "changed the folder" in (failure_of(["sample"], refused, "one", "other") or "")
     (tmp_path / "file").write_text(json.dumps(1))
     seen = [digest(tmp_path)]
     for change in (

@@ -320,17 +320,17 @@ DAMAGED = {
     "cut.jpg": (JPEG[: len(JPEG) // 2], "runcated"),
     "cut.pgm": (PGM[:-10], "truncated"),
     "head.png": (PNG[:20], "runcated"),
-    "text.png": (b"Not a picture at all, but a letter.\n", "does not begin as a picture of a known format"),
+    "text.png": (b"Not a picture at all, but a letter.\n", "is not recognised as a picture of a known format"),
     "program.png": (
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        "does not begin as a picture of a known format",
+        "is not recognised as a picture of a known format",
     ),
-    "nothing.png": (png_of_size(0, 0), "does not begin"),
-    "nothing.pgm": (b"P5 0 5 255\n", "does not begin"),
+    "nothing.png": (png_of_size(0, 0), "is not recognised"),
+    "nothing.pgm": (b"P5 0 5 255\n", "is not recognised"),
     "warning.png": (png_of_size(12_000, 12_000), "more than the 89,478,485 pixels"),
     "bomb.png": (png_of_size(60_000, 60_000), "more than the 89,478,485 pixels"),
     "fractions.ppm": (b"Pf 1 1 -1.0\n" + np.float32(0.5).tobytes(), "fractions"),
-    "pickle.jpeg": (pickle.dumps(Grenade()), "does not begin as a picture of a known format"),
+    "pickle.jpeg": (pickle.dumps(Grenade()), "is not recognised as a picture of a known format"),
 }
 
 
@@ -374,7 +374,9 @@ def test_no_readable_image_is_an_error(tmp_path: Path) -> None:
         (tmp_path / f"bad{number}.png").write_bytes(b"?")
     with pytest.raises(DataError) as error:
         by_folder(tmp_path, notice=pytest.fail)
-    one_sentence(str(error.value), "none of the 5 pictures", str(tmp_path), "bad0.png: it does not begin", "and 2 more")
+    one_sentence(
+        str(error.value), "none of the 5 pictures", str(tmp_path), "bad0.png: it is not recognised", "and 2 more"
+    )
 
 
 def test_broken_links_and_pipes_do_not_block(tmp_path: Path) -> None:
@@ -518,7 +520,7 @@ def test_files_of_other_kinds_are_counted_by_kind(tmp_path: Path) -> None:
     one_sentence(sentence, f"left out of {tmp_path}: {others}; ", ".txt 2", ".mp4 1")
     (tmp_path / "sub" / "bad.png").write_bytes(b"")
     by_folder(tmp_path, notice=told.append)
-    one_sentence(told[1], " and 1 of the 2 pictures, which cannot be read (sub/bad.png: it is empty); ask for --strict")
+    one_sentence(told[1], " and 1 of the 2 pictures, which cannot be read (sub/bad.png: it is empty); use --strict")
 
 
 def test_links_to_folders_are_followed_and_each_folder_is_read_once(tmp_path: Path) -> None:

@@ -168,5 +168,5 @@ def test_errors() -> None:
     for wrong in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(MiniganError, match="sigma is"):
             SwissRoll(sigma=wrong)
-    with pytest.raises(MiniganError, match="without centres"):
+    with pytest.raises(MiniganError, match="no centres"):
         GaussianMixture("none", (), 1.0)

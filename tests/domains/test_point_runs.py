@@ -120,7 +120,7 @@ def test_the_length_of_a_scheduled_run_is_fixed(capsys):
     assert train("ring", "--steps", "4", "--out", "run") == 0
     capsys.readouterr()
     assert cli.main(["train", "--resume", "run", "--steps", "8"]) == 2
-    assert "its settings are laid out over 4 steps; start a new run" in capsys.readouterr().err
+    assert "its schedules span 4 steps; start a new run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [["--data-dir", "."], ["--download"]])

@@ -127,7 +127,7 @@ def test_damaged_pictures_are_left_out_with_a_notice(tmp_path: Path) -> None:
     assert len(notices) == 5
     for sentence, number in zip(notices, (0, 2, 3, 4, 6), strict=True):
         assert f"goes without {files[number]}" in sentence and "\n" not in sentence
-    assert "another size" in notices[3]
+    assert "size differs" in notices[3]
 
 
 def test_without_a_readable_image_the_old_animation_stays(tmp_path: Path) -> None:

@@ -149,5 +149,5 @@ def test_errors_of_comparisons() -> None:
         two_sample.maximum_mean_discrepancy(x, x)
     with pytest.raises(MiniganError, match="relabellings is 3"):
         two_sample.maximum_mean_discrepancy(x, x, 1.0, relabellings=3)
-    with pytest.raises(MiniganError, match="cannot be told apart fairly"):
+    with pytest.raises(MiniganError, match="cannot be compared fairly"):
         two_sample.classifier_two_sample_test(x[:5], x[:5])

@@ -1,4 +1,4 @@
-"""Convolutions of every kind, small and large: what the tests of the kernels run over."""
+"""Convolutions of every kind, small and large, on which the tests run the kernels."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ HAND_PICKED = [
     _case((9, 9), (4, 4), (2, 1), ONE, 2, 16, 16),
     _case((1, 12), (1, 7), (1, 1), ((0, 0), (3, 3)), 2, 16, 16),
     _case((12, 1), (5, 1), (2, 1), ((2, 2), (0, 0)), 2, 16, 16),
-    _case((9, 10), (3, 3), (1, 1), ONE, 2, 33, 3),  # few channels to make, in steps of 1
+    _case((9, 10), (3, 3), (1, 1), ONE, 2, 33, 3),  # few output channels, stride 1
     _case((6, 5), (5, 4), (1, 1), ((4, 0), (1, 3)), 3, 16, 1),
     _case((7, 7), (7, 7), (1, 1), ((3, 3), (3, 3)), 1, 64, 3),
     _case((5, 6), (2, 3), (1, 1), ((2, 1), (0, 3)), 2, 17, 8),
@@ -101,7 +101,7 @@ CHANNELS = [1, 2, 3, 5, 8, 9, 15, 16, 17, 33, 63, 64, 65, 70, 128, 130]
 
 
 def _random_cases(count: int, seed: int) -> list[Case]:
-    """A third are the 4 x 4 kernels in steps of 2 of DCGAN, a tenth are kernels as large as the padded picture."""
+    """Random cases: a third have DCGAN's 4 x 4 kernels with stride 2, a tenth kernels as large as the picture."""
     rng = np.random.default_rng(seed)
     cases: list[Case] = []
 
@@ -131,7 +131,7 @@ def _random_cases(count: int, seed: int) -> list[Case]:
 
 
 def _winograd_cases(count: int, seed: int) -> list[Case]:
-    """The geometry and the channels for which Winograd's algorithm is made."""
+    """Cases with the geometry and the numbers of channels for which the kernels use Winograd's algorithm."""
     rng = np.random.default_rng(seed)
     cases = []
     for _ in range(count):

@@ -1,11 +1,11 @@
-"""Kernels loaded from caches that were damaged in many ways, each in a process of its own: a crash is an answer, too.
+"""Loads kernels from caches that are damaged in many ways, each in its own process, so that a crash is recorded too.
 
-    python tests/support/damaged_cache.py FOLDER small 13      small functions that are kept as kernels are; seconds
+    python tests/support/damaged_cache.py FOLDER small 13      small functions, cached as kernels are; seconds
     python tests/support/damaged_cache.py FOLDER kernels 56    the kernels of a training step; minutes
 
-The number is that of damaged files; the kinds of damage and the files are dealt out evenly. Then come odd folders.
-Prints a line of JSON for each: what was done, how the process ended, a hash of the numbers it computed, what it said,
-whether a planted program ran, and what a second process said that used the cache afterwards.
+The number is that of damaged files; kinds of damage and files are used in turn. Odd folders follow. Prints a line of
+JSON for each: the damage, the exit code of the process, a hash of the numbers it computed, its notices, whether a
+planted program ran, and the same for a second process that used the cache afterwards.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ def _difference(x, y):
 
 
 def small() -> list[np.ndarray]:
-    """What two small functions make of fixed numbers."""
-    found = []
+    """The results of two small functions for fixed numbers."""
+    results = []
     for function in map(njit, (_square_plus, _difference)):
         disk_cache.compile_or_load(function, (float64, float64), f"'{function.__name__}'")
-        found.append(np.array([function(x, 0.3) for x in np.linspace(-1, 1, 7)]))
-    return found
+        results.append(np.array([function(x, 0.3) for x in np.linspace(-1, 1, 7)]))
+    return results
 
 
 def kernels() -> list[np.ndarray]:
-    """What the kernels of a training step of dense layers make of fixed numbers."""
+    """The results of the kernels of a training step of dense layers for fixed numbers."""
     table = minigan_kernels.table("numba", np)
     rng = np.random.default_rng(0)
     x, w, b, thin = (rng.standard_normal(shape).astype(np.float32) for shape in ((40, 30), (30, 50), (50,), (50, 1)))
     y = table["dense"](x, w, b, 0.2)
     g, sums = table["bias_act_grad"](y, y, 0.25)
     z, mean, variance = table["batch_norm"](g, b, b, 1e-3, 0.2)
-    found = [y, g, sums, z, *table["batch_norm_grad"](g, z, b, b, mean, variance, 1e-3, 0.2)]
+    results = [y, g, sums, z, *table["batch_norm_grad"](g, z, b, b, mean, variance, 1e-3, 0.2)]
     logits = table["matmul"](z, thin, False, False)
-    found += [logits, table["matmul"](z, logits, True, False), table["matmul"](logits, thin, False, True)]
+    results += [logits, table["matmul"](z, logits, True, False), table["matmul"](logits, thin, False, True)]
     p, m, v = (np.zeros(50, np.float32) for _ in range(3))
     numbers = np.array([1, 0.02, 0.001, 0.001**-0.5])
     table["adam"](p, b, np.array([[0, 50]]), m, v, np.full(1, -1), numbers, 0.5, 0.999, 1e-8)
-    return [*found, table["slope_gate"](y, z, 0.5), p, m, v]
+    return [*results, table["slope_gate"](y, z, 0.5), p, m, v]
 
 
 COMPUTE = {"small": small, "kernels": kernels}
@@ -80,21 +80,21 @@ class _Plant:
         return os.mkdir, (str(self.target),)
 
 
-def in_a_process(what: str, cache: Path, prepare: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Compute `what` with the cache at `cache` in a fork; what it found and said, and how it ended."""
+def run_in_process(what: str, cache: Path, prepare: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Compute `what` with the cache at `cache` in a forked process; returns its exit code, hash of results, notices."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
-            said: list[str] = []
-            minigan_kernels.on_compile(said.append)
+            notices: list[str] = []
+            minigan_kernels.on_compile(notices.append)
             os.environ["MINIGAN_CACHE_DIR"] = str(cache)
             prepare()
             bits = hashlib.sha256(b"".join(array.tobytes() for array in COMPUTE[what]()))
-            found = json.dumps({"bits": bits.hexdigest(), "said": said}).encode()
+            output = json.dumps({"bits": bits.hexdigest(), "said": notices}).encode()
         except BaseException as error:
-            found = json.dumps({"error": repr(error)}).encode()
-        os.write(writing, found)
+            output = json.dumps({"error": repr(error)}).encode()
+        os.write(writing, output)
         os._exit(0)
     os.close(writing)
     with open(reading, "rb") as pipe:
@@ -103,8 +103,8 @@ def in_a_process(what: str, cache: Path, prepare: Callable[[], None] = lambda: N
     return {"ended": os.waitstatus_to_exitcode(status), **(json.loads(answer) if answer else {})}
 
 
-def kept(cache: Path) -> list[Path]:
-    """The files in which kernels are kept."""
+def cached_files(cache: Path) -> list[Path]:
+    """The files of the cached kernels."""
     return sorted(cache.rglob("*.nbc"))
 
 
@@ -115,7 +115,7 @@ def _flip(path: Path, rng: np.random.Generator) -> None:
 
 
 def _swap(path: Path, rng: np.random.Generator) -> None:
-    other = next(file for file in kept(path.parent) if file != path)
+    other = next(file for file in cached_files(path.parent) if file != path)
     data = other.read_bytes()
     other.write_bytes(path.read_bytes())
     path.write_bytes(data)
@@ -154,24 +154,25 @@ DAMAGES: dict[str, Callable[[Path, np.random.Generator], None]] = {
 
 
 def _damaged(what: str, fresh: Path, count: int, scratch: Path) -> Iterator[dict[str, Any]]:
-    files = len(kept(fresh))
+    files = len(cached_files(fresh))
     for i, (name, damage) in zip(range(count), itertools.cycle(DAMAGES.items()), strict=False):
         cache = scratch / f"damaged {i}"
         shutil.copytree(fresh, cache)
-        damage(kept(cache)[i % files], np.random.default_rng(i))
-        found = in_a_process(what, cache)
-        again = in_a_process(what, cache) if name != "a folder" else {"bits": found["bits"], "said": []}  # that stays
-        yield {"damage": name, **found, "planted": any(cache.rglob("planted")), "again": again}
+        damage(cached_files(cache)[i % files], np.random.default_rng(i))
+        result = run_in_process(what, cache)
+        is_folder = name == "a folder"  # minigan leaves a folder where it is, so a second process would compile again
+        again = {"bits": result["bits"], "said": []} if is_folder else run_in_process(what, cache)
+        yield {"damage": name, **result, "planted": any(cache.rglob("planted")), "again": again}
 
 
 def _poisoned(what: str, cache: Path) -> None:
-    """A cache of programs behind the right checksums, as somebody who may write there could make it."""
+    """Make a cache of planted programs with valid checksums, as somebody who may write there could."""
 
     def prepare() -> None:
         write, content = disk_cache._write, pickle.dumps(_Plant(cache / "planted"))
         disk_cache._write = lambda path, identity, _: write(path, identity, content)
 
-    in_a_process(what, cache, prepare)
+    run_in_process(what, cache, prepare)
 
 
 def _odd_folders(what: str, scratch: Path) -> Iterator[dict[str, Any]]:
@@ -186,18 +187,18 @@ def _odd_folders(what: str, scratch: Path) -> Iterator[dict[str, Any]]:
 
     yield {
         "damage": "full",
-        **in_a_process(what, scratch / "full", full),
+        **run_in_process(what, scratch / "full", full),
         "files": len(list(scratch.glob("full/*/*/.*"))),
     }
     (scratch / "obstacle").write_text("a file where a folder is needed")
-    yield {"damage": "no folder", **in_a_process(what, scratch / "obstacle", no_temporary_folder)}
+    yield {"damage": "no folder", **run_in_process(what, scratch / "obstacle", no_temporary_folder)}
     _poisoned(what, scratch / "poisoned")
     for name, spoil in _SPOILT.items():
         cache = scratch / name
         shutil.copytree(scratch / "poisoned", cache)
         spoil(cache)
-        found = in_a_process(what, cache, another_temporary_folder)
-        yield {"damage": name, **found, "planted": (scratch / "poisoned" / "planted").exists()}
+        result = run_in_process(what, cache, another_temporary_folder)
+        yield {"damage": name, **result, "planted": (scratch / "poisoned" / "planted").exists()}
 
 
 def _given_away(path: Path) -> None:
@@ -208,36 +209,36 @@ def _given_away(path: Path) -> None:
 
 
 def _each(cache: Path, spoil: Callable[[Path], None]) -> None:
-    for path in kept(cache):
+    for path in cached_files(cache):
         spoil(path)
 
 
 _SPOILT: dict[str, Callable[[Path], None]] = {
     "others write to the cache": lambda cache: cache.chmod(0o777),
-    "others write to a folder of it": lambda cache: kept(cache)[0].parent.chmod(0o777),
+    "others write to a folder of it": lambda cache: cached_files(cache)[0].parent.chmod(0o777),
     "others write to the files": lambda cache: _each(cache, lambda path: path.chmod(0o666)),
     "the cache of another": _given_away,
-    "a folder of another": lambda cache: _given_away(kept(cache)[0].parent),
+    "a folder of another": lambda cache: _given_away(cached_files(cache)[0].parent),
     "files of another": lambda cache: _each(cache, _given_away),
     "nobody could have meddled": lambda cache: None,  # last: this shows that the plant would have worked
 }
 
 
 def _at_once(what: str, cache: Path, count: int) -> list[dict[str, Any]]:
-    """`count` processes that find no cache, and start together."""
+    """The results of `count` processes that start together, with an empty cache."""
     threads = concurrent.futures.ThreadPoolExecutor(count)
-    return list(threads.map(lambda _: in_a_process(what, cache), range(count)))
+    return list(threads.map(lambda _: run_in_process(what, cache), range(count)))
 
 
 def main(folder: str, what: str, count: str) -> None:
     scratch = Path(folder)
     fresh = scratch / "fresh"
-    njit(_difference).compile((float32, float32))  # so that not every process has to make the compiler ready
-    for found in _at_once(what, fresh, 3):
-        print(json.dumps({"damage": "three first runs at once", **found}), flush=True)
-    print(json.dumps({"damage": "none", **in_a_process(what, fresh)}), flush=True)
-    for found in itertools.chain(_damaged(what, fresh, int(count), scratch), _odd_folders(what, scratch)):
-        print(json.dumps(found), flush=True)
+    njit(_difference).compile((float32, float32))  # so that not every process has to initialise the compiler
+    for result in _at_once(what, fresh, 3):
+        print(json.dumps({"damage": "three first runs at once", **result}), flush=True)
+    print(json.dumps({"damage": "none", **run_in_process(what, fresh)}), flush=True)
+    for result in itertools.chain(_damaged(what, fresh, int(count), scratch), _odd_folders(what, scratch)):
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Derivatives checked against finite differences that know their own error."""
+"""Checks of derivatives against finite differences that estimate their own error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def derivative(phi: Callable[[float], float], step: float = FIRST_STEP) -> tuple
 
 
 def check_first_order(f: Function, inputs: Arrays, seed: int = 0) -> None:
-    """The derivatives of <u, f(inputs)> for a random u, along random directions."""
+    """Check the derivatives of <u, f(inputs)> for a random u, along random directions."""
     rng = np.random.default_rng([1, seed])
     y, tensors = _evaluate(f, inputs)
     u = rng.standard_normal(y.shape)
@@ -47,7 +47,7 @@ def check_first_order(f: Function, inputs: Arrays, seed: int = 0) -> None:
 
 
 def check_second_order(f: Function, inputs: Arrays, seed: int = 0) -> None:
-    """The derivatives of <v, gradient of <u, f>> for random u and v, in the inputs and in u, along directions."""
+    """Check the derivatives of <v, gradient of <u, f>> for random u and v, in the inputs and in u, along directions."""
     rng = np.random.default_rng([2, seed])
     y, tensors = _evaluate(f, inputs)
     u = rng.standard_normal(y.shape)
@@ -83,9 +83,9 @@ def _compare(phi: Callable[[Arrays], float], inputs: Arrays, gradients: Arrays, 
         directions = [rng.uniform(-1, 1, x.shape) for x in inputs]
         expected, bound = derivative(lambda t, d=directions: phi([x + t * di for x, di in zip(inputs, d, strict=True)]))
         terms = [g * d for g, d in zip(gradients, directions, strict=True)]
-        found = float(sum(t.sum() for t in terms))
+        analytic = float(sum(t.sum() for t in terms))
         scale = float(sum(np.abs(t).sum() for t in terms)) + abs(phi(inputs)) + 1e-3
-        assert bound <= 1e-7 * scale, f"the differences are too rough to judge by: {bound} of {scale}"
-        assert abs(found - expected) <= 10 * bound + 1e-11 * scale, (
-            f"the derivative is {found!r}, finite differences say {expected!r} +- {bound:.1e}"
+        assert bound <= 1e-7 * scale, f"the differences are too inaccurate: {bound} of {scale}"
+        assert abs(analytic - expected) <= 10 * bound + 1e-11 * scale, (
+            f"the derivative is {analytic!r}, finite differences say {expected!r} +- {bound:.1e}"
         )

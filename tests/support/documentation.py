@@ -46,8 +46,8 @@ class Example:
 
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page."""
-    found = _FENCE.finditer(page.read_text(encoding="utf-8"))
-    return [Block(match[1], match[2], match.start(2), match.end(2)) for match in found]
+    matches = _FENCE.finditer(page.read_text(encoding="utf-8"))
+    return [Block(match[1], match[2], match.start(2), match.end(2)) for match in matches]
 
 
 def shell_commands(page: Path) -> Iterator[str]:
@@ -64,16 +64,16 @@ def run_python(page: Path) -> tuple[list[dict[str, Any]], list[Example]]:
     Returns the namespaces, and the outputs shown beside what is printed. The output of a block is the block without a
     language that follows it directly.
     """
-    text, found = page.read_text(encoding="utf-8"), blocks(page)
+    text, page_blocks = page.read_text(encoding="utf-8"), blocks(page)
     sections: dict[int, dict[str, Any]] = {}
     examples = []
-    for i, block in enumerate(found):
+    for i, block in enumerate(page_blocks):
         if block.language != "python":
             continue
         names = sections.setdefault(text.count("\n## ", 0, block.start), {"__name__": "documentation"})
         with contextlib.redirect_stdout(io.StringIO()) as out:
             exec(compile(block.text, f"{page.name}, a code block", "exec"), names)
-        following = found[i + 1] if i + 1 < len(found) else None
+        following = page_blocks[i + 1] if i + 1 < len(page_blocks) else None
         if following and not following.language and not text[block.end + 3 : following.start - 4].strip():
             examples.append(Example(following, out.getvalue()))
     return list(sections.values()), examples
@@ -100,7 +100,7 @@ def _run_file(path: Path) -> str:
 
 
 def difference(example: Example) -> str | None:
-    """What differs between the output shown and the one printed, beyond what depends on the rounding of the machine.
+    """How the printed output differs from the shown one beyond rounding; None if it does not.
 
     Words must be the same. Numbers of eight digits and more are results: they must agree to six digits. Others are
     error bars, orders and counts of evaluations, which rounding moves: they must agree within a third.
@@ -118,7 +118,7 @@ def difference(example: Example) -> str | None:
 
 
 def rewrite(page: Path) -> bool:
-    """Put the outputs that are printed now into the page; whether anything changed."""
+    """Put the outputs that are printed now into the page; returns whether anything changed."""
     text = before = page.read_text(encoding="utf-8")
     examples = run_programs(page) + run_python(page)[1]
     for example in sorted(examples, key=lambda e: -e.expected.start):  # from the end, so that places stay true

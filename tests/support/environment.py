@@ -1,4 +1,4 @@
-"""What the tests run on: implementations of the kernels, and whether to test exhaustively."""
+"""The environment of the tests: implementations of the kernels, and whether to test exhaustively."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minigan.core import backend
 Case = TypeVar("Case")
 
 WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
-EXHAUSTIVE = os.environ.get("MINIGAN_EXHAUSTIVE", "") == "1"  # more of the same, as .ci/run asks for
+EXHAUSTIVE = os.environ.get("MINIGAN_EXHAUSTIVE", "") == "1"  # more cases, as .ci/run runs them
 needs_numba = pytest.mark.skipif(WITHOUT_NUMBA is not None, reason=f"needs numba: {WITHOUT_NUMBA}")
 
 

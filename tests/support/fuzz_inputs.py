@@ -17,8 +17,8 @@ from unittest import mock
 
 import numpy as np
 from PIL import Image
-from safetensors.numpy import load as tensors_of
-from safetensors.numpy import save as file_of
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from minigan import cli, recipes, selftest
 from minigan.cli import parser
@@ -37,7 +37,7 @@ number = 5
 
 
 def make_originals(folder: Path) -> None:
-    """What the inputs are damaged copies of: a run on pictures, a run on points, pictures, IDX files, functions."""
+    """Make the files that inputs are damaged copies of: runs of pictures and points, pictures, IDX files, functions."""
     rng = np.random.default_rng(0)
     (folder / "idx").mkdir()
     pixels = rng.integers(0, 256, (12, 6, 5), dtype=np.uint8).tobytes()
@@ -57,7 +57,7 @@ def make_originals(folder: Path) -> None:
 
 
 class Brake:
-    """Keeps what is accepted short: the page without sections, two cases to check, steps timed once, few contours."""
+    """Makes accepted commands quick: a page without sections, two cases to check, steps timed once, few contours."""
 
     def __init__(self, contours: bool) -> None:
         self._patches, self._contours = contextlib.ExitStack(), contours
@@ -85,7 +85,7 @@ _FEW: dict[tuple[int, str], list[selftest.Case]] = {}
 _TINY_NETWORKS = {"toy": lambda dtype: (recipes.get("ring").build(generator_widths=[2]), np.zeros((4, 2), dtype))}
 
 
-# Odd values, for command lines and inside of files. None leads out of the folder: somebody may run this as root.
+# Odd values, for command lines and inside of files. No path leads out of the folder: somebody may run this as root.
 
 WORDS = [
     "", " ", "-", "--", "---", "-1", "0", "1", "2", "1e9", "1e-400", "1e400", "nan", "inf", "-inf", "9" * 30,
@@ -147,6 +147,7 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
 
 
 def _places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path, a tuple of keys and indices, of each value in parsed JSON, after `path`."""
     below = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     return [path, *(place for key, value in below for place in _places(value, (*path, key)))]
 
@@ -171,6 +172,7 @@ def _changed(rng: random.Random, content: Any, path: tuple[Any, ...]) -> Any:
 
 
 def _text_of(content: Any) -> str:
+    """`content` as JSON; _DEEP and _LONG in it become deep nesting and a number of many digits."""
     text = json.dumps(content)
     return text.replace(json.dumps(_DEEP), "[" * 50_000 + "]" * 50_000).replace(json.dumps(_LONG), "1" * 6000)
 
@@ -200,23 +202,24 @@ def damaged_json(rng: random.Random, text: str) -> bytes:
 
 
 def _run(rng: random.Random, here: Path, originals: Path) -> str:
-    name = "points" if rng.random() < 0.2 else "pictures"  # those of points take long to draw
+    """Copy one of the original runs into `here`, and return the name of its folder."""
+    name = "points" if rng.random() < 0.2 else "pictures"  # runs of points take long to draw
     shutil.copytree(originals / name, here / name)
     if name == "pictures":
         shutil.copytree(originals / "idx", here / "idx")
-        config = here / name / "config.json"  # the data are found from here
+        config = here / name / "config.json"  # so that the copied data are found
         config.write_text(config.read_text().replace(str(originals), str(here)))
     return name
 
 
 def _reading(rng: random.Random, name: str) -> list[str]:
-    """A command that reads the run."""
+    """A command that reads the run `name`."""
     return rng.choice(
         [
             ["sample", name, "--n", "3", "--out", "x.npz"],
             ["sample", name, "--n", "3", "--json"],
             ["evaluate", name, "--n", "30", "--quiet"],
-            # However long the configuration says that the run is. What has schedules cannot be made shorter.
+            # --steps keeps runs short, however long the configuration says; runs with schedules refuse the option.
             ["train", "--resume", name, "--quiet", "--steps", "2"],
         ]
     )
@@ -240,17 +243,17 @@ def checkpoint(rng: random.Random, here: Path, originals: Path) -> list[str]:
     match rng.randrange(5):
         case 0:
             whole = damaged(rng, whole)
-        case 1:  # what the header says
+        case 1:  # the header
             header = damaged_json(rng, header.decode())
             whole = len(header).to_bytes(8, "little") + header + numbers
-        case 2:  # what minigan wrote into it
+        case 2:  # minigan's metadata
             note = json.loads(header)["__metadata__"]
             key = rng.choice(list(note))
             note[key] = damaged_json(rng, note[key]).decode("utf-8", "replace")
-            whole = file_of(tensors_of(whole), metadata=note)
+            whole = save_tensors(load_tensors(whole), metadata=note)
         case 3:
             note = json.loads(header)["__metadata__"]
-            whole = file_of(_other_tensors(rng, tensors_of(whole)), metadata=note)
+            whole = save_tensors(_other_tensors(rng, load_tensors(whole)), metadata=note)
         case _:
             whole = rng.choice([0, 1, 2**20, 2**63, 2**64 - 1]).to_bytes(8, "little") + header + numbers
     path.write_bytes(whole)
@@ -315,7 +318,7 @@ def pictures(rng: random.Random, here: Path, originals: Path) -> list[str]:
     shutil.copytree(originals / "photos", here / "photos")
     path = rng.choice([p for p in (here / "photos").rglob("*") if p.is_file()])
     content = path.read_bytes()
-    if rng.random() < 0.3:  # a header that says what it likes
+    if rng.random() < 0.3:  # a header with sizes that do not fit the content
         extents = rng.choice([(1, 1), (10**5, 10**5), (65535, 65535), (2**31 - 1, 2), (0, 5), (3, 10**6), (-4, 4)])
         kind, most = rng.choice(["P5", "P6", "P1", "P7", "Pf"]), rng.choice([255, 65535, 0, 1, -1, 10**9])
         content = f"{kind}\n{extents[0]} {extents[1]}\n{most}\n".encode() + rng.randbytes(100)
@@ -351,7 +354,7 @@ def idx(rng: random.Random, here: Path, originals: Path) -> list[str]:
 
 
 def command_line(rng: random.Random, here: Path, originals: Path) -> list[str]:
-    """A command with real options and odd values; what would take long is kept short."""
+    """A command with real options and odd values, and with options that keep it short."""
     shutil.copytree(originals / "idx", here / "idx")
     shutil.copy(originals / "functions.py", here / "functions.py")
     for name in ("pictures", "points"):

@@ -1,4 +1,4 @@
-"""Arrays as a kernel may get them."""
+"""Copies of arrays in the unusual states in which a kernel may get them."""
 
 from __future__ import annotations
 

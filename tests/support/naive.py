@@ -1,7 +1,7 @@
-"""Convolution and pooling in plain loops: what the fast ones are compared with.
+"""Convolution and pooling in plain loops, to compare the fast implementations with.
 
 Pictures are (N, H, W, channels), weights (kh, kw, in, out). Everything is computed in float64, in which sums of
-products of integers are exact. Nothing of a geometry is used but its size, kernel, stride and padding.
+products of integers are exact. Of a geometry only size, kernel, stride and padding are used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def starts(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> lis
 
 
 def meetings(geometry: Any) -> Iterator[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]:
-    """((i, j), (u, v), (r, s)): output pixel, tap and the pixel of the picture that meet there; none in the padding."""
+    """((i, j), (u, v), (r, s)): an output pixel, a tap, and the input pixel that meets them; none in the padding."""
     rows, columns = _starts(geometry)
     for i, top in enumerate(rows):
         for j, left in enumerate(columns):
@@ -58,7 +58,7 @@ def weight_grad(x: np.ndarray, g: np.ndarray, geometry: Any) -> np.ndarray:
 
 
 def seven_loops(x: np.ndarray, w: np.ndarray, geometry: Any) -> np.ndarray:
-    """`conv2d` one product at a time: what the functions above are compared with."""
+    """`conv2d` one product at a time, to compare the functions above with."""
     rows, columns = _starts(geometry)
     y = np.zeros((len(x), len(rows), len(columns), w.shape[3]))
     for n, i, j, u, v, c, o in np.ndindex(len(x), len(rows), len(columns), *w.shape):
@@ -96,7 +96,7 @@ def average_pool(x: np.ndarray, geometry: Any) -> np.ndarray:
 
 
 def max_pool(x: np.ndarray, g: np.ndarray | None, geometry: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(the largest number of each window, g added up at the first of the largest)."""
+    """(the largest number of each window, the sums of g at the first largest pixel of each window)."""
     y, dx = np.zeros((len(x), *_out(geometry), x.shape[3])), np.zeros(x.shape)
     for (n, i, j, c), pixels in windows(x, geometry):
         best = pixels[0]

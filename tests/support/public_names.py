@@ -56,8 +56,8 @@ class Name(NamedTuple):
 
 def of_module(module: str) -> list[Name]:
     """The names that a module lists in `__all__`, in alphabetical order."""
-    found = importlib.import_module(module)
-    return [Name(name, summary(found, name)) for name in sorted(found.__all__, key=str.lower)]
+    imported = importlib.import_module(module)
+    return [Name(name, summary(imported, name)) for name in sorted(imported.__all__, key=str.lower)]
 
 
 def summary(module: ModuleType, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from minigan.domains import ImageDomain
 from minigan.nn import Dense, Flatten, LeakyReLU, Module, Reshape, Sequential, Tanh
 from minigan.recipes import Recipe
 from minigan.recipes.settings import Settings
+from support.idx_files import idx
 
 SMALL = [
     "--steps", "20", "--sample-every", "10", "--checkpoint-every", "5",
@@ -73,7 +73,7 @@ COLOUR = Recipe(
 
 
 def write_photos(folder: Path, count: int = 12) -> Path:
-    """`folder` with colour pictures of two sizes in it, half of them in a folder within."""
+    """`folder` with `count` colour pictures of two sizes, half of them in its subfolder `more`."""
     rng = np.random.default_rng(count)
     (folder / "more").mkdir(parents=True)
     for i in range(count):
@@ -83,7 +83,7 @@ def write_photos(folder: Path, count: int = 12) -> Path:
 
 
 def write_idx(path: Path, array: np.ndarray) -> Path:
-    """`array` of bytes as an IDX file, its folder made if missing."""
+    """Write `array`, uint8, as an IDX file; its folder is made if missing."""
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes())
+    path.write_bytes(idx(array))
     return path

@@ -1,4 +1,4 @@
-"""A third implementation of the kernels, as another package would bring one: the reference's, and it counts calls."""
+"""A third implementation of the kernels, as another package could add: it calls the reference and counts the calls."""
 
 from __future__ import annotations
 

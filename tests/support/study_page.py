@@ -1,4 +1,4 @@
-"""The study page, made once for all tests that look at it."""
+"""The study page, computed once for all tests that read it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def section(name: str) -> Section:
 
 @functools.cache
 def whole() -> str:
-    """The page."""
+    """The page as HTML."""
     return page.render([section(name) for name in page.SECTIONS])
 
 
 class Figures(Mapping[str, float]):
-    """The figures of a section, computed at the first look: collecting tests must not train anything."""
+    """The figures of a section, computed at the first access, since collecting tests must not train anything."""
 
     def __init__(self, name: str) -> None:
         self.name = name

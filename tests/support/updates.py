@@ -1,4 +1,4 @@
-"""What the optimisers' kernels take: parameters in one buffer, and the numbers of a step."""
+"""Arguments for the optimisers' kernels: parameters in one buffer, and the numbers of a step."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ class FlatArrays:
         self.first_bad = np.full(len(sizes), -1, np.int64)
 
     def gradients(self) -> list[np.ndarray]:
+        """New random gradients, one for each parameter."""
         return [self.rng.standard_normal(s).astype(self.dtype) for s in self.sizes]
 
     def in_place(self, gradients: list[np.ndarray]) -> np.ndarray:
-        """All gradients in the places of their parameters, zeros in the gaps."""
+        """All gradients in one buffer, in the places of their parameters, with zeros in the gaps."""
         g = np.zeros_like(self.p)
         for (a, b), gradient in zip(self.bounds, gradients, strict=True):
             g[a:b] = gradient
         return g
 
     def gaps(self) -> np.ndarray:
+        """Whether each place of the buffer belongs to no parameter."""
         inside = np.zeros(self.p.size, bool)
         for a, b in self.bounds:
             inside[a:b] = True
@@ -40,7 +42,7 @@ SETTINGS: dict[str, tuple[float, ...]] = {
 
 
 def numbers_of(name: str, step: int, rate: float, *decays: float) -> np.ndarray:
-    """Those that change from step to step, as the kernel takes them."""
+    """The numbers of a step that the kernel called `name` takes: those that change from step to step."""
     if name != "adam":
         return np.array([step, rate])
     correction = 1 - decays[1] ** step

@@ -346,9 +346,7 @@ def test_a_single_flipped_bit_of_a_weight_is_noticed(run, capsys):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    refused(
-        run, capsys, part="do not have the checksum that it names); restore it from a copy, or train again; or name"
-    )
+    refused(run, capsys, part="do not have the recorded checksum); restore it from a copy, or train again; or name")
     assert cli.main(["train", "--resume", str(run), "--checkpoint", "15", "--quiet"]) == 0
     assert (run / "dropped-15" / "checkpoint.safetensors").read_bytes() == content
 
@@ -818,7 +816,7 @@ def test_leftovers_of_a_killed_run_are_removed_when_the_next_folder_is_made(tmp_
         (["ring", "--set", "generator_widths=" + "8," * 1000 + "8"], "asks for 1,001 layers"),
         (["--out", "file"], "file already exists"),
         (["--out", "file/run"], "file is no folder"),
-        (["--out", "full"], "full already exists and is no empty folder"),
+        (["--out", "full"], "full already exists and is not an empty folder"),
         (["--out", "/proc/self/run"], "nothing can be written into /proc/self"),
     ],
 )

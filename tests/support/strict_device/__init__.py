@@ -8,7 +8,7 @@ It lets a machine without a GPU show that code would run on CuPy:
 - nothing turns into a NumPy array or a Python number by itself, reductions give 0-d arrays, and shapes, axes and
   loop bounds cannot be device arrays;
 - `count_synchronisations()` counts how often the host waits for the device, and how often it copies data there;
-  `observed(observe)` tells of every piece of work that the device is given.
+  `observed(observe)` calls `observe` for every piece of work of the device.
 
 Not modelled: submodules (`linalg`, `fft`, `random`, `cuda`), kernels, streams, memory pools, reading and writing files.
 Results are NumPy's: an index out of range raises, where CuPy wraps around, and of repeated positions in

@@ -220,11 +220,11 @@ class ndarray:
 
     def __getitem__(self, index: Any) -> ndarray:
         host_index, is_advanced = _host_index(index)
-        found = self._data[host_index]
+        selected = self._data[host_index]
         if is_advanced:
             record_work("getitem")
         # CuPy copies for every index array, 0-d ones too, which NumPy would treat as an integer.
-        return wrap(found.copy() if is_advanced else found)
+        return wrap(selected.copy() if is_advanced else selected)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         host_index, _ = _host_index(index)
@@ -409,10 +409,10 @@ def _is_view_or_fact(result: Any, arguments: Iterable[Any]) -> bool:
 def _refuse_device_values_for_host_parameters(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> None:
     """Raise TypeError where a shape, an axis or the like is a device array: CuPy's arrays have no `__index__`."""
     try:
-        given = _signature(function).bind_partial(*args, **kwargs).arguments
+        arguments = _signature(function).bind_partial(*args, **kwargs).arguments
     except TypeError:  # wrong arguments: NumPy words that better
-        given = dict(kwargs)
-    for name, value in given.items():
+        arguments = dict(kwargs)
+    for name, value in arguments.items():
         if name in _HOST_PARAMETERS and contains_device_array(value):
             raise TypeError(f"'ndarray' object cannot be interpreted as an integer: {function.__name__}({name}=...)")
 

@@ -70,7 +70,7 @@ def count_synchronisations() -> Iterator[SynchronisationCount]:
 
 @contextmanager
 def observed(observe: Callable[[str], None]) -> Iterator[None]:
-    """Call `observe(name)` for whatever work the device is given inside the block, uploads ("upload") included."""
+    """Call `observe(name)` for each piece of work of the device inside the block, uploads ("upload") included."""
     _observers.append(observe)
     try:
         yield
