@@ -18,7 +18,7 @@ from minigan.core import backend
 
 os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
 
-QUICK_CASES = 4  # of each test that runs over many cases, so many are quick tests; the others are slow
+QUICK_CASES = 3  # of each test that runs over many cases, so many are quick tests; the others are slow
 
 
 def pytest_configure(config: pytest.Config) -> None:
