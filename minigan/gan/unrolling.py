@@ -9,7 +9,7 @@ from minigan.autodiff import Tensor, grad
 from minigan.autodiff.parameter import Parameter, Variable
 from minigan.gan.losses import Loss
 from minigan.nn import Module
-from minigan.nn.module import preserve_state, tree_map
+from minigan.nn.module import map_container, preserve_state
 
 
 def unrolled_logits(
@@ -51,7 +51,7 @@ def substituted(module: Module, tensors: Mapping[Parameter, Tensor]) -> Iterator
         (part, name, value, new)
         for part in module.modules()
         for name, value in vars(part).items()
-        if (new := tree_map(value, exchange)) is not value
+        if (new := map_container(value, exchange)) is not value
     ]
     try:
         for part, name, _, new in changes:

@@ -151,7 +151,7 @@ def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tupl
             yield from _leaves(item, f"{name}.{key}", (*above, id(value)))
 
 
-def tree_map(value: Any, function: Callable[[Variable | Module], Any], above: tuple[int, ...] = ()) -> Any:
+def map_container(value: Any, function: Callable[[Variable | Module], Any], above: tuple[int, ...] = ()) -> Any:
     """`value`, an attribute of a Module, with function(item) in place of every Variable and Module in it.
 
     Lists, tuples and dicts are copied if an item changes. `above`: ids of the containers around `value`.
@@ -161,7 +161,7 @@ def tree_map(value: Any, function: Callable[[Variable | Module], Any], above: tu
     if not isinstance(value, (list, tuple, dict)) or id(value) in above:
         return value
     items = value.values() if isinstance(value, dict) else value
-    new = [tree_map(item, function, (*above, id(value))) for item in items]
+    new = [map_container(item, function, (*above, id(value))) for item in items]
     if all(a is b for a, b in zip(new, items, strict=True)):
         return value
     if isinstance(value, tuple):

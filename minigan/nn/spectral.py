@@ -13,7 +13,7 @@ from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.layers import Dense, LeakyReLU, require_positive_ints
-from minigan.nn.module import Fusible, Module, tree_map
+from minigan.nn.module import Fusible, Module, map_container
 
 _NORMALISABLE = (Dense, Conv2d, ConvTranspose2d)
 
@@ -114,7 +114,7 @@ def _normalise_layers(module: Module, rng: np.random.Generator, results: dict[in
         setattr(
             copied_module,
             name,
-            tree_map(value, lambda x: _normalise_layers(x, rng, results) if isinstance(x, Module) else x),
+            map_container(value, lambda x: _normalise_layers(x, rng, results) if isinstance(x, Module) else x),
         )
     return copied_module
 

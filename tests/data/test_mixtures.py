@@ -8,6 +8,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from support.environment import EXHAUSTIVE
 
 from minigan import MiniganError
 from minigan.data import mixtures
@@ -120,8 +121,9 @@ def test_moments_of_the_swiss_roll() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_histograms_of_samples_follow_the_density(target: Target) -> None:
-    count = 60_000
+    count = 200_000 if EXHAUSTIVE else 60_000
     points, area, (columns, rows) = cells(target, 0.2)
     probabilities = (area * target.density(points)).reshape(columns, rows)
     edges = [np.linspace(*side, n + 1) for side, n in zip(target.box.T, (columns, rows), strict=True)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from support.critics import smooth_critic
+from support.environment import EXHAUSTIVE
 
 import minigan as mg
 from minigan import MiniganError, Parameter, Tensor, grad, ops
@@ -188,7 +189,15 @@ def test_derivatives_through_a_critic(name: str, kind: str, kernels: str, make_r
         _require_right(lambda *args: penalties.get(name)(network, *args), [real, fake, draws], network, order)
 
 
-@pytest.mark.parametrize(("loss", "kind"), [*((loss, "mlp") for loss in losses.LOSSES), ("non-saturating", "conv")])
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [
+        (loss, kind)
+        for loss in losses.LOSSES
+        for kind in ("mlp", "conv")
+        if loss == "non-saturating" or kind == "mlp" or EXHAUSTIVE
+    ],
+)
 def test_derivatives_of_sums_with_losses(name: str, loss: str, kind: str, make_rng: Callable) -> None:
     """A discriminator's objective, first and second order, for all weights."""
     network, shape = smooth_critic(kind)

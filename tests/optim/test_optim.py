@@ -173,17 +173,23 @@ def test_a_state_that_does_not_fit_changes_nothing(rule: str) -> None:
         np.testing.assert_array_equal(value, before[name])
 
 
+def _nonfinite_gradients(step: int, value: float) -> list[Tensor]:
+    """The gradients of `step`, with `value` as one element at steps 2 (last parameter) and 3 (first parameter)."""
+    gradients = _gradients(step, "float32")
+    if step in (2, 3):
+        index = 3 if step == 2 else 0
+        broken = gradients[index].numpy()
+        broken.flat[-1] = value
+        gradients[index] = Tensor(broken)
+    return gradients
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_the_first_nonfinite_gradient_is_reported_by_step_and_name(value: float, kernels: str) -> None:
     optimizer = Adam(_parameters("float32"))
     with np.errstate(invalid="ignore"):
         for step in range(5):
-            gradients = _gradients(step, "float32")
-            if step in (2, 3):
-                broken = gradients[3 if step == 2 else 0].numpy()
-                broken.flat[-1] = value
-                gradients[3 if step == 2 else 0] = Tensor(broken)
-            optimizer.step(gradients)
+            optimizer.step(_nonfinite_gradients(step, value))
     assert optimizer.first_nonfinite_gradient() == (3, "long")
 
 
@@ -336,12 +342,7 @@ def test_clipping_does_not_hide_the_first_nonfinite_gradient(value: float, kerne
     optimizer = Adam(_parameters("float32"), gradient_limit=1.0)
     with np.errstate(invalid="ignore"):
         for step in range(4):
-            gradients = _gradients(step, "float32")
-            if step in (2, 3):
-                broken = gradients[3 if step == 2 else 0].numpy()
-                broken.flat[-1] = value
-                gradients[3 if step == 2 else 0] = Tensor(broken)
-            optimizer.step(gradients)
+            optimizer.step(_nonfinite_gradients(step, value))
     assert optimizer.first_nonfinite_gradient() == (3, "long")
 
 

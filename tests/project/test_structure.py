@@ -151,8 +151,6 @@ def test_only_the_backend_imports_cupy() -> None:
 def test_the_engine_is_from_scratch() -> None:
     foreign = {"torch", "tensorflow", "jax", "keras", "autograd", "flax", "sklearn", "scipy"}
     for path in [*LIBRARY, *_sources(ROOT / "kernels")]:
-        if path == PACKAGE / "training/benchmark.py":
-            continue  # it compares with them
         assert not {module.split(".")[0] for _, module in _modules(path)} & foreign, f"{path}"
 
 
