@@ -1,8 +1,8 @@
 """Kernels: functions from arrays to arrays, in one table (operation, implementation) -> callable.
 
 `reference` is plain array code and defines every operation. `numba` is the fast implementation for CPUs; it covers the
-operations that take most of the time. Other packages add their implementations with `register`. This package imports
-nothing of minigan.
+operations that take most of the time. `cuda` is the one for NVIDIA GPUs, and `cuda-tf32` a faster variant of it that is
+less exact. Other packages add their implementations with `register`. This package imports nothing of minigan.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from minigan_kernels import notices, numba, reference
+from minigan_kernels import cuda, notices, numba, reference
+from minigan_kernels.cuda import tf32
 
 REFERENCE = "reference"
 OPERATIONS = tuple(kernel.__name__ for kernel in reference.KERNELS)
@@ -120,3 +121,5 @@ def compile_seconds() -> float:
 
 register(REFERENCE, reference)
 register("numba", numba)
+register("cuda-tf32", tf32)  # before "cuda": less exact, so never taken by default
+register("cuda", cuda)

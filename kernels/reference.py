@@ -142,16 +142,16 @@ def adam(xp, p, g, bounds, m, v, first_nonfinite, scalars, beta1, beta2, eps):
     """One step of Adam (Kingma and Ba, 2015, Algorithm 1), in place on the flat buffers p, m and v.
 
     The flat buffer g holds all gradients, each at the place of its parameter: elements bounds[k, 0] to bounds[k, 1] - 1
-    belong to parameter k. `first_nonfinite[k]` is the first step in which the gradient of parameter k was not finite,
-    or -1; this call updates it. `scalars` holds the numbers that change from step to step, in float64:
-    [step, counted from 1; learning_rate / (1 - beta1**step); 1 - beta2**step; (1 - beta2**step)**-0.5, for
+    belong to parameter k; g, m and v are 0 elsewhere. `first_nonfinite[k]` is the first step in which the gradient of
+    parameter k was not finite, or -1; this call updates it. `scalars` holds the numbers that change from step to step,
+    in float64: [step, counted from 1; learning_rate / (1 - beta1**step); 1 - beta2**step; (1 - beta2**step)**-0.5, for
     implementations that multiply by it].
     """
+    record_nonfinite(xp, g, bounds, first_nonfinite, scalars)
     rounded = scalars.astype(str(p.dtype))
-    for part in _checked_slices(xp, g, bounds, first_nonfinite, scalars):
-        m[part] = beta1 * m[part] + (1 - beta1) * g[part]
-        v[part] = beta2 * v[part] + (1 - beta2) * g[part] * g[part]
-        p[part] -= rounded[1] * m[part] / (xp.sqrt(v[part] / rounded[2]) + eps)
+    m[...] = beta1 * m + (1 - beta1) * g
+    v[...] = beta2 * v + (1 - beta2) * g * g
+    p -= rounded[1] * m / (xp.sqrt(v / rounded[2]) + eps)
 
 
 def sgd(xp, p, g, bounds, velocity, first_nonfinite, scalars, momentum):
@@ -159,10 +159,9 @@ def sgd(xp, p, g, bounds, velocity, first_nonfinite, scalars, momentum):
 
     `scalars` is [step, learning_rate]; the other arguments are as in `adam`.
     """
-    learning_rate = scalars.astype(str(p.dtype))[1]
-    for part in _checked_slices(xp, g, bounds, first_nonfinite, scalars):
-        velocity[part] = momentum * velocity[part] + g[part]
-        p[part] -= learning_rate * velocity[part]
+    record_nonfinite(xp, g, bounds, first_nonfinite, scalars)
+    velocity[...] = momentum * velocity + g
+    p -= scalars.astype(str(p.dtype))[1] * velocity
 
 
 def rmsprop(xp, p, g, bounds, v, first_nonfinite, scalars, decay, eps):
@@ -171,18 +170,26 @@ def rmsprop(xp, p, g, bounds, v, first_nonfinite, scalars, decay, eps):
     v = decay v + (1 - decay) g^2, p = p - learning_rate g / (sqrt(v) + eps). `scalars` is [step, learning_rate]; the
     other arguments are as in `adam`.
     """
-    learning_rate = scalars.astype(str(p.dtype))[1]
-    for part in _checked_slices(xp, g, bounds, first_nonfinite, scalars):
-        v[part] = decay * v[part] + (1 - decay) * g[part] * g[part]
-        p[part] -= learning_rate * g[part] / (xp.sqrt(v[part]) + eps)
+    record_nonfinite(xp, g, bounds, first_nonfinite, scalars)
+    v[...] = decay * v + (1 - decay) * g * g
+    p -= scalars.astype(str(p.dtype))[1] * g / (xp.sqrt(v) + eps)
 
 
-def _checked_slices(xp, g, bounds, first_nonfinite, scalars):
-    """Yield the slice of each parameter, after recording in `first_nonfinite` whether its gradient is finite."""
-    for k, (start, stop) in enumerate(bounds.tolist()):
-        nonfinite_now = (first_nonfinite[k] < 0) & ~xp.isfinite(g[start:stop]).all()
-        first_nonfinite[k] = xp.where(nonfinite_now, scalars[0], first_nonfinite[k])  # without a device-to-host copy
-        yield slice(start, stop)
+def record_nonfinite(xp, g, bounds, first_nonfinite, scalars):
+    """Record in `first_nonfinite`, as the optimisers do, which gradients in the flat buffer g are not finite."""
+    nonfinite_now = (first_nonfinite < 0) & _has_nonfinite(xp, g, bounds)
+    first_nonfinite[...] = xp.where(nonfinite_now, scalars[0], first_nonfinite)  # without a device-to-host copy
+
+
+def _has_nonfinite(xp, g, bounds):
+    """Whether each gradient in the flat buffer g has an element that is not finite."""
+    nonfinite = ~xp.isfinite(g)
+    if xp.__name__ == "numpy":
+        return xp.asarray([nonfinite[start:stop].any() for start, stop in bounds.tolist()])
+    # On a device, reading the bounds would wait for it, so elements are counted, which takes longer.
+    before = xp.zeros(g.size + 1, dtype="int64")
+    xp.cumsum(nonfinite, out=before[1:])
+    return before[bounds[:, 1]] > before[bounds[:, 0]]
 
 
 def update_running_statistics(xp, running, value, momentum):
@@ -207,19 +214,21 @@ def assign(xp, target, value):
     target[...] = value
 
 
-def record_nonfinite(xp, g, bounds, first_nonfinite, scalars):
-    """Record in `first_nonfinite`, as the optimisers do, which gradients in the flat buffer g are not finite."""
-    for _ in _checked_slices(xp, g, bounds, first_nonfinite, scalars):
-        pass
-
-
 def clip(xp, values, limit):
     """Clip `values` to [-limit, limit], in place."""
     xp.clip(values, -limit, limit, out=values)
 
 
+def sum(xp, x, axis, keepdims, out=None):
+    """x summed over `axis`, a number, a tuple, or None for all axes, which keep extent 1 with `keepdims`; an array.
+
+    Its rounding error hardly grows with the number of summands.
+    """
+    return _written_to(out, xp.asarray(total(x, axis, keepdims)))
+
+
 KERNELS = (
     matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, bias_act_grad,
     batch_norm, batch_norm_grad, adam, sgd, rmsprop, record_nonfinite, clip, update_running_statistics, lerp,
-    contiguous, assign,
+    contiguous, assign, sum,
 )  # fmt: skip

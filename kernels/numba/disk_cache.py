@@ -1,16 +1,9 @@
 """A disk cache of compiled kernels that loads a file only if it is intact, private to this user and the right one.
 
-A file holds the machine code of one function for one signature, as Numba pickles it, after a checksum:
-
-    SHA-256 of (identity, content)          32 bytes
-    content                                 the pickle
-
-Loading a pickle can execute arbitrary code, and so does running the machine code in it. So nothing is unpickled before
-the bytes, which are read once, have been verified: the file is a regular file that belongs to this user and that other
-users cannot change, the same holds for the folders above it, and the checksum is right. The identity names the kernels'
-sources, the function, its signature and the CPU; because of it the checksum is wrong in a file that was put in the
-place of another. No checksum protects against someone who can write this user's files: they could as well change
-minigan itself.
+A file holds the machine code of one function for one signature, as Numba pickles it, with a checksum: see
+`minigan_kernels.checked_files`. Loading a pickle can execute arbitrary code, so nothing is unpickled before the file
+and the folders above it have been verified. The identity of a file names the kernels' sources, the function, its
+signature and the CPU.
 
 A file that fails a check is removed, and the kernel is compiled again. A kernel that cannot be stored, because the
 folder is full or cannot be trusted, is compiled for this process only. Numba's own cache makes none of these checks and
@@ -23,9 +16,7 @@ import hashlib
 import os
 import pickle
 import re
-import stat
 import sys
-import tempfile
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -34,11 +25,9 @@ from typing import Any
 import numba
 from numba.core import caching, compiler, serialize
 
-from minigan_kernels import notices
-from minigan_kernels.cache import ownership_problem, trusted_directory
+from minigan_kernels import checked_files, notices
+from minigan_kernels.cache import trusted_directory
 from minigan_kernels.numba.cpu import vector_bytes
-
-_CHECKSUM = hashlib.sha256().digest_size  # bytes
 
 
 def compile_or_load(function: Any, signature: tuple, what: str) -> None:
@@ -63,7 +52,7 @@ class _FileCache(caching.NullCache):
         target_context.refresh()
         path, identity = self._path_and_identity(signature, target_context.codegen())
         try:
-            content = _read(path, identity)
+            content = checked_files.read(path, identity)
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(content))
         except FileNotFoundError:
             notices.say(f"compiling the kernel {self._what} on this CPU (once; it is cached)")
@@ -79,7 +68,7 @@ class _FileCache(caching.NullCache):
             if result.lifted or result.library.has_dynamic_globals:
                 raise ValueError("its machine code holds addresses of this process")
             path, identity = self._path_and_identity(signature, result.codegen)
-            _write(path, identity, serialize.dumps(result._reduce()))
+            checked_files.write(path, identity, serialize.dumps(result._reduce()))
         except Exception as error:  # no space, or a Numba version with other internals
             _say_once(f"some compiled kernels cannot be cached in {self._folder} ({_reason(error)})")
 
@@ -92,46 +81,6 @@ class _FileCache(caching.NullCache):
 
 def _reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
-
-
-def _checksum(identity: bytes, content: bytes) -> bytes:
-    return hashlib.sha256(len(identity).to_bytes(8, "little") + identity + content).digest()
-
-
-def _read(path: Path, identity: bytes) -> bytes:
-    """The content of the file at `path`; raises OSError or ValueError if the file cannot be trusted."""
-    # The flags keep the call from following a symbolic link and from blocking on a pipe.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY)
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a regular file")
-        if problem := ownership_problem(status):
-            raise ValueError(f"it {problem}")
-        with open(handle, "rb", closefd=False) as file:
-            stored = file.read()
-    finally:
-        os.close(handle)
-    if stored[:_CHECKSUM] != _checksum(identity, stored[_CHECKSUM:]):
-        raise ValueError("its checksum is wrong")
-    return stored[_CHECKSUM:]
-
-
-_BINARY = getattr(os, "O_BINARY", 0)  # without it Windows translates line ends
-
-
-def _write(path: Path, identity: bytes, content: bytes) -> None:
-    """Write the file atomically, because another process may write it at the same time."""
-    # mkstemp creates a file that only this user can read and write.
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(_checksum(identity, content) + content)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 @lru_cache
