@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from minigan.autodiff.engine import Tensor
 from minigan.autodiff.parameter import Parameter
 from minigan.core import backend
@@ -20,8 +18,8 @@ class FlatParameters:
     """Parameters moved into one buffer, so that one call of a kernel updates all of them.
 
     names, parameters: in order. values: the buffer; each `Parameter.data` becomes a view of it. bounds: (count, 2),
-    start and end of each parameter in the buffer; the padding between them stays 0. gradients: a buffer of the same
-    layout, allocated on first use.
+    start and end of each parameter in the buffer, on its device; the padding between them stays 0. gradients: a buffer
+    of the same layout, allocated on first use.
 
     Raises ValueError unless there are parameters, all of one dtype and on one backend.
     """
@@ -34,8 +32,9 @@ class FlatParameters:
         self.names, self.parameters = list(parameters), list(parameters.values())
         self.backend = backend.of(self.parameters[0].data)
         self.dtype = self.parameters[0].dtype
-        self.bounds = _bounds(self.parameters)
-        self.size = -(-int(self.bounds[-1, 1]) // _ALIGNMENT) * _ALIGNMENT
+        self._slices = _slices(self.parameters)
+        self.bounds = self.backend.asarray([(part.start, part.stop) for part in self._slices], "int64")
+        self.size = -(-self._slices[-1].stop // _ALIGNMENT) * _ALIGNMENT
         self.values = self.zeros()
         owner = weakref.ref(self)
         for p, view in zip(self.parameters, self._views(self.values), strict=True):
@@ -76,9 +75,7 @@ class FlatParameters:
             p.increment_version()
 
     def _views(self, buffer: Any) -> list[Any]:
-        return [
-            buffer[first:last].reshape(p.shape) for p, (first, last) in zip(self.parameters, self.bounds, strict=True)
-        ]
+        return [buffer[part].reshape(p.shape) for p, part in zip(self.parameters, self._slices, strict=True)]
 
 
 def find_flat_parameters(parameters: Iterable[Parameter]) -> FlatParameters | None:
@@ -92,9 +89,10 @@ def find_flat_parameters(parameters: Iterable[Parameter]) -> FlatParameters | No
     return flat if all(p is q for p, q in zip(flat.parameters, parameters, strict=True)) else None
 
 
-def _bounds(parameters: Iterable[Parameter]) -> np.ndarray:
-    bounds, start = [], 0
+def _slices(parameters: Iterable[Parameter]) -> list[slice]:
+    """The place of each parameter in the buffer."""
+    slices, start = [], 0
     for p in parameters:
-        bounds.append((start, start + p.size))
+        slices.append(slice(start, start + p.size))
         start += -(-p.size // _ALIGNMENT) * _ALIGNMENT
-    return np.array(bounds, np.int64)
+    return slices

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import minigan_kernels
 from minigan.checking import from_file
 from minigan.cli import options
 from minigan.cli.exit_codes import FAILURE, SUCCESS
@@ -27,7 +28,7 @@ from minigan_kernels import REFERENCE
 
 _PICTURE_FORMATS = (".png", ".svg", ".pdf")
 _FILE_OPTIONS = ("gradient", "vjp", "shape", "picture")
-_SELFTEST_OPTIONS = ("only", "order")
+_SELFTEST_OPTIONS = ("only", "kernels", "order")
 _MAX_AXES = 32  # of an array, in any version of NumPy
 _MAX_NUMBERS = 10_000_000  # 80 MB in float64
 _MAX_SHOWN_NUMBER = 10**18
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "grad_FUNCTION returns its gradient (default: everything in minigan)",
     )  # fmt: skip
     parser.add_argument("--only", metavar="TEXT", help="only those of minigan's cases whose names contain this text")
+    parser.add_argument("--kernels", help="only this implementation of minigan's kernels (default: all available)")
     parser.add_argument("--order", type=options.whole_number, help="1, 2 or 3 (default: what suits each case)")
     parser.add_argument("--gradient", metavar="NAME", help="the function in the file that returns the gradient")
     parser.add_argument(
@@ -143,7 +145,7 @@ def _check_file(arguments: argparse.Namespace) -> int:
 def _check_minigan(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     with exit_on_interrupt():  # this may import CuPy
-        implementations = backend.implementations()
+        implementations = _select_implementations(backend.implementations(), arguments.kernels)
     usable = [implementation for implementation in implementations if implementation.unavailable is None]
     missing = {
         str(implementation): implementation.unavailable
@@ -163,6 +165,19 @@ def _check_minigan(arguments: argparse.Namespace) -> int:
         for sentence in _summary(case_results, missing, seconds):
             print(sentence)
     return FAILURE if failed else SUCCESS
+
+
+def _select_implementations(implementations: list[Implementation], kernels: str | None) -> list[Implementation]:
+    """Those that are named `kernels`; None: all. Raises UsageError if there is none, or if none can be used."""
+    if kernels is None:
+        return implementations
+    chosen = [implementation for implementation in implementations if implementation.kernels == kernels]
+    if any(implementation.unavailable is None for implementation in chosen):
+        return chosen
+    names = minigan_kernels.IMPLEMENTATIONS
+    if kernels not in names:
+        raise UsageError(f"there are no kernels '{kernels}'; {did_you_mean(kernels, names)}")
+    raise UsageError(f"the kernels '{kernels}' cannot be checked here: {backend.unavailable(kernels)}.")
 
 
 def _select(cases: list[Case], only: str | None) -> list[Case]:

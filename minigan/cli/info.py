@@ -54,7 +54,7 @@ def _facts() -> dict[str, Any]:
     for name in [name for name, reason in reasons.items() if reason is None]:
         for fact, value in minigan_kernels.IMPLEMENTATIONS[name].describe().items():
             facts[f"{fact} of {name}" if fact in facts else fact] = value
-    facts["cupy"] = backend.why_no_cupy() or "available"
+    facts["backend cupy"] = backend.why_no_cupy() or "available"
     usable = [pair for pair in pairs if pair.unavailable is None]
     facts["kernels"] = {
         operation: _implementations(operation, usable, current) for operation in minigan_kernels.OPERATIONS

@@ -37,7 +37,9 @@ _WHOLE_NUMBER = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+(_\d+)*)", re.ASCII)
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """--backend, --kernels and --threads."""
-    parser.add_argument("--backend", help="numpy, cupy, or auto: CuPy if a GPU is available (default: auto)")
+    parser.add_argument(
+        "--backend", help="numpy, cupy, or auto: MINIGAN_BACKEND, or CuPy if a GPU is available (default: auto)"
+    )
     names = ", ".join(minigan_kernels.IMPLEMENTATIONS)
     parser.add_argument("--kernels", help=f"{names}, or auto: the fastest available (default: auto)")
     parser.add_argument(

@@ -30,11 +30,14 @@ def _run_and_report(arguments: list[str]) -> int:
         return FAILURE
     except OSError as error:
         return _report(_os_error_sentence(error), FAILURE)
-    except MemoryError:
-        return _report("there is not enough memory; choose a smaller batch or network.", FAILURE)
+    except MemoryError as error:
+        problem = _device_problem(error, arguments)
+        return _report(problem or "there is not enough memory; choose a smaller batch or network.", FAILURE)
     except KeyboardInterrupt:
         return _report("interrupted.", INTERRUPTED)
     except Exception as error:
+        if problem := _device_problem(error, arguments):
+            return _report(problem, FAILURE)
         if os.environ.get("MINIGAN_DEBUG"):
             raise
         return _report(_unexpected_error_sentence(error), FAILURE)
@@ -47,6 +50,16 @@ def _parse_and_run(arguments: list[str]) -> int:
         return parser.run(arguments)
     finally:  # also after --help and --version, which raise SystemExit
         sys.stdout.flush()  # here, where a failure is reported
+
+
+def _device_problem(error: BaseException, arguments: list[str]) -> str | None:
+    """What has gone wrong on a GPU and what to do, as a clause; None if the error is not about one."""
+    from minigan.core import backend  # imported by now if the command got as far as to use a GPU
+
+    problem = backend.device_problem(error)
+    if problem is None or arguments[:1] != ["train"]:
+        return problem
+    return f"{problem} (a run goes on with train --resume RUN)"
 
 
 def _report(problem: object, code: int) -> int:

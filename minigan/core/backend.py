@@ -16,9 +16,13 @@ import minigan_kernels
 from minigan.core.errors import UsageError, clause, did_you_mean
 from minigan_kernels import REFERENCE
 from minigan_kernels.aligned import aligned_zeros
+from minigan_kernels.cuda import driver
+from minigan_kernels.cuda.graphs import GraphMemory
+from minigan_kernels.sums import total
 
 FLOATS = ("float32", "float64")
 _FLOAT_TYPES = frozenset(map(np.dtype, FLOATS))
+_UPLOAD_ALIGNMENT = 256  # bytes, as of CuPy's own allocations
 BACKENDS = ("auto", "numpy", "cupy")
 
 
@@ -69,12 +73,20 @@ class Backend:
         if reason := unavailable(kernels):
             raise UsageError(f"the kernels '{kernels}' cannot be used here: {reason}; choose 'auto' or 'reference'.")
         if kernels not in minigan_kernels.implementations_for(self.xp):
+            arrays = minigan_kernels.IMPLEMENTATIONS[kernels].ARRAYS
+            other = f", or the backend '{arrays}'" if arrays in BACKENDS else ""
             raise UsageError(
-                f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'."
+                f"the kernels '{kernels}' do not work on {self.name} arrays; choose 'auto' or 'reference'{other}."
             )
 
     def asarray(self, values: Any, dtype: str | None = None) -> Any:
         """`values`, numbers or an array of NumPy or of this library, as an array of this library."""
+        if recorder is not None and self.xp is not np and type(values) is not self.array_type:
+            # Before CuPy tries it: after a copy that a capture has refused, it may keep page-locked memory for good.
+            recorder.refuse(
+                f"it copies an array of shape {np.shape(values)} from the host; keep constants in a Buffer, and "
+                "compute with the operations of minigan"
+            )
         return self.xp.asarray(values, dtype=dtype)
 
     def zeros(self, count: int, dtype: np.dtype) -> Any:
@@ -84,6 +96,66 @@ class Backend:
     def to_numpy(self, array: Any) -> np.ndarray:
         """A copy of `array` on the host. Waits for the device."""
         return array.copy() if self.xp is np else self.xp.asnumpy(array)
+
+    def sum(self, x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
+        """The sum of x over `axis` (None: all axes), added in a fixed order, with a small rounding error."""
+        # On NumPy not by a kernel, but by array functions, which a recorder can trace (see minigan.gan.replay.trace).
+        return total(x, axis, keepdims) if self.xp is np else self.kernel("sum")(x, axis, keepdims)
+
+    def concatenate(self, parts: Sequence[Any], axis: int = 0) -> Any:
+        """The arrays `parts` joined along `axis`."""
+        if self.xp is np:
+            return np.concatenate(parts, axis)
+        # CuPy's own function copies a table of pointers to the device, which a CUDA graph cannot contain.
+        axis %= parts[0].ndim
+        before = (slice(None),) * axis
+        extents = [part.shape[axis] for part in parts]
+        shape = (*parts[0].shape[:axis], sum(extents), *parts[0].shape[axis + 1 :])
+        out = self.xp.empty(shape, parts[0].dtype)
+        start = 0
+        for part, extent in zip(parts, extents, strict=True):
+            out[(*before, slice(start, start + extent))] = part
+            start += extent
+        return out
+
+    def upload(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Any]:
+        """The NumPy arrays `arrays` as arrays of this library, copied to the device at once.
+
+        Returns them and the array of bytes of which they are views; on NumPy the arrays themselves, and None.
+        """
+        if self.xp is np or not arrays:
+            return arrays, None
+        starts = np.cumsum([0, *(-(-array.nbytes // _UPLOAD_ALIGNMENT) * _UPLOAD_ALIGNMENT for array in arrays)])
+        places = list(zip(arrays, starts.tolist(), strict=False))
+        host = np.empty(int(starts[-1]), np.uint8)
+        for array, start in places:
+            host[start : start + array.nbytes].view(array.dtype).reshape(array.shape)[...] = array
+        device = self.xp.asarray(host)
+        return [
+            device[start : start + array.nbytes].view(array.dtype).reshape(array.shape) for array, start in places
+        ], device
+
+    def device_facts(self) -> dict[str, str]:
+        """The facts about the device that may affect numbers, such as {"GPU": name}, on CuPy."""
+        return driver.identity() if self._is_cupy else {}
+
+    @property
+    def can_replay(self) -> bool:
+        """Whether training steps on its arrays can be recorded and replayed (see minigan.gan.replay)."""
+        return self.xp is np or self._is_cupy
+
+    def graph_memory(self) -> GraphMemory:
+        """Memory of CUDA graphs (see minigan_kernels.cuda.graphs), for CuPy only."""
+        return GraphMemory()
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all work so far, and raise what went wrong in it."""
+        if self._is_cupy:
+            driver.synchronize()
+
+    @property
+    def _is_cupy(self) -> bool:
+        return bool(self.xp.__name__ == "cupy")
 
     def __repr__(self) -> str:
         return f"Backend({self.name}, kernels={self.kernels})"
@@ -110,8 +182,20 @@ by_array_type: dict[type, Backend] = {np.ndarray: _numpy}
 """Every backend in use, by the type of its arrays."""
 _current = _numpy
 _replay, _threads = True, 0
+_stay_on_host = False
 _configurations = 0
 """How often the backend, the kernels or the number of threads have changed."""
+
+
+@contextmanager
+def recording_by(value: Recorder) -> Iterator[None]:
+    """A context in which `value` is the recorder in use."""
+    global recorder
+    before, recorder = recorder, value
+    try:
+        yield
+    finally:
+        recorder = before
 
 
 def of(array: Any) -> Backend:
@@ -135,7 +219,20 @@ def as_real_array(values: Any) -> Any:
         if data.dtype.kind not in "biuf":
             raise TypeError(f"a Tensor holds real numbers, got dtype {data.dtype}")
         data = data.astype("float64")
-    return _current.asarray(data) if type(data) is np.ndarray and _current.array_type is not np.ndarray else data
+    if type(data) is not np.ndarray or _current.array_type is np.ndarray or _stay_on_host:
+        return data
+    return _current.asarray(data)
+
+
+@contextmanager
+def staying_on_host() -> Iterator[None]:
+    """A context in which Tensors made of NumPy arrays keep them, on every backend; see `Backend.upload`."""
+    global _stay_on_host
+    before, _stay_on_host = _stay_on_host, True
+    try:
+        yield
+    finally:
+        _stay_on_host = before
 
 
 def note_host_read(what: str) -> None:
@@ -150,7 +247,9 @@ def current() -> Backend:
 
 
 def use(backend: str | Backend = "auto", kernels: str = "auto", replay: bool = True) -> Backend:
-    """Make new Tensors on `backend` ("numpy", "cupy", or "auto": CuPy where a GPU answers) with `kernels`.
+    """Make new Tensors on `backend` ("numpy", "cupy" or "auto") with `kernels`.
+
+    "auto" is the backend that the environment variable MINIGAN_BACKEND names; without it CuPy, where a GPU answers.
 
     `replay`: record each kind of training step once and replay it (see minigan.gan.replay), unless the environment
     variable MINIGAN_REPLAY is 0.
@@ -158,7 +257,7 @@ def use(backend: str | Backend = "auto", kernels: str = "auto", replay: bool = T
     """
     global _current, _replay, _configurations
     _environment_allows_replay()
-    chosen = backend if isinstance(backend, Backend) else _find(backend)
+    chosen = backend if isinstance(backend, Backend) else _find(_default_backend() if backend == "auto" else backend)
     before = _current, chosen.requested
     chosen.choose_kernels(kernels)
     if before != (chosen, chosen.requested):
@@ -184,6 +283,14 @@ def _environment_allows_replay() -> bool:
     if value not in ("0", "1"):
         raise UsageError(f"MINIGAN_REPLAY is '{value}'; expected 1 (replay training steps) or 0 (do not).")
     return value == "1"
+
+
+def _default_backend() -> str:
+    """The backend that the environment variable MINIGAN_BACKEND names, "auto" without it."""
+    name = os.environ.get("MINIGAN_BACKEND", "") or "auto"
+    if name not in BACKENDS:
+        raise UsageError(f"MINIGAN_BACKEND is '{name}', and there is no such backend; {did_you_mean(name, BACKENDS)}")
+    return name
 
 
 @contextmanager
@@ -269,7 +376,7 @@ def _find(name: str) -> Backend:
     if xp is None:
         if name == "auto":
             return _numpy
-        raise UsageError(f"the backend 'cupy' cannot be used here: {reason}; choose 'numpy' or 'auto'.")
+        raise UsageError(f"the backend 'cupy' cannot be used here: {reason}.")
     return _cupy_backend(xp)
 
 
@@ -283,10 +390,11 @@ def why_no_cupy() -> str:
     return _cupy()[1]
 
 
+def device_problem(error: BaseException) -> str | None:
+    """What has gone wrong on the device and what to do, as a clause; None if `error` is not about the device."""
+    return driver.problem(error)
+
+
 def _cupy() -> tuple[Any, str]:
-    """(the module cupy, "") if it finds a GPU, else (None, why not). Importing CuPy succeeds without a GPU, too."""
-    try:
-        import cupy
-    except ImportError as error:
-        return None, f"cupy cannot be imported ({error})"
-    return (cupy, "") if cupy.is_available() else (None, "cupy finds no CUDA device")
+    """(the module cupy, "") if it finds a GPU, else (None, why not and what to do)."""
+    return driver.find_cupy()

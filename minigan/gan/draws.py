@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from minigan.autodiff import Tensor
-from minigan.core import random
-from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, signature
+from minigan.core import backend, random
+from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, on_device, signature
 from minigan.gan.interface import GANInterface
 from minigan.gan.penalties import draw_for
 from minigan.gan.recordable import RecordableStep
@@ -61,7 +61,10 @@ class DropoutMasks:
             requests = self._requests(gan, inputs)
             new = key, RecordableStep(gan).attributes(), requests
             self._cache = [new, *self._cache[: _MAX_SIGNATURES - 1]]
-        return replace(inputs, masks=tuple(request.draw() for request in requests))
+        with backend.staying_on_host():
+            drawn = tuple(request.draw() for request in requests)
+        masks, uploads = on_device(drawn)
+        return replace(inputs, masks=masks, uploads=(*inputs.uploads, *uploads))
 
     def _contain_dropout(self, *networks: Module) -> bool:
         """Whether one of the networks has dropout. Networks other than at the last call invalidate the cache."""

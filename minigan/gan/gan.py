@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from minigan.core import backend, random
 from minigan.core.state_check import require_matching_state
 from minigan.gan import draws, latents
 from minigan.gan.ema import EMA
-from minigan.gan.inputs import StepInputs, UpdateInputs
+from minigan.gan.inputs import StepInputs, UpdateInputs, on_device
 from minigan.gan.interface import GradientObserver, Pass
 from minigan.gan.losses import LabelSmoothing, Loss
 from minigan.gan.penalties import Penalty, copy_draws
@@ -179,16 +180,20 @@ class GAN:
         find out which masks they need; the networks' state is restored afterwards.
         """
         batches = self.rules.batches(real if isinstance(real, Tensor) else Tensor(real))
-        inputs = StepInputs(
-            tuple(self.draw_update(batch, ahead) for ahead, batch in enumerate(batches)),
-            self.generator_optimizer.update_scalars(),
-            self.ema.weight(self.step + 1) if self.ema else None,
-        )
-        return self._masks.add(self, inputs)
+        with backend.staying_on_host():
+            inputs = StepInputs(
+                tuple(draws.update_inputs(self, batch, ahead) for ahead, batch in enumerate(batches)),
+                self.generator_optimizer.update_scalars(),
+                self.ema.weight(self.step + 1) if self.ema else None,
+            )
+        inputs, uploads = on_device(inputs)
+        return self._masks.add(self, replace(inputs, uploads=uploads) if uploads else inputs)
 
     def draw_update(self, real: Tensor, ahead: int = 0) -> UpdateInputs:
         """The inputs of the discriminator's update that comes `ahead` updates after its next one, on batch `real`."""
-        return draws.update_inputs(self, real, ahead)
+        with backend.staying_on_host():
+            inputs = draws.update_inputs(self, real, ahead)
+        return on_device(inputs)[0]
 
     def first_nonfinite_gradient(self) -> tuple[int, str] | None:
         """(step, parameter) of the first gradient that was not finite, None if all were; waits for the device."""

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from minigan.autodiff import Tensor
+from minigan.core import backend
 from minigan.gan.penalties import Draws
 from minigan.nn import Dropout
 from minigan.nn.dropout import DrawnMasks
+
+Tree = TypeVar("Tree")
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,15 @@ class StepInputs:
 
     updates: the inputs of each update of the discriminator. update_scalars: those of the generator's optimiser (see
     `Optimizer.update_scalars`). ema_weight: the weight of the generator in its moving average (EMA); None if the EMA is
-    not updated in this step. masks: the masks of each dropout layer.
+    not updated in this step. masks: the masks of each dropout layer. uploads: the arrays of bytes of which the leaves
+    that came from the host are views (see `on_device`).
     """
 
     updates: tuple[UpdateInputs, ...]
     update_scalars: Tensor
     ema_weight: Tensor | None
     masks: tuple[DrawnMasks, ...] = ()
+    uploads: tuple[Any, ...] = ()
 
     @property
     def dropout_draws(self) -> list[tuple[Dropout, int]]:
@@ -56,7 +63,7 @@ class StepInputs:
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {
-    kind: tuple(field.name for field in fields(kind)) for kind in (StepInputs, UpdateInputs)
+    kind: tuple(field.name for field in fields(kind) if field.name != "uploads") for kind in (StepInputs, UpdateInputs)
 }
 _FIELDS[DrawnMasks] = ("masks",)
 
@@ -91,3 +98,20 @@ def tree_map(inputs: Any, function: Callable[[Any], Any]) -> Any:
 def signature(leaves: Sequence[Any]) -> tuple[Any, ...]:
     """The shape and dtype of each leaf, or its type if it is no Tensor; equal signatures mean equal calls in a step."""
     return tuple([(x.data.shape, x.data.dtype) if isinstance(x, Tensor) else type(x) for x in leaves])
+
+
+def on_device(inputs: Tree) -> tuple[Tree, tuple[Any, ...]]:
+    """`inputs` with the leaves on the host copied to the device, all in one copy, and the array that they view.
+
+    That array is in a tuple, which is empty if nothing was copied, as on NumPy. Leaves stay on the host in the context
+    `backend.staying_on_host`.
+    """
+    library = backend.current()
+    if library.array_type is np.ndarray:
+        return inputs, ()
+    host = [leaf for leaf in leaves(inputs) if isinstance(leaf, Tensor) and type(leaf.data) is not library.array_type]
+    arrays, uploaded = library.upload([leaf.data for leaf in host])
+    if uploaded is None:
+        return inputs, ()
+    copies = {id(leaf): Tensor(array) for leaf, array in zip(host, arrays, strict=True)}
+    return tree_map(inputs, lambda leaf: copies.get(id(leaf), leaf)), (uploaded,)

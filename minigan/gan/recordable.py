@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from minigan.autodiff import Tensor
@@ -60,6 +62,16 @@ class RecordableStep:
         self._gan.generator_optimizer.count_updates(1)
         if self._gan.ema is not None and inputs.ema_weight is not None:
             self._gan.ema.increment_versions()
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """A context that takes back, when it ends, the updates that the optimisers have counted in it."""
+        before = [optimizer.steps for optimizer in self._optimizers]
+        try:
+            yield
+        finally:
+            for optimizer, steps in zip(self._optimizers, before, strict=True):
+                optimizer.steps = steps
 
 
 def _collect(container: Any, containers: Containers, modules: list[Module]) -> None:

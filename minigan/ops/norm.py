@@ -91,7 +91,7 @@ def _expand_axis(g: Tensor, x: Any, axis: int) -> Tensor:
 )
 def _softmax(B, x, *, axis):
     _, exponentials = _exponentials(B.xp, x, axis)
-    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+    return exponentials / B.sum(exponentials, axis, keepdims=True)
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -108,7 +108,7 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 @primitive(None, formula={"x": "0"})
 def _share_of_largest(B, x, *, axis):
     largest = (x == x.max(axis=axis, keepdims=True)).astype(x.dtype)
-    return largest / largest.sum(axis=axis, keepdims=True)
+    return largest / B.sum(largest, axis, keepdims=True)
 
 
 def share_of_largest(x: Any, axis: int = -1) -> Tensor:
@@ -133,7 +133,7 @@ def _logsumexp(B, x, *, axis):
     first = B.xp.expand_dims(x.argmax(axis=axis), axis)
     positions = B.xp.arange(x.shape[axis]).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
     others = B.xp.where(positions == first, 0.0, exponentials)
-    return (largest + B.xp.log1p(others.sum(axis=axis, keepdims=True))).squeeze(axis)
+    return (largest + B.xp.log1p(B.sum(others, axis, keepdims=True))).squeeze(axis)
 
 
 def logsumexp(x: Any, axis: int = -1) -> Tensor:
@@ -151,7 +151,7 @@ def logsumexp(x: Any, axis: int = -1) -> Tensor:
 )
 def _mean_softplus(B, x, *, sign):
     terms = B.xp.maximum(x * sign, 0.0) + B.xp.log1p(B.xp.exp(-abs(x)))
-    return terms.sum() * (1.0 / x.size)
+    return B.sum(terms) * (1.0 / x.size)
 
 
 def mean_softplus(x: Any, sign: int = 1) -> Tensor:

@@ -44,7 +44,7 @@ def _largest_tap(B, x, *, geometry):
     pads = ((0, 0), *geometry.padding, (0, 0))
     padded = B.xp.pad(x, pads, constant_values=-np.inf)
     is_image = B.xp.pad(B.xp.ones((1, *geometry.size, 1), bool), pads)
-    values, inside = (B.xp.stack([array[tap] for tap in _taps(geometry)]) for array in (padded, is_image))
+    values, inside = (B.concatenate([array[tap][None] for tap in _taps(geometry)]) for array in (padded, is_image))
     # In a window of -inf alone, the padding equals the image: there the first pixel of the image is chosen.
     empty = (values == -np.inf).all(axis=0)
     return B.xp.where(empty, inside.argmax(axis=0), values.argmax(axis=0)).astype(x.dtype)

@@ -98,6 +98,8 @@ def _check_on(implementation: Implementation, case: Case, order: int | None, see
             case, implementation, time.perf_counter() - start, problem=_describe(error), unsupported=True
         )
     except Exception as error:  # a wrong derivative may raise any error: that is a finding, too
+        if backend.device_problem(error):
+            raise  # no derivative is wrong; the GPU would fail in the other cases, too
         return CheckResult(case, implementation, time.perf_counter() - start, problem=_describe(error))
     return CheckResult(case, implementation, time.perf_counter() - start, report)
 

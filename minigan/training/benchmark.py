@@ -193,10 +193,12 @@ def _gan_and_batch(
     return gan, backend.current().asarray(real.astype(dtype))
 
 
-def _training_step(gan: GAN, real: Any) -> Callable[[], float]:
-    def step() -> float:
-        # Reading the last result waits for all computations before it: on a GPU the step ends only then.
-        return gan.train_step(real)["fake_score"].item()
+def _training_step(gan: GAN, real: Any) -> Callable[[], None]:
+    library = backend.current()
+
+    def step() -> None:
+        gan.train_step(real)
+        library.synchronize()  # a GPU has only been told what to do; the step ends when it has done that
 
     return step
 

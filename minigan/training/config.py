@@ -126,8 +126,8 @@ def versions() -> dict[str, str]:
     """The versions of the packages that the numbers of a run depend on."""
     by_package = {"python": platform.python_version(), "minigan": __version__, "numpy": np.__version__}
     for package in (*minigan_kernels.packages(), "cupy"):
-        if package in sys.modules:
-            by_package[package] = sys.modules[package].__version__
+        if (module := sys.modules.get(package)) is not None:
+            by_package[package] = module.__version__
     return by_package
 
 

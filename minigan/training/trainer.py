@@ -359,7 +359,8 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 def _device() -> dict[str, str]:
     """The entry "computed_on" of config.json."""
-    return {"backend": backend.current().name, "kernels": backend.current().kernels}
+    library = backend.current()
+    return {"backend": library.name, "kernels": library.kernels, **library.device_facts()}
 
 
 def _require_recorded(step: int, config: RunConfig, folder: RunFolder) -> None:

@@ -1,10 +1,11 @@
 """Record a training step and replay it: the same numbers without the engine's Python (after tinygrad's TinyJit).
 
 A step is a function of its inputs and of memory that it changes in place. It runs without recording at first. Then it
-is recorded: every kernel and array function that it calls, with their array arguments. A replay copies the inputs into
-the arrays of the recorded inputs and makes the same calls again, on memory that is planned once. Inputs of another
-signature (other shapes, with or without a penalty) have a recording of their own, and so has a step whose Python
-attributes have changed. The first replay of each recording is compared, bit for bit, with a plain run.
+is recorded: on NumPy every kernel and array function that it calls, with their array arguments (`calls`); on CuPy all
+its work on the GPU, as one CUDA graph (`graph`). A replay copies the inputs into the arrays of the recorded inputs.
+Then it makes the same calls again, on memory that is planned once, or launches the graph. Inputs of another signature
+(other shapes, with or without a penalty) have a recording of their own, and so has a step whose Python attributes have
+changed. The first replay of each recording is compared, bit for bit, with a plain run.
 
 A step that cannot be recorded runs plainly, and `Replay.fallback_reason` says why, such as that it reads numbers on the
 host, computes with arrays that no operation of minigan has made, or changes Python attributes.
@@ -19,9 +20,10 @@ import numpy as np
 
 from minigan.core import backend
 from minigan.gan.inputs import StepInputs, leaves, signature
+from minigan.gan.replay import calls, graph
 from minigan.gan.replay.arena import Arena
 from minigan.gan.replay.attributes import Attributes
-from minigan.gan.replay.recording import Recording, Report, Step, record
+from minigan.gan.replay.recording import NO_MEMORY, Recording, Report, Step
 
 _PLAIN_RUNS = 2  # before recording: kernels compile, and packed weights are kept from their second use on
 _MAX_FAILURES = 3  # to record a step, or to get the bits of a plain run in the first replay
@@ -47,6 +49,7 @@ class Replay:
         self._failures: dict[Any, list[str]] = {}
         self._calls = self._changes = 0
         self._arena = Arena()
+        self._graph_memory: Any = None
         self._known_attributes: list[Attributes] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
@@ -55,9 +58,12 @@ class Replay:
     def __call__(self, step: Step, inputs: StepInputs) -> Report:
         """Run `step` on `inputs`, by a replay where there is a recording; returns what `step.run(inputs)` returns."""
         input_leaves = leaves(inputs)
-        if backend.current().xp is not np:
-            return self._run_plainly(step, inputs, "steps are replayed on NumPy arrays only")
-        key = signature(input_leaves), backend.configuration(), self._current_attributes(step)
+        if not backend.current().can_replay:
+            return self._run_plainly(step, inputs, "steps are replayed on NumPy and CuPy arrays only")
+        leaf_types = signature(input_leaves)
+        if inputs.uploads:  # from host and device come leaves of the same types, but copied together or alone
+            leaf_types += tuple(upload.size for upload in inputs.uploads)
+        key = leaf_types, backend.configuration(), self._current_attributes(step)
         recording = self._find_recording(key)
         if recording is None:
             return self._run_without_recording(key, step, inputs)
@@ -114,15 +120,25 @@ class Replay:
         self._plain_runs[key] = runs
         if reason is not None or not _PLAIN_RUNS < runs <= _PLAIN_RUNS + _MAX_FAILURES:
             return self._run_plainly(step, inputs, reason)
-        report, recording = record(step, inputs, self._arena)
-        if not key[2].are_unchanged():
-            self._add_failure(key, "it changes Python attributes, which a replay would not")
-        elif isinstance(recording, Recording):
+        report, recording = self._record(step, inputs, key[2])
+        if isinstance(recording, Recording):
             recording.last_used = self._calls
             self._recordings[key] = recording
         else:
             self._add_failure(key, recording)
         return report
+
+    def _record(self, step: Step, inputs: StepInputs, attributes: Attributes) -> tuple[Report, Recording | str]:
+        library = backend.current()
+        if library.xp is np:
+            return calls.record(step, inputs, attributes, self._arena)
+        if self._graph_memory is None:
+            self._graph_memory = library.graph_memory()
+        report, recording = graph.record(step, inputs, attributes, self._graph_memory)
+        if recording == NO_MEMORY:  # plain steps need what this capture and earlier graphs have taken
+            self._recordings.clear()
+            self._graph_memory = None
+        return report, recording
 
     def _obstacle(self, key: Any) -> str | None:
         """Why the step cannot be recorded for `key`, as a clause; None if recording can be tried."""

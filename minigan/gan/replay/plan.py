@@ -15,9 +15,9 @@ from numpy.lib.array_utils import byte_bounds
 from minigan.gan.replay.arena import Arena
 from minigan.gan.replay.memory import flatten_results
 from minigan.gan.replay.recorder import Block, RecordedCall, View
+from minigan.gan.replay.recording import BoundCall
 from minigan_kernels.aligned import ALIGNMENT
 
-BoundCall = tuple[Callable[..., Any], tuple[Any, ...]]
 Lifetime = tuple[int, int]
 """The indices of the first and of the last call that use a block."""
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from minigan.core import backend
-from minigan.gan.replay.memory import flatten_results, owner
+from minigan.gan.replay.memory import flatten_results, owner, unknown_array
 from minigan.gan.replay.trace import trace
 from minigan_kernels import recorded_calls
 
@@ -172,10 +172,7 @@ class Recorder:
     def _require_known(self, arrays: Iterable[Any]) -> None:
         for x in arrays:
             if isinstance(x, np.ndarray) and not self._block(x):
-                self.refuse(
-                    f"it computes with an array of shape {x.shape} that no operation has made; keep constants in a "
-                    "Buffer, and compute with the operations of minigan"
-                )
+                self.refuse(unknown_array(x))
 
     def _reference(self, x: Any) -> Any:
         return self.view(x) if isinstance(x, np.ndarray) else x

@@ -1,9 +1,10 @@
-"""The recording of one training step: how it is made, when it can be used, and how it is replayed."""
+"""The recording of one training step: when it can be used, and how it is replayed; see `calls` and `graph`."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,15 +12,17 @@ import numpy as np
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Parameter, Variable
 from minigan.core import backend
-from minigan.gan.inputs import StepInputs, leaves, tree_map
+from minigan.gan.inputs import StepInputs, leaves
 from minigan.gan.replay.arena import Arena, trim_heap
 from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.memory import owner
-from minigan.gan.replay.plan import Plan
-from minigan.gan.replay.recorder import Recorder, View
 from minigan_kernels.packed_weights import PackedWeights
 
 Report = dict[str, Tensor]
+Sources = Callable[[StepInputs, Sequence[Tensor | None]], list[Any]]
+BoundCall = tuple[Callable[..., Any], tuple[Any, ...]]
+CHANGES_ATTRIBUTES = "it changes Python attributes, which a replay would not"
+NO_MEMORY = "there is not enough memory for it"
 
 
 class Step(Protocol):
@@ -27,7 +30,8 @@ class Step(Protocol):
 
     run(inputs): the computation, which changes only the arrays `memory()`, in place. variables(): the Parameters and
     Buffers among these. attributes(): all Python attributes on which the step may depend. count_updates(inputs): the
-    part of a step that a replay of its computation leaves out.
+    part of a step that a replay of its computation leaves out. uncounted(): a context that takes back, when it ends,
+    the updates that were counted in it.
     """
 
     def run(self, inputs: StepInputs) -> Report: ...
@@ -35,38 +39,20 @@ class Step(Protocol):
     def variables(self) -> list[Variable]: ...
     def attributes(self) -> Attributes: ...
     def count_updates(self, inputs: StepInputs) -> None: ...
-
-
-def record(step: Step, inputs: StepInputs, arena: Arena) -> tuple[Report, Recording | str]:
-    """Run `step`; returns its report, and the recording or, as a clause, the reason why it cannot be recorded."""
-    inputs = tree_map(inputs, lambda leaf: Tensor(leaf.data.copy()))  # arrays of our own, which replays overwrite
-    recording = Recording(step, [leaf.data for leaf in leaves(inputs) if leaf is not None])
-    recorder = Recorder([*recording.memory, *recording.packed, *recording.inputs])
-    backend.recorder, before = recorder, backend.recorder
-    try:
-        report = step.run(inputs)
-    finally:
-        backend.recorder = before
-    views = {name: recorder.known_view(value.data) for name, value in report.items()}
-    reason = recorder.refusal or recording.packed_weights_obstacle()
-    if reason is None:
-        try:
-            recording.prepare(recorder, views, arena)
-        except MemoryError:
-            reason = "there is not enough memory for it"
-    return report, recording if reason is None else reason
+    def uncounted(self) -> AbstractContextManager[None]: ...
 
 
 class Recording:
     """The calls of one run of `step`, and the memory that they use.
 
-    inputs: the arrays into which a replay copies its inputs. verified: whether a replay has been compared with a plain
-    run and gave the same bits. last_used: the number of the step that used it last, as counted by `Replay`.
+    inputs: the arrays into which a replay copies its inputs. sources: a function of a step's inputs and of their leaves
+    that returns the arrays to copy there. verified: whether a replay has been compared with a plain run and gave the
+    same bits. last_used: the number of the step that used it last, as counted by `Replay`.
     """
 
-    def __init__(self, step: Step, inputs: list[Any]) -> None:
+    def __init__(self, step: Step, inputs: list[Any], sources: Sources) -> None:
         self.verified, self.last_used = False, 0
-        self.inputs = inputs
+        self.inputs, self._sources = inputs, sources
         self._variables = step.variables()
         self._data = [(variable, variable.data) for variable in self._variables]
         self._packed = [variable.packed_weights for variable in self._variables if isinstance(variable, Parameter)]
@@ -84,11 +70,17 @@ class Recording:
             return "kernels keep packed weights in other memory than before"
         return None
 
-    def prepare(self, recorder: Recorder, report: dict[str, Any], arena: Arena) -> None:
-        """Plan the memory of the recorded calls; `report`: the views of the report's scalars, by name."""
-        plan = Plan(recorder.calls, [view for view in report.values() if isinstance(view, View)], arena)
-        self._calls = plan.calls
-        self._report = {name: plan.array(view) for name, view in report.items()}
+    def restore_packed_weights(self) -> None:
+        """Put the packed weights back into their state before the step, which has changed no numbers."""
+        for packed, snapshot in zip(self._packed, self._packed_before, strict=True):
+            packed.restore(snapshot)
+
+    def prepare(self, calls: list[BoundCall], report: dict[str, Any], copy_report: Callable[[], Report]) -> None:
+        """Take over what a replay does. calls: pairs (function, arguments) that repeat the step on `inputs`, in order.
+
+        report: the arrays in which they leave the report's scalars, by name. copy_report: returns copies of these.
+        """
+        self._calls, self._report, self._copy_report = calls, report, copy_report
         used = [i for i, snapshot in enumerate(self._packed_after) if snapshot or self._packed_before[i]]
         self._packed = [self._packed[i] for i in used]
         self._packed_before, self._packed_after = (
@@ -114,13 +106,13 @@ class Recording:
                 if current is None or not is_valid:
                     return False
                 if current is not array:
-                    np.copyto(array, current)
+                    array[...] = current
         return True
 
     def run(self, step: Step, inputs: StepInputs, input_leaves: Sequence[Tensor | None]) -> Report:
         """Replay the step on `inputs`, whose leaves are `input_leaves`."""
         try:
-            self._call(input_leaves)
+            self._call(inputs, input_leaves)
         except BaseException:  # such as Ctrl-C: what was computed from the old numbers must count as outdated
             self._count_versions()
             raise
@@ -129,7 +121,7 @@ class Recording:
             buffer.increment_version()
         for packed, snapshot in zip(self._packed, self._packed_after, strict=True):
             packed.restore(snapshot)
-        return {name: Tensor(value.copy()) for name, value in self._report.items()}
+        return self._copy_report()
 
     def verify(self, step: Step, inputs: StepInputs, arena: Arena) -> Report:
         """Run `step` on `inputs` and compare the bits with those of a replay; sets `verified`, returns the report.
@@ -139,7 +131,7 @@ class Recording:
         trim_heap()
         before = [array.copy() for array in self.memory]
         try:
-            self._call(leaves(inputs))
+            self._call(inputs, leaves(inputs))
             replayed = [_digest(array) for array in (*self.memory, *self._report.values())]
         finally:
             for array, values in zip(self.memory, before, strict=True):
@@ -154,10 +146,9 @@ class Recording:
         trim_heap()
         return report
 
-    def _call(self, input_leaves: Sequence[Tensor | None]) -> None:
-        tensors = [leaf for leaf in input_leaves if leaf is not None]
-        for array, tensor in zip(self.inputs, tensors, strict=True):
-            array[...] = tensor.data
+    def _call(self, inputs: StepInputs, input_leaves: Sequence[Tensor | None]) -> None:
+        for array, source in zip(self.inputs, self._sources(inputs, input_leaves), strict=True):
+            array[...] = source
         for function, arguments in self._calls:
             function(*arguments)
 
@@ -166,7 +157,7 @@ class Recording:
             variable.increment_version()
 
 
-def _owners(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _owners(arrays: Sequence[Any]) -> list[Any]:
     """The arrays that own the memory of `arrays`, each once."""
     return list({id(memory): memory for memory in map(owner, arrays)}.values())
 
@@ -175,5 +166,6 @@ def _snapshots(packed: Sequence[PackedWeights]) -> list[dict[Any, tuple]]:
     return [weights.snapshot() for weights in packed]
 
 
-def _digest(array: np.ndarray) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).digest()
+def _digest(array: Any) -> bytes:
+    on_host = array if isinstance(array, np.ndarray) else backend.of(array).to_numpy(array)
+    return hashlib.sha256(np.ascontiguousarray(on_host).reshape(-1).view(np.uint8).data).digest()
