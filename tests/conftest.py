@@ -7,15 +7,21 @@ import os
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from types import ModuleType
 
 import numpy as np
 import pytest
-from support.environment import ON_NUMPY, PAIRS
+from support import cupy_standin
+from support.cuda_cpu import build
+from support.device_kernels import on_host
+from support.environment import GPU, PAIRS, WITHOUT_COMPILER, needs_compiler
 
 import minigan as mg
 import minigan_kernels
 from minigan.core import backend
 
+os.environ.setdefault("MINIGAN_BACKEND", "numpy")  # even where there is a GPU; tests of another backend name it
 os.environ.setdefault("MINIGAN_DEBUG", "1")  # an exception that nothing foresees fails a test, with its traceback
 
 QUICK_CASES = 3  # of each test that runs over many cases, so many are quick tests; the others are slow
@@ -31,10 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m "not slow" is applied
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow all but a few cases of each test that runs over many.
+    """Mark as gpu what runs on one, and as slow all but a few cases of each test that runs over many.
 
     Which few is arbitrary, but always the same: a checksum of the name decides, so that no parameter is favoured.
     """
+    for item in items:
+        if GPU is not None and _uses_cupy(item):
+            item.add_marker(pytest.mark.gpu)
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         cases[item.nodeid.partition("[")[0]].append(item)
@@ -44,13 +53,61 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def _uses_cupy(item: pytest.Item) -> bool:
+    """Whether a test uses the fixture `cupy` or an implementation of the kernels for CuPy."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+    on_cupy = any(isinstance(p, backend.Implementation) and p.backend.name == "cupy" for p in parameters)
+    return on_cupy or "cupy" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(autouse=True)
 def _restored_backend() -> Iterator[None]:
     libraries = dict(backend.by_array_type)
-    yield
+    with cupy_standin.left_as_it_was() if cupy_standin.is_in_use() else nullcontext():
+        yield
     backend.by_array_type.clear()
     backend.by_array_type.update(libraries)
     mg.use("numpy", "auto")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _skipped_without_compiler() -> Iterator[None]:
+    """A test that comes to compile a CUDA kernel for the CPU is skipped where that cannot be done."""
+    with pytest.MonkeyPatch.context() as patch:
+        if build.compiler() is None:
+            patch.setattr(build, "compile", lambda *_, **__: pytest.skip(WITHOUT_COMPILER))
+        yield
+
+
+@pytest.fixture
+def cupy() -> Iterator[ModuleType]:
+    """The module `cupy`: the real one if it finds a GPU, else the stand-in, importable during the test."""
+    if GPU is not None:
+        yield importlib.import_module("cupy")
+    else:
+        with cupy_standin.importable() as module:
+            yield module
+
+
+@pytest.fixture
+def cuda(cupy: ModuleType) -> dict[str, Callable]:
+    """The CUDA kernels; they take NumPy arrays."""
+    if GPU is None and build.compiler() is None:
+        pytest.skip(WITHOUT_COMPILER)
+    return on_host(cupy, minigan_kernels.table("cuda", cupy))
+
+
+@pytest.fixture
+def standin() -> Iterator[ModuleType]:
+    """The stand-in for CuPy, importable as `cupy` during the test, even where there is a GPU."""
+    with cupy_standin.importable() as module:
+        yield module
+
+
+@pytest.fixture(params=["reference", pytest.param("cuda", marks=needs_compiler)])
+def standin_kernels(request: pytest.FixtureRequest, standin: ModuleType) -> str:
+    """The names of the kernels for arrays of the stand-in for CuPy, each in turn; to be chosen by `mg.use`."""
+    return request.param
 
 
 @pytest.fixture(params=PAIRS)
@@ -60,10 +117,18 @@ def kernels(request: pytest.FixtureRequest) -> str:
     return request.param.kernels
 
 
-@pytest.fixture(params=ON_NUMPY)
+@pytest.fixture(params=PAIRS)
 def table(request: pytest.FixtureRequest) -> dict[str, Callable]:
-    """The kernels for NumPy arrays of each implementation, with the reference for what it lacks."""
-    return minigan_kernels.table("reference", np) | minigan_kernels.table(request.param.kernels, np)
+    """The kernels of each implementation, with the reference for what it lacks; all take NumPy arrays."""
+    xp = request.param.backend.xp
+    kernels = minigan_kernels.table("reference", xp) | minigan_kernels.table(request.param.kernels, xp)
+    return kernels if xp is np else on_host(xp, kernels)
+
+
+@pytest.fixture
+def product_error(table: dict[str, Callable], request: pytest.FixtureRequest) -> float:
+    """The relative error that rounding the factors to TF32 gives a product; 0 where they are not rounded."""
+    return (1 + 2.0**-11) ** 2 - 1 if request.node.callspec.params["table"].kernels == "cuda-tf32" else 0.0
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -172,6 +173,25 @@ def test_an_unavailable_implementation_is_reported(
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert gradcheck("--only", "layers/Dense/train") == 0
     assert "numba was not checked: NUMBA_DISABLE_JIT is set.\n" in capsys.readouterr().out
+
+
+def test_one_implementation(capsys: pytest.CaptureFixture[str], cupy: ModuleType) -> None:
+    assert gradcheck("--only", "layers/Dense/train", "--kernels", "cuda", "--json") == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert [(check["backend"], check["kernels"]) for check in checks] == [("cupy", "cuda")]
+
+
+@pytest.mark.parametrize(
+    ("kernels", "part"), [("nuumba", "did you mean 'numba'?"), ("numba", "cannot be checked here: NUMBA_DISABLE_JIT")]
+)
+def test_an_implementation_that_cannot_be_checked(
+    kernels: str, part: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert gradcheck("--only", "layers/Dense/train", "--kernels", kernels) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert part in captured.err
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
-from support import primitive_cases, strict_device
+from support import primitive_cases
 from support.small_gan import make_gan, real_batch
 
 import minigan as mg
 from minigan import Parameter, Tensor, ops, vjp
-from minigan.core import backend
 from minigan.gan import losses, penalties
 from minigan.nn import (
     AveragePool2d,
@@ -35,23 +35,28 @@ from minigan.optim import SGD, Adam, RMSprop, clip_by_global_norm
 
 
 @pytest.fixture
-def on_both() -> Iterator[Callable]:
-    """A function that runs its argument on NumPy and on the strict device and compares the arrays it returns."""
-    device = backend.Backend("strict", strict_device)
+def on_both(standin_kernels: str, standin: ModuleType) -> Callable:
+    """A function that runs its argument on NumPy and on the stand-in for CuPy and compares the arrays it returns.
 
-    def run(function: Callable[[], list]) -> None:
+    They differ by rounding, as sums are taken in another order. Adam may enlarge this: the gradient of a bias before
+    batch normalisation is 0 but for the rounding of its sum, up to 1e-15. Adam divides it by its eps of 1e-8 and takes
+    a step of up to 0.02 times that, four times.
+    """
+
+    def run(function: Callable[[], list], by_adam: bool = False) -> None:
         mg.use("numpy", "reference")
         expected = [_host(x) for x in function()]
-        mg.use(device)
+        mg.use("cupy", standin_kernels)
         on_device = function()
         for x in on_device:
-            assert not isinstance(x, Tensor) or type(x.data) is strict_device.ndarray
+            assert not isinstance(x, Tensor) or type(x.data) is standin.ndarray
         for one, two in zip(map(_host, on_device), expected, strict=True):
             assert one.dtype == two.dtype
-            np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+            tolerance = 1e-5 if one.dtype == np.float32 else 1e-8 if by_adam else 1e-12
+            scale = max(1, np.abs(two).max(initial=0))
+            np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance * scale)
 
-    yield run
-    backend.by_array_type.pop(strict_device.ndarray, None)
+    return run
 
 
 def _host(x: Tensor | np.ndarray) -> np.ndarray:
@@ -59,10 +64,10 @@ def _host(x: Tensor | np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", primitive_cases.CASES, ids=str)
-def test_primitives(case: primitive_cases.Case, on_both: Callable) -> None:
+def test_primitives(case: primitive_cases.Case, on_both: Callable, standin: ModuleType) -> None:
     def run() -> list[Tensor]:
         tensors = [Tensor(x) for x in case.inputs]
-        with strict_device.count_synchronisations() as waits:
+        with standin._standin.count_synchronisations() as waits:
             y = case.function(*tensors)
             u = Tensor(np.linspace(-1.0, 2.0, y.size).reshape(y.shape))
             first, again = vjp(y, tensors, u), vjp(y, tensors, u, create_graph=True)
@@ -101,12 +106,12 @@ def _layers() -> dict[str, tuple[Module, tuple[int, ...]]]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", list(_layers()))
-def test_layers(name: str, dtype: str, on_both: Callable) -> None:
+def test_layers(name: str, dtype: str, on_both: Callable, standin: ModuleType) -> None:
     def run() -> list:
         layer, shape = _layers()[name]
         layer.astype(dtype)
         x = Tensor(np.random.default_rng(1).standard_normal(shape).astype(dtype))
-        with strict_device.count_synchronisations() as waits:
+        with standin._standin.count_synchronisations() as waits:
             y = layer(x)
             gradients = vjp(y, [x, *layer.parameters().values()], y)
         assert waits.count == 0
@@ -133,7 +138,7 @@ def test_losses(name: str, on_both: Callable) -> None:
 
 
 @pytest.mark.parametrize("make", [SGD, Adam, RMSprop, lambda p: SGD(p, momentum=0.9)])
-def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
+def test_optimisers_with_clipping(make: Callable, on_both: Callable, standin: ModuleType) -> None:
     def run() -> list:
         rng = np.random.default_rng(3)
         parameters = {
@@ -142,7 +147,7 @@ def test_optimisers_with_clipping(make: Callable, on_both: Callable) -> None:
         gradients = [[Tensor(rng.standard_normal(p.shape) * 3) for p in parameters.values()] for _ in range(4)]
         optimizer = make(parameters)
         norms = []
-        with strict_device.count_synchronisations() as waits:
+        with standin._standin.count_synchronisations() as waits:
             for some in gradients:
                 clipped, norm = clip_by_global_norm(some, 2.5)
                 norms.append(norm)
@@ -172,12 +177,12 @@ def test_a_nonfinite_gradient_is_recorded_on_the_device(on_both: Callable) -> No
 
 @pytest.mark.parametrize("discriminator_norm", [False, True])
 @pytest.mark.parametrize("loss", sorted(losses.LOSSES))
-def test_whole_training_steps(loss: str, discriminator_norm: bool, on_both: Callable) -> None:
+def test_whole_training_steps(loss: str, discriminator_norm: bool, on_both: Callable, standin: ModuleType) -> None:
     def run() -> list:
         gan = make_gan(loss, rich=True, discriminator_norm=discriminator_norm)
         batches = [Tensor(real_batch(step)) for step in range(3)]
         reports = []
-        with strict_device.count_synchronisations() as waits:
+        with standin._standin.count_synchronisations() as waits:
             for real in batches:
                 reports += list(gan.train_step(real).values())
             drawn = gan.sample(gan.latent(4, "look"))
@@ -186,36 +191,33 @@ def test_whole_training_steps(loss: str, discriminator_norm: bool, on_both: Call
         gan.load_state(state)
         return [*reports, drawn, *state.values(), *gan.train_step(batches[0]).values()]
 
-    on_both(run)
+    on_both(run, by_adam=True)
 
 
 @pytest.mark.parametrize("name", sorted(penalties.PENALTIES))
-def test_training_steps_with_a_penalty(name: str, on_both: Callable) -> None:
+def test_training_steps_with_a_penalty(name: str, on_both: Callable, standin: ModuleType) -> None:
     def run() -> list:
         gan = make_gan("hinge", rich=True, penalty=penalties.get(name), penalty_every=2)
         reports = []
-        with strict_device.count_synchronisations() as waits:
+        with standin._standin.count_synchronisations() as waits:
             for step in range(3):
                 reports += list(gan.train_step(Tensor(real_batch(step))).values())
         assert waits.count == 0
         return [*reports, *gan.state().values()]
 
-    on_both(run)
+    on_both(run, by_adam=True)
 
 
-def test_the_strict_device_counts_synchronisations() -> None:
-    device = backend.Backend("strict", strict_device)
-    mg.use(device)
-    with strict_device.count_synchronisations() as waits:
+def test_the_stand_in_counts_synchronisations(standin: ModuleType) -> None:
+    mg.use("cupy", "reference")
+    with standin._standin.count_synchronisations() as waits:
         ops.sum(Tensor([1.0, 2.0])).item()
     assert waits.count == 1
-    assert type(Tensor([1.0]).data) is strict_device.ndarray
-    backend.by_array_type.pop(strict_device.ndarray, None)
+    assert type(Tensor([1.0]).data) is standin.ndarray
 
 
-def test_arrays_of_two_libraries_do_not_mix() -> None:
+def test_arrays_of_two_libraries_do_not_mix(cupy: ModuleType) -> None:
     on_host = Tensor(np.ones(2))
-    mg.use(backend.Backend("strict", strict_device))
+    mg.use("cupy", "reference")
     with pytest.raises(TypeError):
         on_host + Tensor([1.0, 2.0])
-    backend.by_array_type.pop(strict_device.ndarray, None)

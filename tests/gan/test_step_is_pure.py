@@ -1,7 +1,7 @@
 """Everything numerical in a training step passes through the forward of a primitive or through a kernel.
 
 A step moves nothing between host and device, and does not synchronise: its inputs are drawn, and uploaded, before it.
-The tests run steps on the strict device, which reports every array function called on it; the call stack tells where.
+The tests run steps on the stand-in for CuPy, which reports every array function called; the call stack tells where.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from support import strict_device
+from support import cupy_standin
 
 import minigan as mg
 from minigan import autodiff, ops, recipes
 from minigan.autodiff import Tensor, engine
-from minigan.core import backend, random
+from minigan.core import random
 from minigan.gan import GAN
 from minigan.nn import (
     AveragePool2d,
@@ -45,7 +45,7 @@ from minigan.selftest.sampler import Sampler
 from minigan_kernels import reference
 
 ROOT = Path(__file__).resolve().parents[2]
-STRICT_DEVICE = str(Path(strict_device.__file__).parent)
+STANDIN = cupy_standin.FOLDER
 
 MOVES = {"minigan/core/backend.py", "minigan/autodiff/engine.py"}
 """Files of Tensor(...) and asarray; an upload is attributed to their caller."""
@@ -97,7 +97,7 @@ def _callers() -> Iterator[FrameType]:
     """The stack frames that led to the current call of the device, the innermost first."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(STRICT_DEVICE):
+        if not frame.f_code.co_filename.startswith(STANDIN):
             yield frame
         frame = frame.f_back
 
@@ -125,10 +125,9 @@ class Escapes:
 
 
 @pytest.fixture
-def on_the_device() -> Iterator[None]:
-    mg.use(backend.Backend("strict", strict_device))
-    yield
-    backend.by_array_type.pop(strict_device.ndarray)
+def on_the_device(standin: ModuleType) -> ModuleType:
+    mg.use("cupy", "reference")
+    return standin._standin
 
 
 def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Tensor]]:
@@ -142,11 +141,11 @@ def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Tensor]]:
     return gan, [Tensor(np.concatenate([examples(chosen, sampler) for _ in range(count)])) for _ in range(2)]
 
 
-def _escapes(gan: GAN, batches: list[Tensor]) -> Escapes:
+def _escapes(device: ModuleType, gan: GAN, batches: list[Tensor]) -> Escapes:
     escapes = Escapes()
     for real in batches:
         inputs = gan.draw(real)
-        with strict_device.count_synchronisations() as synchronisations, strict_device.observed(escapes):
+        with device.count_synchronisations() as synchronisations, device.observed(escapes):
             gan.run_step(inputs)
         gan.step += 1
         assert synchronisations.count == 0
@@ -155,8 +154,8 @@ def _escapes(gan: GAN, batches: list[Tensor]) -> Escapes:
 
 
 @pytest.mark.parametrize("name", [*recipes.RECIPES, *RULES])
-def test_nothing_numerical_escapes(name: str, on_the_device: None) -> None:
-    assert _escapes(*_gan(*RULES.get(name, (name, {})))).found == {}
+def test_nothing_numerical_escapes(name: str, on_the_device: ModuleType) -> None:
+    assert _escapes(on_the_device, *_gan(*RULES.get(name, (name, {})))).found == {}
 
 
 class OtherLayers(Module):
@@ -181,8 +180,8 @@ def _gan_of_other_layers(last: Module | None = None) -> tuple[GAN, list[Tensor]]
 
 
 @pytest.mark.slow
-def test_nothing_escapes_from_other_layers(on_the_device: None) -> None:
-    assert _escapes(*_gan_of_other_layers()).found == {}
+def test_nothing_escapes_from_other_layers(on_the_device: ModuleType) -> None:
+    assert _escapes(on_the_device, *_gan_of_other_layers()).found == {}
 
 
 class RawArithmetic(Dense):
@@ -193,28 +192,28 @@ class RawArithmetic(Dense):
         return super().forward(x / scale)
 
 
-def test_an_escape_is_reported_by_file_and_line(on_the_device: None) -> None:
-    found = list(_escapes(*_gan_of_other_layers(RawArithmetic(4, 1, np.random.default_rng(1)))).found)
+def test_an_escape_is_reported_by_file_and_line(on_the_device: ModuleType) -> None:
+    found = list(_escapes(on_the_device, *_gan_of_other_layers(RawArithmetic(4, 1, np.random.default_rng(1)))).found)
     line = inspect.getsourcelines(RawArithmetic.forward)[1] + 1
     assert found == [f"tests/gan/test_step_is_pure.py:{line} {name}" for name in ("absolute", "max", "add")]
 
 
-def test_raw_arithmetic_in_a_derivative_escapes(on_the_device: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_arithmetic_in_a_derivative_escapes(on_the_device: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     def vjp(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
         return Tensor(g.data * y.data)
 
     monkeypatch.setattr(ops.exp.rule, "vjps", (vjp,))
     escapes, x = Escapes(), Tensor([1.0, 2.0])
     y = ops.sum(ops.exp(x))
-    with strict_device.observed(escapes):
+    with on_the_device.observed(escapes):
         autodiff.grad(y, [x])
     line = inspect.getsourcelines(vjp)[1] + 1
     assert list(escapes.found) == [f"tests/gan/test_step_is_pure.py:{line} multiply"]
 
 
-def test_an_upload_is_reported(on_the_device: None) -> None:
+def test_an_upload_is_reported(on_the_device: ModuleType) -> None:
     escapes = Escapes()
-    with strict_device.observed(escapes):
+    with on_the_device.observed(escapes):
         ops.exp(np.ones(3))
     line = inspect.currentframe().f_lineno - 1  # type: ignore[union-attr]
     assert list(escapes.found) == [f"tests/gan/test_step_is_pure.py:{line} upload"]

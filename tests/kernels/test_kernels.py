@@ -70,14 +70,18 @@ def test_matmul_of_integers_is_exact_for_every_shape(table: dict, flips: tuple[b
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("flips", FLIPS)
-def test_matmul_is_as_precise_as_its_depth_allows(table: dict, flips: tuple[bool, bool], dtype: str) -> None:
+def test_matmul_is_as_precise_as_its_depth_allows(
+    table: dict, product_error: float, flips: tuple[bool, bool], dtype: str
+) -> None:
     rng = np.random.default_rng(2)
+    of_factors = product_error if dtype == "float32" else 0.0
     for m, k, n in SHAPES + _shapes(10, 11) + [(33, 1000, 17)]:
         a, b = _operands(rng, m, k, n, flips, dtype, "normal")
         wide_a, wide_b = _wide(a, flips[0]), _wide(b, flips[1])
         error = np.abs(table["matmul"](a, b, *flips) - wide_a @ wide_b)
-        assert np.all(error <= _rounding(k + 1, dtype) * (np.abs(wide_a) @ np.abs(wide_b)))
-        if dtype == "float32" and error.size:
+        bound = (1 + of_factors) * (1 + _rounding(k + 1, dtype)) - 1
+        assert np.all(error <= bound * (np.abs(wide_a) @ np.abs(wide_b)))
+        if dtype == "float32" and error.size and not of_factors:
             assert error.max() <= 5e-6 * max(np.abs(wide_a @ wide_b).max(), 1e-30)
 
 
@@ -118,6 +122,21 @@ def test_bias_act_grad(table: dict, dtype: str) -> None:
         out, sums = table["bias_act_grad"](x, v, 0.25)
         np.testing.assert_array_equal(out, np.where(x > 0, v, v / 4))
         np.testing.assert_array_equal(sums, np.where(x > 0, v, v / 4).sum(axis=0))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sum_of_integers_is_exact_over_any_axes(table: dict, dtype: str) -> None:
+    rng = np.random.default_rng(20)
+    for shape in [(), (0,), (1,), (700,), (3, 300), (300, 3), (0, 4), (2, 3, 5, 7), (3, 1, 300)]:
+        x = rng.integers(-9, 10, shape).astype(dtype)
+        for count in range(x.ndim + 1):
+            for axes in itertools.combinations(range(x.ndim), count):
+                found = table["sum"](x, axes, False)
+                assert type(found) is np.ndarray
+                assert found.dtype == dtype
+                np.testing.assert_array_equal(found, x.sum(axes))
+                np.testing.assert_array_equal(table["sum"](x, axes, True), x.sum(axes, keepdims=True))
+        np.testing.assert_array_equal(table["sum"](x, None, False), x.sum())
 
 
 # Operands with every memory layout: views, read-only, transposed, with steps.
@@ -337,11 +356,12 @@ def test_batch_norm_of_a_large_mean_and_a_tiny_variance(table: dict, dtype: str)
     x = np.asarray(8192.0 + steps * grain, dtype)
     _, mean, variance = table["batch_norm"](x, np.ones(5, dtype), np.zeros(5, dtype), 1e-12, 1.0)
     exact = steps.astype(np.longdouble).var(axis=0) * grain**2
-    # Rounding the mean adds the square of its error to the variance.
+    # Deviations from a rounded mean add the square of its error to the variance, unless they are corrected for it.
     error_of_mean = np.abs(mean - x.astype(np.longdouble).mean(axis=0))
     eps = float(np.finfo(dtype).eps)
     assert np.all(error_of_mean <= 256 * eps * 8192)
-    assert np.all(np.abs(variance - exact - error_of_mean**2) <= 512 * eps * (exact + error_of_mean**2))
+    tolerance = 512 * eps * (exact + error_of_mean**2)
+    assert np.all((exact - tolerance <= variance) & (variance <= exact + error_of_mean**2 + tolerance))
     large = x + np.asarray(1e4, dtype)
     y, _, variance = table["batch_norm"](large, np.ones(5, dtype), np.zeros(5, dtype), 1e-12, 1.0)
     assert np.all(variance >= 0)
@@ -408,7 +428,8 @@ def test_the_first_step_of_adam_is_exact(table: dict, beta1: float, dtype: str) 
     flat = FlatArrays([97], dtype, 2)
     flat.p[:] = 0
     (g,) = flat.gradients()
-    _run_optimiser("adam", table, flat, [g], 1, (0.25, beta1, 0.999, 0.0))
+    with np.errstate(invalid="ignore"):  # behind the parameter: 0 / 0
+        _run_optimiser("adam", table, flat, [g], 1, (0.25, beta1, 0.999, 0.0))
     ulps = 4 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(flat.slots[0][:97], (1 - beta1) * g.astype(np.float64), rtol=ulps)
     np.testing.assert_allclose(flat.slots[1][:97], (1 - 0.999) * g.astype(np.float64) ** 2, rtol=ulps)
@@ -570,9 +591,9 @@ def test_every_implementation_offers_only_known_operations() -> None:
 
 
 def test_an_unavailable_implementation_gives_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no implementation 'cuda'" in (minigan_kernels.unavailable("cuda") or "")
-    with pytest.raises(RuntimeError, match="no implementation 'cuda'"):
-        minigan_kernels.table("cuda", np)
+    assert "no implementation 'metal'" in (minigan_kernels.unavailable("metal") or "")
+    with pytest.raises(RuntimeError, match="no implementation 'metal'"):
+        minigan_kernels.table("metal", np)
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert minigan_kernels.unavailable("numba") is not None
 

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from support import standin_kernels, strict_device
+from support import standin_kernels
 from support.environment import needs_numba
 
 import minigan as mg
@@ -107,7 +107,7 @@ def test_info_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "standin" not in facts["kernels"]["conv2d"]
     assert all(sum(row.values()) == 1 for row in facts["kernels"].values())
     row = next(line for line in _printed(capsys, "info").splitlines() if line.startswith("dense "))
-    assert row.split()[-1] == "standin*"
+    assert "standin*" in row.split()
 
 
 @pytest.mark.slow
@@ -128,7 +128,8 @@ def test_help_and_spelling_suggestions_know_it(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as ended:
         cli.main(["train", "--help"])
     assert ended.value.code == 0
-    assert "reference, numba, standin, or auto" in " ".join(capsys.readouterr().out.split())
+    known = ", ".join(minigan_kernels.IMPLEMENTATIONS)
+    assert f"{known}, or auto" in " ".join(capsys.readouterr().out.split())
     assert cli.main(["train", "--kernels", "standing"]) == 2
     assert "did you mean 'standin'?" in capsys.readouterr().err
 
@@ -138,7 +139,7 @@ def test_gradcheck_checks_the_operations_that_it_offers(capsys: pytest.CaptureFi
     result = json.loads(_printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train", "--json"))
     rows = [(check["kernels"], check["report"]["verdict"]) for check in result["checks"]]
     assert rows[0] == ("reference", "PASS")
-    assert rows[-1] == ("standin", "PASS")
+    assert ("standin", "PASS") in rows
     assert standin_kernels.calls["dense"] > 10
     result = json.loads(_printed(capsys, "gradcheck", "--quiet", "--only", "primitives/batch_norm/0", "--json"))
     assert result["left_to_reference"]["standin"] == ["primitives/batch_norm/0"]
@@ -181,7 +182,7 @@ def test_an_unavailable_implementation_gives_its_reason(capsys: pytest.CaptureFi
     assert cli.main(["train", *FEW, "--kernels", "other"]) == 2
     expected = "the kernels 'other' cannot be used here: there is no moon; choose 'auto' or 'reference'."
     assert capsys.readouterr().err == f"minigan: {expected}\n"
-    assert "kernels other      there is no moon" in _printed(capsys, "info")
+    assert "kernels other there is no moon" in " ".join(_printed(capsys, "info").split())
     out = _printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train")
     assert "other was not checked: there is no moon.\n" in out
     with pytest.raises(RuntimeError, match="'other' cannot be used: there is no moon"):
@@ -217,43 +218,42 @@ def test_an_implementation_with_a_missing_attribute_is_refused(attribute: str) -
 # Other array libraries.
 
 
-def test_kernels_compute_on_arrays_of_their_library_only() -> None:
+def test_kernels_compute_on_arrays_of_their_library_only(cupy: ModuleType) -> None:
     def matmul(a, b, transpose_a, transpose_b):
-        return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
+        return reference.matmul(cupy, a, b, transpose_a, transpose_b)
 
-    _register_other(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
+    _register_other(ARRAYS="cupy", KERNELS=(matmul,))
     with pytest.raises(mg.MiniganError, match="the kernels 'other' do not work on numpy arrays"):
         mg.use("numpy", "other")
     on_numpy = [pair for pair in backend.implementations() if pair.backend.name == "numpy"]
     assert "other" not in {pair.kernels for pair in on_numpy}
 
-    device = backend.Backend("strict", strict_device)
-    mg.use(device)
+    device = mg.use("cupy")
     assert device.kernels == "other"
-    assert [pair for pair in backend.implementations() if pair.backend is device] == [
-        (device, "reference", None), (device, "other", None),
-    ]  # fmt: skip
+    on_cupy = [pair for pair in backend.implementations() if pair.backend is device]
+    assert on_cupy[0] == (device, "reference", None)
+    assert on_cupy[-1] == (device, "other", None)
     minigan_kernels.register("standin", standin_kernels)
-    with pytest.raises(mg.MiniganError, match="the kernels 'standin' do not work on strict arrays"):
+    with pytest.raises(mg.MiniganError, match="the kernels 'standin' do not work on cupy arrays"):
         mg.use(device, "standin")
 
 
-def test_gradcheck_checks_every_library_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gradcheck_checks_every_library_in_use(capsys: pytest.CaptureFixture[str], cupy: ModuleType) -> None:
     def matmul(a, b, transpose_a, transpose_b):
-        return reference.matmul(strict_device, a, b, transpose_a, transpose_b)
+        return reference.matmul(cupy, a, b, transpose_a, transpose_b)
 
-    _register_other(ARRAYS=strict_device.__name__, KERNELS=(matmul,))
-    device = backend.Backend("strict", strict_device)
-    mg.use(device)
+    _register_other(ARRAYS="cupy", KERNELS=(matmul,))
+    device = mg.use("cupy")
     out = _printed(capsys, "gradcheck", "--quiet", "--only", "layers/Dense/train")
     rows = [" ".join(line.split()[1:-5]) for line in out.splitlines() if line.startswith("layers/")]
     assert rows[0] == "reference"
-    assert rows[-2:] == ["strict reference", "strict other"]
-    assert backend.by_array_type[strict_device.ndarray] is device
+    on_cupy = [row for row in rows if row.startswith("cupy")]
+    assert (on_cupy[0], on_cupy[-1]) == ("cupy reference", "cupy other")
+    assert backend.by_array_type[cupy.ndarray] is device
 
 
-def test_a_context_restores_the_backend_and_kernels() -> None:
-    device = backend.Backend("strict", strict_device)
+def test_a_context_restores_the_backend_and_kernels(cupy: ModuleType) -> None:
+    device = backend.Backend("cupy", cupy)
     before, kernels = backend.current(), backend.current().kernels
     with backend.using(device):
         assert backend.current() is device
@@ -261,7 +261,7 @@ def test_a_context_restores_the_backend_and_kernels() -> None:
             assert before.kernels == "reference"
     assert backend.current() is before
     assert before.kernels == kernels
-    assert strict_device.ndarray not in backend.by_array_type
+    assert cupy.ndarray not in backend.by_array_type
 
 
 # Nothing else depends on numba.

@@ -82,8 +82,10 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", commands("minigan"))
-def test_commands_work(line, place, monkeypatch, capsys):
+def test_commands_work(line, place, monkeypatch, capsys, request):
     arguments = shlex.split(line, comments=True)[1:]
+    if "cupy" in arguments:
+        request.getfixturevalue("standin")
     for beginning, reason in RUN_ELSEWHERE.items():
         if line.startswith(beginning) and "mine.py" not in line:
             pytest.skip(f"{beginning}: {reason}")

@@ -23,8 +23,8 @@ MOST_ENTRIES = 20  # at the top of minigan/
 # Lines by package, and of the parts that are read in an evening. With some air: a budget that is full pushes code
 # into the wrong file. CONTRIBUTING says when to raise one.
 BUDGETS = {
-    "kernels": 4300, "core": 950, "figures": 950, "autodiff": 750, "ops": 950, "nn": 1100, "optim": 420,
-    "checking": 2800, "data": 1600, "metrics": 950, "gan": 2600, "domains": 750, "recipes": 900, "training": 2700,
+    "kernels": 5900, "core": 1050, "figures": 950, "autodiff": 750, "ops": 950, "nn": 1100, "optim": 420,
+    "checking": 2800, "data": 1600, "metrics": 950, "gan": 2800, "domains": 750, "recipes": 900, "training": 2700,
     "selftest": 1200, "study": 2350, "cli": 1600,
 }  # fmt: skip
 HEART = {
@@ -33,7 +33,7 @@ HEART = {
     "losses and penalties": (550, ["gan/losses.py", "gan/penalties.py"]),
     "the training step": (320, ["gan/gan.py"]),
 }
-KNOW_NUMPY_AND_CUPY = {"core/backend.py"}
+IMPORTS_CUPY = ROOT / "kernels" / "cuda" / "driver.py"
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -141,11 +141,10 @@ def test_kernels_stand_on_their_own() -> None:
             assert module.split(".")[0] != "minigan", f"{path}:{line} imports {module}"
 
 
-def test_only_the_backend_imports_cupy() -> None:
+def test_only_one_module_imports_cupy() -> None:
     for path in [*LIBRARY, *_sources(ROOT / "kernels")]:
-        if str(path.relative_to(ROOT / "minigan" if path.is_relative_to(PACKAGE) else ROOT)) not in KNOW_NUMPY_AND_CUPY:
-            imported = {module.split(".")[0] for _, module in _modules(path)}
-            assert not imported & {"cupy", "cupyx"}, f"{path} imports cupy"
+        imported = {module.split(".")[0] for _, module in _modules(path)}
+        assert path == IMPORTS_CUPY or not imported & {"cupy", "cupyx"}, f"{path} imports cupy"
 
 
 def test_the_engine_is_from_scratch() -> None:

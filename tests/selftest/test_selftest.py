@@ -14,7 +14,7 @@ import minigan_kernels
 from minigan import nn, ops, recipes, selftest
 from minigan.autodiff import Tensor
 from minigan.core import backend
-from minigan.gan import GAN, Pass, gan, losses, rules
+from minigan.gan import GAN, Pass, draws, gan, losses, rules
 from minigan.gan.inputs import UpdateInputs
 from minigan.gan.penalties import PENALTIES
 from minigan.gan.rules import Rules
@@ -214,7 +214,7 @@ def _pack_distant_examples(examples: Tensor, count: int) -> Tensor:
 
 WRONG_RULES: dict[str, tuple[Any, str, Any, list[str]]] = {
     "the penalty's weight is not multiplied": (
-        GAN, "draw_update", lambda gan, real, ahead=0, right=GAN.draw_update: dataclasses.replace(
+        draws, "update_inputs", lambda gan, real, ahead, right=draws.update_inputs: dataclasses.replace(
             right(gan, real, ahead), penalty_weight=Tensor(np.array(0.5))
         ), ["rules/penalty-now-and-then/discriminator"],
     ),

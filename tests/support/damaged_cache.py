@@ -28,6 +28,7 @@ import numpy as np
 from numba import float32, float64, njit
 
 import minigan_kernels
+from minigan_kernels import checked_files
 from minigan_kernels.numba import disk_cache
 
 OTHERS = 65534  # nobody
@@ -169,8 +170,8 @@ def _poisoned(what: str, cache: Path) -> None:
     """Make a cache of planted programs with valid checksums, as somebody who may write there could."""
 
     def prepare() -> None:
-        write, content = disk_cache._write, pickle.dumps(_Plant(cache / "planted"))
-        disk_cache._write = lambda path, identity, _: write(path, identity, content)
+        write, content = checked_files.write, pickle.dumps(_Plant(cache / "planted"))
+        checked_files.write = lambda path, identity, _: write(path, identity, content)
 
     run_in_process(what, cache, prepare)
 

@@ -295,7 +295,7 @@ def test_timed_adam_updates_every_parameter(load):
         pytest.skip(reason)
     cases, calls = load("kernel_cases"), load("twins.numba_calls")
     gan, _ = benchmark.build("toy")
-    case = cases.adam_case("toy", gan.discriminator)
+    case = cases.adam_case(gan.discriminator)
     for p, g in zip(calls.call(case)(), case.arrays(), strict=True):  # from zero, the first step is rate * sign(g)
         np.testing.assert_allclose(p, -2e-4 * np.sign(g.reshape(-1)), rtol=1e-3)
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ._array import apply_ufunc, call, contains_device_array, ndarray, scatter, upload, words, wrap
+from . import cuda
+from ._array import apply_ufunc, call, compute, contains_device_array, like, ndarray, run, scatter, upload, words, wrap
 from ._counters import record_synchronisation, record_work
+from .cuda import is_available, memory
 
 NAMES: dict[str, Any] = json.loads(Path(__file__).with_name("names.json").read_text(encoding="utf-8"))
 _MODULE_NAMES = frozenset(NAMES["module"])
@@ -55,13 +57,14 @@ def array(
     if subok:
         raise NotImplementedError("CuPy's array() has no subok")
     if isinstance(obj, ndarray):
-        converted = np.array(obj._data, dtype=dtype, copy=copy or None, order=order, ndmin=ndmin)
-        if not np.may_share_memory(converted, obj._data):
+        keywords = {"dtype": dtype, "copy": copy or None, "order": order, "ndmin": ndmin}
+        converted = run(np.array, (obj._data,), keywords, (obj,))
+        if converted is not obj and converted._base is None:
             record_work("array")
-        return wrap(converted, (obj,))
+        return converted
     if contains_device_array(obj):
         record_work("array")
-        return wrap(np.array(_host_items(obj), dtype=dtype, order=order, ndmin=ndmin))
+        return compute(np.array, (_host_items(obj),), {"dtype": dtype, "order": order, "ndmin": ndmin})
     return upload(obj, dtype, order, ndmin)
 
 
@@ -86,19 +89,37 @@ def asnumpy(a: Any) -> np.ndarray:
 
 def get_array_module(*args: Any) -> types.ModuleType:
     """The stand-in if any argument is a device array, else NumPy."""
-    from support import strict_device
+    import cupy
 
-    return strict_device if any(isinstance(value, ndarray) for value in args) else np
+    return cupy if any(isinstance(value, ndarray) for value in args) else np
 
 
-def is_available() -> bool:
-    """CuPy's question whether there is a device to work on."""
-    return True
+def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
+    """An array that nobody has written."""
+    if contains_device_array(shape):
+        raise TypeError("empty() needs host numbers: a device array would have to be fetched first")
+    return ndarray(shape, dtype, order=order)
+
+
+def empty_like(
+    prototype: ndarray, dtype: Any = None, order: str = "K", subok: None = None, shape: Any = None
+) -> ndarray:
+    """An array that nobody has written, with the shape, dtype and order of another one."""
+    if not isinstance(prototype, ndarray):
+        raise TypeError(f"Unsupported type {type(prototype)}: empty_like() needs a device array")
+    record_work("empty_like")
+    return like(np.empty_like(prototype._data, dtype, order, shape=shape))
 
 
 _OWN = {
-    function.__name__: function for function in (array, asarray, asnumpy, get_array_module, is_available, ndarray)
-} | {"asanyarray": asarray}
+    function.__name__: function
+    for function in (array, asarray, asnumpy, empty, empty_like, get_array_module, is_available, ndarray)
+} | {
+    "asanyarray": asarray,
+    "get_default_memory_pool": lambda: memory.DEFAULT_POOL,
+    "is_available": is_available,
+    "cuda": cuda,
+}
 
 
 class StrictUfunc:
@@ -110,7 +131,7 @@ class StrictUfunc:
         self.nin, self.nout, self.nargs = numpy_ufunc.nin, numpy_ufunc.nout, numpy_ufunc.nargs
 
     def __repr__(self) -> str:
-        return f"<ufunc 'strict_device.{self.__name__}'>"
+        return f"<ufunc 'cupy.{self.__name__}'>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return apply_ufunc(self._ufunc, args, kwargs)
@@ -153,7 +174,7 @@ def lookup(name: str) -> Any:
     """Find what the stand-in has under `name`, or raise AttributeError."""
     if not offered(name):
         reason = "CuPy has it, this stand-in does not offer it" if name in _MODULE_NAMES else "CuPy has none"
-        raise AttributeError(f"module 'strict_device' has no attribute {name!r} ({reason})")
+        raise AttributeError(f"module 'cupy' has no attribute {name!r} ({reason})")
     if name in _OWN:
         return _OWN[name]
     value = getattr(np, name)

@@ -1,16 +1,26 @@
-"""The array class of the stand-in: a NumPy array behind the refusals and the synchronisations of `cupy.ndarray`."""
+"""The array class of the stand-in: a NumPy array behind the refusals and the synchronisations of `cupy.ndarray`.
+
+Every array lies in memory of the made-up device; NumPy computes a result in memory of its own, which is then copied
+there. While the current stream captures, nothing is computed; see `_capture`.
+"""
 
 from __future__ import annotations
 
-import copy as _copy
 import inspect
+import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from ._capture import Undone, without_indices
 from ._counters import record_synchronisation, record_upload, record_work
+from ._device import current
+from ._quiet import QUIET, error_state
+from .cuda import memory as _memory
+from .cuda.memory import MemoryPointer
 
 
 def words(text: str) -> frozenset[str]:
@@ -27,6 +37,7 @@ _HOST_PARAMETERS = words(
     "axis axes axis1 axis2 axisa axisb axisc ddof decimals destination dtype indices_or_sections keepdims "
     "k M N newshape num offset order pad_width repeats reps shape source"
 )
+_NOWHERE = 1000  # a position behind the last argument
 # The types CUDA's atomic operations cover; CuPy refuses the rest when it scatters through an index array.
 _SCATTER_TYPES = {
     "add": (np.int32, np.uint32, np.uint64, np.float16, np.float32, np.float64),
@@ -38,10 +49,10 @@ _SCATTER_TYPES = {
 class Flags:
     """Memory layout of an array. As in CuPy there is no `writeable`."""
 
-    def __init__(self, flags: Any) -> None:
+    def __init__(self, flags: Any, owndata: bool) -> None:
         self.c_contiguous: bool = flags.c_contiguous
         self.f_contiguous: bool = flags.f_contiguous
-        self.owndata: bool = flags.owndata
+        self.owndata = owndata
 
     def __getitem__(self, name: str) -> bool:
         return {
@@ -58,15 +69,35 @@ class ndarray:
     none: a device value cannot be a loop bound or a shape, and `a @= b` rebinds the name instead of writing in place.
     """
 
-    __slots__ = ("_data",)
+    __slots__ = ("__weakref__", "_base", "_data", "_memory")
     __hash__ = None  # type: ignore[assignment]
     __array_priority__ = 100
 
     _data: np.ndarray
+    """The array, in the device's memory."""
 
-    def __init__(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> None:
+    _memory: Any
+    """That memory, which is free again when the last array in it is gone; None if the array is empty."""
+
+    _base: ndarray | None
+    """The array whose memory this one shares."""
+
+    def __init__(
+        self,
+        shape: int | tuple[int, ...],
+        dtype: Any = float,
+        memptr: MemoryPointer | None = None,
+        strides: tuple[int, ...] | None = None,
+        order: str = "C",
+    ) -> None:
         record_work("empty")
-        self._data = _supported(np.empty(shape, dtype, order))
+        shape, dtype = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,), np.dtype(dtype)
+        _require_supported(dtype)
+        if strides is None and order != "C":
+            strides = np.empty(shape, dtype, order).strides
+        fresh = memptr is None
+        self._data, self._memory = _fresh(shape, dtype, strides) if fresh else _placed(shape, dtype, strides, memptr)
+        self._base = None
 
     # Host-side facts: no synchronisation.
 
@@ -100,11 +131,25 @@ class ndarray:
 
     @property
     def flags(self) -> Flags:
-        return Flags(self._data.flags)
+        return Flags(self._data.flags, self._base is None)
 
     @property
     def base(self) -> ndarray | None:
-        return None if self._data.base is None else wrap(self._data.base)
+        return self._base
+
+    @property
+    def data(self) -> MemoryPointer:
+        """Where the array lies on the device."""
+        if self._memory is None:
+            return MemoryPointer(_memory.BaseMemory(None, 0), 0)
+        return MemoryPointer(self._memory, self._data.ctypes.data - self._memory.ptr)
+
+    @property
+    def device(self) -> Any:
+        """The device on which the array lies."""
+        from .cuda.device import Device
+
+        return Device()
 
     def __len__(self) -> int:
         return len(self._data)
@@ -113,11 +158,11 @@ class ndarray:
 
     @property
     def T(self) -> ndarray:
-        return wrap(self._data.T)
+        return _view(self._data.T, self)
 
     @property
     def mT(self) -> ndarray:
-        return wrap(self._data.mT)
+        return _view(self._data.mT, self)
 
     @property
     def real(self) -> ndarray:
@@ -125,7 +170,7 @@ class ndarray:
 
     @property
     def imag(self) -> ndarray:
-        return wrap(self._data.imag)
+        return wrap(self._data.imag, (self,))
 
     # Values that reach the host: one synchronisation each.
 
@@ -133,10 +178,10 @@ class ndarray:
         record_synchronisation()
         return self._data
 
-    def get(self, stream: None = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
+    def get(
+        self, stream: Any = None, order: str = "C", out: np.ndarray | None = None, blocking: bool = True
+    ) -> np.ndarray:
         """Copy the array to host memory."""
-        if stream is not None:
-            raise NotImplementedError("the stand-in has no streams")
         if out is None:
             return np.array(self._fetch(), order=order)
         if not isinstance(out, np.ndarray):
@@ -193,14 +238,12 @@ class ndarray:
     # Copies.
 
     def __copy__(self) -> ndarray:
-        record_work("copy")
-        return wrap(self._data.copy())
+        return self.copy()
 
     def __deepcopy__(self, memo: dict) -> ndarray:
-        record_work("copy")
-        return wrap(_copy.deepcopy(self._data, memo))
+        return self.copy()
 
-    def set(self, source: np.ndarray) -> None:
+    def set(self, source: np.ndarray, stream: Any = None) -> None:
         """Copy an array of the same type and shape from host memory."""
         if not isinstance(source, np.ndarray):
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
@@ -220,17 +263,15 @@ class ndarray:
 
     def __getitem__(self, index: Any) -> ndarray:
         host_index, is_advanced = _host_index(index)
-        selected = self._data[host_index]
-        if is_advanced:
-            record_work("getitem")
-        # CuPy copies for every index array, 0-d ones too, which NumPy would treat as an integer.
-        return wrap(selected.copy() if is_advanced else selected)
+        if not is_advanced:
+            return _view(self._data[host_index], self)
+        record_work("getitem")
+        return compute(operator.getitem, (self._data, host_index), {})
 
     def __setitem__(self, index: Any, value: Any) -> None:
         host_index, _ = _host_index(index)
         record_work("setitem")
-        with np.errstate(all="ignore"):
-            self._data[host_index] = unwrap_operand(value)
+        write(operator.setitem, (self._data, host_index, unwrap_operand(value)), (self,))
 
     def scatter_add(self, index: Any, value: Any) -> None:
         """Add `value` at `index`; repeated positions add up."""
@@ -265,33 +306,165 @@ class ndarray:
         return lookup(function.__name__)(*args, **kwargs)
 
 
+# Memory.
+
+
+def _fresh(shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...] | None) -> tuple[np.ndarray, Any]:
+    """An array in memory that nobody has written, and that memory."""
+    size = math.prod(shape) * dtype.itemsize
+    if not size:
+        return np.empty(shape, dtype), None
+    place = current.allocate(size)
+    return _placed(shape, dtype, strides, place)
+
+
+def _placed(
+    shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...] | None, place: Any
+) -> tuple[np.ndarray, Any]:
+    """An array in given memory, and that memory."""
+    if not math.prod(shape):
+        return np.empty(shape, dtype), None
+    memory = place.mem
+    segment = memory.segment
+    return np.ndarray(shape, dtype, segment.buffer, segment.start + place.offset, strides), memory
+
+
+def new_array(shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...] | None = None) -> ndarray:
+    """An array on the device that nobody has written."""
+    array = object.__new__(ndarray)
+    array._data, array._memory = _fresh(shape, dtype, strides)
+    array._base = None
+    return array
+
+
+def _view(data: np.ndarray, owner: ndarray) -> ndarray:
+    """An array in the memory of another one."""
+    array = object.__new__(ndarray)
+    array._data = data
+    array._memory = owner._memory
+    array._base = owner if owner._base is None else owner._base
+    return array
+
+
+def like(result: np.ndarray) -> ndarray:
+    """A new array on the device with shape, dtype and order of a result of NumPy; nobody has written it."""
+    dtype = result.dtype
+    if dtype.char not in _SUPPORTED:
+        _require_supported(dtype)
+    if result.flags.c_contiguous or result.base is not None:
+        return new_array(result.shape, dtype)
+    return new_array(result.shape, dtype, result.strides)
+
+
+_SUPPORTED = frozenset("?bBhHiIlLqQefdFD")
+
+
+def _require_supported(dtype: np.dtype) -> None:
+    """Refuse a type no GPU has: objects, strings, dates, long doubles."""
+    if dtype.char not in _SUPPORTED:
+        raise ValueError(f"Unsupported dtype {dtype}")
+
+
+# Work. `arguments` are unwrapped.
+
+
+def compute(function: Callable, arguments: tuple, keywords: Mapping[str, Any]) -> ndarray:
+    """Let the device compute an array by a NumPy function."""
+    capture = current.capture
+    if capture is not None:
+        capture.require_capturable(function, arguments)
+    token = error_state.set(QUIET)
+    try:
+        result = function(*(arguments if capture is None else without_indices(arguments)), **keywords)
+    finally:
+        error_state.reset(token)
+    if capture is None:
+        return adopt(result)
+    array = like(np.asarray(result))
+    target = array._data
+
+    def work() -> None:
+        with np.errstate(all="ignore"):
+            target[...] = function(*arguments, **keywords)
+
+    capture.note(work, [array])
+    return array
+
+
+def adopt(result: Any) -> ndarray:
+    """Put an array or scalar that NumPy computed on the device."""
+    if type(result) is not np.ndarray:
+        result = np.asarray(result)
+    dtype, size = result.dtype, result.nbytes
+    if dtype.char in _SUPPORTED and result.flags.c_contiguous and size:  # as `like`, spelt out for speed
+        array = object.__new__(ndarray)
+        place = current.allocate(size)
+        array._memory = memory = place.mem
+        segment = memory.segment
+        array._data = data = np.ndarray(result.shape, dtype, segment.buffer, segment.start + place.offset)
+        array._base = None
+        data[...] = result
+        return array
+    array = like(result)
+    array._data[...] = result
+    return array
+
+
+def write(function: Callable, arguments: tuple, written: tuple[ndarray, ...], keywords: Mapping[str, Any] = {}) -> Any:
+    """Let the device write into `written` by a NumPy function, and return what that returns."""
+    capture = current.capture
+    token = error_state.set(QUIET)
+    try:
+        if capture is None:
+            return function(*arguments, **keywords)
+        with Undone(array._data for array in written):
+            result = function(arguments[0], *without_indices(arguments[1:]), **keywords)
+    finally:
+        error_state.reset(token)
+
+    def work() -> None:
+        with np.errstate(all="ignore"):
+            function(*arguments, **keywords)
+
+    capture.note(work, written)
+    return result
+
+
 # Conversion between the two sides of the wrapper.
 
 
-def _supported(data: np.ndarray) -> np.ndarray:
-    """Return `data`, or refuse a type no GPU has (objects, strings, dates, long doubles)."""
-    if data.dtype.kind not in "biufc" or data.dtype.char in "gG":
-        raise ValueError(f"Unsupported dtype {data.dtype}")
-    return data
-
-
-def wrap(result: Any, arguments: Iterable[Any] = ()) -> Any:
+def wrap(result: Any, arguments: Iterable[Any] = (), targets: list | None = None) -> Any:
     """Put NumPy results, and those inside tuples and lists, on the device; leave anything else.
 
     NumPy scalars become 0-d arrays, as CuPy has no scalars. A result that is the array of one of `arguments` becomes
-    that argument again, so that `f(a, out=b) is b`.
+    that argument again, so that `f(a, out=b) is b`; one in the memory of an argument becomes a view of it. `targets`
+    collects the new arrays, which are then left unwritten.
     """
     if isinstance(result, (np.ndarray, np.generic)):
-        for argument in arguments:
-            if isinstance(argument, ndarray) and argument._data is result:
+        result = np.asarray(result)
+        for argument in device_arrays(arguments):
+            if argument._data is result:
                 return argument
-        wrapped = object.__new__(ndarray)
-        wrapped._data = _supported(np.asarray(result))
-        return wrapped
+            if result.base is not None and result.base is argument._data.base:
+                return _view(result, argument)
+        if targets is None:
+            return adopt(result)
+        array = like(result)
+        targets.append(array)
+        return array
     if isinstance(result, (tuple, list)):
-        items = [wrap(item, arguments) for item in result]
+        items = [wrap(item, arguments, targets) for item in result]
         return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
     return result
+
+
+def device_arrays(values: Iterable[Any]) -> Iterator[ndarray]:
+    """The device arrays among `values`, and in tuples and lists among them."""
+    for value in values:
+        if isinstance(value, ndarray):
+            yield value
+        elif type(value) in (tuple, list):
+            yield from device_arrays(value)
 
 
 def unwrap(value: Any) -> Any:
@@ -317,9 +490,12 @@ def unwrap_operand(value: Any) -> Any:
 
 def upload(source: Any, dtype: Any = None, order: str = "K", ndmin: int = 0) -> ndarray:
     """Copy host data to the device."""
-    data = _supported(np.array(source, dtype=dtype, order=order, ndmin=ndmin))
+    data = np.array(source, dtype=dtype, order=order, ndmin=ndmin)
+    _require_supported(data.dtype)
+    if data.ndim == 0 and current.capture is not None:  # CuPy fills the array by a kernel that gets the number
+        return compute(np.asarray, (data,), {})
     record_upload()
-    return wrap(data)
+    return adopt(data)
 
 
 def contains_device_array(value: Any) -> bool:
@@ -362,6 +538,10 @@ def _is_integer(value: Any) -> bool:
 
 def apply_ufunc(ufunc: np.ufunc, inputs: tuple, kwargs: Mapping[str, Any]) -> Any:
     """Call a NumPy ufunc the way CuPy's ufunc of the same name would run."""
+    if not kwargs and len(inputs) == ufunc.nin and ufunc.nout == 1:
+        operands = tuple([x._data if type(x) is ndarray else unwrap_operand(x) for x in inputs])
+        record_work(ufunc.__name__)
+        return compute(ufunc, operands, kwargs)
     unknown = sorted(set(kwargs) - _UFUNC_KEYWORDS)
     if unknown:
         raise TypeError(f"Wrong arguments {unknown}")
@@ -374,27 +554,105 @@ def apply_ufunc(ufunc: np.ufunc, inputs: tuple, kwargs: Mapping[str, Any]) -> An
     for output in outputs:
         if output is not None and not isinstance(output, ndarray):
             raise TypeError(f"Unsupported type {type(output)}")
-    operands = [unwrap_operand(value) for value in inputs[: ufunc.nin]]
-    if outputs:
-        keywords["out"] = unwrap(outputs)
+    operands = tuple([unwrap_operand(value) for value in inputs[: ufunc.nin]])
     record_work(ufunc.__name__)
-    with np.errstate(all="ignore"):  # a GPU divides by zero without a word
-        return wrap(ufunc(*operands, **keywords), outputs)
+    if not outputs:
+        return compute(ufunc, operands, keywords) if ufunc.nout == 1 else run(ufunc, operands, keywords, ())
+    keywords["out"] = unwrap(outputs)
+    if any(output is None for output in outputs):
+        return run(ufunc, operands, keywords, outputs)
+    write(ufunc, operands, outputs, keywords)
+    return outputs[0] if ufunc.nout == 1 else outputs
+
+
+def run(function: Callable, arguments: tuple, keywords: Mapping[str, Any], on_device: tuple) -> Any:
+    """Let the device run a NumPy function whose results may be new, views of its arguments, or written into them.
+
+    `on_device`: the arguments before they were unwrapped.
+    """
+    capture = current.capture
+    token = error_state.set(QUIET)
+    try:
+        if capture is None:
+            result = function(*arguments, **keywords)
+            is_new = type(result) is np.ndarray and result.base is None and result.size
+            return adopt(result) if is_new else wrap(result, on_device)
+        capture.require_capturable(function, arguments)
+        with Undone(array._data for array in device_arrays(on_device)):
+            result = function(*arguments[:1], *without_indices(arguments[1:]), **keywords)
+    finally:
+        error_state.reset(token)
+    return _captured(capture, function, arguments, keywords, on_device, result)
+
+
+def _captured(
+    capture: Any, function: Callable, arguments: tuple, keywords: Mapping[str, Any], on_device: tuple, result: Any
+) -> Any:
+    """Note a call, and return its result unwritten."""
+    new: list[ndarray] = []
+    wrapped = wrap(result, on_device, new)
+    if not new and _is_view_or_fact(result, arguments) and not _is_given_out(function, arguments, keywords):
+        return wrapped  # a view, or a fact that the host knows
+    targets = [array._data for array in new]
+
+    def work() -> None:
+        with np.errstate(all="ignore"):
+            again = function(*arguments, **keywords)
+        for target, value in zip(targets, _new_results(again, arguments), strict=True):
+            target[...] = value
+
+    capture.note(work, [*device_arrays(on_device), *new])
+    return wrapped
+
+
+def _new_results(result: Any, arguments: Iterable[Any]) -> Iterator[Any]:
+    """The arrays and scalars in a result that are not in the memory of an argument."""
+    if isinstance(result, (tuple, list)):
+        for item in result:
+            yield from _new_results(item, arguments)
+    elif isinstance(result, np.generic) or (
+        isinstance(result, np.ndarray) and not any(_shares(result, x) for x in _host_arrays(arguments))
+    ):
+        yield result
+
+
+def _shares(result: np.ndarray, argument: np.ndarray) -> bool:
+    return result is argument or (result.base is not None and result.base is argument.base)
+
+
+def _host_arrays(values: Iterable[Any]) -> Iterator[np.ndarray]:
+    for value in values:
+        if isinstance(value, np.ndarray):
+            yield value
+        elif type(value) in (tuple, list):
+            yield from _host_arrays(value)
 
 
 def call(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> Any:
     """Call a NumPy function or an unbound method of its arrays with device arrays."""
-    unknown = sorted(_UNKNOWN_KEYWORDS & set(kwargs))
-    if unknown:
-        raise TypeError(f"CuPy's {function.__name__}() has no argument {unknown}")
-    _refuse_device_values_for_host_parameters(function, args, kwargs)
-    host_args = [unwrap(value) for value in args]
-    host_kwargs = {name: unwrap(value) for name, value in kwargs.items()}
-    with np.errstate(all="ignore"):
-        result = function(*host_args, **host_kwargs)
-    if host_kwargs.get("out") is not None or not _is_view_or_fact(result, (*host_args, *host_kwargs.values())):
+    host_args = tuple([x._data if type(x) is ndarray else unwrap(x) for x in args])
+    host_kwargs, on_device = kwargs, args
+    if kwargs:
+        unknown = sorted(_UNKNOWN_KEYWORDS & set(kwargs))
+        if unknown:
+            raise TypeError(f"CuPy's {function.__name__}() has no argument {unknown}")
+        host_kwargs = {name: unwrap(value) for name, value in kwargs.items()}
+        on_device = (*args, *kwargs.values())
+    if len(on_device) > 1:
+        _refuse_device_values_for_host_parameters(function, args, kwargs)
+    result = run(function, host_args, host_kwargs, on_device)
+    if _is_given_out(function, args, kwargs) or not _is_view_or_fact_of(result, on_device):
         record_work(function.__name__)
-    return wrap(result, (*args, *kwargs.values()))
+    return result
+
+
+def _is_view_or_fact_of(result: Any, arguments: Iterable[Any]) -> bool:
+    """Whether a result lies in the memory of an argument, or is something that the host knows, such as a shape."""
+    if type(result) is ndarray:
+        return result._base is not None or any(result is x for x in device_arrays(arguments))
+    if isinstance(result, (tuple, list)):
+        return all(_is_view_or_fact_of(item, arguments) for item in result)
+    return result is not None
 
 
 def _is_view_or_fact(result: Any, arguments: Iterable[Any]) -> bool:
@@ -408,18 +666,43 @@ def _is_view_or_fact(result: Any, arguments: Iterable[Any]) -> bool:
 
 def _refuse_device_values_for_host_parameters(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> None:
     """Raise TypeError where a shape, an axis or the like is a device array: CuPy's arrays have no `__index__`."""
-    try:
-        arguments = _signature(function).bind_partial(*args, **kwargs).arguments
-    except TypeError:  # wrong arguments: NumPy words that better
-        arguments = dict(kwargs)
-    for name, value in arguments.items():
-        if name in _HOST_PARAMETERS and contains_device_array(value):
-            raise TypeError(f"'ndarray' object cannot be interpreted as an integer: {function.__name__}({name}=...)")
+    for name, value in kwargs.items():
+        if type(value) is not int and name in _HOST_PARAMETERS and contains_device_array(value):
+            _refuse_as_integer(function, name)
+    if len(args) > 1:
+        positions, rest, rest_name = _host_positions(function)
+        for i, name in positions:
+            if i < len(args) and type(args[i]) is not int and contains_device_array(args[i]):
+                _refuse_as_integer(function, name)
+        if contains_device_array(args[rest:]):
+            _refuse_as_integer(function, rest_name)
+
+
+def _is_given_out(function: Callable, args: tuple, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call names an array to write into."""
+    position = _out_position(function)
+    return (len(args) > position and args[position] is not None) or kwargs.get("out") is not None
 
 
 @cache
-def _signature(function: Callable) -> inspect.Signature:
-    return inspect.signature(function)
+def _out_position(function: Callable) -> int:
+    names = list(inspect.signature(function).parameters)
+    return names.index("out") if "out" in names else _NOWHERE
+
+
+def _refuse_as_integer(function: Callable, parameter: str) -> None:
+    raise TypeError(f"'ndarray' object cannot be interpreted as an integer: {function.__name__}({parameter}=...)")
+
+
+@cache
+def _host_positions(function: Callable) -> tuple[list[tuple[int, str]], int, str]:
+    """Where `function` takes values of the host: (position, name) of each, and those of `*shape` or the like."""
+    parameters = list(inspect.signature(function).parameters.values())
+    named = [(i, p.name) for i, p in enumerate(parameters) if p.name in _HOST_PARAMETERS]
+    for i, parameter in enumerate(parameters):
+        if parameter.kind is parameter.VAR_POSITIONAL and parameter.name in _HOST_PARAMETERS:
+            return [pair for pair in named if pair[0] < i], i, parameter.name
+    return named, _NOWHERE, ""
 
 
 def scatter(operation: np.ufunc, target: ndarray, index: Any, value: Any) -> None:
@@ -429,8 +712,11 @@ def scatter(operation: np.ufunc, target: ndarray, index: Any, value: Any) -> Non
         raise TypeError(f"scatter with {operation.__name__} does not support {target.dtype}")
     # CuPy casts without a check here, NumPy's `at` would refuse to.
     record_work(f"{operation.__name__}.at")
-    update = np.asarray(unwrap_operand(value)).astype(target.dtype)
-    operation.at(target._data, host_index, update)
+    write(_scatter, (target._data, operation, host_index, unwrap_operand(value)), (target,))
+
+
+def _scatter(target: np.ndarray, operation: np.ufunc, index: tuple, value: Any) -> None:
+    operation.at(target, index, np.asarray(value).astype(target.dtype))
 
 
 # Operators and methods, one line of a table each.
@@ -470,32 +756,39 @@ _METHODS = words(
 _SYNCHRONISING_METHODS = words("choose compress nonzero put")
 
 
+_NO_KEYWORDS: dict[str, Any] = {}
+
+
 def _operator(ufunc: np.ufunc) -> Callable:
+    if ufunc.nout > 1 or ufunc is np.matmul:
+        return lambda self, other: NotImplemented if _defers_to(other) else apply_ufunc(ufunc, (self, other), {})
+    name = ufunc.__name__
+
     def operate(self: ndarray, other: Any) -> Any:
-        return NotImplemented if _defers_to(other) else apply_ufunc(ufunc, (self, other), {})
+        if type(other) is ndarray:
+            operand = other._data
+        elif type(other) in (float, int):
+            operand = other
+        elif _defers_to(other):
+            return NotImplemented
+        else:
+            operand = unwrap_operand(other)
+        record_work(name)
+        return compute(ufunc, (self._data, operand), _NO_KEYWORDS)
 
     return operate
 
 
 def _reflected_operator(ufunc: np.ufunc) -> Callable:
-    def operate(self: ndarray, other: Any) -> Any:
-        return apply_ufunc(ufunc, (other, self), {})
-
-    return operate
+    return lambda self, other: apply_ufunc(ufunc, (other, self), {})
 
 
 def _in_place_operator(ufunc: np.ufunc) -> Callable:
-    def operate(self: ndarray, other: Any) -> ndarray:
-        return apply_ufunc(ufunc, (self, other), {"out": self})
-
-    return operate
+    return lambda self, other: apply_ufunc(ufunc, (self, other), {"out": self})
 
 
 def _unary_operator(ufunc: np.ufunc) -> Callable:
-    def operate(self: ndarray) -> ndarray:
-        return apply_ufunc(ufunc, (self,), {})
-
-    return operate
+    return lambda self: apply_ufunc(ufunc, (self,), {})
 
 
 def _method(name: str, synchronises: bool) -> Callable:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ._device import current
+
 
 @dataclass
 class Transfers:
@@ -26,12 +28,16 @@ def record_work(name: str) -> None:
 
 
 def record_synchronisation() -> None:
-    """Note that the host had to wait for a value computed on the device."""
+    """Note that the host has to wait for the device. Raises CUDARuntimeError if the current stream captures."""
+    if current.capture is not None:
+        current.capture.refuse()
     _totals.synchronisations += 1
 
 
 def record_upload() -> None:
-    """Note one copy from host memory to device memory."""
+    """Note one copy from host memory to device memory. Raises CUDARuntimeError if the current stream captures."""
+    if current.capture is not None:
+        current.capture.refuse()
     _totals.uploads += 1
     record_work("upload")
 
