@@ -61,7 +61,7 @@ def cases_of(network: str) -> Iterator[Case]:
         layers = [*inputs(player, shape), (None, ())]
         for (layer, x), (following, _) in itertools.pairwise(layers):
             yield from cases_of_layer(layer, following, (rows, *x))
-        yield adam_case(network, player)
+        yield adam_case(player)
 
 
 def inputs(network: Any, shape: Shape) -> Iterator[tuple[Any, Shape]]:
@@ -112,8 +112,7 @@ def cases_of_layer(layer: Any, following: Any, x: Shape) -> Iterator[Case]:
         case nn.BatchNorm():
             yield from batch_norm_cases(math.prod(x[:-1]), layer.features, layer.eps, slope)
     if slope != 1 and isinstance(layer, (nn.Dense, nn.Conv2d, nn.ConvTranspose2d)):
-        size = x[0] * math.prod(output_of(layer, x[1:]))
-        yield Case("slope_gate", f"{size}", ((size,), (size,)), (slope,), traffic=3 * size * FLOAT32_BYTES)
+        yield slope_gate_case(x[0] * math.prod(output_of(layer, x[1:])), slope)
 
 
 def dense_cases(m: int, k: int, n: int) -> Iterator[Case]:
@@ -143,9 +142,18 @@ def batch_norm_cases(rows: int, channels: int, eps: float, slope: float) -> Iter
     yield Case("batch_norm_grad", label, (matrix, matrix, vector), (eps, slope), traffic=3 * size)
 
 
-def adam_case(network: str, player: Any) -> Case:
-    """One update of all parameters: p, m and v are read and written, the gradient is read."""
-    shapes = tuple(p.shape for p in player.parameters().values())
+def slope_gate_case(size: int, slope: float) -> Case:
+    """LeakyReLU's derivative: two arrays are read, one is written."""
+    return Case("slope_gate", f"{size}", ((size,), (size,)), (slope,), traffic=3 * size * FLOAT32_BYTES)
+
+
+def adam_case(player: Any) -> Case:
+    """One update of all parameters of a player."""
+    return adam_case_of(tuple(p.shape for p in player.parameters().values()))
+
+
+def adam_case_of(shapes: tuple[Shape, ...]) -> Case:
+    """One update of parameters of these shapes: p, m and v are read and written, the gradient is read."""
     count = sum(map(math.prod, shapes))
     return Case(
         "adam", f"{count} in {len(shapes)}", shapes, (2e-4, 0.5, 0.999, 1e-8), traffic=7 * count * FLOAT32_BYTES

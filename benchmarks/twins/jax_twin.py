@@ -28,8 +28,12 @@ class JaxTwin:
         self._step_with_latent = jax.jit(self._training_step, static_argnames="update")
 
     def step(self) -> None:
+        self.step_without_waiting().block_until_ready()
+
+    def step_without_waiting(self) -> Any:
+        """One step; returns the losses, which are there when the step is done."""
         self.state, self.key, losses = self._whole_step(self.state, self.key, self.real)
-        losses.block_until_ready()
+        return losses
 
     def _step(self, state: Tree, key: Any, real: Any) -> tuple[Any, ...]:
         key, ours = jax.random.split(key)

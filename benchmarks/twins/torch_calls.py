@@ -11,6 +11,7 @@ from kernel_cases import Case
 
 Call = Callable[[], Any]
 _aten = torch.ops.aten
+device = "cpu"  # where the arrays lie; benchmarks/gpu.py sets "cuda"
 
 
 def call(case: Case) -> Call:
@@ -27,24 +28,28 @@ def call(case: Case) -> Call:
 def on_host(result: Any) -> list[np.ndarray]:
     """Results as arrays in minigan's layout: (N, C, H, W) becomes (N, H, W, C)."""
     results = result if isinstance(result, (tuple, list)) else [result]
-    return [(r.permute(0, 2, 3, 1) if r.ndim == 4 else r).numpy() for r in results if r is not None]
+    return [(r.permute(0, 2, 3, 1) if r.ndim == 4 else r).cpu().numpy() for r in results if r is not None]
+
+
+def _tensor(x: np.ndarray) -> Any:
+    return torch.from_numpy(x).to(device)
 
 
 def _image(x: np.ndarray) -> Any:
-    return torch.from_numpy(x).permute(0, 3, 1, 2)
+    return _tensor(x).permute(0, 3, 1, 2)
 
 
 def _weights(w: np.ndarray) -> Any:
-    return torch.from_numpy(w).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    return _tensor(w).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
 
 
 def _dense(x: np.ndarray, w: np.ndarray, b: np.ndarray, slope: float) -> Call:
-    x, w, b = torch.from_numpy(x), torch.from_numpy(w.T.copy()), torch.from_numpy(b)
+    x, w, b = _tensor(x), _tensor(w.T.copy()), _tensor(b)
     return lambda: torch.nn.functional.linear(x, w, b)
 
 
 def _matmul(a: np.ndarray, b: np.ndarray, transpose_a: bool, transpose_b: bool) -> Call:
-    a, b = torch.from_numpy(a), torch.from_numpy(b)
+    a, b = _tensor(a), _tensor(b)
     a, b = a.T if transpose_a else a, b.T if transpose_b else b
     return lambda: torch.mm(a, b)
 
@@ -80,7 +85,7 @@ def _padding(geometry: Any) -> list[int]:
 
 
 def _batch_norm(x: np.ndarray, gamma: np.ndarray, eps: float, slope: float) -> Call:
-    x, gamma = torch.from_numpy(x), torch.from_numpy(gamma)
+    x, gamma = _tensor(x), _tensor(gamma)
     beta = torch.zeros_like(gamma)
 
     def run() -> Any:
@@ -91,7 +96,7 @@ def _batch_norm(x: np.ndarray, gamma: np.ndarray, eps: float, slope: float) -> C
 
 
 def _batch_norm_grad(g: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float, slope: float) -> Call:
-    g, x, gamma = torch.from_numpy(g), torch.from_numpy(x), torch.from_numpy(gamma)
+    g, x, gamma = _tensor(g), _tensor(x), _tensor(gamma)
     y, mean, inverse_std = _aten.native_batch_norm(x, gamma, None, None, None, True, 0.0, eps)
     _aten.leaky_relu_(y, slope)
     settings = (None, None, mean, inverse_std, True, eps, [True, True, True])
@@ -104,16 +109,16 @@ def _batch_norm_grad(g: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float
 
 
 def _slope_gate(x: np.ndarray, v: np.ndarray, slope: float) -> Call:
-    x, v = torch.from_numpy(x), torch.from_numpy(v)
+    x, v = _tensor(x), _tensor(v)
     return lambda: _aten.leaky_relu_backward(v, x, slope, True)
 
 
 def _adam(*arguments: Any) -> Call:
     """The fused kernel itself, without the optimiser's Python around it."""
     *gradients, rate, beta1, beta2, eps = arguments
-    gradients = [torch.from_numpy(g) for g in gradients]
+    gradients = [_tensor(g) for g in gradients]
     p, m, v = ([torch.zeros_like(g) for g in gradients] for _ in range(3))
-    steps = [torch.ones(()) for _ in gradients]
+    steps = [torch.ones((), device=device) for _ in gradients]
     settings = {"lr": rate, "beta1": beta1, "beta2": beta2, "eps": eps}
     settings |= {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
 

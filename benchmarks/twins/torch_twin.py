@@ -19,11 +19,11 @@ from minigan import nn
 class TorchTwin:
     """See `make_twin`."""
 
-    def __init__(self, gan: Any, real: Any, *, compiled: bool = False) -> None:
-        self.real = as_torch(real)
+    def __init__(self, gan: Any, real: Any, *, compiled: bool = False, device: str = "cpu") -> None:
+        self.real = as_torch(real).to(device)
         dtype = self.real.dtype
-        self.generator = torch_network(gan.generator, dtype)
-        self.discriminator = torch_network(gan.discriminator, dtype)
+        self.generator = torch_network(gan.generator, dtype).to(device)
+        self.discriminator = torch_network(gan.discriminator, dtype).to(device)
         self.generator_optimizer = adam(self.generator, gan.generator_optimizer)
         self.discriminator_optimizer = adam(self.discriminator, gan.discriminator_optimizer)
         self.generate = compile_from_scratch(self.generator) if compiled else self.generator
@@ -31,12 +31,12 @@ class TorchTwin:
         self.one_batch_for_both = not any(isinstance(layer, nn.BatchNorm) for layer in gan.discriminator)
         self.loss = torch_nn.BCEWithLogitsLoss()
         self.latent_shape = (len(real), gan.latent_size)
-        self.ones = torch.ones(len(real), 1, dtype=dtype)
+        self.ones = torch.ones(len(real), 1, dtype=dtype, device=device)
         self.zeros = torch.zeros_like(self.ones)
         self.real_then_fake = torch.cat([self.ones, self.zeros])
 
     def step(self) -> None:
-        self._training_step(torch.randn(self.latent_shape, dtype=self.real.dtype))
+        self._training_step(torch.randn(self.latent_shape, dtype=self.real.dtype, device=self.real.device))
 
     def _training_step(self, latent: Any, update: bool = True) -> tuple[Any, Any]:
         fake = self.generate(latent)
@@ -63,22 +63,49 @@ class TorchTwin:
         return self.loss(self.discriminate(self.real), self.ones) + self.loss(self.discriminate(fake), self.zeros)
 
     def losses_and_gradients(self, latent: Any) -> Results:
-        discriminator_loss, generator_loss = self._training_step(torch.tensor(latent), update=False)
+        discriminator_loss, generator_loss = self._training_step(
+            torch.tensor(latent, device=self.real.device), update=False
+        )
         return {
-            "discriminator loss": [discriminator_loss.detach().numpy()],
-            "generator loss": [generator_loss.detach().numpy()],
+            "discriminator loss": [discriminator_loss.detach().cpu().numpy()],
+            "generator loss": [generator_loss.detach().cpu().numpy()],
             "discriminator gradients": [from_torch(p.grad) for p in self.discriminator.parameters()],
             "generator gradients": [from_torch(p.grad) for p in self.generator.parameters()],
         }
 
     def advance(self, latent: Any) -> None:
-        self._training_step(torch.tensor(latent))
+        self._training_step(torch.tensor(latent, device=self.real.device))
 
     def weights(self) -> Results:
         return {
             "discriminator weights": [from_torch(p) for p in self.discriminator.parameters()],
             "generator weights": [from_torch(p) for p in self.generator.parameters()],
         }
+
+
+class GraphTwin(TorchTwin):
+    """The same step, captured once as a CUDA graph and launched as a whole."""
+
+    _UNCAPTURED_STEPS = 3  # in which PyTorch allocates and chooses algorithms
+
+    def __init__(self, gan: Any, real: Any) -> None:
+        super().__init__(gan, real, device="cuda")
+        self.generator_optimizer = adam(self.generator, gan.generator_optimizer, capturable=True)
+        self.discriminator_optimizer = adam(self.discriminator, gan.discriminator_optimizer, capturable=True)
+        self.latent = torch.randn(self.latent_shape, dtype=self.real.dtype, device="cuda")
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(self._UNCAPTURED_STEPS):
+                self._training_step(self.latent)
+        torch.cuda.current_stream().wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self._training_step(self.latent)
+
+    def step(self) -> None:
+        self.latent.normal_()
+        self.graph.replay()
 
 
 class FromPixels(torch_nn.Module):
@@ -139,9 +166,9 @@ class AnyBatchNorm(torch_nn.modules.batchnorm._BatchNorm):
         pass
 
 
-def adam(network: Any, like: Any) -> Any:
-    betas = (like.beta1, like.beta2)
-    return torch.optim.Adam(network.parameters(), like.learning_rate, betas=betas, eps=like.eps, fused=True)
+def adam(network: Any, like: Any, capturable: bool = False) -> Any:
+    settings = {"betas": (like.beta1, like.beta2), "eps": like.eps, "fused": True, "capturable": capturable}
+    return torch.optim.Adam(network.parameters(), like.learning_rate, **settings)
 
 
 def compile_from_scratch(network: Any) -> Any:
@@ -173,5 +200,5 @@ def as_torch(data: Any) -> Any:
 
 def from_torch(tensor: Any) -> Any:
     """A parameter or its gradient on the host in minigan's layout."""
-    values = tensor.detach().numpy()
+    values = tensor.detach().cpu().numpy()
     return values.transpose(_FROM_TORCH[values.ndim]).copy()
