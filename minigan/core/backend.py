@@ -17,7 +17,6 @@ from minigan.core.errors import UsageError, clause, did_you_mean
 from minigan_kernels import REFERENCE
 from minigan_kernels.aligned import aligned_zeros
 from minigan_kernels.cuda import driver
-from minigan_kernels.cuda.graphs import GraphMemory
 from minigan_kernels.sums import total
 
 FLOATS = ("float32", "float64")
@@ -143,10 +142,6 @@ class Backend:
     def can_replay(self) -> bool:
         """Whether training steps on its arrays can be recorded and replayed (see minigan.gan.replay)."""
         return self.xp is np or self._is_cupy
-
-    def graph_memory(self) -> GraphMemory:
-        """Memory of CUDA graphs (see minigan_kernels.cuda.graphs), for CuPy only."""
-        return GraphMemory()
 
     def synchronize(self) -> None:
         """Wait until the device has done all work so far, and raise what went wrong in it."""

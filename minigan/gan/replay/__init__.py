@@ -24,6 +24,7 @@ from minigan.gan.replay import calls, graph
 from minigan.gan.replay.arena import Arena
 from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.recording import NO_MEMORY, Recording, Report, Step
+from minigan_kernels.cuda.graphs import GraphMemory
 
 _PLAIN_RUNS = 2  # before recording: kernels compile, and packed weights are kept from their second use on
 _MAX_FAILURES = 3  # to record a step, or to get the bits of a plain run in the first replay
@@ -49,7 +50,7 @@ class Replay:
         self._failures: dict[Any, list[str]] = {}
         self._calls = self._changes = 0
         self._arena = Arena()
-        self._graph_memory: Any = None
+        self._graph_memory: GraphMemory | None = None
         self._known_attributes: list[Attributes] = []
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Replay:
@@ -133,7 +134,7 @@ class Replay:
         if library.xp is np:
             return calls.record(step, inputs, attributes, self._arena)
         if self._graph_memory is None:
-            self._graph_memory = library.graph_memory()
+            self._graph_memory = GraphMemory()
         report, recording = graph.record(step, inputs, attributes, self._graph_memory)
         if recording == NO_MEMORY:  # plain steps need what this capture and earlier graphs have taken
             self._recordings.clear()
