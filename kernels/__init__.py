@@ -7,7 +7,7 @@ less exact. Other packages add their implementations with `register`. This packa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from minigan_kernels import cuda, notices, numba, reference
 from minigan_kernels.cuda import tf32
 
 REFERENCE = "reference"
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
 OPERATIONS = tuple(kernel.__name__ for kernel in reference.KERNELS)
 IMPLEMENTATIONS: dict[str, Any] = {}
 """The registered implementations by name; each is assumed to be faster than those registered before it."""
@@ -36,6 +37,8 @@ def register(name: str, implementation: Any) -> None:
     - `PACKAGES`, optional: import names of the packages whose versions affect the computed numbers.
     - `set_threads(count)`, optional: computes on `count` CPU threads from now on and returns the count in use. None
       means the number that the environment sets, or every available core. Raises ValueError as `unavailable` does.
+    - `join_calls(calls)`, optional: a list of calls (function, arguments) that do the same as `calls` in less time; see
+      `minigan_kernels.recorded_calls`.
 
     An implementation that compiles kernels reports this, and the seconds it took, through `minigan_kernels.notices`.
     By default the implementation registered last is used for the arrays of its library, if it is available. A backend
@@ -107,6 +110,12 @@ def set_threads(implementation: str, count: int | None = None) -> int:
     """
     setter = getattr(IMPLEMENTATIONS[implementation], "set_threads", None)
     return 1 if setter is None else setter(count)
+
+
+def join_calls(implementation: str, calls: Sequence[Call]) -> Sequence[Call]:
+    """Calls (function, arguments) that do the same as the recorded `calls`, in less time if `implementation` can."""
+    joiner = getattr(IMPLEMENTATIONS[implementation], "join_calls", None)
+    return calls if joiner is None else joiner(calls)
 
 
 def on_compile(say: Callable[[str], None]) -> None:

@@ -112,6 +112,16 @@ def bias_act_grad(xp, x, v, slope, out=None):
     return _written_to(out, (dx, total(dx, 0)))
 
 
+def bias_grad(xp, v, out=None):
+    """The sum of a matrix over its rows: the gradient of a bias that was added to each row, for the cotangent v."""
+    return _written_to(out, total(v, 0))
+
+
+def tanh_grad(xp, y, v, out=None):
+    """v * (1 - y * y): the VJP of the hyperbolic tangent for its result y and the cotangent v, of one shape."""
+    return _written_to(out, v * (1 - y * y))
+
+
 def batch_norm(xp, x, gamma, beta, eps, slope, out=None):
     """Normalise each column of x (rows, channels), scale by gamma, shift by beta, apply LeakyReLU.
 
@@ -228,7 +238,7 @@ def sum(xp, x, axis, keepdims, out=None):
 
 
 KERNELS = (
-    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, bias_act_grad,
-    batch_norm, batch_norm_grad, adam, sgd, rmsprop, record_nonfinite, clip, update_running_statistics, lerp,
+    matmul, dense, conv2d, conv2d_input_grad, conv2d_weight_grad, slope_gate, bias_act_grad, bias_grad,
+    tanh_grad, batch_norm, batch_norm_grad, adam, sgd, rmsprop, record_nonfinite, clip, update_running_statistics, lerp,
     contiguous, assign, sum,
 )  # fmt: skip

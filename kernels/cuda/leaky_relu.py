@@ -1,11 +1,11 @@
-"""LeakyReLU, its VJP, and the VJP of bias + LeakyReLU on the GPU; see leaky_relu.cu."""
+"""LeakyReLU, its VJP, the VJP of bias + LeakyReLU, and that of a bias alone on the GPU; see leaky_relu.cu."""
 
 from __future__ import annotations
 
 from minigan_kernels.cuda.elements import THREADS, element_blocks
 from minigan_kernels.cuda.launch import Kernel, output_array, row_major
 from minigan_kernels.cuda.row_blocks import divide_rows
-from minigan_kernels.cuda.sums import add_partial_sums, partial_sums
+from minigan_kernels.cuda.sums import add_partial_sums, partial_sums, sum
 
 SLOPE_GATE = Kernel("leaky_relu.cu", "slope_gate")
 BIAS_ACT_GRAD = Kernel("leaky_relu.cu", "bias_act_grad")
@@ -31,3 +31,8 @@ def bias_act_grad(x, v, slope, out=None):
     )
     add_partial_sums(partial, blocks.count, db)
     return dx, db
+
+
+def bias_grad(v, out=None):
+    """db; see `reference.bias_grad`."""
+    return sum(v, 0, False, out)

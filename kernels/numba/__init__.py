@@ -6,6 +6,7 @@ Importing this module does not import Numba, which takes half a second: `unavail
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,8 @@ from minigan_kernels import environment
 
 ARRAYS = "numpy"
 PACKAGES = ("numba",)
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+"""(function, arguments)"""
 
 
 def unavailable() -> str | None:
@@ -44,6 +47,13 @@ def set_threads(count: int | None) -> int:
     from minigan_kernels.numba import kernels  # the first import sets the count, too
 
     return kernels.set_threads(count)
+
+
+def join_calls(calls: Sequence[Call]) -> list[Call]:
+    """Recorded calls that do the same as `calls`, most of them within native sequences; see `native_calls`."""
+    from minigan_kernels.numba import native_calls
+
+    return native_calls.join(calls)
 
 
 def __getattr__(name: str) -> Any:

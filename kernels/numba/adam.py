@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, inner, optimized_inner, threads_for
 from minigan_kernels.numba.memory import row_major
 from minigan_kernels.numba.parallel_for import parallel_for
 
@@ -24,7 +24,7 @@ _WORK = 8  # for each parameter, in array elements: seven reads and writes, a sq
 
 
 # Reassociation lets the sum of zeros be vectorised; a sum of zeros is the same in any order.
-@njit(fastmath={"reassoc"}, error_model="numpy")
+@optimized_inner(fastmath={"reassoc"})
 def _update(p, g, m, v, beta1, rest1, beta2, rest2, learning_rate, root_correction, eps):
     """Update a slice of one parameter; return 0, or NaN if one of its gradients is not finite."""
     nonfinite = p.dtype.type(0)

@@ -5,6 +5,7 @@ Each call uses the first algorithm in this list that applies:
     matrix product      gemm.py             a kernel of one pixel or as large as the image, without padding
     Winograd            winograd.py         4 x 4 kernel, stride 2, padding 1, channels in multiples of 16, many pixels
     GEMM and col2im     col2im.py           at most 8 output channels, input gradient or convolution with stride 1
+    few channels        few_channels.py     at most 8 input channels, convolution or weight gradient
     implicit GEMM       implicit_gemm.py    any other convolution
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from minigan_kernels import recorded_calls
 from minigan_kernels.aligned import output_array
 from minigan_kernels.geometry import Geometry
-from minigan_kernels.numba import col2im, gemm, implicit_gemm, leaky_relu, winograd
+from minigan_kernels.numba import col2im, few_channels, gemm, implicit_gemm, leaky_relu, winograd, winograd_gradient
 from minigan_kernels.numba.memory import repeated, row_major, zeros
 
 
@@ -32,6 +33,8 @@ def conv2d(x, w, b, slope, geometry, packed=None, out=None):
         winograd.convolve(x, w, bias, slope, geometry, packed, out, is_input_grad=False)
     elif w.shape[3] <= col2im.CHANNELS and (adjoint := _adjoint_geometry(geometry)):
         col2im.input_grad(x, row_major(w[::-1, ::-1].swapaxes(2, 3)), bias, slope, adjoint, None, out)
+    elif x.shape[3] <= few_channels.CHANNELS:
+        few_channels.conv2d(x, w, bias, slope, geometry, packed, out)
     else:
         implicit_gemm.conv2d(x, w, bias, slope, geometry, packed, out)
     return out
@@ -65,11 +68,13 @@ def conv2d_weight_grad(x, g, geometry, out=None):
     elif _is_product(geometry):
         gemm.matmul(_window_rows(x, geometry), g.reshape(-1, outputs), True, False, out.reshape(-1, outputs))
     elif winograd.applies(geometry, x.shape[0], channels, outputs):
-        winograd.weight_grad(x, g, geometry, out)
+        winograd_gradient.weight_grad(x, g, geometry, out)
     elif outputs <= col2im.CHANNELS < channels and (adjoint := _adjoint_geometry(geometry)):
         flipped = np.empty((*geometry.kernel, outputs, channels), x.dtype)
         implicit_gemm.weight_grad(g, x, adjoint, flipped)
         recorded_calls.call(np.copyto, out, flipped[::-1, ::-1].swapaxes(2, 3))
+    elif channels <= few_channels.CHANNELS:
+        few_channels.weight_grad(x, g, geometry, out)
     else:
         implicit_gemm.weight_grad(x, g, geometry, out)
     return out

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+
 import llvmlite.binding as llvm
 from numba import config
 
@@ -42,3 +45,29 @@ def tile_shape() -> tuple[int, int]:
     if width == 32:
         return 6, 2 * width
     return (4, 2 * width) if llvm.get_process_triple().startswith(("x86_64", "i686", "amd64")) else (6, 4 * width)
+
+
+def packed_tile() -> tuple[int, int]:
+    """(rows of a unit, panel bytes) of the register tile for packed operands; see packed_microkernel.py.
+
+    A tile is 3 units high; its sums take 24 of 32 registers (AVX-512, NEON) or 12 of 16 (AVX2, SSE).
+    """
+    width = vector_bytes()
+    if width == 64:
+        return 4, 2 * width
+    if width == 32:
+        return 2, 2 * width
+    return (1 if llvm.get_process_triple().startswith(("x86_64", "i686", "amd64")) else 2), 4 * width
+
+
+@lru_cache
+def cache_bytes(level: int) -> int:
+    """The bytes of a core's data cache of this level, 1 or 2, as Linux reports them; elsewhere a common small size."""
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            kind, found, size = ((index / name).read_text().strip() for name in ("type", "level", "size"))
+            if kind != "Instruction" and int(found) == level:
+                return int(size.removesuffix("K")) << 10
+        except (OSError, ValueError):  # not this kernel's format: use the default
+            continue
+    return {1: 32 << 10, 2: 256 << 10}[level]

@@ -17,6 +17,7 @@ import os
 import pickle
 import re
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -24,27 +25,37 @@ from typing import Any
 
 import numba
 from numba.core import caching, compiler, serialize
+from numba.core.registry import cpu_target
 
 from minigan_kernels import checked_files, notices
 from minigan_kernels.cache import trusted_directory
 from minigan_kernels.numba.cpu import vector_bytes
 
 
-def compile_or_load(function: Any, signature: tuple, what: str) -> None:
-    """Load `function` for arguments of the types `signature`, or compile it; `what` is its name in messages."""
+def compile_or_load(function: Any, signature: tuple, what: str, say: Callable[[str], None] = notices.say) -> None:
+    """Load `function` for arguments of the types `signature`, or compile it.
+
+    `what` is its name in messages; `say` gets the message that it is compiled, if nothing is wrong with its file.
+    """
     folder = _folder()
     if folder is None:
-        notices.say(f"compiling the kernel {what} on this CPU (it will not be cached)")
+        say(f"compiling the kernel {what} on this CPU (it will not be cached)")
     else:
-        function._cache = _FileCache(folder, function, what)
+        function._cache = _FileCache(folder, function, what, say)
     function.compile(signature)
+
+
+def is_cached_or_cannot_be(function: Any, signature: tuple) -> bool:
+    """Whether there is a file for `function`, which may be damaged, or no cache where one could be stored."""
+    folder = _folder()
+    return folder is None or _FileCache(folder, function, "", notices.say).path(signature).exists()
 
 
 class _FileCache(caching.NullCache):
     """The cache of one function: Numba's dispatcher calls `load_overload` before it compiles, `save_overload` after."""
 
-    def __init__(self, folder: Path, function: Any, what: str) -> None:
-        self._folder, self._what = folder, what
+    def __init__(self, folder: Path, function: Any, what: str, say: Callable[[str], None]) -> None:
+        self._folder, self._what, self._say = folder, what, say
         self._name = f"{function.py_func.__module__}.{function.py_func.__qualname__}"
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
@@ -55,7 +66,7 @@ class _FileCache(caching.NullCache):
             content = checked_files.read(path, identity)
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(content))
         except FileNotFoundError:
-            notices.say(f"compiling the kernel {self._what} on this CPU (once; it is cached)")
+            self._say(f"compiling the kernel {self._what} on this CPU (once; it is cached)")
         except Exception as error:  # whatever is wrong with the file, compiling again repairs it
             with suppress(OSError):
                 path.unlink()
@@ -71,6 +82,10 @@ class _FileCache(caching.NullCache):
             checked_files.write(path, identity, serialize.dumps(result._reduce()))
         except Exception as error:  # no space, or a Numba version with other internals
             _say_once(f"some compiled kernels cannot be cached in {self._folder} ({_reason(error)})")
+
+    def path(self, signature: Any) -> Path:
+        """The path of the file for the types `signature` and this CPU."""
+        return self._path_and_identity(signature, cpu_target.target_context.codegen())[0]
 
     def _path_and_identity(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
         """The path of the file, and the identity of its content."""

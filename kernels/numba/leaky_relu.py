@@ -2,10 +2,13 @@
 
     slope_gate      out = v where x > 0, slope * v elsewhere
     bias_act_grad   the same for matrices, and db = the sum of out over its rows
+    bias_grad       db alone
 
 Memory-bound: one multiplication for 12 bytes of float32 read and written, so a second thread helps only when the arrays
 are larger than a core's own cache. In the backward pass of a dense layer, `out` is the cotangent of the sum before
 LeakyReLU, and its column sums are the gradient of the bias. Adding them up costs nothing while `out` is in registers.
+A matrix of few columns is treated as one of fewer rows and more columns (see `column_loops.fold`), whose partial sums
+are added up like those of blocks of rows.
 """
 
 from __future__ import annotations
@@ -14,50 +17,62 @@ import numpy as np
 from numba import njit, types
 
 from minigan_kernels.aligned import output_array
-from minigan_kernels.numba.jit import Compiled, clear, inner, leaky_relu_grad, threads_for
+from minigan_kernels.numba.column_loops import add_columns, column_loop, fill_columns, fold
+from minigan_kernels.numba.jit import Compiled, inner, threads_for
 from minigan_kernels.numba.memory import row_major
+from minigan_kernels.numba.microkernel import address
 from minigan_kernels.numba.parallel_for import parallel_for
 from minigan_kernels.numba.sums import add_rows
 
 _BLOCK_ROWS = 16  # rows that one thread adds up one after another
 
 
+def _gate(code, read, slope):
+    return [code.slope_gate(*read, *slope)]
+
+
+def _gate_and_add(code, read, slope):
+    x, v, total = read
+    passed = code.slope_gate(x, v, *slope)
+    return [passed, code.add(total, passed)]
+
+
+_gate_columns, _gate_and_add_columns = column_loop(_gate), column_loop(_gate_and_add)
+
+
 @inner
-def _slope_gate_chunk(t, threads, x_all, v_all, slope, out_all):
-    first, last = t * out_all.size // threads, (t + 1) * out_all.size // threads
-    x, v, out = x_all[first:last], v_all[first:last], out_all[first:last]
-    for i in range(out.size):
-        out[i] = leaky_relu_grad(x[i], v[i], slope)
+def _slope_gate_chunk(t, threads, zero, x, v, slope, out, count, size):
+    first, last = t * count // threads, (t + 1) * count // threads
+    at = first * size
+    _gate_columns(zero, last - first, (x + at, v + at), (out + at,), (slope,))
 
 
 @njit
 def _slope_gate(x, v, slope, out, threads):
-    parallel_for(threads, _slope_gate_chunk, (x, v, slope, out))
+    arrays = (address(x), address(v), slope, address(out))
+    parallel_for(threads, _slope_gate_chunk, (out.dtype.type(0), *arrays, out.size, out.itemsize))
 
 
 @inner
-def _bias_act_grad_block(x, v, slope, out, partial, block):
-    total = partial[block]
-    clear(total)
-    for i in range(block * _BLOCK_ROWS, min(out.shape[0], (block + 1) * _BLOCK_ROWS)):
-        x_row, v_row, out_row = x[i], v[i], out[i]
-        for j in range(total.size):
-            passed = leaky_relu_grad(x_row[j], v_row[j], slope)
-            out_row[j] = passed
-            total[j] += passed
-
-
-@inner
-def _bias_act_grad_chunk(t, threads, x, v, slope, out, partial):
-    blocks = partial.shape[0]
+def _bias_act_grad_chunk(t, threads, zero, x, v, slope, writes_out, out, partial, rows, width, size):
+    blocks, step = (rows + _BLOCK_ROWS - 1) // _BLOCK_ROWS, width * size
     for block in range(t * blocks // threads, (t + 1) * blocks // threads):
-        _bias_act_grad_block(x, v, slope, out, partial, block)
+        total = partial + block * step
+        fill_columns(zero, width, (), (total,), (0.0,))
+        for row in range(block * _BLOCK_ROWS, min(rows, (block + 1) * _BLOCK_ROWS)):
+            at = row * step
+            if writes_out:
+                _gate_and_add_columns(zero, width, (x + at, v + at, total), (out + at, total), (slope,))
+            else:
+                add_columns(zero, width, (total, v + at), (total,), ())
 
 
 @njit
-def _bias_act_grad(x, v, slope, out, partial, sums, threads):
-    parallel_for(threads, _bias_act_grad_chunk, (x, v, slope, out, partial))
-    add_rows(partial, sums)
+def _bias_act_grad(x, v, slope, writes_out, out, partial, sums, width, threads):
+    zero, rows = v.dtype.type(0), v.size // width if width else 0
+    arrays = (address(x), address(v), slope, writes_out, address(out), address(partial))
+    parallel_for(threads, _bias_act_grad_chunk, (zero, *arrays, rows, width, v.itemsize))
+    add_rows(zero, address(partial), partial.shape[0], sums.size, sums.size * v.itemsize, address(sums))
 
 
 def _slope_gate_signature(dtype):
@@ -67,7 +82,7 @@ def _slope_gate_signature(dtype):
 
 def _bias_act_grad_signature(dtype):
     vector, matrix = types.Array(dtype, 1, "C"), types.Array(dtype, 2, "C")
-    return (matrix, matrix, dtype, matrix, matrix, vector, types.int64)
+    return (matrix, matrix, dtype, types.boolean, matrix, matrix, vector, types.int64, types.int64)
 
 
 SLOPE_GATE = Compiled("slope_gate", _slope_gate, _slope_gate_signature, "out")
@@ -88,6 +103,25 @@ def bias_act_grad(x, v, slope, out=None):
     x, v = row_major(x), row_major(v)
     dx, db = out or (None, None)
     dx, db = output_array(x.shape, x.dtype, dx), output_array(x.shape[1:], x.dtype, db)
-    partial = np.empty((-(-x.shape[0] // _BLOCK_ROWS), x.shape[1]), x.dtype)
-    BIAS_ACT_GRAD.launch(x.dtype, x, v, x.dtype.type(slope), dx, partial, db, threads_for(x.size))
+    _launch(x, v, slope, dx, db)
     return dx, db
+
+
+def bias_grad(v, out=None):
+    """db; see `reference.bias_grad`."""
+    v = row_major(v)
+    db = output_array(v.shape[1:], v.dtype, out)
+    _launch(v, v, 1.0, None, db)
+    return db
+
+
+def _launch(x, v, slope, dx, db):
+    """Start the kernel; without `dx` it only adds up the columns of v."""
+    rows, columns = v.shape
+    side_by_side = fold(rows, columns)
+    blocks = -(-rows // side_by_side // _BLOCK_ROWS)
+    partial = np.empty((blocks * side_by_side, columns), v.dtype)
+    BIAS_ACT_GRAD.launch(
+        v.dtype, x, v, v.dtype.type(slope), dx is not None, partial if dx is None else dx, partial, db,
+        side_by_side * columns, threads_for(v.size),
+    )  # fmt: skip

@@ -16,18 +16,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minigan_kernels.numba import vector_code
 from minigan_kernels.numba.cpu import tile_shape, vector_bytes
+from minigan_kernels.numba.vector_code import I64, Vectors, constant, float_type, load
 
 ROWS, PANEL_BYTES = tile_shape()
 _VECTOR_BYTES = vector_bytes()
-_I64 = ir.IntType(64)
-_I32 = ir.IntType(32)
+_CACHE_LINE = 64  # bytes
 
 
 @intrinsic
@@ -40,89 +41,104 @@ def address(typingctx, array):
 
     def codegen(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.ptrtoint(data, _I64)
+        return builder.ptrtoint(data, I64)
 
     return types.int64(array), codegen
 
 
-def _micro_kernel(*, accumulate: bool) -> Callable:
-    """The intrinsic (zero, a, row_offsets, segments, a_step, k, b, b_step, out, out_step); see `multiply_tile`."""
+@intrinsic
+def prefetch(typingctx, start, size):
+    """Ask the CPU to fetch `size` bytes from the address `start` on into its second-level cache."""
 
-    @intrinsic
-    def multiply(typingctx, zero, a, row_offsets, segments, a_step, k, b, b_step, out, out_step):
-        signature = types.void(zero, types.int64, row_offsets, segments, *(types.int64,) * 6)
-        scalar = ir.FloatType() if zero == types.float32 else ir.DoubleType()
-        size = zero.bitwidth // 8
-        lanes = _VECTOR_BYTES // size
-        vectors = PANEL_BYTES // _VECTOR_BYTES
-        vector = ir.VectorType(scalar, lanes)
+    def codegen(context, builder, signature, args):
+        lines = builder.sdiv(args[1], constant(_CACHE_LINE))
+        with cgutils.for_range(builder, lines, intp=I64) as loop:
+            line = builder.add(args[0], builder.mul(loop.index, constant(_CACHE_LINE)))
+            vector_code.prefetch(builder, line, level=2)
+        return context.get_dummy_value()
 
-        def codegen(context, builder, signature, args):
-            _, a_address, offsets, segment_array, a_stride, count, b_address, b_stride, out_address, out_stride = args
-            offsets = context.make_array(signature.args[2])(context, builder, offsets).data
-            segment_array = context.make_array(signature.args[3])(context, builder, segment_array)
-            # llvm.fmuladd is one fused instruction if the CPU has it, else a multiplication and an addition.
-            multiply_add = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(vector, [vector, vector, vector]),
-                f"llvm.fmuladd.v{lanes}f{size * 8}",
-            )
-
-            def at(base, offset, type_):
-                return builder.inttoptr(builder.add(base, offset), type_.as_pointer())
-
-            def vector_at(row_address, j):
-                return at(row_address, ir.Constant(_I64, _VECTOR_BYTES * j), vector)
-
-            def broadcast(value):
-                undefined = ir.Constant(vector, ir.Undefined)
-                one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
-                return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
-
-            out_rows = [out_address]
-            for _ in range(ROWS - 1):
-                out_rows.append(builder.add(out_rows[-1], out_stride))
-            sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(ROWS)]
-            zero_vector = ir.Constant(vector, [0.0] * lanes)
-            for i, j in itertools.product(range(ROWS), range(vectors)):
-                builder.store(zero_vector, sums[i][j])
-            rows = [builder.load(builder.gep(offsets, [ir.Constant(_I64, i)])) for i in range(ROWS)]
-            a_cursor = cgutils.alloca_once(builder, _I64)
-            b_cursor = cgutils.alloca_once_value(builder, b_address)
-            with cgutils.for_range(builder, segment_array.nitems, intp=_I64) as segment:
-                segment_offset = builder.load(builder.gep(segment_array.data, [segment.index]))
-                builder.store(builder.add(a_address, segment_offset), a_cursor)
-                with cgutils.for_range(builder, count, intp=_I64):
-                    a_at, b_at = builder.load(a_cursor), builder.load(b_cursor)
-                    right = [builder.load(vector_at(b_at, j), align=size) for j in range(vectors)]
-                    for i in range(ROWS):
-                        left = broadcast(builder.load(at(a_at, rows[i], scalar), align=size))
-                        for j in range(vectors):
-                            total = builder.call(multiply_add, [left, right[j], builder.load(sums[i][j])])
-                            builder.store(total, sums[i][j])
-                    builder.store(builder.add(a_at, a_stride), a_cursor)
-                    builder.store(builder.add(b_at, b_stride), b_cursor)
-            for i, j in itertools.product(range(ROWS), range(vectors)):
-                total = builder.load(sums[i][j])
-                if accumulate:
-                    # Added last instead of first: a sum of sums has a smaller rounding error than one long sum.
-                    total = builder.fadd(builder.load(vector_at(out_rows[i], j), align=size), total)
-                builder.store(total, vector_at(out_rows[i], j), align=size)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return multiply
+    return types.void(types.int64, types.int64), codegen
 
 
-multiply_tile = _micro_kernel(accumulate=False)
-"""out = A @ B for one tile, in the dtype of `zero`.
+def _emit_tile(context: Any, builder: Any, signature: Any, args: Any, finish: Callable) -> Any:
+    """Emit the tile of `multiply_tile`; finish(code, sum, row address, offset) gives each vector that is stored."""
+    _, a_address, offsets, segment_array, a_stride, count, b_address, b_stride, out_address, out_stride = args[:10]
+    offsets = context.make_array(signature.args[2])(context, builder, offsets).data
+    segment_array = context.make_array(signature.args[3])(context, builder, segment_array)
+    code = Vectors(builder, float_type(signature.args[0].bitwidth))
+    columns = range(0, PANEL_BYTES, _VECTOR_BYTES)
+    out_rows = [out_address]
+    for _ in range(ROWS - 1):
+        out_rows.append(builder.add(out_rows[-1], out_stride))
+    sums = [[cgutils.alloca_once(builder, code.kind) for _ in columns] for _ in range(ROWS)]
+    for total in itertools.chain(*sums):
+        builder.store(code.constant(0.0), total)
+    rows = [builder.load(builder.gep(offsets, [constant(i)])) for i in range(ROWS)]
+    a_cursor = cgutils.alloca_once(builder, I64)
+    b_cursor = cgutils.alloca_once_value(builder, b_address)
+    with cgutils.for_range(builder, segment_array.nitems, intp=I64) as segment:
+        segment_offset = builder.load(builder.gep(segment_array.data, [segment.index]))
+        builder.store(builder.add(a_address, segment_offset), a_cursor)
+        with cgutils.for_range(builder, count, intp=I64):
+            a_at, b_at = builder.load(a_cursor), builder.load(b_cursor)
+            right = [code.load(b_at, column) for column in columns]
+            for row, row_sums in zip(rows, sums, strict=True):
+                left = code.repeat(load(builder, a_at, code.scalar, code.size, row))
+                for vector, total in zip(right, row_sums, strict=True):
+                    builder.store(code.multiply_add(left, vector, builder.load(total)), total)
+            builder.store(builder.add(a_at, a_stride), a_cursor)
+            builder.store(builder.add(b_at, b_stride), b_cursor)
+    for out_row, row_sums in zip(out_rows, sums, strict=True):
+        for column, total in zip(columns, row_sums, strict=True):
+            code.store(finish(code, builder.load(total), out_row, column), out_row, column)
+    return context.get_dummy_value()
 
-The inner dimension is len(segments) * k. A's element in row i, at step k of segment s, has the address
-a + row_offsets[i] + segments[s] + k * a_step; the rows of B follow each other at a distance of b_step through all
-segments. `a`, `b` and `out` are addresses. All offsets and steps are in bytes; `out_step` is the distance between the
-rows of the tile.
-"""
 
-add_tile = _micro_kernel(accumulate=True)
-"""out += A @ B for one tile; see `multiply_tile`."""
+def _tile_types(zero: Any, row_offsets: Any, segments: Any) -> tuple:
+    return (zero, types.int64, row_offsets, segments, *(types.int64,) * 6)
+
+
+@intrinsic
+def multiply_tile(typingctx, zero, a, row_offsets, segments, a_step, k, b, b_step, out, out_step):
+    """out = A @ B for one tile, in the dtype of `zero`.
+
+    The inner dimension is len(segments) * k. A's element in row i, at step k of segment s, has the address
+    a + row_offsets[i] + segments[s] + k * a_step; the rows of B follow each other at a distance of b_step through all
+    segments. `a`, `b` and `out` are addresses. All offsets and steps are in bytes; `out_step` is the distance between
+    the rows of the tile.
+    """
+
+    def codegen(context, builder, signature, args):
+        return _emit_tile(context, builder, signature, args, lambda code, total, row, column: total)
+
+    return types.void(*_tile_types(zero, row_offsets, segments)), codegen
+
+
+@intrinsic
+def add_tile(typingctx, zero, a, row_offsets, segments, a_step, k, b, b_step, out, out_step):
+    """out += A @ B for one tile; see `multiply_tile`."""
+
+    def finish(code, total, row, column):
+        # Added last instead of first: a sum of sums has a smaller rounding error than one long sum.
+        return code.add(code.load(row, column), total)
+
+    def codegen(context, builder, signature, args):
+        return _emit_tile(context, builder, signature, args, finish)
+
+    return types.void(*_tile_types(zero, row_offsets, segments)), codegen
+
+
+@intrinsic
+def multiply_bias_act_tile(typingctx, zero, a, row_offsets, segments, a_step, k, b, b_step, out, out_step, bias, slope):
+    """out = leaky_relu(A @ B + bias) for one tile; `bias` is the address of PANEL numbers. See `multiply_tile`."""
+
+    def codegen(context, builder, signature, args):
+        *_, bias, slope = args
+        slopes = Vectors(builder, float_type(signature.args[0].bitwidth)).repeat(slope)
+
+        def finish(code, total, row, column):
+            return code.leaky_relu(code.add(total, code.load(bias, column)), slopes)
+
+        return _emit_tile(context, builder, signature, args, finish)
+
+    return types.void(*_tile_types(zero, row_offsets, segments), types.int64, zero), codegen

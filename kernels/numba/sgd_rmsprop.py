@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.jit import Compiled, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, inner, optimized_inner, threads_for
 from minigan_kernels.numba.memory import row_major
 from minigan_kernels.numba.parallel_for import parallel_for
 
@@ -21,7 +21,7 @@ _WORK = 5  # array elements read and written for each parameter
 
 
 # Reassociation lets the sum of zeros be vectorised; a sum of zeros is the same in any order.
-@njit(fastmath={"reassoc"}, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@optimized_inner(fastmath={"reassoc"})
 def _nonfinite(g):
     """0, or NaN if an element of g is not finite."""
     total = g.dtype.type(0)

@@ -13,8 +13,8 @@ either.
 
 Memory-bound: each reads or writes the large operand once. The large operand must be stored row by row as in the
 formulas. The small operand, and a small result, may be stored transposed: they are read or written column by column,
-which takes little time beside the rest. Only `combine`, whose sums are short, is divided among threads, so the bits do
-not depend on their number.
+which takes little time beside the rest. Threads divide the rows of the large operand in `combine` and `dots`, and its
+columns in `accumulate`: one thread computes each sum, so the bits do not depend on their number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from minigan_kernels.numba.jit import Compiled, clear, inner, leaky_relu, threads_for
+from minigan_kernels.numba.jit import Compiled, clear, inner, leaky_relu, optimized_inner, threads_for
 from minigan_kernels.numba.memory import zeros
 from minigan_kernels.numba.parallel_for import parallel_for
 
@@ -48,7 +48,7 @@ def _stored_by_rows(matrix, transposed):
     return out
 
 
-@njit(fastmath={"reassoc", "contract"}, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@optimized_inner(fastmath={"reassoc", "contract"})
 def _dot_products(a, b, out):
     """out = a @ b.T; the fastmath flags let LLVM vectorise the sum over k and fuse multiplications with additions."""
     for i in range(out.shape[0]):
@@ -89,13 +89,20 @@ def _bias_act(sums, bias, slope):
             target[j] = leaky_relu(target[j] + bias[j], slope)
 
 
+@inner
+def _dots_chunk(t, threads, a, b, bias, slope, sums):
+    first, last = t * sums.shape[0] // threads, (t + 1) * sums.shape[0] // threads
+    part = sums[first:last]
+    _dot_products(a[first:last], b, part)
+    if bias.size:
+        _bias_act(part, bias, slope)
+
+
 @njit
-def _dots(a, b, b_transposed, bias, slope, out, out_transposed):
+def _dots(a, b, b_transposed, bias, slope, out, out_transposed, threads):
     """A bias of size 0 means the plain product."""
     sums = _accumulator(out, out_transposed)
-    _dot_products(a, _stored_by_rows(b, b_transposed), sums)
-    if bias.size:
-        _bias_act(sums, bias, slope)
+    parallel_for(threads, _dots_chunk, (a, _stored_by_rows(b, b_transposed), bias, slope, sums))
     if out_transposed:
         _store_transposed(sums, out)
 
@@ -132,28 +139,33 @@ def _combine(a, a_transposed, b, b_transposed, bias, slope, out, threads):
 
 
 @inner
-def _add_scaled_rows(a, a_transposed, b, sums):
-    """sums = op(a) @ b, where op transposes unless `a_transposed`; the rows of b are scaled and added."""
-    clear(sums.reshape(-1))
+def _accumulate_chunk(t, threads, a, a_transposed, b, sums):
+    """sums = op(a) @ b for the columns of thread t, where op transposes unless `a_transposed`.
+
+    The rows of b are scaled and added.
+    """
+    first, last = t * sums.shape[1] // threads, (t + 1) * sums.shape[1] // threads
+    for i in range(sums.shape[0]):
+        clear(sums[i, first:last])
     for k in range(b.shape[0]):
-        row = b[k]
+        row = b[k, first:last]
         for i in range(sums.shape[0]):
-            factor, target = a[i, k] if a_transposed else a[k, i], sums[i]
+            factor, target = a[i, k] if a_transposed else a[k, i], sums[i, first:last]
             for j in range(row.size):
                 target[j] += factor * row[j]
 
 
 @njit
-def _accumulate(a, a_transposed, b, out, out_transposed):
+def _accumulate(a, a_transposed, b, out, out_transposed, threads):
     sums = _accumulator(out, out_transposed)
-    _add_scaled_rows(a, a_transposed, b, sums)
+    parallel_for(threads, _accumulate_chunk, (a, a_transposed, b, sums))
     if out_transposed:
         _store_transposed(sums, out)
 
 
 def _dots_signature(dtype):
     matrix, vector, flag = types.Array(dtype, 2, "C"), types.Array(dtype, 1, "C"), types.boolean
-    return (matrix, matrix, flag, vector, dtype, matrix, flag)
+    return (matrix, matrix, flag, vector, dtype, matrix, flag, types.int64)
 
 
 def _combine_signature(dtype):
@@ -163,7 +175,7 @@ def _combine_signature(dtype):
 
 def _accumulate_signature(dtype):
     matrix, flag = types.Array(dtype, 2, "C"), types.boolean
-    return (matrix, flag, matrix, matrix, flag)
+    return (matrix, flag, matrix, matrix, flag, types.int64)
 
 
 DOTS = Compiled("skinny dots", _dots, _dots_signature, "out")
@@ -178,13 +190,13 @@ def matmul(a, b, transpose_a, transpose_b, out):
     if (a.shape[0] if transpose_a else a.shape[1]) <= LIMIT:
         _few_terms(a, transpose_a, b, transpose_b, zeros(columns, dtype), 1.0, out)
     elif columns <= LIMIT and transpose_a:
-        ACCUMULATE.launch(dtype, b, transpose_b, a, out, True)
+        ACCUMULATE.launch(dtype, b, transpose_b, a, out, True, threads_for(a.size))
     elif columns <= LIMIT:
-        DOTS.launch(dtype, a, b, not transpose_b, zeros(0, dtype), dtype.type(1), out, False)
+        DOTS.launch(dtype, a, b, not transpose_b, zeros(0, dtype), dtype.type(1), out, False, threads_for(a.size))
     elif transpose_b:  # few rows times many: computed as the transposed product, which has few columns
-        DOTS.launch(dtype, b, a, transpose_a, zeros(0, dtype), dtype.type(1), out, True)
+        DOTS.launch(dtype, b, a, transpose_a, zeros(0, dtype), dtype.type(1), out, True, threads_for(b.size))
     else:
-        ACCUMULATE.launch(dtype, a, not transpose_a, b, out, False)
+        ACCUMULATE.launch(dtype, a, not transpose_a, b, out, False, threads_for(b.size))
 
 
 def dense(x, w, b, slope, out):
@@ -192,7 +204,7 @@ def dense(x, w, b, slope, out):
     if w.shape[0] <= LIMIT:
         _few_terms(x, False, w, False, b, slope, out)
     else:
-        DOTS.launch(x.dtype, x, w, True, b, x.dtype.type(slope), out, False)
+        DOTS.launch(x.dtype, x, w, True, b, x.dtype.type(slope), out, False, threads_for(x.size))
 
 
 def _few_terms(a, transpose_a, b, transpose_b, bias, slope, out):

@@ -23,9 +23,8 @@ is the larger extent that the division of the image really uses; the transformed
 points.
 
 Tiles are processed in blocks whose points stay in the second-level cache. For the convolution, each thread computes its
-own tiles; for the weight gradient, each thread computes a rectangle of the sums, and all the points that it needs. So
-no thread waits for another, and the sums over tiles are taken in order: the bits do not depend on the number of
-threads.
+own tiles. So no thread waits for another, and the bits do not depend on the number of threads. The weight gradient is
+in winograd_gradient.py.
 """
 
 from __future__ import annotations
@@ -36,35 +35,32 @@ import numpy as np
 from numba import njit, types
 
 from minigan_kernels.aligned import aligned_zeros
-from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
+from minigan_kernels.numba.jit import Compiled, inner, threads_for
 from minigan_kernels.numba.memory import scratch
-from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
+from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
 from minigan_kernels.numba.parallel_for import parallel_for
 from minigan_kernels.numba.transpose import transpose_last_axes
 from minigan_kernels.numba.winograd_transforms import (
     CHANNELS,
-    transform_cotangent,
     transform_input,
     transform_output,
-    transform_weight_grad,
     transform_weights,
 )
 from minigan_kernels.packed_weights import get_packed
 
 _BLOCK = 72  # tiles in a block, whose points are multiplied together
-_GRADIENT_BLOCK = 96  # the same for the weight gradient
-_CACHE_LINE = 64  # bytes added to each row of points, so that the rows do not all map to the same set of the cache
+CACHE_LINE = 64  # bytes added to each row of points, so that the rows do not all map to the same set of the cache
 # The fewest output pixels for which these kernels are used. Transforming the weights takes as long as the algorithm
 # saves with so many pixels; the fast family has more points (25) to transform.
 FEWEST_PIXELS = {"exact": 256, "fast": 4096}
 
 # The columns of an array of regions, one region in each row: the extents of its tiles, its first output row and column,
 # its number of tiles down, across and in all images, and the number of blocks into which these are divided.
-_TILE_ROWS, _TILE_COLUMNS, _TOP, _LEFT, _TILES_DOWN, _TILES_ACROSS, _TILES, _BLOCKS = range(8)
+TILE_ROWS, TILE_COLUMNS, TOP, LEFT, TILES_DOWN, TILES_ACROSS, TILES, BLOCKS = range(8)
 
 
 @inner
-def _pixel_addresses(images, image, top, left, step, rows, columns, transposed, outside, table):
+def pixel_addresses(images, image, top, left, step, rows, columns, transposed, outside, table):
     """Write the addresses of rows x columns pixels, `step` apart, to `table`; of their transpose if `transposed`.
 
     For pixels outside the image the table gets the address `outside`.
@@ -81,21 +77,21 @@ def _pixel_addresses(images, image, top, left, step, rows, columns, transposed, 
 
 
 @inner
-def _strided_addresses(base, step, table):
+def strided_addresses(base, step, table):
     """Fill `table` with base, base + step, base + 2 * step, ..."""
     for i in range(table.size):
         table[i] = base + i * step
 
 
 @inner
-def _tile_position(number, region):
+def tile_position(number, region):
     """(image, first output row, first output column) of tile `number` of a region."""
-    down, across = region[_TILES_DOWN], region[_TILES_ACROSS]
+    down, across = region[TILES_DOWN], region[TILES_ACROSS]
     image = number // (down * across)
     rest = number - image * (down * across)
     row = rest // across
     column = rest - row * across
-    return image, region[_TOP] + row * region[_TILE_ROWS], region[_LEFT] + column * region[_TILE_COLUMNS]
+    return image, region[TOP] + row * region[TILE_ROWS], region[LEFT] + column * region[TILE_COLUMNS]
 
 
 @inner
@@ -140,7 +136,7 @@ def _convolve_block(
     A tile with fewer rows than columns is computed as its transpose: its pixels, points and outputs are transposed.
     """
     long, short = len(scheme[1]), len(scheme[2])  # the extents of the tile, the larger first
-    rows, columns = region[_TILE_ROWS], region[_TILE_COLUMNS]
+    rows, columns = region[TILE_ROWS], region[TILE_COLUMNS]
     transposed = rows < columns
     zero = source.dtype.type(0)
     size, channels = source.itemsize, source.shape[3]
@@ -152,26 +148,26 @@ def _convolve_block(
     for group in range(weights.shape[0]):
         down, across = group // 2, group - group // 2 * 2
         for tile in range(first, last):
-            image, i, j = _tile_position(tile, region)
-            _strided_addresses(address(points) + (tile - first) * points.strides[1], points.strides[0], point_rows)
+            image, i, j = tile_position(tile, region)
+            strided_addresses(address(points) + (tile - first) * points.strides[1], points.strides[0], point_rows)
             for phase in range(1 if is_input_grad else 4):
                 if is_input_grad:
                     top, left, step = i + down - 1, j + across - 1, 1
                 else:
                     top, left, step = 2 * i - 1 + phase // 2, 2 * j - 1 + phase - phase // 2 * 2, 2
-                _pixel_addresses(
+                pixel_addresses(
                     source, image, top, left, step, rows + 1, columns + 1, transposed, address(zeros), inputs
                 )
                 transform_input(zero, scheme, inputs, 0, point_rows, phase * channels * size, channels)
         _multiply_points(long, short, transposed, max_tile, points, weights[group], products, last - first)
         for tile in range(first, last):
-            image, i, j = _tile_position(tile, region)
+            image, i, j = tile_position(tile, region)
             if is_input_grad:
                 top, left, step = 2 * i + down, 2 * j + across, 2
             else:
                 top, left, step = i, j, 1
-            _pixel_addresses(out, image, top, left, step, rows, columns, transposed, address(discarded), outputs)
-            _strided_addresses(address(products) + (tile - first) * PANEL_BYTES, products.strides[0], point_rows)
+            pixel_addresses(out, image, top, left, step, rows, columns, transposed, address(discarded), outputs)
+            strided_addresses(address(products) + (tile - first) * PANEL_BYTES, products.strides[0], point_rows)
             for panel in range(products.shape[1]):
                 start = panel * PANEL_BYTES
                 width = min(panel_width, out.shape[3] - panel * panel_width)
@@ -189,12 +185,12 @@ def _convolve_chunk(
     arguments = (max_tile, source, weights, bias, slope, out, is_input_grad, points[t], products[t])
     for r in range(regions.shape[0]):
         region = regions[r]
-        tiles, blocks = region[_TILES], region[_BLOCKS]
+        tiles, blocks = region[TILES], region[BLOCKS]
         for b in range(t * blocks // threads, (t + 1) * blocks // threads):
             first, last = b * tiles // blocks, (b + 1) * tiles // blocks
-            if region[_TILE_ROWS] != region[_TILE_COLUMNS]:
+            if region[TILE_ROWS] != region[TILE_COLUMNS]:
                 _convolve_block((large, large, small), *arguments, region, first, last)
-            elif region[_TILE_ROWS] == len(large):
+            elif region[TILE_ROWS] == len(large):
                 _convolve_block((large, large, large), *arguments, region, first, last)
             else:
                 _convolve_block((large, small, small), *arguments, region, first, last)
@@ -206,146 +202,6 @@ def _convolve(
 ):
     arguments = (source, weights, bias, slope, out, is_input_grad, points, products, regions)
     parallel_for(threads, _convolve_chunk, (large, small, max_tile, *arguments))
-
-
-@inner
-def _cotangent_points(scheme, g, zeros, cotangents, region, tile, row, first_panel, last_panel):
-    """Transform tile number `tile` of the cotangent, panels first_panel..last_panel-1, into a row of a block."""
-    long, short = len(scheme[1]), len(scheme[2])
-    zero = g.dtype.type(0)
-    rows, columns = region[_TILE_ROWS], region[_TILE_COLUMNS]
-    image, i, j = _tile_position(tile, region)
-    pixels, point_rows = np.empty(long * short, np.int64), np.empty((long + 1) * (short + 1), np.int64)
-    _pixel_addresses(g, image, i, j, 1, rows, columns, rows < columns, address(zeros), pixels)
-    _strided_addresses(address(cotangents) + row * PANEL_BYTES, cotangents.strides[0], point_rows)
-    panel_width = PANEL_BYTES // g.itemsize
-    for panel in range(first_panel, last_panel):
-        width = min(panel_width, g.shape[3] - panel * panel_width)
-        offset = (panel - first_panel) * cotangents.strides[1]
-        transform_cotangent(zero, scheme, pixels, panel * PANEL_BYTES, point_rows, offset, width)
-
-
-@inner
-def _input_points(scheme, x, zeros, points, region, tile, row, first_row, last_row):
-    """Transform tile number `tile` of the image, for rows first_row..last_row-1 of the sums, into a row of a block.
-
-    Row phase * channels + c of the sums belongs to channel c in that phase.
-    """
-    count = (len(scheme[1]) + 1) * (len(scheme[2]) + 1)
-    zero = x.dtype.type(0)
-    channels, rows, columns = x.shape[3], region[_TILE_ROWS], region[_TILE_COLUMNS]
-    image, i, j = _tile_position(tile, region)
-    pixels, point_rows = np.empty(count, np.int64), np.empty(count, np.int64)
-    _strided_addresses(address(points) + row * points.strides[1], points.strides[0], point_rows)
-    for phase in range(first_row // channels, (last_row - 1) // channels + 1):
-        start, stop = max(first_row, phase * channels), min(last_row, (phase + 1) * channels)
-        top, left = 2 * i - 1 + phase // 2, 2 * j - 1 + phase - phase // 2 * 2
-        _pixel_addresses(x, image, top, left, 2, rows + 1, columns + 1, rows < columns, address(zeros), pixels)
-        source, offset = (start - phase * channels) * x.itemsize, (start - first_row) * x.itemsize
-        transform_input(zero, scheme, pixels, source, point_rows, offset, stop - start)
-
-
-@inner
-def _add_products(rows, columns, transposed, max_tile, points, skipped, cotangents, sums, count, part):
-    """Add the products points^T @ cotangents of a block of `count` tiles to a part of the sums.
-
-    The first strip of the part begins after `skipped` columns of the points.
-    """
-    first_strip, strips, first_panel, panels = part
-    zero = points.dtype.type(0)
-    size, step = points.itemsize, points.strides[1]
-    one_segment, offsets = np.zeros(1, np.int64), np.arange(ROWS) * size
-    for p in range((rows + 1) * (columns + 1)):
-        point = _shared_point(p, rows, columns, transposed, max_tile)
-        for panel in range(panels):
-            right = address(cotangents[p, panel])
-            for strip in range(strips):
-                left = address(points[p]) + (skipped + strip * ROWS) * size
-                out = address(sums[point, first_panel + panel]) + (first_strip + strip) * ROWS * PANEL_BYTES
-                add_tile(zero, left, offsets, one_segment, step, count, right, PANEL_BYTES, out, PANEL_BYTES)
-
-
-@inner
-def _weight_grad_taps(scheme, sums, out, row, first, last):
-    """Transform the sums of one channel in one phase, panels first..last-1, into the gradient of its 2 x 2 taps."""
-    zero = out.dtype.type(0)
-    _, _, channels, outputs = out.shape
-    phase = row // channels
-    channel = row - phase * channels
-    point_rows, taps = np.empty(sums.shape[0], np.int64), np.empty(4, np.int64)
-    _strided_addresses(address(sums) + row * PANEL_BYTES, sums.strides[0], point_rows)
-    for tap in range(4):
-        u, v = phase // 2 + tap // 2 * 2, phase - phase // 2 * 2 + (tap - tap // 2 * 2) * 2
-        taps[tap] = address(out[u, v, channel])
-    panel_width = PANEL_BYTES // out.itemsize
-    for panel in range(first, last):
-        width = min(panel_width, outputs - panel * panel_width)
-        transform_weight_grad(zero, scheme, point_rows, panel * sums.strides[1], taps, panel * PANEL_BYTES, width)
-
-
-@inner
-def _add_region(scheme, max_tile, x, g, points, cotangents, sums, region, part):
-    """Add the contribution of the tiles of a region to a part of the sums."""
-    long, short = len(scheme[1]), len(scheme[2])
-    first_strip, strips, first_panel, panels = part
-    first, last = first_strip * ROWS, min(4 * x.shape[3], (first_strip + strips) * ROWS)
-    first_row, last_row = first // CHANNELS * CHANNELS, (last + CHANNELS - 1) // CHANNELS * CHANNELS
-    zeros = np.zeros(max(x.shape[3], g.shape[3]), x.dtype)
-    tiles, blocks, transposed = region[_TILES], region[_BLOCKS], region[_TILE_ROWS] < region[_TILE_COLUMNS]
-    for block in range(blocks):
-        start = block * tiles // blocks
-        count = (block + 1) * tiles // blocks - start
-        for row in range(count):
-            tile = start + row
-            _input_points(scheme, x, zeros, points, region, tile, row, first_row, last_row)
-            _cotangent_points(scheme, g, zeros, cotangents, region, tile, row, first_panel, first_panel + panels)
-        _add_products(long, short, transposed, max_tile, points, first - first_row, cotangents, sums, count, part)
-    zeros[0] = 0  # using the name here keeps Numba from freeing the array before the last use of its address
-
-
-@inner
-def _weight_grad_part(large, small, max_tile, x, g, out, points, cotangents, sums, regions, part):
-    """Compute a part of the sums, and the weight gradient that follows from it, without other threads.
-
-    part: (first strip of ROWS rows, number of strips, first panel, number of panels).
-    """
-    first_strip, strips, first_panel, panels = part
-    for point in range(sums.shape[0]):
-        for panel in range(first_panel, first_panel + panels):
-            for row in range(first_strip * ROWS, (first_strip + strips) * ROWS):
-                clear(sums[point, panel, row])
-    for r in range(regions.shape[0]):
-        region = regions[r]
-        if region[_TILE_ROWS] != region[_TILE_COLUMNS]:
-            _add_region((large, large, small), max_tile, x, g, points, cotangents, sums, region, part)
-        elif region[_TILE_ROWS] == len(large):
-            _add_region((large, large, large), max_tile, x, g, points, cotangents, sums, region, part)
-        else:
-            _add_region((large, small, small), max_tile, x, g, points, cotangents, sums, region, part)
-    for row in range(first_strip * ROWS, min(4 * x.shape[3], (first_strip + strips) * ROWS)):
-        if max_tile == len(large):
-            _weight_grad_taps((large, large, large), sums, out, row, first_panel, first_panel + panels)
-        else:
-            _weight_grad_taps((large, small, small), sums, out, row, first_panel, first_panel + panels)
-
-
-@inner
-def _weight_grad_chunk(t, threads, large, small, max_tile, x, g, out, points, cotangents, sums, regions, parts_across):
-    """The part of thread t: the sums are divided into parts_down x parts_across rectangles."""
-    strips, panels, parts_down = sums.shape[2] // ROWS, sums.shape[1], threads // parts_across
-    i = t // parts_across
-    j = t - i * parts_across
-    top, bottom = i * strips // parts_down, (i + 1) * strips // parts_down
-    left, right = j * panels // parts_across, (j + 1) * panels // parts_across
-    if bottom > top and right > left:
-        part = (top, bottom - top, left, right - left)
-        _weight_grad_part(large, small, max_tile, x, g, out, points[t], cotangents[t], sums, regions, part)
-
-
-@njit
-def _weight_grad(large, small, max_tile, x, g, out, points, cotangents, sums, regions, parts_across, threads):
-    arguments = (x, g, out, points, cotangents, sums, regions, parts_across)
-    parallel_for(threads, _weight_grad_chunk, (large, small, max_tile, *arguments))
 
 
 @inner
@@ -362,7 +218,7 @@ def _transform_row(scheme, taps, is_input_grad, weights, row):
         tap_addresses[tap] = address(taps[3 - i - a, 3 - j - b, k]) if is_input_grad else address(taps[i + a, j + b, k])
     panel_width = PANEL_BYTES // taps.itemsize
     group, panel_row = (phase, k) if is_input_grad else (0, row)
-    _strided_addresses(address(weights[group]) + panel_row * PANEL_BYTES, weights.strides[1], point_rows)
+    strided_addresses(address(weights[group]) + panel_row * PANEL_BYTES, weights.strides[1], point_rows)
     for panel in range(weights.shape[2]):
         width = min(panel_width, columns - panel * panel_width)
         target = panel * weights.strides[2]
@@ -386,7 +242,7 @@ def _transform(large, small, max_tile, taps, is_input_grad, weights, threads):
 
 
 def _signatures(largest):
-    """The signatures of the three kernels of a family; see `_Family`."""
+    """The signatures of the two kernels of a family; see `_Family`."""
     integer, flag = types.int64, types.boolean
 
     def extent(outputs):
@@ -402,14 +258,10 @@ def _signatures(largest):
         operands = (images, array(dtype, 5), array(dtype, 1), dtype, images, flag)
         return (*extents, *operands, array(dtype, 4), array(dtype, 5), array(integer, 2), integer)
 
-    def weight_grad(dtype):
-        buffers = (array(dtype, 4), array(dtype, 5), array(dtype, 4))
-        return (*extents, *(array(dtype, 4),) * 3, *buffers, array(integer, 2), integer, integer)
-
     def transform(dtype):
         return (*extents, array(dtype, 4), flag, array(dtype, 5), integer)
 
-    return convolve, weight_grad, transform
+    return convolve, transform
 
 
 class _Family:
@@ -419,16 +271,16 @@ class _Family:
         self.largest = largest
         self.extents = (1,) * largest, (1,) * (largest - 1)
         name = f"winograd F({largest} x {largest}, 2 x 2)"
-        convolve, weight_grad, transform = _signatures(largest)
+        convolve, transform = _signatures(largest)
         self.convolve = Compiled(name, _convolve, convolve, "out points products")
-        self.weight_grad = Compiled(f"{name} weight gradient", _weight_grad, weight_grad, "out points cotangents sums")
         self.transform = Compiled(f"{name} of weights", _transform, transform, "weights")
 
 
 _EXACT, _FAST = _Family(3), _Family(4)
 
 
-def _family(geometry, images) -> _Family:
+def family_of(geometry, images) -> _Family:
+    """The kernels for a convolution of so many images."""
     few = images * geometry.out[0] * geometry.out[1] < FEWEST_PIXELS["fast"]
     return _EXACT if geometry.precision == "exact" or few else _FAST
 
@@ -442,7 +294,7 @@ def _division(extent: int, largest: int) -> tuple[int, int]:
 
 
 @lru_cache
-def _regions(largest: int, images: int, rows: int, columns: int, block: int, threads: int) -> np.ndarray:
+def regions_of(largest: int, images: int, rows: int, columns: int, block: int, threads: int) -> np.ndarray:
     """The array of regions, each with tiles of one shape.
 
     Each region has about `block` tiles in a block, and a number of blocks that is divisible by `threads`.
@@ -470,15 +322,15 @@ def applies(geometry, images, channels, outputs) -> bool:
 
 def convolve(x, w, bias, slope, geometry, packed, out, *, is_input_grad):
     """out = leaky_relu(conv2d(x, w) + bias), or leaky_relu(conv2d_input_grad(x, w) + bias) if `is_input_grad`."""
-    family = _family(geometry, x.shape[0])
+    family = family_of(geometry, x.shape[0])
     rows, columns = ((n + 1) // 2 for n in geometry.size) if is_input_grad else geometry.out
     threads = threads_for(out.size * w.shape[3 if is_input_grad else 2])
-    regions = _regions(family.largest, x.shape[0], rows, columns, _BLOCK, threads)
-    max_tile = int(regions[:, [_TILE_ROWS, _TILE_COLUMNS]].max())
+    regions = regions_of(family.largest, x.shape[0], rows, columns, _BLOCK, threads)
+    max_tile = int(regions[:, [TILE_ROWS, TILE_COLUMNS]].max())
     weights = _transformed_weights(family, max_tile, w, packed, is_input_grad)
     points, products = scratch(
         x.dtype,
-        (threads, weights.shape[1], _BLOCK, weights.shape[3] + _CACHE_LINE // x.itemsize),
+        (threads, weights.shape[1], _BLOCK, weights.shape[3] + CACHE_LINE // x.itemsize),
         (threads, weights.shape[1], weights.shape[2], _BLOCK, weights.shape[4]),
     )
     slope = x.dtype.type(slope)
@@ -486,34 +338,6 @@ def convolve(x, w, bias, slope, geometry, packed, out, *, is_input_grad):
         x.dtype, *family.extents, max_tile, x, weights, bias, slope, out, is_input_grad, points, products, regions,
         threads,
     )  # fmt: skip
-
-
-def weight_grad(x, g, geometry, out):
-    """out = conv2d_weight_grad(x, g)."""
-    family = _family(geometry, x.shape[0])
-    channels, outputs = x.shape[3], g.shape[3]
-    regions = _regions(family.largest, x.shape[0], *geometry.out, _GRADIENT_BLOCK, 1)
-    max_tile = int(regions[:, [_TILE_ROWS, _TILE_COLUMNS]].max())
-    block = int((-(-regions[:, _TILES] // regions[:, _BLOCKS])).max())
-    width = PANEL_BYTES // x.itemsize
-    panels, strips = -(-outputs // width), -(-4 * channels // ROWS)
-    down, across = _partition(threads_for(g.size * channels), strips * ROWS, panels * width)
-    count = (max_tile + 1) ** 2
-    points, cotangents, sums = scratch(
-        x.dtype,
-        (down * across, count, block, -(-strips // down) * ROWS + 2 * CHANNELS + _CACHE_LINE // x.itemsize),
-        (down * across, count, -(-panels // across), block, width),
-        (count, panels, strips * ROWS, width),
-    )
-    family.weight_grad.launch(
-        x.dtype, *family.extents, max_tile, x, g, out, points, cotangents, sums, regions, across, down * across
-    )
-
-
-def _partition(threads, rows, columns):
-    """(down, across), whose product is `threads`: the division of the sums that needs the fewest points in all."""
-    divisors = [n for n in range(1, threads + 1) if threads % n == 0]
-    return min(((n, threads // n) for n in divisors), key=lambda parts: rows / parts[0] + columns / parts[1])
 
 
 def _transformed_weights(family, max_tile, w, packed, is_input_grad):

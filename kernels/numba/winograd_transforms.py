@@ -10,51 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minigan_kernels.numba.cook_toom import Matrix, matrices, transposed
-from minigan_kernels.numba.cpu import vector_bytes
-
-_I64 = ir.IntType(64)
+from minigan_kernels.numba.vector_code import I64, Vectors, constant, float_type
 
 Coefficients = list[list[float]]
 
 CHANNELS = 16  # the number of channels must be a multiple of this: whole vectors of every width
 
 
-class _Emitter:
-    """Emits LLVM IR that computes the map for one vector of channels."""
-
-    def __init__(self, builder: Any, kind: ir.VectorType) -> None:
-        self.builder, self.kind = builder, kind
-        self.size = 4 if isinstance(kind.element, ir.FloatType) else 8
-        self.multiply_add = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(kind, [kind] * 3),
-            f"llvm.fmuladd.v{kind.count}f{self.size * 8}",
-        )
-
-    def constant(self, value: float) -> ir.Constant:
-        return ir.Constant(self.kind, [value] * self.kind.count)
-
-    def pointer(self, address: Any, offset: Any) -> Any:
-        return self.builder.inttoptr(self.builder.add(address, offset), self.kind.as_pointer())
-
-    def load(self, address: Any, offset: Any) -> Any:
-        return self.builder.load(self.pointer(address, offset), align=self.size)
-
-    def store(self, value: Any, address: Any, offset: Any) -> None:
-        self.builder.store(value, self.pointer(address, offset), align=self.size)
-
-    def broadcast(self, scalar: Any) -> Any:
-        """A vector with `scalar` in every lane."""
-        undefined = ir.Constant(self.kind, ir.Undefined)
-        one = self.builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.kind.count), [0] * self.kind.count)
-        return self.builder.shuffle_vector(one, undefined, mask)
+class _GridCode(Vectors):
+    """Emits the map for one vector of channels."""
 
     def combine(self, coefficients: list[float], values: list[Any]) -> Any:
         """The sum of coefficient * value, without multiplications by 1 and -1 and without the terms that are 0."""
@@ -65,21 +34,13 @@ class _Emitter:
             if c in (1, -1):
                 total = self.builder.fadd(total, v) if c == 1 else self.builder.fsub(total, v)
             else:
-                total = self.builder.call(self.multiply_add, [v, self.constant(c), total])
+                total = self.multiply_add(v, self.constant(c), total)
         return total
 
     def sandwich(self, down: Coefficients, grid: list[list[Any]], across: Coefficients) -> list[list[Any]]:
         """down @ grid @ across^T."""
         columns = [[self.combine(row, list(column)) for row in down] for column in zip(*grid, strict=True)]
         return [[self.combine(row, list(line)) for row in across] for line in zip(*columns, strict=True)]
-
-    def bias_act(self, value: Any, bias: Any, slope: Any) -> Any:
-        """leaky_relu(value + bias); a slope of 0 gives 0 even for infinite sums, as in `reference.slope_gate`."""
-        build, zero = self.builder, self.constant(0.0)
-        total = build.fadd(value, bias)
-        is_zero = build.and_(build.fcmp_ordered("==", slope, zero), build.fcmp_ordered("<=", total, zero))
-        below = build.select(is_zero, zero, build.fmul(total, slope))
-        return build.select(build.fcmp_ordered(">", total, zero), total, below)
 
 
 def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bias_act: bool = False) -> Callable:
@@ -105,29 +66,26 @@ def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bias_act: bool = Fal
 
             def addresses(table: Any, rows: int, columns: int, offset: Any) -> list[list[Any]]:
                 def entry(i: int) -> Any:
-                    return builder.add(builder.load(builder.gep(table, [ir.Constant(_I64, i)])), offset)
+                    return builder.add(builder.load(builder.gep(table, [constant(i)])), offset)
 
                 return [[entry(i * columns + j) for j in range(columns)] for i in range(rows)]
 
             read = addresses(source_table, len(down[0]), len(across[0]), args[3])
             write = addresses(target_table, len(down), len(across), args[5])
-            scalar = ir.FloatType() if zero == types.float32 else ir.DoubleType()
-            size = zero.bitwidth // 8
-            lanes = vector_bytes() // size
+            emit = _GridCode(builder, float_type(zero.bitwidth))
 
             def run(position: Any) -> None:
-                emit = _Emitter(builder, ir.VectorType(scalar, lanes))
                 grid = [[emit.load(address, position) for address in row] for row in read]
                 result = emit.sandwich(down, grid, across)
                 if bias_act:
-                    bias, slope = emit.load(args[7], position), emit.broadcast(args[8])
-                    result = [[emit.bias_act(value, bias, slope) for value in row] for row in result]
+                    bias, slope = emit.load(args[7], position), emit.repeat(args[8])
+                    result = [[emit.leaky_relu(emit.add(value, bias), slope) for value in row] for row in result]
                 for values, row in zip(result, write, strict=True):
                     for value, address in zip(values, row, strict=True):
                         emit.store(value, address, position)
 
-            with cgutils.for_range(builder, builder.sdiv(args[6], ir.Constant(_I64, lanes)), intp=_I64) as loop:
-                run(builder.mul(loop.index, ir.Constant(_I64, lanes * size)))
+            with cgutils.for_range(builder, builder.sdiv(args[6], constant(emit.lanes)), intp=I64) as loop:
+                run(builder.mul(loop.index, constant(emit.lanes * emit.size)))
             return context.get_dummy_value()
 
         return signature, codegen

@@ -7,7 +7,7 @@ from minigan.ops.conv import conv2d, conv2d_input_grad, conv2d_weight_grad, conv
 
 from minigan.ops.elementwise import (  # isort: skip
     absolute, add, cos, divide, exp, leaky_relu, log, maximum, minimum, multiply, negative, power, relu,
-    share_of_maximum, sigmoid, sign, sin, slope_gate, softplus, sqrt, subtract, tanh,
+    share_of_maximum, sigmoid, sign, sin, slope_gate, softplus, sqrt, subtract, tanh, tanh_grad,
 )  # fmt: skip
 from minigan.ops.linear import dense, matmul
 from minigan.ops.norm import batch_norm, logsumexp, mean_softplus, share_of_largest, softmax
@@ -19,7 +19,7 @@ __all__ = [
     "conv2d_weight_grad", "conv_transpose2d", "cos", "dense", "divide", "exp", "index", "leaky_relu", "log",
     "logsumexp", "matmul", "max_pool2d", "maximum", "mean", "mean_softplus", "minimum", "multiply", "negative", "pad",
     "power", "relu", "reshape", "share_of_largest", "share_of_maximum", "sigmoid", "sign", "sin", "slope_gate",
-    "softmax", "softplus", "sqrt", "subtract", "sum", "sum_like", "tanh", "transpose", "upsample2d",
+    "softmax", "softplus", "sqrt", "subtract", "sum", "sum_like", "tanh", "tanh_grad", "transpose", "upsample2d",
 ]  # fmt: skip
 
 

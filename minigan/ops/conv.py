@@ -51,12 +51,16 @@ def _weight_grad(B, x, g, *, geometry):
 
 def _fused_vjp(g, y, x, w, *b, needs_grad, transposed, slope, **static):
     """LeakyReLU with a slope >= 0 keeps the sign of its argument, so its derivative is computed from the output y."""
+    h, db = g, None
     if b and needs_grad[2]:
-        rows = (math.prod(g.shape[:3]), g.shape[3])
-        h, db = backend.of(g.data).kernel("bias_act_grad")(reshape(y, rows).data, reshape(g, rows).data, slope)
-        h, db = Tensor(h.reshape(g.shape)), Tensor(db)
-    else:
-        h, db = g if slope == 1 else slope_gate(y, g, slope=slope), None
+        kernel, rows = backend.of(g.data).kernel, (math.prod(g.shape[:3]), g.shape[3])
+        if slope == 1:
+            db = Tensor(kernel("bias_grad")(reshape(g, rows).data))
+        else:
+            h, db = map(Tensor, kernel("bias_act_grad")(reshape(y, rows).data, reshape(g, rows).data, slope))
+            h = reshape(h, g.shape)
+    elif slope != 1:
+        h = slope_gate(y, g, slope=slope)
     back = _conv2d if transposed else _input_grad
     image, cotangent = (h, x) if transposed else (x, h)
     dx = back(h, w, **static) if needs_grad[0] else None

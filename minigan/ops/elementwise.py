@@ -126,7 +126,23 @@ def cos(B, x):
     return B.xp.cos(x)
 
 
-@primitive(lambda g, y, x: g * (1.0 - y * y), formula={"x": "g * (1 - y**2)"})
+@primitive(
+    lambda g, y, t, v: g * (v * (t * -2.0)),
+    lambda g, y, t, v: tanh_grad(t, g),
+    formula={"t": "-2 * g * v * t", "v": "g * (1 - t**2)"},
+)
+def _tanh_grad(B, t, v):
+    return B.kernel("tanh_grad")(t, v)
+
+
+def tanh_grad(t: Any, v: Any) -> Tensor:
+    """v * (1 - t**2): the VJP of t = tanh(x) for the cotangent v. Raises ValueError unless t and v have one shape."""
+    if t.shape != v.shape:
+        raise ValueError(f"tanh_grad needs t and v of one shape, got {t.shape} and {v.shape}")
+    return _tanh_grad(t, v)
+
+
+@primitive(lambda g, y, x: tanh_grad(y, g), formula={"x": "g * (1 - y**2)"})
 def tanh(B, x):
     """The hyperbolic tangent."""
     return B.xp.tanh(x)
@@ -138,8 +154,8 @@ def sigmoid(B, x):
 
     The derivative is computed as sigmoid(x) sigmoid(-x), for 1 - sigmoid(x) loses all digits for large x.
     """
-    e = B.xp.exp(-abs(x))  # never overflows
-    return B.xp.divide(B.xp.where(x >= 0, 1.0, e), 1.0 + e)
+    # e**min(x, 0) is 1 or e**-|x|; neither power overflows.
+    return B.xp.divide(B.xp.exp(B.xp.minimum(x, 0.0)), 1.0 + B.xp.exp(-abs(x)))
 
 
 @primitive(lambda g, y, x: g * sigmoid(x), formula={"x": "g * sigmoid(x)"})

@@ -8,7 +8,6 @@ from minigan.autodiff import Tensor, primitive
 from minigan.autodiff.formula import Formula, with_leaky_relu
 from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, slope_gate
-from minigan.ops.shape import sum as sum_
 
 
 def _matmul_vjp_a(g, y, a, b, *, transpose_a, transpose_b):
@@ -68,7 +67,7 @@ def _dense_vjp(g, y, x, w, b, *, needs_grad, slope):
     LeakyReLU with a slope >= 0 keeps the sign of z, so h can be computed from the output y.
     """
     if slope == 1:
-        h, db = g, sum_(g, axis=0) if needs_grad[2] else None
+        h, db = g, Tensor(backend.of(g.data).kernel("bias_grad")(g.data)) if needs_grad[2] else None
     elif needs_grad[2]:
         h, db = map(Tensor, backend.of(g.data).kernel("bias_act_grad")(y.data, g.data, slope))
     else:
