@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -40,6 +41,13 @@ class FlatParameters:
         for p, view in zip(self.parameters, self._views(self.values), strict=True):
             view[...] = p.data
             p.data, p.owner = view, owner
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FlatParameters:
+        """The same parameters, copied into buffers of their own."""
+        twin = memo[id(self)] = object.__new__(FlatParameters)
+        twin.__init__(dict(zip(self.names, copy.deepcopy(self.parameters, memo), strict=True)))  # type: ignore[misc]
+        memo[id(self.gradients)] = twin.gradients  # to which optimisers refer, too
+        return twin
 
     def zeros(self) -> Any:
         """A new buffer of zeros with the same layout."""

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 from typing import Any, NoReturn
 
 from minigan import __version__
-from minigan.cli import bench, evaluate, explain, gradcheck, info, list_recipes, sample, study, train
 from minigan.cli.exit_codes import USAGE_ERROR
+from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core.errors import UsageError, did_you_mean
 
 COMMANDS = {
-    "train": train,
-    "sample": sample,
-    "evaluate": evaluate,
-    "recipes": list_recipes,
-    "explain": explain,
-    "gradcheck": gradcheck,
-    "study": study,
-    "bench": bench,
-    "info": info,
+    "train": "Train a GAN by a recipe, or resume a run.",
+    "sample": "Draw samples from a trained run, as a picture or as numbers.",
+    "evaluate": "Measure a run's samples: pictures with a classifier of its data, points against the distribution of "
+    "its data.",
+    "recipes": "List the recipes and their settings.",
+    "explain": "Show the backward pass of a real training step, operation by operation, from each player's loss to "
+    "every weight.",
+    "gradcheck": "Check every derivative in minigan, or your own, against finite differences.",
+    "study": "Write one HTML page, to be read offline, that demonstrates claims about GANs with checked numbers.",
+    "bench": "Time a training step of the benchmark networks.",
+    "info": "Show what this machine offers: versions, backends, kernels, threads, folders.",
 }
+"""What each subcommand does, as its help and the docstring of its module say."""
+_MODULES = {"recipes": "list_recipes"}  # of the subcommands whose module has another name
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,6 +36,25 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see '{self.prog} --help'.")
+
+
+class _CommandParser(_Parser):
+    """The parser of a subcommand, which imports the subcommand only when it is to parse something."""
+
+    command: str
+
+    def complete(self) -> None:
+        """Import the subcommand, and add its options."""
+        if self.get_default("run") is not None:
+            return
+        with exit_on_interrupt():
+            module = importlib.import_module(f"minigan.cli.{_MODULES.get(self.command, self.command)}")
+        module.add_arguments(self)
+        self.set_defaults(run=module.run, subparser=self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.complete()
+        return super().parse_known_args(args, namespace)
 
 
 _OPTION_WITHOUT_VALUE = re.compile(r"-[^=]*=--")
@@ -67,10 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
     parser = _Parser(prog="minigan", description="Generative adversarial networks from scratch.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"minigan {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        summary = (module.__doc__ or "").strip().partition("\n")[0]
-        subparser = subparsers.add_parser(name, help=summary, description=summary, allow_abbrev=False)
-        module.add_arguments(subparser)
-        subparser.set_defaults(run=module.run, subparser=subparser)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_CommandParser)
+    for name, summary in COMMANDS.items():
+        subparsers.add_parser(name, help=summary, description=summary, allow_abbrev=False).command = name
     return parser

@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     data = reload_data(config, folder, **loading) if arguments.resume else load_data(config, **loading)
     if arguments.dry_run:
         return _describe(_trainer(config, folder, data, arguments), arguments.json)
+    trainer = _trainer(config, folder, data, arguments)  # compiles kernels; Ctrl-C ends it at once
     with stop_on_signal() as stop:
-        trainer = _trainer(config, folder, data, arguments)
         if not arguments.quiet:
             _print_start(trainer)
         compiling = minigan_kernels.compile_seconds()
@@ -201,6 +201,7 @@ def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, argumen
                 "steps": outcome.steps,
                 "interrupted": outcome.interrupted,
                 "seconds": round(outcome.seconds, 3),
+                "step_seconds": round(outcome.step_seconds, 3),
                 "compile_seconds": round(compiling, 3),
                 **outcome.metrics,
             }
@@ -210,14 +211,25 @@ def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, argumen
     if outcome.interrupted:
         options.print_line(f"Stopped at step {outcome.step:,}. Go on with: minigan train --resume {run}")
         return
-    kernels = f", {compiling:.1f} s of them to compile or load the kernels" if compiling else ""
-    print(f"Done: {steps:,} step{'' if steps == 1 else 's'} in {outcome.seconds:.1f} s{kernels}.")
+    print(f"Done: {steps:,} step{'' if steps == 1 else 's'} in {_duration(outcome, compiling)}.")
     pictures = [folder.path / name for name in trainer.domain.artefacts()] or [folder.sample_path(outcome.step)]
     existing = [str(path) for path in (*pictures, folder.animation, folder.curves) if path.is_file()]
     if existing:
         options.print_line(f"Look at {', '.join(existing)}.")
     evaluate = f", minigan evaluate {run}" if trainer.domain.can_evaluate(trainer.data) else ""
     options.print_line(f"Next: minigan sample {run}{evaluate}")
+
+
+def _duration(outcome: Outcome, compiling: float) -> str:
+    """The seconds in all and in the steps alone, and those to compile or load kernels if there are any."""
+    steps = outcome.step - outcome.first_step
+    parts = [f"{outcome.seconds:.1f} s"]
+    if steps:
+        each = f"{1e3 * outcome.step_seconds / steps:.3g} ms each"
+        parts.append(f"{outcome.step_seconds:.1f} s of them in the steps alone ({each})")
+    if compiling:
+        parts.append(f"{compiling:.1f} s to compile or load the kernels")
+    return ", ".join(parts)
 
 
 def _describe(trainer: Trainer, as_json: bool) -> int:

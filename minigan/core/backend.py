@@ -38,6 +38,9 @@ class Backend:
         self.array_type: type = xp.ndarray
         self.choose_kernels(kernels)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self  # by which a copy of a GAN computes, too
+
     def choose_kernels(self, kernels: str) -> None:
         """Use the implementation `kernels` from now on. Raises UsageError, and changes nothing, if unavailable."""
         if kernels != "auto":

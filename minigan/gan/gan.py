@@ -11,7 +11,7 @@ import numpy as np
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import backend, random
 from minigan.core.state_check import require_matching_state
-from minigan.gan import draws, latents
+from minigan.gan import draws, dry_run, latents
 from minigan.gan.ema import EMA
 from minigan.gan.inputs import StepInputs, UpdateInputs, on_device
 from minigan.gan.interface import GradientObserver, Pass
@@ -102,6 +102,10 @@ class GAN:
 
     def run_step(self, inputs: StepInputs, observe: GradientObserver | None = None) -> dict[str, Tensor]:
         """The computation of `train_step`: it draws no random numbers and reads nothing back from the device."""
+        with dry_run.announced_step(self, inputs):
+            return self._run_step(inputs, observe)
+
+    def _run_step(self, inputs: StepInputs, observe: GradientObserver | None) -> dict[str, Tensor]:
         *earlier, last = inputs.updates  # k updates of the discriminator in Algorithm 1
         with dropout.using_masks(inputs.masks):
             for update in earlier:

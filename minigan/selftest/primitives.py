@@ -92,6 +92,7 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         "sin": [(ops.sin, (d.signed(3, 5) * 3,))],
         "cos": [(ops.cos, (d.signed(3, 5) * 3,))],
         "tanh": [(ops.tanh, (d.signed(3, 5),))],
+        "_tanh_grad": [(ops.tanh_grad, (d.signed(3, 5), d.signed(3, 5)))],
         "sigmoid": [(ops.sigmoid, (d.signed(3, 5) * 3,))],
         "softplus": [(ops.softplus, (d.signed(3, 5) * 3,))],
         "_slope_gate": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import minigan_kernels
 from minigan.autodiff import Tensor
 from minigan.core import backend
 from minigan.gan.inputs import StepInputs, leaves, tree_map
@@ -33,7 +34,8 @@ def record(step: Step, inputs: StepInputs, attributes: Attributes, arena: Arena)
     except MemoryError:
         return report, NO_MEMORY
     scalars = {name: plan.array(view) for name, view in views.items()}
-    recording.prepare(plan.calls, scalars, lambda: {name: Tensor(scalar.copy()) for name, scalar in scalars.items()})
+    calls = minigan_kernels.join_calls(backend.current().kernels, plan.calls)
+    recording.prepare(calls, scalars, lambda: {name: Tensor(scalar.copy()) for name, scalar in scalars.items()})
     return report, recording
 
 

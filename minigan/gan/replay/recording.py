@@ -16,6 +16,7 @@ from minigan.gan.inputs import StepInputs, leaves
 from minigan.gan.replay.arena import Arena, trim_heap
 from minigan.gan.replay.attributes import Attributes
 from minigan.gan.replay.memory import owner
+from minigan.gan.replay.saved import SavedArrays
 from minigan_kernels.packed_weights import PackedWeights
 
 Report = dict[str, Tensor]
@@ -126,19 +127,17 @@ class Recording:
     def verify(self, step: Step, inputs: StepInputs, arena: Arena) -> Report:
         """Run `step` on `inputs` and compare the bits with those of a replay; sets `verified`, returns the report.
 
-        It never uses more memory than a plain run and a copy of the arrays that it changes.
+        It uses no more memory than a plain run or a replay does; see `SavedArrays`.
         """
         trim_heap()
-        before = [array.copy() for array in self.memory]
+        before = SavedArrays(self.memory)
         try:
             self._call(inputs, leaves(inputs))
             replayed = [_digest(array) for array in (*self.memory, *self._report.values())]
         finally:
-            for array, values in zip(self.memory, before, strict=True):
-                array[...] = values
             for packed in self._packed:
                 packed.mark_stale()
-        del before
+            before.restore()
         arena.release()
         report = step.run(inputs)
         plain = [_digest(array) for array in (*self.memory, *(value.data for value in report.values()))]

@@ -143,11 +143,17 @@ class _Tracer:
         return traced
 
 
-# These two take `out` by name only.
-_OUT_BY_NAME: dict[np.ufunc, Callable[..., Any]] = {
-    np.maximum: lambda a, b, out: np.maximum(a, b, out=out),
-    np.minimum: lambda a, b, out: np.minimum(a, b, out=out),
-}
+class _OutByName:
+    """Calls `ufunc`, which takes `out` by name only."""
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self.ufunc = ufunc
+
+    def __call__(self, a: Any, b: Any, out: np.ndarray) -> None:
+        self.ufunc(a, b, out=out)
+
+
+_OUT_BY_NAME: dict[np.ufunc, Callable[..., Any]] = {ufunc: _OutByName(ufunc) for ufunc in (np.maximum, np.minimum)}
 # Attributes that do not depend on the numbers in an array, and methods that are traced.
 _TRACEABLE = {
     "T", "__class__", "_tracer", "astype", "base", "copy", "dtype", "flags", "itemsize", "max", "min", "nbytes", "ndim",
