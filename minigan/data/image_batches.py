@@ -35,5 +35,7 @@ class ImageBatches:
 
     def batch(self, step: int) -> Tensor:
         """The examples of `step`, batch after batch: a pure function of the data, the seed and `step`."""
-        chosen = self._pixels[self._backend.asarray(self._batches.indices(step))]
-        return Tensor(chosen.astype(self._dtype) * self._scale + self._low)
+        chosen = self._pixels[self._backend.asarray(self._batches.indices(step))].astype(self._dtype)
+        chosen *= self._scale  # in place: new arrays would take as long as the arithmetic
+        chosen += self._low
+        return Tensor(chosen)

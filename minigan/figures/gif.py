@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigan.core.errors import DrawingError, clause
-from minigan.core.files import atomic_path
+from minigan.core.files import atomic_path, identity
 from minigan.core.notice import Notice
+from minigan.figures.image_grid import as_pillow
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,37 +31,60 @@ _TRAILER = b";"
 _ENDLESS_LOOP = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # Netscape's extension
 
 
-def save(path: Path, pictures: Sequence[Path], notice: Notice = lambda sentence: None) -> None:
+class Frames:
+    """Frames of an animation, made while the pictures are saved one after the other."""
+
+    def __init__(self) -> None:
+        self._made: dict[Path, tuple[Any, bytes]] = {}  # the identity of the file, and its image as a GIF
+
+    def add(self, picture: Path, image: np.ndarray) -> None:
+        """Make the frame of `image` (see save_png), which has just been saved as `picture`.
+
+        Nothing is raised: `save` tries again what fails here.
+        """
+        with suppress(Exception):
+            self._made[picture] = identity(picture), _one_frame_gif(as_pillow(image))
+
+    def get(self, picture: Path) -> bytes | None:
+        """The frame of the file `picture`, None if none was made or the file has changed since."""
+        version, frame = self._made.get(picture, (None, b""))
+        return frame if version is not None and version == identity(picture) else None
+
+
+def save(
+    path: Path, pictures: Sequence[Path], notice: Notice = lambda sentence: None, frames: Frames | None = None
+) -> None:
     """Write the PNG files `pictures` as one looping GIF, whose last frame is shown longest, atomically.
 
     If there are more than MAX_FRAMES images, that many are used, evenly spaced, with the first and the last. An image
     of more than MAX_SIDE pixels in height or width is reduced by the smallest sufficient whole factor. So the file has
     a few MB, and less than 20 MB even for noise. Images that cannot be read, or differ in size from those before, are
-    left out, and `notice(sentence)` is called for each. Raises DrawingError if no image is left.
+    left out, and `notice(sentence)` is called for each. `frames`: those that have been made before. Raises DrawingError
+    if no image is left.
     """
-    frames = _one_frame_gifs(_evenly_spaced(pictures, MAX_FRAMES), notice)
+    gifs = _one_frame_gifs([pictures[place] for place in places(len(pictures))], notice, frames or Frames())
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        previous = next(frames, None)
+        previous = next(gifs, None)
         if previous is None:
             raise DrawingError("none of the pictures for it can be read")
         file.write(b"GIF89a" + previous[_SCREEN_SIZE] + bytes(3) + _ENDLESS_LOOP)
-        for frame in frames:
+        for frame in gifs:
             file.write(_frame_blocks(previous, _FRAME_MILLISECONDS))
             previous = frame
         file.write(_frame_blocks(previous, _LAST_FRAME_MILLISECONDS) + _TRAILER)
 
 
-def _evenly_spaced(pictures: Sequence[Path], most: int) -> list[Path]:
-    places = np.linspace(0, len(pictures) - 1, min(len(pictures), most))
-    return [pictures[i] for i in np.rint(places).astype(int)]
+def places(count: int) -> list[int]:
+    """Which of `count` pictures are used, the first being 0."""
+    return [int(place) for place in np.rint(np.linspace(0, count - 1, min(count, MAX_FRAMES)))]
 
 
-def _one_frame_gifs(pictures: Sequence[Path], notice: Notice) -> Iterator[bytes]:
+def _one_frame_gifs(pictures: Sequence[Path], notice: Notice, frames: Frames) -> Iterator[bytes]:
     """Each image as a GIF of its own, without those that cannot be read or have another size."""
     size = None
     for picture in pictures:
         try:
-            gif = _one_frame_gif(picture)
+            gif = frames.get(picture) or _one_frame_gif(_opened(picture))
         except Exception as error:  # Pillow has no common base class for decoding errors
             notice(f"the animation goes without {picture}, which cannot be read ({clause(error)})")
             continue
@@ -70,11 +95,14 @@ def _one_frame_gifs(pictures: Sequence[Path], notice: Notice) -> Iterator[bytes]
             notice(f"the animation goes without {picture}, whose size differs from that of those before it")
 
 
-def _one_frame_gif(picture: Path) -> bytes:
+def _opened(picture: Path) -> Image.Image:
     from PIL import Image  # comes with matplotlib; imported late because it takes a moment
 
     with Image.open(picture, formats=["PNG"]) as opened:
-        image = opened.convert("L" if opened.mode == "L" else "RGB")
+        return opened.convert("L" if opened.mode == "L" else "RGB")
+
+
+def _one_frame_gif(image: Image.Image) -> bytes:
     image = image.reduce(max(1, -(-max(image.size) // MAX_SIDE)))
     if image.mode == "RGB":
         image = _with_256_colours(image)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigan.core.files import atomic_path
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _MARGIN = 2  # pixels between images
 _MIN_HEIGHT = 480  # a small grid is enlarged by a whole factor to at least this
@@ -43,11 +47,17 @@ def save_png(path: Path, image: np.ndarray) -> None:
 
     Raises TypeError for other numbers than uint8.
     """
+    picture = as_pillow(image)
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def as_pillow(image: np.ndarray) -> Image.Image:
+    """An image (H, W, C) uint8, grey (C = 1) or RGB (C = 3), for Pillow. Raises TypeError for other numbers."""
     from PIL import Image  # comes with matplotlib; imported late because it takes a moment
 
     _require_bytes(image)
-    with atomic_path(path) as temporary:
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(temporary, format="PNG")
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def _require_bytes(pixels: np.ndarray) -> None:

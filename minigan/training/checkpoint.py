@@ -43,6 +43,11 @@ def save(path: Path, state: Mapping[str, np.ndarray], recipe: str, score: float 
     safetensors_file.save(path, arrays, note)
 
 
+def without_diagnosis(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of `state` that belong to the GAN."""
+    return {name: array for name, array in state.items() if not name.startswith(DIAGNOSIS_PREFIX)}
+
+
 def load(path: Path, recipe: str, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays in `path`: those of `like` by name, shape and type, and any whose names have the DIAGNOSIS_PREFIX.
 
@@ -115,9 +120,7 @@ def _require_fit(path: Path, like: Mapping[str, np.ndarray], stored: dict[str, S
     try:
         # Arrays of the right shape that take no memory.
         placeholders = {name: np.broadcast_to(np.zeros((), array.dtype), array.shape) for name, array in stored.items()}
-        require_matching_state(
-            like, {name: array for name, array in placeholders.items() if not name.startswith(DIAGNOSIS_PREFIX)}
-        )
+        require_matching_state(like, without_diagnosis(placeholders))
         diagnosis_bytes = sum(array.nbytes for name, array in stored.items() if name.startswith(DIAGNOSIS_PREFIX))
         if diagnosis_bytes > _MAX_DIAGNOSIS_BYTES:
             raise ValueError(f"its arrays '{DIAGNOSIS_PREFIX}*' take more than {_MAX_DIAGNOSIS_BYTES:,} bytes")

@@ -15,17 +15,17 @@ _MAX_BYTES = 1 << 30  # about five million rows
 Row = dict[str, Any]
 
 
-def append(path: Path, row: Row) -> None:
-    """Add a row and flush it to the disk; raises FileError if `path` is not an ordinary file."""
+def append(path: Path, rows: list[Row]) -> None:
+    """Add `rows` and flush them to the disk; raises FileError if `path` is not an ordinary file."""
     with files.open_to_append(path) as file:
-        file.write((json.dumps(row) + "\n").encode())
+        file.write(_lines(rows).encode())
         file.flush()
         os.fsync(file.fileno())
 
 
 def write(path: Path, rows: list[Row]) -> None:
     """Write all rows, atomically."""
-    files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    files.write_text(path, _lines(rows))
 
 
 def read(path: Path) -> list[Row]:
@@ -52,6 +52,10 @@ def read(path: Path) -> list[Row]:
             ) from None
         step = rows[-1]["step"]
     return rows
+
+
+def _lines(rows: list[Row]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _row(line: str, after: int) -> Row:

@@ -131,9 +131,9 @@ class RunFolder:
             if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
                 raise CheckpointError(f"{path} is not a folder, as a run creates it; replace it by one.")
 
-    def append(self, row: metrics_file.Row) -> None:
-        """Add a row to the metrics and flush it to the disk."""
-        metrics_file.append(self.metrics, row)
+    def append(self, rows: list[metrics_file.Row]) -> None:
+        """Add `rows` to the metrics and flush them to the disk."""
+        metrics_file.append(self.metrics, rows)
 
     def rows(self) -> list[metrics_file.Row]:
         """The metrics recorded so far; raises CheckpointError if the file holds anything else."""

@@ -136,15 +136,13 @@ class TrainingMonitor:
     def __init__(self, gan: GAN) -> None:
         self._gan, self.constant_discriminator = gan, ConstantDiscriminator.of(gan.loss)
         self._comparisons: dict[str, GradientComparison] = {}  # by player, the generator's first
-
-    @property
-    def awaits_gradients(self) -> bool:
+        self.awaits_gradients = False
         """Whether an optimiser's gradient has not been observed since the last measurement."""
-        return any(comparison.is_pending for comparison in self._comparisons.values())
 
     def observe(self, player: str, gradients: list[Tensor]) -> None:
         """A gradient observer for `GAN.train_step`; the first gradients of each player after a measurement count."""
         self._comparisons[player].compare(gradients)
+        self.awaits_gradients = any(comparison.is_pending for comparison in self._comparisons.values())
 
     def inner_products(self) -> dict[str, np.ndarray]:
         """By player, the inner products of the gradients since the last measurement (see GradientComparison).
@@ -161,6 +159,7 @@ class TrainingMonitor:
         self._comparisons = {
             player: GradientComparison.from_inner_products(products) for player, products in inner_products.items()
         }
+        self.awaits_gradients = False
 
     def measure(self, real: Tensor) -> TrainingStatistics:
         """The statistics at this step, with real data (n, ...).
@@ -185,6 +184,7 @@ class TrainingMonitor:
             "generator": GradientComparison([g.data for g in gradients]),
             "discriminator": GradientComparison(*expected),
         }
+        self.awaits_gradients = True
         distances = _Distances(real, fake)
         logit_gap = float(logits[0].numpy().mean() - logits[1].numpy().mean())
         generator_loss_gap = _generator_loss_gap(gan.loss, *logits)

@@ -36,7 +36,7 @@ def load_into(gan: GAN, config: RunConfig, folder: RunFolder, source: Path) -> d
     """
     try:
         arrays = checkpoint.load(source, config.recipe, gan.state())
-        state = {name: array for name, array in arrays.items() if not name.startswith(checkpoint.DIAGNOSIS_PREFIX)}
+        state = checkpoint.without_diagnosis(arrays)
         try:
             consistency.require_consistent(state, config)
         except ValueError as error:

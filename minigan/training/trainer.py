@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,25 +12,31 @@ from typing import Any
 
 import numpy as np
 
+import minigan_kernels
 from minigan import recipes
 from minigan.autodiff import Tensor, no_grad
-from minigan.core import backend
+from minigan.core import backend, files
 from minigan.core.errors import CheckpointError, MiniganError, NonFiniteError, UsageError, clause
 from minigan.core.notice import Notice
 from minigan.domains import Data
 from minigan.figures import gif, loss_curves
 from minigan.figures.image_grid import save_png
 from minigan.gan import GAN
+from minigan.gan.dry_run import announced_training
 from minigan.nn.module import preserve_state
 from minigan.training import checkpoint, consistency, kept_checkpoints
 from minigan.training.config import RunConfig, load_config
 from minigan.training.diagnosis import Diagnosis
+from minigan.training.file_writer import FileWriter
+from minigan.training.metrics_file import Row
+from minigan.training.read_ahead import ReadAhead
 from minigan.training.run_data import require_same_data
 from minigan.training.run_folder import RunFolder
 from minigan.training.trained_run import generate, load_into, untrained_gan
 
 _NOT_METRICS = ("step", "diagnosis")  # entries of a row of metrics.jsonl
 _DIAGNOSIS_EVERY = 100  # steps
+_SECONDS_BETWEEN_ROWS = 0.25  # between writes to metrics.jsonl, each of which flushes it to the disk
 _MUCH_LARGER = 10  # if one learning rate is this many times the other, only that one is advised to be lowered
 
 Report = Callable[[int, dict[str, float]], None]
@@ -43,7 +48,8 @@ class Outcome:
     """The result of a call of `Trainer.run`.
 
     first_step: the steps that the run had before. step: those that it has now. steps: those of the whole run. metrics:
-    the last recorded ones, by name. seconds: the duration of the call.
+    the last recorded ones, by name. seconds: the duration of the call. step_seconds: how much of it the training steps
+    alone took, without compiling or loading kernels.
     """
 
     first_step: int
@@ -51,6 +57,7 @@ class Outcome:
     steps: int
     metrics: dict[str, float]
     seconds: float
+    step_seconds: float
 
     @property
     def interrupted(self) -> bool:
@@ -59,22 +66,31 @@ class Outcome:
 
 
 class Trainer:
-    """A run: a GAN, its data and its folder. Make one with `begin` or `resume`, then call `run`."""
+    """A run: a GAN, its data and its folder. Make one with `begin` or `resume`, then call `run`.
+
+    What the training adds to the folder, a thread of its own writes (see FileWriter).
+    """
 
     def __init__(self, config: RunConfig, gan: GAN, data: Data, folder: RunFolder) -> None:
         self.config, self.gan, self.data, self.folder = config, gan, data, folder
         self.domain = recipes.get(config.recipe).domain.with_shape(data.shape)
-        self._real_batch = self.domain.batches(data, config)
+        self._real_batch = ReadAhead(self.domain.batches(data, config))
         self._diagnosis = Diagnosis(gan)
         self._pending_metrics: list[tuple[int, dict[str, Tensor]]] = []  # of the steps since the last recorded one
         self._replay_notice_given = False
+        self._files, self._checkpoint_call = FileWriter(), 0
+        self._rows: list[Row] = []  # of metrics, not yet written
+        self._rows_written = self._step_seconds = 0.0
+        self._frames = gif.Frames()
+        self._film_steps = _film_steps(config)
         self._remember_checkpoint()
 
     @classmethod
     def prepare(cls, config: RunConfig, data: Data, folder: RunFolder) -> Trainer:
         """A new run without a folder on disk; raises UsageError for settings or data that cannot be trained."""
         trainer = cls(config, untrained_gan(config, data.shape), data, folder)
-        trainer._try_first_step()
+        with announced_training(trainer.gan, lambda: trainer._real_batch(0)):
+            trainer._try_first_step()
         return trainer
 
     @classmethod
@@ -104,7 +120,7 @@ class Trainer:
         """
         require_same_data(data, folder)
         folder.require_regular_files()
-        last = _identity(folder.checkpoint)
+        last = files.identity(folder.checkpoint)
         gan, source = untrained_gan(config, data.shape), kept_checkpoints.choose(folder, selection)
         diagnosis_state = load_into(gan, load_config(folder.config), folder, source)
         _require_recorded(gan.step, config, folder)
@@ -157,7 +173,7 @@ class Trainer:
         """
         # NumPy need not warn of overflow: every number that is not finite raises NonFiniteError.
         with self.folder.locked(), np.errstate(all="ignore"):
-            if _identity(self.folder.checkpoint) != self._last_checkpoint:
+            if files.identity(self.folder.checkpoint) != self._last_checkpoint:
                 raise UsageError(f"another process has meanwhile trained into {self.folder.path}; resume it again.")
             if dropped := self.folder.rewind(self.gan.step, self._source):
                 notice(
@@ -168,25 +184,30 @@ class Trainer:
             kept_checkpoints.remove_superfluous(self.folder, self.config)
             self.config.save(self.folder.config, data=self.data.describe(), computed_on=_device())
             try:
-                return self._run(report, should_stop, notice)
+                with self._files:
+                    try:
+                        return self._run(report, should_stop, notice)
+                    except Exception:  # the rows before a failure show how it came about
+                        self._write_rows()
+                        raise
             finally:
                 with suppress(OSError, MiniganError):  # a failure here does no harm to the run
                     self.folder.remove_repeated()
 
     def _run(self, report: Report, should_stop: Callable[[], bool], notice: Notice) -> Outcome:
         started, first_step, steps = time.perf_counter(), self.gan.step, self.config.steps
+        self._step_seconds, self._rows = 0.0, []
         if first_step == 0:
             self._save_samples()
         while self.gan.step < steps:
-            real = self._real_batch(self.gan.step)
-            self._pending_metrics.append(
-                (self.gan.step + 1, self.gan.train_step(real, self._diagnosis.gradient_observer()))
-            )
+            self._pending_metrics.append((self.gan.step + 1, self._step(self._real_batch(self.gan.step))))
             self._notice_replay_fallback(notice)
             stopping = should_stop()
             self._record_step(report, notice, stopping)
             if stopping:
                 break
+        self._write_rows()
+        self._files.wait()
         rows = self._recorded_rows(notice)
         self._save_final_pictures(rows, notice)
         return Outcome(
@@ -195,7 +216,15 @@ class Trainer:
             steps=steps,
             metrics={name: value for name, value in rows[-1].items() if name not in _NOT_METRICS} if rows else {},
             seconds=time.perf_counter() - started,
+            step_seconds=self._step_seconds,
         )
+
+    def _step(self, real: Tensor) -> dict[str, Tensor]:
+        """Make a training step, add its time to `_step_seconds`, and return its metrics."""
+        started = time.perf_counter() - minigan_kernels.compile_seconds()
+        metrics = self.gan.train_step(real, self._diagnosis.gradient_observer())
+        self._step_seconds += time.perf_counter() - minigan_kernels.compile_seconds() - started
+        return metrics
 
     def _notice_replay_fallback(self, notice: Notice) -> None:
         """Notice once why steps run without replay, which is slower."""
@@ -219,12 +248,20 @@ class Trainer:
         findings = self._diagnosis.check(self._real_batch(step)) if diagnosed else []
         finding_row = {"diagnosis": [f"{finding.name}: {finding.sentence}" for finding in findings]} if findings else {}
         if recorded:
-            self.folder.append({"step": step, **metrics, **finding_row})
+            self._rows.append({"step": step, **metrics, **finding_row})
+            if time.perf_counter() - self._rows_written > _SECONDS_BETWEEN_ROWS:
+                self._write_rows()
         report(step, metrics)
         for finding in findings:
             notice(f"step {step:,}: {finding.name}: {finding.sentence}")
         if saved:
             self._save_checkpoint(measured)
+
+    def _write_rows(self) -> None:
+        """Have the rows of metrics written that have not been."""
+        rows, self._rows, self._rows_written = self._rows, [], time.perf_counter()
+        if rows:
+            self._files.submit(lambda: self.folder.append(rows))
 
     def _read_metrics(self) -> dict[str, float]:
         """Read the metrics of the last step from the device; raises NonFiniteError if a number is not finite."""
@@ -253,18 +290,24 @@ class Trainer:
 
     def _save_checkpoint(self, measured: dict[str, float]) -> None:
         """Save a checkpoint; raises NonFiniteError, and keeps the last one, if a weight or an output is not finite."""
+        self._files.wait(self._checkpoint_call)  # so that no more than one state waits in memory to be written
         try:
-            consistency.require_finite(self.gan.state())
+            state = self.state()
+            consistency.require_finite(checkpoint.without_diagnosis(state))
             self._require_finite_passes()
             score = self.domain.score(measured or self._measure(self._samples()))
         except (ValueError, NonFiniteError) as error:
             raise self._nonfinite_error(str(error), self.gan.step) from None
-        kept_checkpoints.save(self.folder, self.state(), self.config, score)
+        self._write_rows()  # the metrics must reach as far as the checkpoint
+        self._checkpoint_call = self._files.submit(lambda: self._write_checkpoint(state, score))
+
+    def _write_checkpoint(self, state: dict[str, np.ndarray], score: float | None) -> None:
+        kept_checkpoints.save(self.folder, state, self.config, score)
         self._remember_checkpoint()
 
     def _remember_checkpoint(self) -> None:
         """Remember the identity of the checkpoint file, to notice if another process replaces it."""
-        self._source, self._last_checkpoint = self.folder.checkpoint, _identity(self.folder.checkpoint)
+        self._source, self._last_checkpoint = self.folder.checkpoint, files.identity(self.folder.checkpoint)
 
     def _require_finite_passes(self) -> None:
         """Raise NonFiniteError unless both networks, in evaluation mode, give finite outputs for reals and fakes."""
@@ -289,8 +332,15 @@ class Trainer:
             measured = self._measure(samples)
         except NonFiniteError as error:
             raise self._nonfinite_error(str(error), self.gan.step) from None
-        save_png(self.folder.sample_path(self.gan.step), self.domain.draw(samples))
+        step = self.gan.step
+        self._files.submit(lambda: self._write_picture(step, samples))
         return measured
+
+    def _write_picture(self, step: int, samples: np.ndarray) -> None:
+        path, image = self.folder.sample_path(step), self.domain.draw(samples)
+        save_png(path, image)
+        if step in self._film_steps:
+            self._frames.add(path, image)
 
     def _measure(self, samples: np.ndarray) -> dict[str, float]:
         """What the domain measures of `samples`; raises NonFiniteError unless all of it is finite."""
@@ -316,7 +366,7 @@ class Trainer:
                 loss_curves.save_curves(folder.curves, rows, self.config.settings["loss"], notice)
         if samples:
             with _failure_as_notice(folder.animation, notice):
-                gif.save(folder.animation, samples, notice)
+                gif.save(folder.animation, samples, notice, self._frames)
         for name, save in self.domain.artefacts().items():
             with _failure_as_notice(folder.path / name, notice):
                 save(folder.path / name, self._samples())
@@ -338,6 +388,12 @@ def _require_finite(what: str, *tensors: Tensor | None) -> None:
         raise NonFiniteError(f"{what} are not finite")
 
 
+def _film_steps(config: RunConfig) -> set[int]:
+    """The steps whose pictures will be in the animation of a run that has no others."""
+    count = -(-config.steps // config.sample_every) + 1
+    return {min(place * config.sample_every, config.steps) for place in gif.places(count)}
+
+
 def _advice(settings: dict[str, Any]) -> str:
     """Which learning rate to lower: that of one network if it is much larger than the other, else both."""
     rates = {"rate": settings["rate"]}
@@ -346,15 +402,6 @@ def _advice(settings: dict[str, Any]) -> str:
     largest = max(rates.values())
     named = [f"--set {name}=..., now {rate}" for name, rate in rates.items() if rate * _MUCH_LARGER > largest]
     return f"train with a lower learning rate ({' and '.join(named)})."
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Inode, size and modification time of the file, which identify its version; None if it does not exist."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _device() -> dict[str, str]:
