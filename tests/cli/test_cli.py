@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import importlib
+import inspect
 import json
 import os
 import shutil
@@ -116,6 +118,20 @@ def test_every_command_has_help(command, capsys):
         cli.main([*command.split(), "--help"])
     assert stopped.value.code == 0
     assert "usage: minigan" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", parser.COMMANDS)
+def test_the_help_has_the_summary_of_the_command(command):
+    module = importlib.import_module(f"minigan.cli.{'list_recipes' if command == 'recipes' else command}")
+    assert inspect.getdoc(module).splitlines()[0] == parser.COMMANDS[command]
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_imports_no_large_package(option):
+    program = "import sys\nfrom minigan import cli\ntry: cli.main(sys.argv[1:])\nexcept SystemExit: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, option], capture_output=True, text=True, check=True)
+    assert "minigan.cli.parser" in done.stdout
+    assert "numpy" not in done.stdout.split()
 
 
 def test_hostile_data_is_refused(capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""Damaged files and odd command lines: 208 inputs, 1,040 if MINIGAN_EXHAUSTIVE=1, or as many as MINIGAN_FUZZ says."""
+"""Damaged files and odd command lines: 104 inputs, 1,040 if MINIGAN_EXHAUSTIVE=1, or as many as MINIGAN_FUZZ says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.environment import EXHAUSTIVE
 from support.fuzz import Fuzzer, Outcome, digest, failure_of
 from support.fuzz_inputs import KINDS
 
-COUNT = int(os.environ.get("MINIGAN_FUZZ", "1040" if EXHAUSTIVE else "208"))
+COUNT = int(os.environ.get("MINIGAN_FUZZ", "1040" if EXHAUSTIVE else "104"))
 SEED = int(os.environ.get("MINIGAN_FUZZ_SEED", "0"))
 
 

@@ -168,3 +168,4 @@ def test_bias_act_grad(cuda: dict[str, Callable], shape: tuple[int, int], slope:
     again = cuda["bias_act_grad"](np.asfortranarray(x), v[::-1].copy()[::-1], slope)
     for one, two in zip(again, (dx, db), strict=True):
         assert one.tobytes() == two.tobytes()
+    assert cuda["bias_grad"](dx).tobytes() == db.tobytes()

@@ -143,7 +143,8 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("dense", (n, G_HIDDEN), (G_HIDDEN, DATA), (DATA,)),
         ("dense", (m, DATA), (DATA, D_HIDDEN), (D_HIDDEN,)),  # D forward, reals and fakes together
         ("dense", (m, D_HIDDEN), (D_HIDDEN, 1), (1,)),
-        ("matmul", (m, 1), (D_HIDDEN, 1), False, True),  # D backward: to its hidden layer
+        ("bias_grad", (m, 1)),  # D backward: of its last bias,
+        ("matmul", (m, 1), (D_HIDDEN, 1), False, True),  # to its hidden layer
         ("matmul", (m, D_HIDDEN), (m, 1), True, False),  # and its weights; no gradient of the data, none in G
         ("bias_act_grad", (m, D_HIDDEN), (m, D_HIDDEN)),
         ("matmul", (m, DATA), (m, D_HIDDEN), True, False),
@@ -154,7 +155,9 @@ def test_each_step_computes_its_own_players_gradients_only(kernels: str, monkeyp
         ("matmul", (n, 1), (D_HIDDEN, 1), False, True),  # D backward to the data: no gradient of D's weights
         ("slope_gate", (n, D_HIDDEN), (n, D_HIDDEN)),
         ("matmul", (n, D_HIDDEN), (DATA, D_HIDDEN), False, True),
-        ("matmul", (n, DATA), (G_HIDDEN, DATA), False, True),  # G backward
+        ("tanh_grad", (n, DATA), (n, DATA)),  # G backward
+        ("bias_grad", (n, DATA)),
+        ("matmul", (n, DATA), (G_HIDDEN, DATA), False, True),
         ("matmul", (n, G_HIDDEN), (n, DATA), True, False),
         ("bias_act_grad", (n, G_HIDDEN), (n, G_HIDDEN)),
         ("matmul", (n, LATENT), (n, G_HIDDEN), True, False),  # no gradient of the latent vectors

@@ -125,6 +125,28 @@ def test_bias_act_grad(table: dict, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_bias_grad(table: dict, dtype: str) -> None:
+    """Integers, whose sums are exact; the fast kernels lay rows of few columns side by side, as many as divide them."""
+    rng = np.random.default_rng(6)
+    for shape in [(1, 1), (0, 3), (3, 0), (7, 5), (64, 1), (211, 1), (60, 33), (17, 65), (513, 130), (40, 600)]:
+        v = rng.integers(-9, 10, shape).astype(dtype)
+        found = table["bias_grad"](v)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, v.sum(axis=0))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_tanh_grad(table: dict, dtype: str) -> None:
+    """Multiples of 1/8 and integers, for which no operation rounds."""
+    rng = np.random.default_rng(7)
+    for shape in [(0,), (), (1,), (65,), (3, 5), (2, 3, 5, 7), (301, 300)]:
+        y, v = rng.integers(-8, 9, shape) / 8, rng.integers(-9, 10, shape)
+        found = table["tanh_grad"](np.asarray(y, dtype), np.asarray(v, dtype))
+        assert (found.shape, found.dtype) == (shape, np.dtype(dtype))
+        np.testing.assert_array_equal(found, v * (1 - y * y))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_sum_of_integers_is_exact_over_any_axes(table: dict, dtype: str) -> None:
     rng = np.random.default_rng(20)
     for shape in [(), (0,), (1,), (700,), (3, 300), (300, 3), (0, 4), (2, 3, 5, 7), (3, 1, 300)]:
@@ -219,17 +241,19 @@ def _norm_operands(rng: np.random.Generator, shape: tuple[int, int], dtype: str)
 
 
 # The fast kernels divide these into several row blocks of about the same size, and strips of columns.
-BLOCKS = [(100, 513), (700, 1100), (3001, 33), (5001, 17)]
+BLOCKS = [(223, 513), (700, 1100), (6002, 33), (5003, 51)]
 NORM_SHAPES = [(1, 1), (2, 3), (7, 65), (255, 64), (256, 63), (257, 129), (1000, 1), (3, 300), (1, 1300), *BLOCKS]
 
 
 @needs_numba
 def test_the_shapes_are_divided_into_blocks() -> None:
-    divide = importlib.import_module("minigan_kernels.numba.batch_norm")._blocks
-    blocks = [divide(np.empty(shape)) for shape in BLOCKS]
-    assert all(down >= 3 for down, _ in blocks)
-    assert sum(tasks > down for down, tasks in blocks) >= 2
-    assert any(shape[0] % down for shape, (down, _) in zip(BLOCKS, blocks, strict=True))
+    divide = importlib.import_module("minigan_kernels.numba.batch_norm")._division
+    folded = [importlib.import_module("minigan_kernels.numba.column_loops").folded(np.empty(shape)) for shape in BLOCKS]
+    blocks = [divide(matrix.shape, 1) for matrix in folded]
+    assert all(down >= 3 for down, _, _ in blocks)
+    assert sum(tasks > down for down, _, tasks in blocks) >= 2
+    assert any(len(matrix) % down for matrix, (down, _, _) in zip(folded, blocks, strict=True))
+    assert any(matrix.shape != shape for matrix, shape in zip(folded, BLOCKS, strict=True))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -309,6 +333,15 @@ def test_the_mean_of_one_row_is_the_row(table: dict, columns: int, dtype: str) -
     assert not dx.any()
     assert not dgamma.any()
     np.testing.assert_array_equal(dbeta, np.where(beta > 0, g[0], g[0] / 4))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
+def test_gradients_of_no_numbers_are_zero(table: dict, shape: tuple[int, int]) -> None:
+    x, v = np.ones(shape, np.float32), np.ones(shape[1], np.float32)
+    with np.errstate(invalid="ignore"):  # the mean of no rows
+        dx, dgamma, dbeta = table["batch_norm_grad"](x, x, v, v, v, v, 1e-3, 0.2)
+    assert dx.shape == shape
+    np.testing.assert_array_equal((dgamma, dbeta), np.zeros((2, shape[1])))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -1087,12 +1087,13 @@ def test_large_numbers_do_not_overflow(table: dict, product_error: float) -> Non
 @needs_numba
 def test_winograd_is_chosen_where_its_transforms_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    conv, winograd = (importlib.import_module(f"minigan_kernels.numba.{name}") for name in ("conv", "winograd"))
+    names = ("conv", "winograd", "winograd_gradient")
+    conv, winograd, gradient = (importlib.import_module(f"minigan_kernels.numba.{name}") for name in names)
     used = []
-    for name in ("convolve", "weight_grad"):
-        kernel = getattr(winograd, name)
+    for module, name in ((winograd, "convolve"), (gradient, "weight_grad")):
+        kernel = getattr(module, name)
         monkeypatch.setattr(
-            winograd, name, lambda *a, kernel=kernel, name=name, **k: used.append(name) or kernel(*a, **k)
+            module, name, lambda *a, kernel=kernel, name=name, **k: used.append(name) or kernel(*a, **k)
         )
     for batch, size, channels, expected in ((64, 8, 32, 3), (1, 8, 32, 0), (64, 8, 24, 0)):
         used.clear()

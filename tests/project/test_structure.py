@@ -23,8 +23,8 @@ MOST_ENTRIES = 20  # at the top of minigan/
 # Lines by package, and of the parts that are read in an evening. With some air: a budget that is full pushes code
 # into the wrong file. CONTRIBUTING says when to raise one.
 BUDGETS = {
-    "kernels": 5900, "core": 1050, "figures": 950, "autodiff": 750, "ops": 950, "nn": 1100, "optim": 420,
-    "checking": 2800, "data": 1600, "metrics": 950, "gan": 2800, "domains": 750, "recipes": 900, "training": 2700,
+    "kernels": 8000, "core": 1050, "figures": 950, "autodiff": 750, "ops": 950, "nn": 1100, "optim": 420,
+    "checking": 2800, "data": 1600, "metrics": 950, "gan": 2900, "domains": 750, "recipes": 900, "training": 2800,
     "selftest": 1200, "study": 2350, "cli": 1600,
 }  # fmt: skip
 HEART = {

@@ -364,6 +364,7 @@ def command_line(rng: random.Random, here: Path, originals: Path) -> list[str]:
     (here / "nowhere").symlink_to("at/all")
     name = rng.choice(list(parser.COMMANDS))
     command: Any = parser.make_parser()._subparsers._group_actions[0].choices[name]
+    command.complete()
     words: list[str] = [name] if rng.random() < 0.97 else [_word(rng)]
     words += _USUAL.get(name, [])
     for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 5])):

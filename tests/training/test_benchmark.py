@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -219,10 +220,12 @@ def test_script_says_how_to_install_a_missing_peer(script, tmp_path):
     ("script", "arguments", "sentence"),
     [
         ("train_step", ["--peers", "numpy"], "torch, torch.compile, jax"),
+        ("train_step", ["--isa", "sse"], "'avx2', 'avx512', 'native'"),
+        ("step_budget", ["--networks", "toi"], "did you mean 'toy'?"),
         ("train_step", ["--networks", ""], "one or more names"),
         ("kernels", ["--seconds", "0"], "above 0"),
         ("kernels", ["--only", "("], "no regular expression"),
-        ("memory", ["--network", "toi"], "did you mean 'toy'?"),
+        ("memory", ["--networks", "toi"], "did you mean 'toy'?"),
         ("memory", ["--threads", "0"], "at least 1"),
     ],
 )
@@ -238,11 +241,166 @@ def run_script(name, *arguments, **environment):
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("script", ["train_step", "kernels", "memory"])
+@pytest.mark.parametrize("script", ["train_step", "kernels", "memory", "step_budget"])
 def test_script_chooses_the_cores_before_it_imports_libraries(script):
     program = f"import json, sys, {script}; print(json.dumps(list(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", program], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
     assert not set(json.loads(run.stdout)) & {"numpy", "numba", "minigan", "torch", "jax"}
+
+
+AVX2_CPU, AVX512_CPU = ["sse2", "avx2", "fma"], ["sse2", "avx2", "fma", "avx512f"]
+
+
+@pytest.fixture
+def isa(load, monkeypatch):
+    """The module isa with an environment of its own; `isa.cpu_flags` is to be set."""
+    module = load("isa")
+    monkeypatch.setattr(module, "os", SimpleNamespace(environ={"XLA_FLAGS": "--xla_dump_to=here"}))
+    return module
+
+
+def test_every_library_is_limited_to_avx2_where_the_cpu_has_more(isa, monkeypatch):
+    monkeypatch.setattr(isa, "cpu_flags", lambda: AVX512_CPU)
+    isa.choose("avx2")
+    assert isa.os.environ == {
+        "NUMBA_CPU_NAME": "haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "XLA_FLAGS": "--xla_dump_to=here --xla_cpu_max_isa=AVX2",
+    }
+
+
+@pytest.mark.parametrize(("name", "flags"), [("avx2", AVX2_CPU), ("native", AVX512_CPU), ("native", [])])
+def test_nothing_is_limited_where_the_cpu_has_no_more(isa, monkeypatch, name, flags):
+    monkeypatch.setattr(isa, "cpu_flags", lambda: flags)
+    isa.choose(name)
+    assert isa.os.environ == {"XLA_FLAGS": "--xla_dump_to=here"}
+
+
+@pytest.mark.parametrize(("name", "flags"), [("avx512", AVX2_CPU), ("avx2", ["sse2"]), ("avx2", [])])
+def test_instructions_that_the_cpu_lacks_are_refused(isa, load, monkeypatch, name, flags):
+    monkeypatch.setattr(isa, "cpu_flags", lambda: flags)
+    with pytest.raises(load("machine").RequestError, match=f"--isa {name}: this CPU does not have"):
+        isa.choose(name)
+
+
+def test_avx2_is_honoured_by_numba_and_numpy():
+    if not Path("/proc/cpuinfo").exists() or " avx2 " not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this CPU has no AVX2, or the system does not say")
+    program = "import isa, json; isa.choose('avx2'); print(json.dumps(isa.honoured([])))"
+    run = subprocess.run([sys.executable, "-c", program], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    said = json.loads(run.stdout)
+    assert "512" not in said["NumPy"] and "V4" not in said["NumPy"]
+    assert said["minigan"] == "256-bit vectors" or minigan_kernels.unavailable("numba")
+
+
+def test_answers_of_mkl_and_onednn_are_understood(isa):
+    said = "MKL_VERBOSE oneMKL 2024.0 Update 2 Product build 20240605 for Intel(R) 64 architecture Intel(R) Advanced "
+    said += "Vector Extensions 2 (Intel(R) AVX2) enabled processors, Lnx 2.60GHz lp64 gnu_thread\n"
+    said += "onednn_verbose,v1,info,cpu,runtime:OpenMP,nthr:2\nonednn_verbose,v1,info,cpu,isa:Intel AVX2\n"
+    answers = {name: isa._first(pattern, said) for name, pattern in isa._ANSWERS.items()}
+    assert answers["oneDNN (PyTorch)"] == "Intel AVX2"
+    assert answers["MKL (PyTorch)"].endswith("(Intel(R) AVX2) enabled processors")
+    assert answers["PyTorch"] == "does not say"
+
+
+def test_the_budget_counts_all_arithmetic_of_a_step_and_all_its_calls(load):
+    if reason := minigan_kernels.unavailable("numba"):
+        pytest.skip(reason)
+    load("machine")
+    calls = load("step_calls")
+    gan, real = benchmark.build("toy")
+    operations = calls.recorded(gan, real)
+    assert {operation.kind for operation in operations} == {"products", "optimiser", "elementwise"}
+    generator, discriminator = [2 * 128, 128 * 128, 128 * 2], [2 * 128, 128 * 128, 128 * 1]
+    # D's step: G forward; D forward and its weights' gradients on real and fake, without the gradient of its input.
+    multiply_adds = 256 * sum(generator) + 512 * (2 * sum(discriminator) + sum(discriminator[1:]))
+    # G's step: D forward and the gradient of its input; G's weights' gradients, without that of the latent vectors.
+    multiply_adds += 256 * (2 * sum(discriminator) + sum(generator) + sum(generator[1:]))
+    assert sum(operation.flops for operation in operations) == 2 * multiply_adds
+    updates = [operation for operation in operations if operation.name == "adam"]
+    parameters = sum(
+        parameter.size for player in (gan.generator, gan.discriminator) for parameter in player.parameters().values()
+    )
+    assert 7 * 4 * parameters <= sum(operation.traffic for operation in updates) < 7.2 * 4 * parameters
+    before = {name: p.numpy() for name, p in gan.generator.parameters().items()}
+    for operation in operations:
+        for function, arguments in operation.calls:
+            function(*arguments)
+    after = {name: p.numpy() for name, p in gan.generator.parameters().items()}
+    assert all(
+        (after[name] != values).mean() > 0.9 and np.isfinite(after[name]).all() for name, values in before.items()
+    )
+
+
+def test_the_budget_adds_up(load, capsys):
+    if reason := minigan_kernels.unavailable("numba"):
+        pytest.skip(reason)
+    script = load("step_budget")
+    peak = {"gflops": 100.0, "copies": {1 << 12: 200.0, 1 << 28: 20.0}}
+    assert script.floor(10**9, 0, peak) == pytest.approx(10)
+    assert script.floor(10**6, 10**6, peak) == pytest.approx(0.05)  # 1 MB is in no cache of these
+    result = script.budget("toy", 0.1, peak)
+    parts = {kind: ms for kind, ms, _, _ in script.sums(result)}
+    of_calls = sum(ms for row in result["operations"] for _, ms in row["calls"])
+    assert sum(ms for kind, ms in parts.items() if kind not in (script.DRAWS, script.REST)) == pytest.approx(of_calls)
+    shown = "\n".join([*script.table_of_kinds("toy", result), *script.table_of_operations(result)])
+    assert "dense 512x128 128x128 128" in shown and "whole step" in shown
+
+
+def test_products_of_numpy_equal_the_reference(load):
+    cases, calls = load("kernel_cases"), load("twins.numpy_calls")
+    for case in cases.dense_cases(8, 12, 16):
+        (result,) = calls.on_host(calls.call(case)())
+        defined = minigan_kernels.table("reference", np)[case.operation](*case.arrays(), *case.settings)
+        np.testing.assert_allclose(result, defined, rtol=0, atol=1e-5 * np.abs(defined).max(), err_msg=case.name)
+
+
+def test_tables_have_columns_for_each_isa_and_medians_of_the_runs(load):
+    tables = load("tables")
+    runs = [
+        step_run("avx2", 2.0, 3.0),
+        step_run("avx2", 1.0, 4.0),
+        step_run("avx2", 9.0, 9.0),
+        step_run("native", 1.0, 1.5),
+    ]
+    made = tables.tables(runs)
+    assert set(made) == {"machines", "steps 2"}
+    columns = "minigan | PyTorch | fastest peer / minigan |"
+    assert made["steps 2"].splitlines() == [
+        f"| ms | AVX2: {columns} native: {columns}",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| `toy` | 2 | 4 | PyTorch, **1.50** (0.50 - 4.50) | 1 | 1.5 | PyTorch, **1.50** (1.00 - 2.00) |",
+    ]
+    slow = step_run("avx2", 5.0, 9.0)
+    slow["networks"] = {"dcgan64": {"implementations": {"minigan": {"median_ms": 5.0}}}}  # by minigan alone
+    assert tables.tables([slow, *runs])["steps 2"].splitlines()[2:] == [
+        "| `dcgan64` | 5 | - | - | - | - | - |",
+        made["steps 2"].splitlines()[2],
+    ]
+    page = "Before.\n<!-- machines -->\nold\n<!-- end -->\n<!-- steps 2 -->\n<!-- end -->\nAfter.\n"
+    filled = tables.insert(page, made)
+    assert "old" not in filled and made["steps 2"] in filled and filled.endswith("<!-- end -->\nAfter.\n")
+    assert tables.insert(filled, made) == filled
+    with pytest.raises(load("machine").RequestError, match="no line '<!-- machines -->'"):
+        tables.insert("", made)
+
+
+def step_run(isa: str, mine: float, theirs: float) -> dict:
+    """What train_step.py writes of one network, in short."""
+    ratio = theirs / mine
+    rounds = {"ratio": ratio, "ratio_lowest": ratio - 0.5, "ratio_highest": ratio + 0.5}
+    rows = {"minigan": {"median_ms": mine}, "torch": {"median_ms": theirs} | rounds}
+    return {
+        "benchmark": "train_step",
+        "machine": {"cpu": "A CPU", "cores": 2, "threads": 2},
+        "versions": {"numpy": "2.4.6"},
+        "isa": {"asked": isa, "said": {"NumPy": "X86_V3"}},
+        "networks": {"toy": {"implementations": rows}},
+    }
 
 
 @pytest.mark.parametrize("name", ["dcgan28", pytest.param("dcgan64", marks=pytest.mark.slow)])
