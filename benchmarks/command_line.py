@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import isa
 from machine import RequestError
 
 Facts = dict[str, Any]
@@ -33,10 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser, peers: tuple[str, ...], defau
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
 
 
+def add_networks(parser: argparse.ArgumentParser, networks: tuple[str, ...]) -> None:
+    which = f"of {','.join(networks)} (all)"
+    parser.add_argument("--networks", type=words, default=list(networks), metavar="NAMES", help=which)
+
+
+def add_isa(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--isa", choices=isa.NAMES, default="native", help="vector instructions for everybody (native)")
+
+
 def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None, peers: tuple[str, ...]) -> argparse.Namespace:
     """The parsed arguments; invalid ones end the program with a sentence and the exit code USAGE_ERROR."""
     options = parser.parse_args(arguments)
-    if not options.peers or set(options.peers) - set(peers):
+    if not getattr(options, "networks", True):
+        parser.error("--networks takes one or more names, separated by commas")
+    if peers and (not options.peers or set(options.peers) - set(peers)):
         parser.error(f"--peers takes one or more of {', '.join(peers)}, separated by commas")
     if options.threads is not None and options.threads < 1:
         parser.error("--threads must be at least 1")

@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     """All cases, each once, sorted by kernel; ReLU and LeakyReLU make one case, because their work is the same."""
-    found = {case.name: case for network in ("mlp", "dcgan28", "dcgan64") for case in cases_of(network)}
+    found = {case.name: case for network in benchmark.NETWORKS for case in cases_of(network)}
     order = list(dict.fromkeys(case.operation for case in found.values()))
     return sorted(found.values(), key=lambda case: order.index(case.operation))
 

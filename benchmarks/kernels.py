@@ -1,4 +1,4 @@
-"""Times single kernels of minigan and the same operations in PyTorch and JAX, beside the machine's peak performance.
+"""Times single kernels of minigan and the same operations in other libraries, beside the machine's peak performance.
 
     python benchmarks/kernels.py --only "conv2d.* 64x64" --threads 2 --json kernels.json
 
@@ -8,14 +8,17 @@ Every result is compared with the peers' results before it is timed. See benchma
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import sys
 from typing import Any
 
 import command_line
+import isa
 import machine
 
-PEERS = ("torch", "jax")
+PEERS = ("torch", "jax", "numpy")
+PACKING = "packing"  # the name of minigan's kernel where it packs its weights at every call
 PAUSE = 0.02  # seconds in which the spinning threads of the previous implementation go to sleep
 SHORT = 1.0  # milliseconds; in shorter kernels, starting threads alone moves the quartiles apart
 # The largest accepted difference, relative to the largest number of a float32 result. Sums of up to 65,536 terms in
@@ -25,10 +28,11 @@ TOLERANCE = 5e-5
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     threads = machine.limit_cores(options.threads, options.peers)
+    isa.choose(options.isa)
     where = machine.facts(threads)
     machine.import_peers(options.peers, threads)
     require_numba()
-    chosen = chosen_cases(options.only)
+    chosen = chosen_cases(options.only, options.peers)
     before = peak_performance()
     kernels = [compare(case, options.peers, options.seconds) for case in chosen]
     after = peak_performance()
@@ -37,8 +41,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for row in rows:
         row["share"] = row["rate"] / peak[row["unit"]]
     return {
+        "benchmark": "kernels",
         "machine": where,
         "versions": machine.versions(options.peers),
+        "isa": {"asked": options.isa, "said": isa.honoured(options.peers)},
         "limits": peak,
         "unsteady": machine.unsteady(row for row in rows if row["median_ms"] > SHORT) or differ(before, after),
         "kernels": kernels,
@@ -57,12 +63,14 @@ def require_numba() -> None:
         raise machine.RequestError(f"There are no fast kernels to time: {reason}.")
 
 
-def chosen_cases(only: re.Pattern[str]) -> list[Any]:
+def chosen_cases(only: re.Pattern[str], peers: list[str]) -> list[Any]:
+    """The cases whose names match `only` and that some peer has."""
     from kernel_cases import cases
 
-    chosen = [case for case in cases() if only.search(case.name)]
+    known = [case for case in cases() if any(has(peer, case) for peer in peers)]
+    chosen = [case for case in known if only.search(case.name)]
     if not chosen:
-        names = ", ".join(dict.fromkeys(case.operation for case in cases()))
+        names = ", ".join(dict.fromkeys(case.operation for case in known))
         raise machine.RequestError(f"--only {only.pattern!r} chooses nothing; there are {names}, each with its shapes.")
     return chosen
 
@@ -80,12 +88,15 @@ def compare(case: Any, peers: list[str], seconds: float) -> dict[str, Any]:
 
     from minigan.training import benchmark
 
+    peers = [peer for peer in peers if has(peer, case)]
     modules = {"minigan": numba_calls} | {peer: calls_of(peer) for peer in peers}
     calls = {name: module.call(case) for name, module in modules.items()}
     results = {name: module.on_host(calls[name]()) for name, module in modules.items()}
     for peer in peers:
         require_close(case.name, peer, results["minigan"], results[peer])
     del results
+    if numba_calls.takes_weights(case):
+        calls[PACKING] = numba_calls.call(case, keep=False)
     rounds = benchmark.timed_rounds(calls, seconds=seconds, pause=PAUSE)
     rows = {name: benchmark.summary(times) for name, times in rounds.items()}
     for row in rows.values():
@@ -99,13 +110,13 @@ def compare(case: Any, peers: list[str], seconds: float) -> dict[str, Any]:
 
 
 def calls_of(peer: str) -> Any:
-    if peer == "jax":
-        from twins import jax_calls
+    """The module with the operations of `peer`."""
+    return importlib.import_module(f"twins.{peer}_calls")
 
-        return jax_calls
-    from twins import torch_calls
 
-    return torch_calls
+def has(peer: str, case: Any) -> bool:
+    """Whether the operation of `case` is compared with that of `peer`: all but NumPy have every operation."""
+    return peer != "numpy" or case.operation in calls_of(peer).OPERATIONS
 
 
 def require_close(name: str, peer: str, mine: list[Any], theirs: list[Any]) -> None:
@@ -135,6 +146,7 @@ def report(facts: dict[str, Any]) -> str:
     peak = facts["limits"]
     lines = [
         *machine.headline(facts["machine"], facts["versions"]),
+        *isa.lines(facts["isa"]),
         f"Peak, measured in this run: {peak['gflops']:.0f} GFLOP/s in registers, {peak['gbytes']:.1f} GB/s copying.",
         "",
         f"{'kernel':44} {'':8} {'median ms':>9} {'quartiles':>17} {'speed':>13} {'share':>6}  time / minigan",
@@ -162,8 +174,9 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time single kernels in minigan, PyTorch and JAX.")
+    parser = argparse.ArgumentParser(description="Time single kernels in minigan, PyTorch, JAX and NumPy.")
     command_line.add_arguments(parser, PEERS, default=PEERS)
+    command_line.add_isa(parser)
     parser.add_argument(
         "--only",
         type=pattern,

@@ -21,6 +21,8 @@ _CHAINS = 12
 _LENGTH = 500_000  # multiply-adds in each chain: some 2 ms
 _COPY_BYTES = 256 << 20  # larger than any cache
 _REPEATS = 20  # the fastest is reported
+_SIZES = [1 << n for n in range(12, 29)]  # bytes touched by a copy: from the first-level cache to memory
+_BYTES_PER_TIMING = 1 << 24  # small copies are repeated, so that starting the threads does not count
 
 
 @intrinsic
@@ -65,6 +67,14 @@ def _copy(source, target, threads):
         target[first:last] = source[first:last]
 
 
+@njit(parallel=True)
+def _copy_again(source, target, threads, times):
+    for t in prange(threads):
+        first, last = t * source.size // threads, (t + 1) * source.size // threads
+        for _ in range(times):
+            target[first:last] = source[first:last]
+
+
 def multiply_adds_per_second() -> float:
     """The highest measured number of float32 operations per second; a fused multiply-add counts as two."""
     threads = numba.get_num_threads()
@@ -78,6 +88,22 @@ def bytes_copied_per_second() -> float:
     source = np.ones(_COPY_BYTES // 8)
     target = np.zeros_like(source)
     return 2 * _COPY_BYTES / _shortest_time(lambda: _copy(source, target, numba.get_num_threads()))
+
+
+def copy_speeds() -> dict[int, float]:
+    """The highest measured bytes per second, read and written, of a copy by the bytes that it touches.
+
+    A small copy stays in the caches, as what one kernel of a small network leaves for the next. On one thread or on
+    all, whichever is faster.
+    """
+    speeds = {}
+    for size in _SIZES:
+        source = np.ones(size // 16)
+        target, times = np.zeros_like(source), max(1, _BYTES_PER_TIMING // size)
+        counts = {1, numba.get_num_threads()}
+        seconds = min(_shortest_time(lambda n=n: _copy_again(source, target, n, times)) for n in counts)  # noqa: B023
+        speeds[size] = size * times / seconds
+    return speeds
 
 
 def _shortest_time(work: Callable[[], None]) -> float:

@@ -33,8 +33,8 @@ def limit_cores(threads: int | None, peers: list[str]) -> int:
             raise RequestError(
                 f"This system cannot limit JAX to {threads} of {len(allowed)} cores; leave --threads out."
             )
-    for variable in ("NUMBA_NUM_THREADS", "MINIGAN_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(threads)
+    for library in ("NUMBA", "MINIGAN", "OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
     return threads
 
 
@@ -59,14 +59,23 @@ def facts(threads: int) -> dict[str, Any]:
 
 def cpu_model() -> str:
     """The processor's name and its widest vector instructions, if the system reports them."""
+    name = _cpuinfo().get("model name", platform.processor() or platform.machine())
+    flags = cpu_flags()
+    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else ""
+    return " ".join(filter(None, [name, vectors]))
+
+
+def cpu_flags() -> list[str]:
+    """The processor's instruction sets as Linux names them, such as "avx2"; none where the system does not say."""
+    return _cpuinfo().get("flags", "").split()
+
+
+def _cpuinfo() -> dict[str, str]:
     try:
         lines = [line.partition(":")[::2] for line in Path("/proc/cpuinfo").read_text().splitlines()]
     except OSError:
-        return platform.processor() or platform.machine()
-    fields = {key.strip(): value.strip() for key, value in lines}
-    flags = fields.get("flags", "").split()
-    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else ""
-    return " ".join(filter(None, [fields.get("model name", platform.machine()), vectors]))
+        return {}
+    return {key.strip(): value.strip() for key, value in lines}
 
 
 def versions(peers: list[str]) -> dict[str, str]:

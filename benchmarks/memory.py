@@ -1,6 +1,6 @@
 """Peak memory of a GAN's training step in minigan and PyTorch (and JAX), each in its own process. Linux only.
 
-    python benchmarks/memory.py --network dcgan64 --peers torch --threads 2 --json memory.json
+    python benchmarks/memory.py --networks dcgan64 --peers torch --threads 2 --json memory.json
 
 The memory of the libraries themselves, with their threads and compiled code, is not counted: see benchmarks/README.md.
 """
@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import command_line
+import isa
 import machine
 from twins.make import NETWORKS, PEERS, make_twin, require_networks
 
 STEPS = 8  # some ordinary steps, one that is recorded, and replays
-WARM_UP_BATCH = 4  # examples in the first step, in which every library loads and compiles what it needs
+WARM_UP_BATCH = 4  # examples in as many steps before, in which every library loads and compiles what it needs
 MIB = 1 << 20
 
 
@@ -31,21 +32,27 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not Path("/proc/self/status").exists():
         raise machine.RequestError("Memory is read from /proc, which this system does not have.")
     threads = machine.limit_cores(options.threads, options.peers)
-    require_networks([options.network])
+    isa.choose(options.isa)
+    require_networks(options.networks)
     where = machine.facts(threads)
-    peers = {
-        peer: in_fresh_process(peer, options.network) for peer in options.peers
-    }  # first, because one may be missing
+    networks = {network: compare(network, options.peers) for network in options.networks}
     return {
+        "benchmark": "memory",
         "machine": where,
         "versions": machine.versions(options.peers),
-        "network": options.network,
-        "implementations": {"minigan": in_fresh_process("minigan", options.network)} | peers,
+        "isa": {"asked": options.isa},
+        "networks": networks,
     }
 
 
+def compare(network: str, peers: list[str]) -> dict[str, Any]:
+    """The measurements by implementation, minigan's first."""
+    measured = {peer: in_fresh_process(peer, network) for peer in peers}  # first, because one may be missing
+    return {"minigan": in_fresh_process("minigan", network)} | measured
+
+
 def in_fresh_process(implementation: str, network: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--here", implementation, "--network", network]
+    command = [sys.executable, __file__, "--here", implementation, "--networks", network]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         raise machine.RequestError(result.stderr.strip())
@@ -53,7 +60,7 @@ def in_fresh_process(implementation: str, network: str) -> dict[str, Any]:
 
 
 def measure_here(options: argparse.Namespace) -> dict[str, Any]:
-    return measure(options.here, options.network)
+    return measure(options.here, options.networks[0])
 
 
 def measure(implementation: str, network: str) -> dict[str, Any]:
@@ -61,15 +68,14 @@ def measure(implementation: str, network: str) -> dict[str, Any]:
     threads = len(os.sched_getaffinity(0))
     if implementation != "minigan":
         machine.import_peers([implementation], threads)
-    make_twin(implementation, network, "float32", WARM_UP_BATCH).step()
+    take_steps(make_twin(implementation, network, "float32", WARM_UP_BATCH))
     release_memory()
     libraries = resident("VmRSS")
     twin = make_twin(implementation, network, "float32")
     release_memory()  # of minigan's networks, from which a peer's networks were copied
     peak_was_reset = reset_peak()
     before = resident("VmRSS")
-    for _ in range(STEPS):
-        twin.step()
+    take_steps(twin)
     peak = resident("VmHWM")
     return {
         "peak_bytes": peak - libraries,
@@ -79,6 +85,11 @@ def measure(implementation: str, network: str) -> dict[str, Any]:
         "ever_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "peak_is_of_the_steps": peak_was_reset,
     }
+
+
+def take_steps(twin: Any) -> None:
+    for _ in range(STEPS):
+        twin.step()
 
 
 def resident(what: str) -> int:
@@ -110,13 +121,17 @@ def report(facts: dict[str, Any]) -> str:
     """The result as a table for people."""
     lines = [
         *machine.headline(facts["machine"], facts["versions"]),
+        f"Instructions: {facts['isa']['asked']}",
         "",
-        f"{facts['network']:14} {'peak MiB':>9} {'of it networks':>15} {'libraries':>10} {'whole process':>14}",
+        f"{'network':8} {'':14} {'peak MiB':>9} {'of it networks':>15} {'libraries':>10} {'whole process':>14}",
     ]
-    for name, row in facts["implementations"].items():
-        numbers = (row[key] / MIB for key in ("peak_bytes", "networks_bytes", "libraries_bytes", "total_peak_bytes"))
-        lines.append("{:14} {:9.0f} {:15.0f} {:10.0f} {:14.0f}".format(name, *numbers))
-    if not all(row["peak_is_of_the_steps"] for row in facts["implementations"].values()):
+    for network, implementations in facts["networks"].items():
+        for name, row in implementations.items():
+            keys = ("peak_bytes", "networks_bytes", "libraries_bytes", "total_peak_bytes")
+            numbers = (row[key] / MIB for key in keys)
+            lines.append("{:8} {:14} {:9.1f} {:15.1f} {:10.1f} {:14.1f}".format(network, name, *numbers))
+    rows = [row for implementations in facts["networks"].values() for row in implementations.values()]
+    if not all(row["peak_is_of_the_steps"] for row in rows):
         lines.append("This system cannot reset the peak: it may have been reached before the steps.")
     return "\n".join(lines)
 
@@ -124,7 +139,8 @@ def report(facts: dict[str, Any]) -> str:
 def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Peak memory of a training step in minigan, PyTorch and JAX.")
     command_line.add_arguments(parser, PEERS, default=("torch",))
-    parser.add_argument("--network", default="dcgan64", metavar="NAME", help=f"of {','.join(NETWORKS)} (dcgan64)")
+    command_line.add_networks(parser, NETWORKS)
+    command_line.add_isa(parser)
     parser.add_argument(
         "--here", metavar="NAME", help=argparse.SUPPRESS
     )  # the implementation to measure in this process

@@ -1,6 +1,6 @@
 """Times a GAN's training step in minigan, PyTorch and JAX: the same networks, in one process, taking turns.
 
-    python benchmarks/train_step.py --peers torch,torch.compile,jax --networks mlp,dcgan64 --threads 2 --json out.json
+    python benchmarks/train_step.py --peers torch,torch.compile,jax --networks mlp,dcgan64 --threads 2 --isa avx2
 
 Before anything is timed, every implementation computes losses, gradients and some updates from the same weights,
 noise and data in float64, and the comparison ends if they differ. See benchmarks/README.md.
@@ -18,6 +18,7 @@ from typing import Any
 
 import agreement
 import command_line
+import isa
 import machine
 from twins.make import NETWORKS, PEERS, make_twin, require_networks
 
@@ -26,6 +27,7 @@ PAUSE = 0.02  # seconds, until the spinning threads of the implementation before
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     threads = machine.limit_cores(options.threads, options.peers)
+    isa.choose(options.isa)
     where = machine.facts(threads)
     machine.import_peers(options.peers, threads)
     require_networks(options.networks)
@@ -34,8 +36,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for peer in peers:
             agreement.check(network, peer)
     return {
+        "benchmark": "train_step",
         "machine": where,
         "versions": machine.versions(peers),
+        "isa": {"asked": options.isa, "said": isa.honoured(peers)},
         "networks": {network: compare(network, peers, options.seconds) for network in options.networks},
     }
 
@@ -79,6 +83,7 @@ def report(facts: dict[str, Any]) -> str:
     """The result as a table for people."""
     lines = [
         *machine.headline(facts["machine"], facts["versions"]),
+        *isa.lines(facts["isa"]),
         "",
         f"{'network':8} {'implementation':14} {'median ms':>9} {'quartiles':>19} {'steps':>6}  time / minigan (spread)",
     ]
@@ -105,13 +110,10 @@ def spread(row: dict[str, Any]) -> str:
 def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time a GAN's training step in minigan, PyTorch and JAX.")
     command_line.add_arguments(parser, PEERS, default=PEERS)
-    which = f"of {','.join(NETWORKS)} (all)"
-    parser.add_argument("--networks", type=command_line.words, default=list(NETWORKS), metavar="NAMES", help=which)
+    command_line.add_networks(parser, NETWORKS)
+    command_line.add_isa(parser)
     parser.add_argument("--seconds", type=float, default=4.0, help="timed seconds of each implementation (4)")
-    options = command_line.parsed(parser, arguments, PEERS)
-    if not options.networks:
-        parser.error("--networks takes one or more names, separated by commas")
-    return options
+    return command_line.parsed(parser, arguments, PEERS)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +23,17 @@ def is_reference(operation: str) -> bool:
     return operation not in _fast
 
 
-def call(case: Case) -> Callable[[], Any]:
-    """The kernel on the arrays of `case`; what it makes of the weights is kept, as between two updates."""
+def takes_weights(case: Case) -> bool:
+    """Whether the kernel can keep what it makes of the weights of a layer."""
+    return "packed" in inspect.signature(_table[case.operation]).parameters
+
+
+def call(case: Case, keep: bool = True) -> Callable[[], Any]:
+    """The kernel on the arrays of `case`; what it makes of the weights is kept, as between two updates, if `keep`."""
     kernel, arrays = _table[case.operation], case.arrays()
+    packed = PackedWeights() if keep else None
     match case.operation:
         case "conv2d" | "conv2d_input_grad":
-            packed = PackedWeights()
             return lambda: kernel(*arrays, None, 1.0, *case.settings, packed)
         case "batch_norm":
             x, gamma = arrays
