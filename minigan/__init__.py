@@ -47,6 +47,8 @@ def __getattr__(name: str) -> object:
     import importlib.util
 
     if name in _MODULE_OF:
+        if _MODULE_OF[name].startswith("autodiff"):
+            importlib.import_module("minigan.ops")  # which gives tensors their operators
         value: object = getattr(importlib.import_module(f"minigan.{_MODULE_OF[name]}"), name)
     elif name in _MODULES:
         value = importlib.import_module(f"minigan.{_MODULES[name]}")

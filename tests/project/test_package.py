@@ -57,3 +57,8 @@ def test_a_gan_needs_neither_pictures_nor_downloads() -> None:
 
 def test_the_command_can_tell_of_an_interrupt_before_it_imports_anything_large():
     assert not {"numpy", "argparse", "tqdm"} & _loaded("from minigan.cli import main")
+
+
+def test_tensors_have_their_operators_from_the_start() -> None:
+    code = "import minigan; x = minigan.Tensor([[2.0]]); assert (x @ x + x).data == 6"
+    subprocess.run([sys.executable, "-c", code], check=True)
