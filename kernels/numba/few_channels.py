@@ -25,7 +25,7 @@ from numba import njit, types
 
 from minigan_kernels import recorded_calls
 from minigan_kernels.numba.implicit_gemm import panels_of
-from minigan_kernels.numba.jit import Compiled, clear, inner, threads_for
+from minigan_kernels.numba.jit import MULTIPLY_ADDS, Compiled, clear, inner, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_bias_act_tile, prefetch
 from minigan_kernels.numba.parallel_for import parallel_for
@@ -34,7 +34,6 @@ CHANNELS = 8  # the largest number of input channels for which these kernels are
 _BAND_BYTES = 1 << 14  # of padded image rows: half of a first-level cache
 _PARTS = 16
 _AHEAD = 3  # register tiles between the fetching of a result's cache lines and the writing
-_MULTIPLY_ADDS = 8  # so many, in registers, take as long as reading or writing one array element
 
 
 @inner
@@ -251,7 +250,7 @@ def conv2d(x, w, bias, slope, geometry, packed, out):
     band, padded_shape = _band_of(geometry, channels * x.itemsize)
     windows, kernel_rows, _ = _tables(geometry, channels * x.itemsize)
     panels = panels_of(w, packed, "panels")
-    threads = threads_for(out.size * w.size // (w.shape[3] * _MULTIPLY_ADDS))
+    threads = threads_for(out.size * w.size // (w.shape[3] * MULTIPLY_ADDS))
     padded, panel_bias = scratch(
         x.dtype, (threads, padded_shape[0], padded_shape[1] * channels), (panels.shape[0] * panels.shape[2],)
     )
@@ -271,7 +270,7 @@ def weight_grad(x, g, geometry, out):
     _, _, lines = _tables(geometry, channels * x.itemsize)
     taps = _tap_offsets(geometry, channels, x.itemsize)
     parts = min(_PARTS, n * -(-geometry.out[0] // band))
-    threads = min(parts, threads_for(g.size * math.prod(out.shape[:3]) // _MULTIPLY_ADDS))
+    threads = min(parts, threads_for(g.size * math.prod(out.shape[:3]) // MULTIPLY_ADDS))
     padded, packed, sums = scratch(
         x.dtype,
         (threads, padded_shape[0], padded_shape[1] * channels),

@@ -17,11 +17,9 @@ from minigan_kernels.numba import skinny_gemm
 from minigan_kernels.numba.gemm_blocks import multiply_part
 from minigan_kernels.numba.gemm_functions import COUNT, gemm_functions
 from minigan_kernels.numba.gemm_plan import Plan, plan
-from minigan_kernels.numba.jit import Compiled, threads_for
+from minigan_kernels.numba.jit import MULTIPLY_ADDS, Compiled, threads_for
 from minigan_kernels.numba.memory import row_major, scratch, zeros
 from minigan_kernels.numba.parallel_for import parallel_for
-
-_MULTIPLY_ADDS = 8  # so many, in registers, take as long as reading or writing one array element
 
 
 @njit
@@ -69,7 +67,7 @@ def dense(x, w, b, slope, out=None):
 def _launch(a, a_transposed, b, b_transposed, bias, slope, out, depth):
     """Launch the kernel; a bias of size 0 means the plain product."""
     rows, columns = out.shape
-    division = plan(rows, depth, columns, a.itemsize, threads_for(rows * depth * columns // _MULTIPLY_ADDS))
+    division = plan(rows, depth, columns, a.itemsize, threads_for(rows * depth * columns // MULTIPLY_ADDS))
     threads = division.down * division.across
     (space,) = scratch(a.dtype, (threads, division.numbers))
     slope = a.dtype.type(slope)

@@ -25,7 +25,7 @@ from numba import njit, types
 
 from minigan_kernels import recorded_calls
 from minigan_kernels.aligned import aligned_zeros
-from minigan_kernels.numba.jit import Compiled, inner, leaky_relu, threads_for
+from minigan_kernels.numba.jit import MULTIPLY_ADDS, Compiled, inner, leaky_relu, threads_for
 from minigan_kernels.numba.memory import scratch
 from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, add_tile, address, multiply_tile
 from minigan_kernels.numba.parallel_for import parallel_for
@@ -33,7 +33,6 @@ from minigan_kernels.packed_weights import get_packed
 
 _BLOCK = 32 * ROWS  # output pixels for which a panel of weights is read once
 _GRADIENT_BLOCK = 1024  # pixels of the cotangent that stay in the second-level cache
-_MULTIPLY_ADDS = 8  # so many, in registers, take as long as reading or writing one array element
 _OVERREAD = 64  # elements that the last tile may read past the end of the padded image
 
 
@@ -217,7 +216,7 @@ def weight_grad(x, g, geometry, out):
     strips = -(-columns // ROWS)
     width = PANEL_BYTES // x.itemsize
     units = -(-g.shape[3] // width) * geometry.kernel[0] * strips
-    threads = threads_for(g.size * geometry.kernel[0] * columns // _MULTIPLY_ADDS)
+    threads = threads_for(g.size * geometry.kernel[0] * columns // MULTIPLY_ADDS)
     lines = max(1, _GRADIENT_BLOCK // geometry.out[1])
     source, packed, sums = _padded(
         x, geometry.padding, (threads, lines * geometry.out[1], width), (units, ROWS, width), always=True
@@ -299,7 +298,7 @@ def _launch(source, start, step, taps, panels, bias, slope, out, out_start, out_
     In `source` the window of the first pixel begins at `start`, and windows have distances of `step`; `taps` is (rows,
     columns) of the kernel.
     """
-    work = out.shape[0] * count[0] * count[1] * panels.size // _MULTIPLY_ADDS
+    work = out.shape[0] * count[0] * count[1] * panels.size // MULTIPLY_ADDS
     CORRELATE.launch(
         out.dtype, source, start, step, taps, panels, bias, out.dtype.type(slope), out, out_start, out_step, count,
         threads_for(work),

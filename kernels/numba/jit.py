@@ -34,6 +34,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
 # comparisons.
 _SERIAL_WORK = {"omp": 1 << 14, "tbb": 1 << 16, "workqueue": 1 << 16}
 
+MULTIPLY_ADDS = 8  # so many, in registers, take as long as reading or writing one array element
+
 _NUMBA_TYPES = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 
 
