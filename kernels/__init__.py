@@ -118,9 +118,12 @@ def join_calls(implementation: str, calls: Sequence[Call]) -> Sequence[Call]:
     return calls if joiner is None else joiner(calls)
 
 
-def on_compile(say: Callable[[str], None]) -> None:
-    """Call `say(sentence)` from now on whenever a kernel has to be compiled."""
-    notices.Announcer.say = staticmethod(say)
+def on_compile(say: Callable[[str], None], progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    """Call `say(sentence)` from now on whenever a kernel has to be compiled.
+
+    While kernels are compiled together, `progress(done, total)` is called, too.
+    """
+    notices.Announcer.say, notices.Announcer.progress = staticmethod(say), staticmethod(progress)
 
 
 def compile_seconds() -> float:

@@ -16,6 +16,7 @@ class Announcer:
     """Where messages go, and the seconds spent so far; `minigan --quiet` replaces `say`."""
 
     say: Callable[[str], None] = staticmethod(_print)
+    progress: Callable[[int, int], None] = staticmethod(lambda done, total: None)
     seconds = 0.0  # that this process has spent compiling kernels and loading compiled kernels
 
 

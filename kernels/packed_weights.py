@@ -59,12 +59,18 @@ class PackedWeights:
         for entry in self._entries.values():
             entry.valid = False
 
-    def get(self, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None]) -> Any:
-        """The packed form `name`: the cached array if it is valid, else an array filled by `fill(array)`."""
+    def get(self, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None], instead_of: Any = None) -> Any:
+        """The packed form `name`: the cached array if it is valid, else an array filled by `fill(array)`.
+
+        instead_of: the name of a form of the same size that is given up if this one has no memory yet and takes its.
+        """
         entry = self._entries.setdefault(name, _Entry())
         entry.uses += 1
         if entry.valid:
             return entry.array
+        if entry.array is None and instead_of in self._entries:
+            other = self._entries[instead_of]
+            entry.array, other.array, other.valid = other.array, None, False
         array = allocate() if entry.array is None else entry.array
         fill(array)
         if entry.keep or entry.uses > 1:
@@ -73,7 +79,11 @@ class PackedWeights:
 
 
 def get_packed(
-    packed: PackedWeights | None, name: Any, allocate: Callable[[], Any], fill: Callable[[Any], None]
+    packed: PackedWeights | None,
+    name: Any,
+    allocate: Callable[[], Any],
+    fill: Callable[[Any], None],
+    instead_of: Any = None,
 ) -> Any:
     """The packed form `name` from the cache `packed`; without a cache it is packed for this call only."""
-    return (packed or PackedWeights()).get(name, allocate, fill)
+    return (packed or PackedWeights()).get(name, allocate, fill, instead_of)

@@ -53,6 +53,7 @@ def compile_together(kernels: Sequence[Kernel], compile_one: Callable[[str, np.d
         _take(queue, kernels, compile_one)
         for worker in workers:
             worker.wait()
+        notices.Announcer.progress(len(kernels), len(kernels))
     finally:
         os.close(queue)
         _end(workers)
@@ -78,6 +79,7 @@ def _start(queue: int, kernels: Sequence[Kernel]) -> subprocess.Popen:
 def _take(queue: int, kernels: Sequence[Kernel], compile_one: Callable[[str, np.dtype], None]) -> None:
     """Compile what nobody else has taken."""
     while number := os.read(queue, 1):
+        notices.Announcer.progress(number[0], len(kernels))
         with suppress(Exception):
             compile_one(*kernels[number[0]])
 

@@ -29,17 +29,21 @@ in winograd_gradient.py.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from numba import njit, types
 
 from minigan_kernels.aligned import aligned_zeros
+from minigan_kernels.numba import gemm_functions as index
+from minigan_kernels.numba.gemm_functions import COUNT, gemm_functions
 from minigan_kernels.numba.jit import Compiled, inner, threads_for
 from minigan_kernels.numba.memory import scratch
-from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, multiply_tile
+from minigan_kernels.numba.microkernel import PANEL_BYTES, ROWS, address, prefetch
 from minigan_kernels.numba.parallel_for import parallel_for
 from minigan_kernels.numba.transpose import transpose_last_axes
+from minigan_kernels.numba.vector_code import call_native
 from minigan_kernels.numba.winograd_transforms import (
     CHANNELS,
     transform_input,
@@ -53,6 +57,9 @@ CACHE_LINE = 64  # bytes added to each row of points, so that the rows do not al
 # The fewest output pixels for which these kernels are used. Transforming the weights takes as long as the algorithm
 # saves with so many pixels; the fast family has more points (25) to transform.
 FEWEST_PIXELS = {"exact": 256, "fast": 4096}
+# With so many output pixels, transforming weights takes an eighth of a convolution's time or less. Then those of the
+# input gradient are transformed into the memory of the convolution's, and the other way round.
+_SHARING_PIXELS = 1024
 
 # The columns of an array of regions, one region in each row: the extents of its tiles, its first output row and column,
 # its number of tiles down, across and in all images, and the number of blocks into which these are divided.
@@ -74,6 +81,15 @@ def pixel_addresses(images, image, top, left, step, rows, columns, transposed, o
             inside = row >= 0 and row < height and column >= 0 and column < width
             entry = j * rows + i if transposed else i * columns + j
             table[entry] = base + row * row_bytes + column * pixel_bytes if inside else outside
+
+
+@inner
+def prefetch_pixels(images, image, top, left, rows, columns):
+    """Prefetch those of rows x columns adjacent pixels that are inside the image."""
+    _, height, width, channels = images.shape
+    first, last, pixel_bytes = max(left, 0), min(left + columns, width), channels * images.itemsize
+    for row in range(max(top, 0), min(top + rows, height)):
+        prefetch(address(images) + ((image * height + row) * width + first) * pixel_bytes, (last - first) * pixel_bytes)
 
 
 @inner
@@ -107,29 +123,33 @@ def _shared_point(p, rows, columns, transposed, max_tile):
 
 
 @inner
-def _multiply_points(rows, columns, transposed, max_tile, points, weights, products, count):
+def _multiply_points(functions, rows, columns, transposed, max_tile, points, weights, products, count):
     """products[p, panel, tile, :] = points[p, tile] @ weights[point, panel] for every point and `count` tiles.
 
     Points are numbered as in a tile of rows x columns outputs; in `weights` as in one of max_tile x max_tile.
     """
     zero = points.dtype.type(0)
-    row_bytes = points.shape[2] * points.itemsize
-    depth = weights.shape[2]
-    one_segment, offsets = np.zeros(1, np.int64), np.arange(ROWS) * row_bytes
+    depth, row_bytes = weights.shape[2], points.shape[2] * points.itemsize
+    blocks = (count + ROWS - 1) // ROWS
     for p in range((rows + 1) * (columns + 1)):
+        left = (address(points[p]), depth, blocks, 0)
         point = _shared_point(p, rows, columns, transposed, max_tile)
         for panel in range(weights.shape[1]):
             right = address(weights[point, panel])
-            for tile in range(0, count, ROWS):
-                left, out = address(points[p]) + tile * row_bytes, address(products[p, panel]) + tile * PANEL_BYTES
-                multiply_tile(
-                    zero, left, offsets, one_segment, points.itemsize, depth, right, PANEL_BYTES, out, PANEL_BYTES
-                )
+            ahead = panel_ahead(right + depth * PANEL_BYTES, depth, PANEL_BYTES)
+            target = (address(products[p, panel]), PANEL_BYTES, blocks * ROWS, 0, 0, 0)
+            call_native(functions[index.ROWS], zero, (left, (right, 0, 0), target, ahead, row_bytes))
+
+
+@inner
+def panel_ahead(panel, depth, row_bytes):
+    """What to prefetch for the packed panel at the address `panel`; see MULTIPLY_TALL."""
+    return panel, row_bytes, 4 * row_bytes, depth // 4 * row_bytes, CACHE_LINE
 
 
 @inner
 def _convolve_block(
-    scheme, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, region, first, last
+    functions, scheme, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, region, first, last
 ):
     """Compute the tiles numbered first..last-1 of a region, in each phase of the output.
 
@@ -139,17 +159,18 @@ def _convolve_block(
     rows, columns = region[TILE_ROWS], region[TILE_COLUMNS]
     transposed = rows < columns
     zero = source.dtype.type(0)
-    size, channels = source.itemsize, source.shape[3]
+    channels = source.shape[3]
     count = (long + 1) * (short + 1)
     inputs, outputs = np.empty(count, np.int64), np.empty(long * short, np.int64)
     point_rows = np.empty(count, np.int64)
     zeros, discarded = np.zeros(channels, source.dtype), np.empty(out.shape[3], out.dtype)
-    panel_width = PANEL_BYTES // size
     for group in range(weights.shape[0]):
         down, across = group // 2, group - group // 2 * 2
         for tile in range(first, last):
             image, i, j = tile_position(tile, region)
             strided_addresses(address(points) + (tile - first) * points.strides[1], points.strides[0], point_rows)
+            if group == 0 and tile + 1 < last:
+                prefetch_tile(source, is_input_grad, tile + 1, region)
             for phase in range(1 if is_input_grad else 4):
                 if is_input_grad:
                     top, left, step = i + down - 1, j + across - 1, 1
@@ -158,8 +179,8 @@ def _convolve_block(
                 pixel_addresses(
                     source, image, top, left, step, rows + 1, columns + 1, transposed, address(zeros), inputs
                 )
-                transform_input(zero, scheme, inputs, 0, point_rows, phase * channels * size, channels)
-        _multiply_points(long, short, transposed, max_tile, points, weights[group], products, last - first)
+                transform_input(zero, scheme, inputs, point_rows, phase * channels, 0, channels)
+        _multiply_points(functions, long, short, transposed, max_tile, points, weights[group], products, last - first)
         for tile in range(first, last):
             image, i, j = tile_position(tile, region)
             if is_input_grad:
@@ -168,19 +189,28 @@ def _convolve_block(
                 top, left, step = i, j, 1
             pixel_addresses(out, image, top, left, step, rows, columns, transposed, address(discarded), outputs)
             strided_addresses(address(products) + (tile - first) * PANEL_BYTES, products.strides[0], point_rows)
-            for panel in range(products.shape[1]):
-                start = panel * PANEL_BYTES
-                width = min(panel_width, out.shape[3] - panel * panel_width)
-                panel_bias = address(bias) + start
-                transform_output(
-                    zero, scheme, point_rows, panel * products.strides[1], outputs, start, width, panel_bias, slope
-                )
+            transform_output(
+                zero, scheme, point_rows, outputs, 0, products.strides[1], out.shape[3], address(bias), slope
+            )
+
+
+@inner
+def prefetch_tile(source, is_input_grad, tile, region):
+    """Prefetch the pixels of a tile, but for those that it shares with the tile on its left."""
+    image, i, j = tile_position(tile, region)
+    rows, columns, shared = region[TILE_ROWS], region[TILE_COLUMNS], min(j, 1)
+    if is_input_grad:
+        prefetch_pixels(source, image, i - 1, j - 1 + shared, rows + 2, columns + 2 - shared)
+    else:
+        top, left = 2 * i - 1, 2 * (j + shared) - 1
+        prefetch_pixels(source, image, top, left, 2 * rows + 2, 2 * columns + 2 - 2 * shared)
 
 
 @inner
 def _convolve_chunk(
-    t, threads, large, small, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, regions
-):
+    t, threads, functions, large, small, max_tile, source, weights, bias, slope, out, is_input_grad, points, products,
+    regions,
+):  # fmt: skip
     """The blocks of thread t, in all regions."""
     arguments = (max_tile, source, weights, bias, slope, out, is_input_grad, points[t], products[t])
     for r in range(regions.shape[0]):
@@ -189,19 +219,20 @@ def _convolve_chunk(
         for b in range(t * blocks // threads, (t + 1) * blocks // threads):
             first, last = b * tiles // blocks, (b + 1) * tiles // blocks
             if region[TILE_ROWS] != region[TILE_COLUMNS]:
-                _convolve_block((large, large, small), *arguments, region, first, last)
+                _convolve_block(functions, (large, large, small), *arguments, region, first, last)
             elif region[TILE_ROWS] == len(large):
-                _convolve_block((large, large, large), *arguments, region, first, last)
+                _convolve_block(functions, (large, large, large), *arguments, region, first, last)
             else:
-                _convolve_block((large, small, small), *arguments, region, first, last)
+                _convolve_block(functions, (large, small, small), *arguments, region, first, last)
 
 
 @njit
 def _convolve(
-    large, small, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, regions, threads
-):
+    functions, large, small, max_tile, source, weights, bias, slope, out, is_input_grad, points, products, regions,
+    threads,
+):  # fmt: skip
     arguments = (source, weights, bias, slope, out, is_input_grad, points, products, regions)
-    parallel_for(threads, _convolve_chunk, (large, small, max_tile, *arguments))
+    parallel_for(threads, _convolve_chunk, (functions, large, small, max_tile, *arguments))
 
 
 @inner
@@ -216,13 +247,9 @@ def _transform_row(scheme, taps, is_input_grad, weights, row):
     for tap in range(4):
         a, b = tap // 2 * 2, (tap - tap // 2 * 2) * 2
         tap_addresses[tap] = address(taps[3 - i - a, 3 - j - b, k]) if is_input_grad else address(taps[i + a, j + b, k])
-    panel_width = PANEL_BYTES // taps.itemsize
     group, panel_row = (phase, k) if is_input_grad else (0, row)
     strided_addresses(address(weights[group]) + panel_row * PANEL_BYTES, weights.strides[1], point_rows)
-    for panel in range(weights.shape[2]):
-        width = min(panel_width, columns - panel * panel_width)
-        target = panel * weights.strides[2]
-        transform_weights(zero, scheme, tap_addresses, panel * PANEL_BYTES, point_rows, target, width)
+    transform_weights(zero, scheme, tap_addresses, point_rows, 0, weights.strides[2], columns)
 
 
 @inner
@@ -251,12 +278,13 @@ def _signatures(largest):
     def array(dtype, dimensions):
         return types.Array(dtype, dimensions, "C")
 
+    functions = types.UniTuple(integer, COUNT)
     extents = (extent(largest), extent(largest - 1), integer)
 
     def convolve(dtype):
         images = array(dtype, 4)
         operands = (images, array(dtype, 5), array(dtype, 1), dtype, images, flag)
-        return (*extents, *operands, array(dtype, 4), array(dtype, 5), array(integer, 2), integer)
+        return (functions, *extents, *operands, array(dtype, 4), array(dtype, 5), array(integer, 2), integer)
 
     def transform(dtype):
         return (*extents, array(dtype, 4), flag, array(dtype, 5), integer)
@@ -327,7 +355,7 @@ def convolve(x, w, bias, slope, geometry, packed, out, *, is_input_grad):
     threads = threads_for(out.size * w.shape[3 if is_input_grad else 2])
     regions = regions_of(family.largest, x.shape[0], rows, columns, _BLOCK, threads)
     max_tile = int(regions[:, [TILE_ROWS, TILE_COLUMNS]].max())
-    weights = _transformed_weights(family, max_tile, w, packed, is_input_grad)
+    weights = _transformed_weights(family, max_tile, w, packed, is_input_grad, x.shape[0] * math.prod(geometry.out))
     points, products = scratch(
         x.dtype,
         (threads, weights.shape[1], _BLOCK, weights.shape[3] + CACHE_LINE // x.itemsize),
@@ -335,23 +363,29 @@ def convolve(x, w, bias, slope, geometry, packed, out, *, is_input_grad):
     )
     slope = x.dtype.type(slope)
     family.convolve.launch(
-        x.dtype, *family.extents, max_tile, x, weights, bias, slope, out, is_input_grad, points, products, regions,
-        threads,
+        x.dtype, gemm_functions(x.dtype), *family.extents, max_tile, x, weights, bias, slope, out, is_input_grad,
+        points, products, regions, threads,
     )  # fmt: skip
 
 
-def _transformed_weights(family, max_tile, w, packed, is_input_grad):
-    """The points of w in panels (groups, points, panels, depth, PANEL), from the cache `packed`."""
+def _transformed_weights(family, max_tile, w, packed, is_input_grad, pixels):
+    """The points of w in panels (groups, points, panels, depth, PANEL), from the cache `packed`.
+
+    The convolution and the input gradient of many output pixels share their memory.
+    """
     width = PANEL_BYTES // w.itemsize
     _, _, channels, outputs = w.shape
     columns, groups, depth = (channels, 4, outputs) if is_input_grad else (outputs, 1, 4 * channels)
+    shape = (groups, (max_tile + 1) ** 2, -(-columns // width), depth, width)
 
     def allocate():
-        return aligned_zeros((groups, (max_tile + 1) ** 2, -(-columns // width), depth, width), w.dtype)
+        return aligned_zeros((math.prod(shape),), w.dtype)
 
     def fill(weights):
         taps = transpose_last_axes(w) if is_input_grad else w
-        threads = threads_for(w.size)
-        family.transform.launch(w.dtype, *family.extents, max_tile, taps, is_input_grad, weights, threads)
+        panels, threads = weights.reshape(shape), threads_for(w.size)
+        family.transform.launch(w.dtype, *family.extents, max_tile, taps, is_input_grad, panels, threads)
 
-    return get_packed(packed, ("winograd", family.largest, max_tile, is_input_grad), allocate, fill)
+    name = ("winograd", family.largest, max_tile, math.prod(shape))
+    other = (*name, not is_input_grad) if pixels >= _SHARING_PIXELS else None
+    return get_packed(packed, (*name, is_input_grad), allocate, fill, other).reshape(shape)

@@ -3,6 +3,8 @@
 The grids are given as tables of addresses, row by row, of the pixels that are read and of those that are written. For
 each vector of channels the whole grid is loaded, mapped and stored; intermediate results stay in registers. In plain
 Numba loops LLVM would have to test before each short loop whether its two dozen arrays overlap.
+
+The channels of a pixel lie side by side. Those of a point do, too, or they are divided into panels of the same width.
 """
 
 from __future__ import annotations
@@ -14,12 +16,26 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from minigan_kernels.numba import microkernel, packed_microkernel
 from minigan_kernels.numba.cook_toom import Matrix, matrices, transposed
 from minigan_kernels.numba.vector_code import I64, Vectors, constant, float_type
 
 Coefficients = list[list[float]]
 
 CHANNELS = 16  # the number of channels must be a multiple of this: whole vectors of every width
+GROUP = 48  # channels of a point that lie side by side in `transform_input_in_groups`: whole vectors and whole tiles
+
+
+def _panel_width(size: int) -> int:
+    return microkernel.PANEL_BYTES // size
+
+
+def _packed_panel_width(size: int) -> int:
+    return packed_microkernel.PANEL_BYTES // size
+
+
+def _group_width(size: int) -> int:
+    return GROUP
 
 
 class _GridCode(Vectors):
@@ -43,18 +59,26 @@ class _GridCode(Vectors):
         return [[self.combine(row, list(line)) for row in across] for line in zip(*columns, strict=True)]
 
 
-def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bias_act: bool = False) -> Callable:
-    """The intrinsic (zero, scheme, sources, source_offset, targets, target_offset, count[, bias, slope]).
+def _linear_map(
+    matrix_of: Callable[[int, int], Matrix],
+    source_width: Callable[[int], int] | None = None,
+    target_width: Callable[[int], int] | None = None,
+    *,
+    bias_act: bool = False,
+) -> Callable:
+    """The intrinsic (zero, scheme, sources, targets, first, step, count[, bias, slope]).
 
     The map is computed in the dtype of `zero`. `scheme` is three tuples of integers of which only the lengths matter:
-    the family, and the outputs of F(m, 2) down and across. `sources` and `targets` are arrays of addresses; the offsets
-    are bytes to add to each of them. `count` is the number of channels, a multiple of CHANNELS. With `bias_act`, bias
-    and LeakyReLU are applied to the result; `bias` is the address of the channels' biases.
+    the family, and the outputs of F(m, 2) down and across. `sources` and `targets` are arrays of addresses. `count` is
+    the number of channels, a multiple of CHANNELS; the first is channel 0 of the sources and channel `first` of the
+    targets. Where their width is given, for numbers of so many bytes, the channels of the sources or targets lie in
+    panels, at a distance of `step` bytes. With `bias_act`, bias and LeakyReLU are applied to the result; `bias` is the
+    address of the channels' biases.
     """
 
     def implement(zero: Any, scheme: Any, sources: Any, targets: Any) -> tuple[Any, Callable]:
         integer = types.int64
-        signature = types.void(zero, scheme, sources, integer, targets, integer, integer)
+        signature = types.void(zero, scheme, sources, targets, integer, integer, integer)
         if bias_act:
             signature = types.void(*signature.args, integer, zero)
         family, *outputs = (part.count for part in scheme)
@@ -62,30 +86,42 @@ def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bias_act: bool = Fal
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             source_table = context.make_array(signature.args[2])(context, builder, args[2]).data
-            target_table = context.make_array(signature.args[4])(context, builder, args[4]).data
+            target_table = context.make_array(signature.args[3])(context, builder, args[3]).data
+            first, step, count = args[4:7]
 
-            def addresses(table: Any, rows: int, columns: int, offset: Any) -> list[list[Any]]:
+            def addresses(table: Any, rows: int, columns: int) -> list[list[Any]]:
                 def entry(i: int) -> Any:
-                    return builder.add(builder.load(builder.gep(table, [constant(i)])), offset)
+                    return builder.load(builder.gep(table, [constant(i)]))
 
                 return [[entry(i * columns + j) for j in range(columns)] for i in range(rows)]
 
-            read = addresses(source_table, len(down[0]), len(across[0]), args[3])
-            write = addresses(target_table, len(down), len(across), args[5])
+            read = addresses(source_table, len(down[0]), len(across[0]))
+            write = addresses(target_table, len(down), len(across))
             emit = _GridCode(builder, float_type(zero.bitwidth))
+            vector_bytes = constant(emit.lanes * emit.size)
 
-            def run(position: Any) -> None:
-                grid = [[emit.load(address, position) for address in row] for row in read]
+            def place(number: Any, width: Callable[[int], int] | None) -> Any:
+                """The offset of vector `number`."""
+                if width is None:
+                    return builder.mul(number, vector_bytes)
+                vectors = constant(width(emit.size) // emit.lanes)
+                within = builder.mul(builder.urem(number, vectors), vector_bytes)
+                return builder.add(builder.mul(builder.udiv(number, vectors), step), within)
+
+            def run(number: Any) -> None:
+                source = place(number, source_width)
+                target = place(builder.add(builder.udiv(first, constant(emit.lanes)), number), target_width)
+                grid = [[emit.load(address, source) for address in row] for row in read]
                 result = emit.sandwich(down, grid, across)
                 if bias_act:
-                    bias, slope = emit.load(args[7], position), emit.repeat(args[8])
+                    bias, slope = emit.load(args[7], place(number, None)), emit.repeat(args[8])
                     result = [[emit.leaky_relu(emit.add(value, bias), slope) for value in row] for row in result]
                 for values, row in zip(result, write, strict=True):
                     for value, address in zip(values, row, strict=True):
-                        emit.store(value, address, position)
+                        emit.store(value, address, target)
 
-            with cgutils.for_range(builder, builder.sdiv(args[6], constant(emit.lanes)), intp=I64) as loop:
-                run(builder.mul(loop.index, constant(emit.lanes * emit.size)))
+            with cgutils.for_range(builder, builder.udiv(count, constant(emit.lanes)), intp=I64) as loop:
+                run(loop.index)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -93,22 +129,30 @@ def _linear_map(matrix_of: Callable[[int, int], Matrix], *, bias_act: bool = Fal
     if bias_act:
 
         @intrinsic
-        def bias_act_map(typingctx, zero, scheme, sources, source_offset, targets, target_offset, count, bias, slope):
+        def bias_act_map(typingctx, zero, scheme, sources, targets, first, step, count, bias, slope):
             return implement(zero, scheme, sources, targets)
 
         return bias_act_map
 
     @intrinsic
-    def linear_map(typingctx, zero, scheme, sources, source_offset, targets, target_offset, count):
+    def linear_map(typingctx, zero, scheme, sources, targets, first, step, count):
         return implement(zero, scheme, sources, targets)
 
     return linear_map
 
 
+def _input_matrix(family: int, outputs: int) -> Matrix:
+    return matrices(family, outputs)[2]
+
+
 # For m outputs and m + 1 interpolation points, down and across, with the names of winograd.py:
-transform_input = _linear_map(lambda family, m: matrices(family, m)[2])  # pixels to points: B^T X B
-transform_weights = _linear_map(lambda family, m: matrices(family, m)[1])  # 2 x 2 taps to points: G W G^T
-transform_output = _linear_map(lambda family, m: matrices(family, m)[0], bias_act=True)  # points to outputs: A^T M A
-# The adjoints of transform_output and transform_weights, for the weight gradient.
-transform_cotangent = _linear_map(lambda family, m: transposed(matrices(family, m)[0]))  # outputs to points
-transform_weight_grad = _linear_map(lambda family, m: transposed(matrices(family, m)[1]))  # points to 2 x 2 taps
+# pixels to points: B^T X B
+transform_input = _linear_map(_input_matrix)
+transform_input_in_groups = _linear_map(_input_matrix, None, _group_width)
+# 2 x 2 taps to points: G W G^T
+transform_weights = _linear_map(lambda family, m: matrices(family, m)[1], None, _panel_width)
+# points to outputs: A^T M A
+transform_output = _linear_map(lambda family, m: matrices(family, m)[0], _panel_width, bias_act=True)
+# The adjoints of the two maps above, for the weight gradient: outputs to points, and points to taps.
+transform_cotangent = _linear_map(lambda family, m: transposed(matrices(family, m)[0]), None, _packed_panel_width)
+transform_weight_grad = _linear_map(lambda family, m: transposed(matrices(family, m)[1]), _packed_panel_width)
