@@ -43,8 +43,8 @@ def grad(loss: Tensor, wrt: Any, *, create_graph: bool = False, keep_graph: bool
     Raises TypeError for another kind of `wrt`, ValueError if `loss` has more than one element, RuntimeError if a
     Parameter or Buffer has changed since it was used.
     """
-    tensors, restore_form = _flatten("grad", wrt)
-    loss = _require_tensor("grad", "loss", loss)
+    tensors, restore_form = flatten("grad", wrt)
+    loss = require_tensor("grad", "loss", loss)
     return restore_form(engine.grad(loss, tensors, create_graph=create_graph, keep_graph=keep_graph))
 
 
@@ -72,13 +72,13 @@ def vjp(y: Tensor, wrt: Any, cotangent: Any, *, create_graph: bool = False, keep
 
     cotangent: a Tensor or array of the shape of y. Raises as `grad`, and ValueError for a cotangent of another shape.
     """
-    tensors, restore_form = _flatten("vjp", wrt)
-    y = _require_tensor("vjp", "y", y)
+    tensors, restore_form = flatten("vjp", wrt)
+    y = require_tensor("vjp", "y", y)
     cotangent = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent)
     return restore_form(engine.vjp(y, tensors, cotangent, create_graph=create_graph, keep_graph=keep_graph))
 
 
-def _flatten(function: str, wrt: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:
+def flatten(function: str, wrt: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:
     """The Tensors in `wrt`, and a function that puts a list of their gradients into the form of `wrt`."""
     if isinstance(wrt, Tensor):
         return [wrt], lambda gradients: gradients[0]
@@ -106,7 +106,8 @@ def _type_error(function: str, got: str) -> TypeError:
     )
 
 
-def _require_tensor(function: str, what: str, value: Any) -> Tensor:
+def require_tensor(function: str, what: str, value: Any) -> Tensor:
+    """`value`. Raises TypeError, which names the `function` and `what` the value is, unless it is a Tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{function} differentiates a Tensor, but its {what} is {type(value).__name__}")
     return value

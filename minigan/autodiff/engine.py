@@ -10,13 +10,15 @@ inputs exist before outputs: counting down from the loss is a topological order 
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigan.autodiff.host_values import HostValues
 from minigan.core import backend
 
 _backends = backend.by_array_type  # every operation looks its backend up here: faster than a call of `backend.of`
@@ -27,9 +29,11 @@ _recording = True
 if TYPE_CHECKING:
 
     def _operator(self: Tensor, other: Any) -> Tensor: ...
+    def _function(self: Tensor) -> Tensor: ...
+    def _reduction(self: Tensor, axis: int | tuple[int, ...] | None = ..., keepdims: bool = ...) -> Tensor: ...
 
 
-class Tensor:
+class Tensor(HostValues):
     """An immutable array of float32 or float64 that remembers how it was computed.
 
     `Tensor(values)` takes an array of the current backend, which it keeps without a copy, or nested numbers, which
@@ -46,11 +50,12 @@ class Tensor:
     versions: int | None
     version = 0  # counts the changes of a Variable, the only Tensors that are `mutable`
     mutable = False
-    __array_priority__ = 1000  # `array + tensor` calls the operator of the Tensor, not that of the array
 
     def __init__(self, values: Any) -> None:
         if isinstance(values, Tensor):  # the numbers of a Variable change, those of the new Tensor must not
             values = copied(values).data if values.mutable else values.data
+        elif _contains_tensor(values):
+            raise TypeError("Tensor(...) takes numbers, got a list of Tensors; minigan.ops.stack joins Tensors")
         self.data: Any = backend.as_real_array(values)
         self.creation_index = next(_creation_count)
         self.rule: Rule | None = None
@@ -59,44 +64,51 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The extent of each axis."""
         return self.data.shape
 
     @property
     def dtype(self) -> np.dtype:
+        """The type of the numbers, float32 or float64."""
         return self.data.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self.data.size
-
-    def numpy(self) -> np.ndarray:
-        """A copy on the host. Waits for the device."""
-        backend.note_host_read("an array")
-        return backend.of(self.data).to_numpy(self.data)
-
-    def item(self) -> float:
-        """The only element as a Python number. Waits for the device."""
-        backend.note_host_read("a number")
-        return self.data.item()
 
     def __len__(self) -> int:
         return len(self.data)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+    def __dir__(self) -> list[str]:
+        """The names for users, without those of the engine."""
+        internal = {"increment_version", "mutable", "version"}.union(
+            *(getattr(c, "__slots__", ()) for c in type(self).__mro__)
+        )
+        return [name for name in super().__dir__() if name not in internal]
 
-    def __bool__(self) -> bool:
-        raise TypeError("a Tensor has no truth value; compare its .numpy() or .item() instead")
-
-    if TYPE_CHECKING:  # minigan.ops gives Tensor its operators
+    if TYPE_CHECKING:  # minigan.ops gives Tensor its operators and methods
         __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _operator
-        __matmul__ = __rmatmul__ = __pow__ = __getitem__ = _operator
+        __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __getitem__ = _operator
 
-        def __neg__(self) -> Tensor: ...
+        __neg__ = __abs__ = _function
+        abs = cos = exp = log = relu = sigmoid = sign = sin = softplus = sqrt = tanh = _function
+        max = mean = min = sum = var = _reduction
+
+        @property
+        def T(self) -> Tensor: ...  # noqa: N802 - NumPy's name
+        def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
+        def clip(self, low: Any = ..., high: Any = ...) -> Tensor: ...
+        def logsumexp(self, axis: int | tuple[int, ...] | None = ..., keepdims: bool = ...) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def softmax(self, axis: int = ...) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
 
 
 class Rule:
@@ -138,6 +150,8 @@ def primitive(
     of its input; it then gets a copy of a Variable, so that its result does not change with the Variable.
 
     formula: the derivatives as text, {input: formula}, or a function of the static arguments that returns a `Formula`.
+
+    The operation raises TypeError for inputs of both types, and where no input is a Tensor or an array.
     """
 
     def decorate(forward: Callable) -> Callable[..., Tensor]:
@@ -152,7 +166,9 @@ def primitive(
                     if like is None:
                         like = data
                     elif data.dtype != like.dtype:
-                        raise TypeError(f"{rule.name} got {like.dtype} and {data.dtype}; convert one of them")
+                        raise TypeError(
+                            f"{rule.name} got {like.dtype} and {data.dtype}; convert an array or Module by its .astype"
+                        )
                     if x.mutable:
                         versions = (versions or 0) + x.version
                         data = copied(x).data if view else data
@@ -182,7 +198,9 @@ def primitive(
             return y
 
         functools.update_wrapper(operation, forward)
-        del operation.__wrapped__  # type: ignore[attr-defined] # the forward has another signature
+        del operation.__wrapped__  # type: ignore[attr-defined] # the forward has another signature:
+        _, *parameters = inspect.signature(forward).parameters.values()  # that of the forward, without the backend
+        operation.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         operation.rule = rule  # type: ignore[attr-defined]
         return operation
 
@@ -224,7 +242,10 @@ def grad(loss: Tensor, wrt: Sequence[Tensor], *, create_graph: bool = False, kee
 def vjp(
     y: Tensor, wrt: Sequence[Tensor], cotangent: Tensor, *, create_graph: bool = False, keep_graph: bool = True
 ) -> list[Tensor]:
-    """The gradients of <cotangent, y> with respect to each Tensor of `wrt`; see `grad`."""
+    """The gradients of <cotangent, y> with respect to each Tensor of `wrt`; see `grad`.
+
+    Raises ValueError unless the cotangent has the shape of y, RuntimeError as `grad` does.
+    """
     if cotangent.shape != y.shape:
         raise ValueError(f"the cotangent has shape {cotangent.shape}, but y has shape {y.shape}")
     targets = set(wrt)
@@ -321,6 +342,11 @@ def constant_like(x: Tensor, value: float) -> Tensor:
     """A constant Tensor of the shape and dtype of x, filled with `value`."""
     with no_grad():
         return _constant_like(x, value=value)
+
+
+def _contains_tensor(values: Any) -> bool:
+    """Whether nested lists contain a Tensor, whose graph NumPy would drop."""
+    return isinstance(values, (list, tuple)) and any(isinstance(x, Tensor) or _contains_tensor(x) for x in values)
 
 
 def _as_tensor_or_number(x: Any) -> Any:

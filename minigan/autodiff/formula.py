@@ -2,7 +2,7 @@
 
 In every formula g is the cotangent of the result y, and z is y before a LeakyReLU that the operation includes. `sum`
 and `mean` without an axis run over all axes but the last, n is the number of elements of x, and an input that was
-broadcast gets the sum over its copies.
+broadcast gets the sum over its copies. `.T` transposes a matrix, or each matrix of a batch.
 """
 
 from __future__ import annotations

@@ -127,7 +127,10 @@ def conv2d_input_grad(g: Any, w: Any, *, size: Pair, stride: int | Pair = 1, pad
 
 
 def conv2d_weight_grad(x: Any, g: Any, *, kernel: Pair, stride: int | Pair = 1, padding: Padding = 0) -> Tensor:
-    """The derivative of <g, conv2d(x, w)> in w (*kernel, in, out): x (N, H, W, in), g (N, H', W', out)."""
+    """The derivative of <g, conv2d(x, w)> in w (*kernel, in, out): x (N, H, W, in), g (N, H', W', out).
+
+    Raises ValueError for a g of another shape.
+    """
     geometry = of_convolution(x.shape[1:3], kernel, stride, padding)
     if len(g.shape) != 4 or g.shape[:3] != (x.shape[0], *geometry.out):
         raise ValueError(f"conv2d_weight_grad needs g {(x.shape[0], *geometry.out)} x out, got shape {g.shape}")

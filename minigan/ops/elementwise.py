@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigan.autodiff import Tensor, primitive
+import numpy as np
+
+from minigan.autodiff import Tensor, constant_like, primitive
 from minigan.ops.shape import sum_like
 
 
@@ -57,9 +59,21 @@ def _power(B, x, *, exponent):
     return x**exponent
 
 
-def power(x: Any, exponent: float) -> Tensor:
-    """x ** exponent for a constant exponent."""
-    return _power(x, exponent=float(exponent))
+@primitive(
+    lambda g, y, x, exponent: sum_like(g * (_tensor_power(x, exponent - 1.0) * exponent), x),
+    lambda g, y, x, exponent: sum_like(g * (y * log(x)), exponent),
+    formula={"x": "g * exponent * x**(exponent - 1)", "exponent": "g * y * log(x)"},
+)
+def _tensor_power(B, x, exponent):
+    return x**exponent
+
+
+def power(x: Any, exponent: Any) -> Tensor:
+    """x ** exponent; one of them may be a number. The derivative in an exponent that is a Tensor needs x > 0."""
+    if isinstance(exponent, (int, float, np.generic)):
+        return _power(x, exponent=float(exponent))
+    exponent = exponent if isinstance(exponent, Tensor) else Tensor(exponent)
+    return _tensor_power(constant_like(exponent, float(x)) if isinstance(x, (int, float, np.generic)) else x, exponent)
 
 
 @primitive(lambda g, y, x: g * y, formula={"x": "g * y"})
@@ -112,6 +126,38 @@ def maximum(B, a, b):
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b, NaN if one is NaN. Where they are equal, each gets half of the cotangent."""
     return -maximum(-a, -b)
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Tensor:
+    """x, but at least `low` and at most `high` (None: no bound). The derivative is 0 beyond a bound, 1/2 at it."""
+    if low is not None:
+        x = maximum(x, low)
+    if high is not None:
+        x = minimum(x, high)
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+@primitive(
+    None,
+    lambda g, y, condition, a, b: sum_like(_where(condition, g, 0.0), a),
+    lambda g, y, condition, a, b: sum_like(_where(condition, 0.0, g), b),
+    formula={"condition": "0", "a": "where(condition, g, 0)", "b": "where(condition, 0, g)"},
+)
+def _where(B, condition, a, b):
+    return B.xp.where(condition != 0, a, b)
+
+
+def where(condition: Any, a: Any, b: Any) -> Tensor:
+    """a where `condition` holds, b elsewhere: Tensors, arrays or numbers that broadcast. Constant in the condition.
+
+    condition: an array of truth values, or a Tensor, whose numbers other than 0 count as true.
+    """
+    a, b = (x if isinstance(x, (Tensor, int, float)) else Tensor(x) for x in (a, b))
+    like = next((x for x in (a, b) if isinstance(x, Tensor)), None)
+    if not isinstance(condition, Tensor):
+        condition = condition if hasattr(condition, "astype") else np.asarray(condition)
+        condition = Tensor(condition.astype("float64" if like is None else like.data.dtype))
+    return _where(condition, constant_like(condition, float(a)) if like is None else a, b)
 
 
 @primitive(lambda g, y, x: g * cos(x), formula={"x": "g * cos(x)"})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from minigan.autodiff import Tensor, primitive
 from minigan.autodiff.formula import Formula, with_leaky_relu
 from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, slope_gate
+from minigan.ops.shape import broadcast_to, reshape
 
 
 def _matmul_vjp_a(g, y, a, b, *, transpose_a, transpose_b):
@@ -36,23 +40,53 @@ _MATMUL_FORMULAS = {  # by (transpose_a, transpose_b)
     formula=lambda transpose_a, transpose_b: _MATMUL_FORMULAS[transpose_a, transpose_b],
 )
 def _matmul(B, a, b, *, transpose_a, transpose_b):
-    return B.kernel("matmul")(a, b, transpose_a, transpose_b)
+    """Of two matrices, or of two equally long batches of them, (n, M, K) and (n, K, N)."""
+    if a.ndim == 2:
+        return B.kernel("matmul")(a, b, transpose_a, transpose_b)
+    return B.matmul_of_batches(a, b, transpose_a, transpose_b)
 
 
 def matmul(a: Any, b: Any, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """op(a) @ op(b) for op(a) (M, K) and op(b) (K, N), where op transposes a matrix if its flag is set.
 
-    Raises ValueError unless a and b are two matrices whose inner extents agree.
+    Either may be a batch of matrices (..., M, K), whose leading axes broadcast, or a vector (K,), as in NumPy. A flag
+    needs a matrix or a batch of them. Raises ValueError unless the inner extents agree.
     """
-    if len(a.shape) != 2 or len(b.shape) != 2:
-        raise ValueError(f"matmul multiplies two matrices, got shapes {a.shape} and {b.shape}; reshape them first")
-    inner_a, inner_b = a.shape[0 if transpose_a else 1], b.shape[1 if transpose_b else 0]
+    a, b = (x if hasattr(x, "shape") else Tensor(x) for x in (a, b))
+    vector_a, vector_b = len(a.shape) == 1, len(b.shape) == 1
+    if not (a.shape and b.shape) or (vector_a and transpose_a) or (vector_b and transpose_b):
+        raise ValueError(f"matmul multiplies vectors, matrices or batches of them, got shapes {a.shape} and {b.shape}")
+    a, b = reshape(a, (1, -1)) if vector_a else a, reshape(b, (-1, 1)) if vector_b else b
+    _require_inner_extents(a, b, transpose_a, transpose_b)
+    product = _matmul if len(a.shape) == len(b.shape) == 2 else _matmul_of_batches
+    y = product(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    if not (vector_a or vector_b):
+        return y
+    return reshape(y, y.shape[:-2] + y.shape[-2:-1] * (not vector_a) + y.shape[-1:] * (not vector_b))
+
+
+def _matmul_of_batches(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Tensor:
+    """op(a) @ op(b), where a or b is a batch of matrices: if b is a matrix, one product of matrices."""
+    if len(b.shape) == 2 and not transpose_a:
+        rows = reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+        y = _matmul(rows, b, transpose_a=False, transpose_b=transpose_b)
+        return reshape(y, (*a.shape[:-1], y.shape[1]))
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (x if x.shape[:-2] == batch else broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
+    if len(batch) == 1:
+        return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    a, b = (reshape(x, (math.prod(batch), *x.shape[-2:])) for x in (a, b))
+    y = _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    return reshape(y, batch + y.shape[1:])
+
+
+def _require_inner_extents(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> None:
+    inner_a, inner_b = a.shape[-2 if transpose_a else -1], b.shape[-1 if transpose_b else -2]
     if inner_a != inner_b:
         raise ValueError(
             f"matmul cannot multiply shapes {a.shape}{' transposed' * transpose_a} and "
             f"{b.shape}{' transposed' * transpose_b}: the inner extents {inner_a} and {inner_b} differ"
         )
-    return _matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
 def _dense_composite(x: Any, w: Any, b: Any, *, slope: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch normalisation, softmax, log-sum-exp, and the mean of softplus."""
+"""Batch normalisation, and the mean of softplus."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from minigan.autodiff import Tensor, no_grad, primitive
 from minigan.autodiff.formula import with_leaky_relu
 from minigan.core import backend
 from minigan.ops.elementwise import leaky_relu, sigmoid, sqrt
-from minigan.ops.shape import axes_of, index, mean, reshape
-from minigan.ops.shape import sum as sum_
+from minigan.ops.shape import index, mean, reshape
 
 
 def _batch_norm_composite(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float) -> Tensor:
@@ -65,84 +64,6 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float, slope: float = 1.0)
             "larger batch_size (or less packing), or the running statistics: module.eval()"
         )
     return _batch_norm(x, gamma, beta, eps=eps, slope=slope)
-
-
-def _exponentials(xp: Any, x: Any, axis: int) -> tuple[Any, Any]:
-    """The maximum, and e**(x - maximum), which cannot overflow: exactly 1 at a maximum, even at an infinite one."""
-    largest = x.max(axis=axis, keepdims=True)
-    at_largest = x == largest
-    return largest, xp.exp(xp.where(at_largest, 0.0, x) - xp.where(at_largest, 0.0, largest))
-
-
-def _require_elements(name: str, x: Any, axis: int) -> None:
-    (i,) = axes_of(axis, len(x.shape))
-    if not x.shape[i]:
-        raise ValueError(f"{name} needs at least one number along axis {axis}, got shape {x.shape}")
-
-
-def _expand_axis(g: Tensor, x: Any, axis: int) -> Tensor:
-    """g with the axis that was summed inserted again, of extent 1."""
-    return reshape(g, tuple(1 if i == axis % x.ndim else extent for i, extent in enumerate(x.shape)))
-
-
-@primitive(
-    lambda g, y, x, *, axis: y * (g - sum_(g * y, axis=axis, keepdims=True)),
-    formula={"x": "y * (g - sum(g * y, axis))"},
-)
-def _softmax(B, x, *, axis):
-    _, exponentials = _exponentials(B.xp, x, axis)
-    return exponentials / B.sum(exponentials, axis, keepdims=True)
-
-
-def softmax(x: Any, axis: int = -1) -> Tensor:
-    """e**x / sum(e**x) over `axis`, without overflow.
-
-    If the k largest elements are infinite, each gets 1 / k: the limit as they go to plus or minus
-    infinity together.
-    Raises ValueError if there are no elements along `axis`.
-    """
-    _require_elements("softmax", x, axis)
-    return _softmax(x, axis=axis)
-
-
-@primitive(None, formula={"x": "0"})
-def _share_of_largest(B, x, *, axis):
-    largest = (x == x.max(axis=axis, keepdims=True)).astype(x.dtype)
-    return largest / B.sum(largest, axis, keepdims=True)
-
-
-def share_of_largest(x: Any, axis: int = -1) -> Tensor:
-    """1 / k at each of the k maxima along `axis`, 0 elsewhere. Constant almost everywhere: its derivative is zero.
-
-    Raises ValueError if there are no elements along `axis`.
-    """
-    _require_elements("share_of_largest", x, axis)
-    return _share_of_largest(x, axis=axis)
-
-
-@primitive(
-    lambda g, y, x, *, axis: _expand_axis(g, x, axis) * softmax(x, axis),
-    formula={"x": "repeat(g, x) * softmax(x, axis)"},
-)
-def _logsumexp(B, x, *, axis):
-    """maximum + log1p(sum without the 1 of one maximum): accurate even if the other terms are tiny.
-
-    Source: Blanchard, Higham and Higham, 2021, Algorithm 3.1.
-    """
-    largest, exponentials = _exponentials(B.xp, x, axis)
-    first = B.xp.expand_dims(x.argmax(axis=axis), axis)
-    positions = B.xp.arange(x.shape[axis]).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
-    others = B.xp.where(positions == first, 0.0, exponentials)
-    return (largest + B.xp.log1p(B.sum(others, axis, keepdims=True))).squeeze(axis)
-
-
-def logsumexp(x: Any, axis: int = -1) -> Tensor:
-    """log(sum(e**x)) over `axis`, to full precision for every x: -inf if all are -inf, inf if one is inf.
-
-    Its derivative is `softmax`. Raises ValueError if there are no elements along `axis`.
-    """
-    _require_elements("logsumexp", x, axis)
-    return _logsumexp(x, axis=axis)
 
 
 @primitive(

@@ -11,7 +11,7 @@ from minigan.autodiff import Tensor, primitive
 
 
 @primitive(
-    lambda g, y, x, *, axis, keepdims: _broadcast_along(g, x.shape, axis, keepdims), formula={"x": "repeat(g, x)"}
+    lambda g, y, x, *, axis, keepdims: broadcast_along(g, x.shape, axis, keepdims), formula={"x": "repeat(g, x)"}
 )
 def _sum(B, x, *, axis, keepdims):
     return B.sum(x, axis, keepdims)
@@ -24,13 +24,11 @@ def sum(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = Fals
 
 def mean(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """The mean over `axis` (all axes if None). Raises ValueError if there are no elements."""
-    count = math.prod(x.shape[i] for i in axes_of(axis, len(x.shape)))
-    if not count:
-        raise ValueError(f"mean needs at least one number, got shape {x.shape} and axis {axis}")
+    count = number_along(x, axis, "mean")
     return _sum(x, axis=axis, keepdims=keepdims) * (1.0 / count)
 
 
-def _broadcast_along(g: Tensor, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Tensor:
+def broadcast_along(g: Tensor, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Tensor:
     """The VJP of a sum: g broadcast along the axes that were summed."""
     if not keepdims and g.ndim != len(shape) and g.ndim:
         summed = axes_of(axis, len(shape))
@@ -46,6 +44,17 @@ def axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     if not all(-ndim <= i < ndim for i in axes):
         raise ValueError(f"axis {axis} is out of range for {ndim} axes")
     return tuple(i % ndim for i in axes)
+
+
+def number_along(x: Any, axis: int | tuple[int, ...] | None, operation: str) -> int:
+    """The number of elements of x along `axis`. Raises ValueError, which names the `operation`, if there are none."""
+    axes = axes_of(axis, len(x.shape))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{operation} got axis {axis}, which names an axis twice")
+    count = math.prod(x.shape[i] for i in axes)
+    if not count:
+        raise ValueError(f"{operation} needs at least one number along axis {axis}, got shape {x.shape}")
+    return count
 
 
 @primitive(lambda g, y, x, *, shape: sum_like(g, x), view=True, formula={"x": "g"})
@@ -116,6 +125,19 @@ def concatenate(parts: Any, axis: int = 0) -> Tensor:
     return _concatenate(*parts, axis=axis)
 
 
+def stack(parts: Any, axis: int = 0) -> Tensor:
+    """The Tensors `parts`, all of one shape, joined along a new axis at the place `axis` of the result.
+
+    Raises ValueError if there are none, their shapes differ, or the result has no such axis.
+    """
+    parts = [x if isinstance(x, Tensor) else Tensor(x) for x in parts]
+    if len({x.shape for x in parts}) != 1:
+        raise ValueError(f"stack needs one or more Tensors of one shape, got the shapes {[x.shape for x in parts]}")
+    shape = parts[0].shape
+    (place,) = axes_of(axis, len(shape) + 1)
+    return concatenate([reshape(x, (*shape[:place], 1, *shape[place:])) for x in parts], place)
+
+
 @primitive(lambda g, y, x, *, key: _place(g, key=key, shape=x.shape), view=True, formula={"x": "zeros_but(g, key)"})
 def _index(B, x, *, key):
     return x[_on_device(B, key)]
@@ -133,7 +155,7 @@ def _place(B, x, *, key, shape):
 
 
 def index(x: Any, key: Any) -> Tensor:
-    """x[key] for a key of integers, slices, None, Ellipsis and integer arrays, with NumPy's meaning."""
+    """x[key], for x of any shape and a key of integers, slices, None, Ellipsis and integer arrays, as in NumPy."""
     return _index(x, key=key if _is_basic(key) else _copy_arrays(key))
 
 

@@ -7,26 +7,37 @@ from typing import Any
 
 import numpy as np
 
+from minigan.autodiff import Tensor
 from minigan.nn import (
     AveragePool2d,
     BatchNorm,
+    Concatenate,
     Conv2d,
     ConvTranspose2d,
     Dense,
+    DiffAugment,
     Dropout,
+    Embedding,
     Flatten,
     FourierFeatures,
+    GaussianNoise,
+    GlobalAveragePool2d,
+    InstanceNorm,
+    LayerNorm,
     LeakyReLU,
     Maxout,
     MaxPool2d,
+    MinibatchStandardDeviation,
     Module,
     ReLU,
     Reshape,
+    Residual,
     Sequential,
     Sigmoid,
     SpectralNorm,
     Tanh,
     Upsample2d,
+    mlp,
 )
 from minigan.selftest.case import Case, CheckedFunction
 from minigan.selftest.sampler import Sampler
@@ -40,6 +51,16 @@ def _with_spectral_norm(
     """SpectralNorm of the layer; positive weights make one singular value dominate, so that 40 iterations converge."""
     positive = layer(*arguments, rng, initializer=lambda rng, shape: rng.uniform(0.5, 1.5, shape), **settings)
     return SpectralNorm(positive, rng, power_iterations=40)
+
+
+class _TimesEmbedding(Module):
+    """x times the vectors of given labels, in which the embedding alone has no derivative to check."""
+
+    def __init__(self, labels: list[int], embedding: Embedding) -> None:
+        self.labels, self.embedding = labels, embedding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.embedding(self.labels)
 
 
 # By name: a function that makes the layer, and the shape of its input. _FUSED has Sequentials of several layers.
@@ -62,11 +83,26 @@ _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Tanh": (lambda rng: Tanh(), (4, 3)),
     "Sigmoid": (lambda rng: Sigmoid(), (4, 3)),
     "Dropout": (lambda rng: Dropout(0.4, seed=3), (5, 6)),
+    "GaussianNoise": (lambda rng: GaussianNoise(0.5, seed=3), (5, 6)),
+    "LayerNorm": (lambda rng: LayerNorm(4), (3, 4)),
+    "LayerNorm/pictures": (lambda rng: LayerNorm(2), (2, 3, 2, 2)),
+    "InstanceNorm": (lambda rng: InstanceNorm(2), (2, 3, 2, 2)),
+    "MinibatchStandardDeviation": (lambda rng: MinibatchStandardDeviation(2), (4, 3)),
+    "MinibatchStandardDeviation/pictures": (lambda rng: MinibatchStandardDeviation(), (3, 2, 2, 2)),
+    "Embedding": (lambda rng: _TimesEmbedding([2, 0, 2, 3], Embedding(4, 3, rng)), (4, 3)),
+    "Residual": (lambda rng: Residual(Dense(3, 3, rng), Tanh()), (4, 3)),
+    "Residual/shortcut": (lambda rng: Residual(Dense(3, 2, rng), Tanh(), shortcut=Dense(3, 2, rng)), (4, 3)),
+    "Concatenate": (lambda rng: Concatenate(Sequential(), Dense(3, 2, rng)), (4, 3)),
+    "DiffAugment/color": (lambda rng: DiffAugment("color", seed=3), (2, 3, 2, 2)),
+    "DiffAugment/translation": (lambda rng: DiffAugment("translation", seed=3), (2, 5, 4, 2)),
+    "DiffAugment/cutout": (lambda rng: DiffAugment("cutout", seed=3), (2, 5, 4, 2)),
+    "GlobalAveragePool2d": (lambda rng: GlobalAveragePool2d(), (2, 3, 2, 3)),
     "Flatten": (lambda rng: Flatten(), (2, 3, 2, 2)),
     "Reshape": (lambda rng: Reshape(2, 3), (4, 6)),
     "FourierFeatures": (lambda rng: FourierFeatures(2, 5, rng, highest=10.0), (4, 2)),
     "Maxout": (lambda rng: Maxout(3), (4, 6)),
     "Upsample2d": (lambda rng: Upsample2d((2, 3)), (2, 2, 3, 2)),
+    "Upsample2d/bilinear": (lambda rng: Upsample2d((2, 3), mode="bilinear"), (2, 2, 3, 2)),
     "AveragePool2d": (lambda rng: AveragePool2d(3, stride=2, padding=1), (2, 5, 4, 2)),
     "MaxPool2d": (lambda rng: MaxPool2d(3, stride=2, padding="same"), (2, 5, 4, 2)),
     "SpectralNorm": (lambda rng: _with_spectral_norm(Dense, 3, 4, rng=rng), (5, 3)),
@@ -79,6 +115,7 @@ _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
 _FUSED: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Dense+LeakyReLU": (lambda rng: Sequential(Dense(3, 4, rng), LeakyReLU()), (5, 3)),
     "Dense+ReLU": (lambda rng: Sequential(Dense(3, 4, rng), ReLU()), (5, 3)),
+    "mlp": (lambda rng: mlp([3, 4, 2], rng, output=Tanh), (5, 3)),
     "Dense+Maxout": (lambda rng: Sequential(Dense(3, 10, rng), Maxout(5)), (5, 3)),
     "Conv2d+LeakyReLU": (lambda rng: Sequential(Conv2d(2, 3, 3, rng), LeakyReLU()), (2, 4, 4, 2)),
     "Conv2d+ReLU/without-bias": (

@@ -73,6 +73,13 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
             (lambda x: x**1, (d.array(0.0, 1.0, -2.0),)),
             (lambda x: x**0, (d.array(0.0, 1.0, -2.0),)),
         ],
+        "_tensor_power": [
+            (ops.power, (d.positive(3, 5), d.signed(3, 5))),
+            (ops.power, (d.positive(3, 1), d.signed(5))),
+            (lambda x: 2.0**x, (d.signed(5),)),
+            (lambda x: x**x, (d.positive(5),)),
+            (lambda x: ops.power(x, np.asarray([3.0, 0.5], x.dtype)), (d.positive(4, 2),)),
+        ],
         "exp": [(ops.exp, (d.signed(3, 5),))],
         "log": [(ops.log, (d.positive(3, 5),))],
         "sqrt": [(ops.sqrt, (d.positive(3, 5),))],
@@ -88,6 +95,12 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
             (ops.maximum, (d.array([0.1], [-0.1]), d.signed(3))),
             (lambda x: ops.maximum(x, 0.0), (d.signed(5),)),
             (lambda x: ops.maximum(0.0, x), (d.signed(5),)),
+        ],
+        "_where": [
+            (lambda a, b: ops.where(np.eye(3, 5), a, b), (d.signed(3, 5), d.signed(3, 5))),
+            (ops.where, (d.array(0.0, 1.0, -2.0), d.signed(4, 3), d.signed(4, 1))),
+            (lambda x: ops.where(np.arange(3) > 0, x, 0.5), (d.signed(2, 3),)),
+            (lambda x: ops.where(x, 1, -1.0), (d.array(0.0, 1.0, -2.0),)),
         ],
         "sin": [(ops.sin, (d.signed(3, 5) * 3,))],
         "cos": [(ops.cos, (d.signed(3, 5) * 3,))],
@@ -114,6 +127,15 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
                 (False, True, (1, 7), (9, 7)),
                 (True, True, (1, 1), (3, 1)),
                 (False, False, (7, 1), (1, 65)),
+            )
+        ]
+        + [
+            (lambda a, b, s=s, t=t: ops.matmul(a, b, transpose_a=s, transpose_b=t), (d.signed(*m), d.signed(*n)))
+            for s, t, m, n in (
+                (False, False, (2, 3, 5), (2, 5, 4)),
+                (True, False, (2, 5, 3), (2, 5, 4)),
+                (False, True, (3, 1, 7), (3, 9, 7)),
+                (True, True, (2, 5, 3), (2, 4, 5)),
             )
         ]
         + [(lambda a: a @ a, (d.signed(3, 3),)), (lambda a: ops.matmul(a, a, transpose_a=True), (d.signed(3, 3),))],
@@ -217,6 +239,16 @@ def primitives(seed: int = 0, dtype: str = "float64") -> Table:
         "_share_of_largest": [
             (lambda x, a=a: ops.share_of_largest(x, axis=a), (d.distinct(3, 5),)) for a in (0, 1, -2)
         ],
+        "_max": [
+            (lambda x, a=a, k=k: ops.max(x, axis=a, keepdims=k), (d.distinct(3, 2, 4),))
+            for a in (None, 0, -1, (0, 2), (-2,))
+            for k in (False, True)
+        ]
+        + [(ops.max, (d.array(1.0, 3.0, 3.0),))],
+        "_one_hot": [
+            (lambda x: ops.one_hot(ops.sign(x) + 1.0, 3), (d.signed(4),)),
+            (lambda x: ops.one_hot(ops.sign(x) + 2.0, 4, x.dtype), (d.signed(2, 2),)),
+        ],
         "_mean_softplus": [(lambda x, s=s: ops.mean_softplus(x, s), (d.signed(3, 5),)) for s in (1, -1)]
         + [(ops.mean_softplus, (d.signed(1),))],
         "_logsumexp": [(lambda x, a=a: ops.logsumexp(x, axis=a), (d.signed(3, 5),)) for a in (0, 1, -1, -2)]
@@ -299,6 +331,47 @@ def composed(seed: int = 0, dtype: str = "float64") -> Table:
         "minimum": [
             (ops.minimum, d.pair_apart(3, 5)),
             (lambda x: ops.minimum(x, 0.0), (d.signed(3),)),
+        ],
+        "min": [
+            (ops.min, (d.distinct(3, 5),)),
+            (lambda x: ops.min(x, (0, -1), keepdims=True), (d.distinct(3, 2, 4),)),
+        ],
+        "clip": [
+            (lambda x: ops.clip(x, -1.0, 1.0), (d.distinct(3, 5) + 0.1,)),
+            (lambda x: ops.clip(x, high=0.0), (d.signed(3, 5),)),
+            (lambda x, low, high: ops.clip(x, low, high), (d.array(0.0, 1.0, 2.0), d.array(0.5), d.array(1.5))),
+        ],
+        "stack": [
+            (lambda a, b: ops.stack([a, b, a]), (d.signed(2, 3), d.signed(2, 3))),
+            (lambda a, b: ops.stack([a, b], axis=-1), (d.signed(2, 3), d.signed(2, 3))),
+            (lambda a, b: ops.stack([a, b]), (d.signed(), d.signed())),
+        ],
+        "matmul": [
+            (ops.matmul, (d.signed(*m), d.signed(*n)))
+            for m, n in (
+                ((4,), (4,)),
+                ((4,), (4, 3)),
+                ((3, 4), (4,)),
+                ((2, 3, 4), (4, 2)),
+                ((2, 3, 4), (4,)),
+                ((3, 4), (2, 4, 5)),
+                ((2, 1, 3, 4), (3, 4, 2)),
+            )
+        ]
+        + [(lambda a, b: ops.matmul(a, b, transpose_b=True), (d.signed(2, 3, 4), d.signed(5, 4)))],
+        "var": [
+            (ops.var, (d.signed(3, 5),)),
+            (lambda x: ops.var(x, -1, keepdims=True), (d.signed(3, 5),)),
+            (lambda x: ops.var(x, (0, -1)), (d.signed(3, 2, 5),)),
+        ],
+        "logsumexp": [
+            (lambda x, a=a, k=k: ops.logsumexp(x, a, keepdims=k), (d.signed(3, 2, 4),))
+            for a in (None, (0, -1), 1)
+            for k in (False, True)
+        ],
+        "cross_entropy": [
+            (lambda x: ops.cross_entropy(x, [2, 0, 2, 1]), (d.signed(4, 3),)),
+            (lambda x: ops.cross_entropy(x, [[2, 0], [1, 1]]), (d.signed(2, 2, 3),)),
         ],
         "mean": [
             (ops.mean, (d.signed(3, 5),)),
