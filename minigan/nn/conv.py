@@ -1,4 +1,4 @@
-"""Layers for images (batch, height, width, channels): convolution, upsampling, pooling."""
+"""Layers for images (batch, height, width, channels): convolution and pooling."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from minigan import ops
 from minigan.autodiff import Tensor
 from minigan.nn import init
-from minigan.nn.layers import LeakyReLU, is_fusible_leaky_relu, new_parameter, require_positive_ints
-from minigan.nn.module import Fusible, Module
+from minigan.nn.layers import LeakyReLU, is_fusible_leaky_relu, new_parameter, require_channels, require_positive_ints
+from minigan.nn.module import Module
+from minigan.nn.seeds import Seed, as_generator
+from minigan.nn.sequential import Fusible
 from minigan_kernels.geometry import Padding, Pair, pair
 
 
@@ -22,7 +24,7 @@ class _Convolution(Fusible):
         inputs: int,
         outputs: int,
         kernel: int | Pair,
-        rng: np.random.Generator,
+        rng: Seed = None,
         *,
         stride: int | Pair = 1,
         padding: Padding = 0,
@@ -33,7 +35,7 @@ class _Convolution(Fusible):
         require_positive_ints(type(self).__name__, inputs=inputs, outputs=outputs)
         self.inputs, self.outputs, self.kernel = inputs, outputs, pair(kernel, "kernel")
         self.stride, self.padding, self.precision = pair(stride, "stride"), padding, precision
-        self.weight = new_parameter(initializer(rng, self._weight_shape()))
+        self.weight = new_parameter(initializer(as_generator(rng), self._weight_shape()))
         self.bias = new_parameter(np.zeros(outputs)) if bias else None
 
     def _weight_shape(self) -> tuple[int, ...]:
@@ -59,6 +61,10 @@ class _Convolution(Fusible):
         except ValueError as error:
             raise ValueError(f"{self} on shape {x.shape}: {error}") from None
 
+    def _channels_out(self, channels: int | None) -> int:
+        require_channels(self, self.inputs, channels)
+        return self.outputs
+
     def __repr__(self) -> str:
         kernel, stride = (a if a == b else (a, b) for a, b in (self.kernel, self.stride))
         return (
@@ -69,9 +75,9 @@ class _Convolution(Fusible):
 class Conv2d(_Convolution):
     """Convolution: (batch, height, width, inputs) to (batch, height', width', outputs); see `ops.conv2d`.
 
-    weight (kh, kw, inputs, outputs) is drawn by `initializer` from `rng`; bias (outputs,) starts at zero; there is none
-    with `bias=False`. `padding` is a number, "same", "valid" or ((top, bottom), (left, right)). `precision` "fast"
-    allows a faster algorithm with larger rounding errors.
+    weight (kh, kw, inputs, outputs) is drawn by `initializer` from `rng`, a generator, a seed, or none (see
+    `nn.manual_seed`); bias (outputs,) starts at zero; there is none with `bias=False`. `padding` is a number, "same",
+    "valid" or ((top, bottom), (left, right)). `precision` "fast" allows a faster algorithm with larger rounding errors.
     """
 
     def _weight_shape(self) -> tuple[int, ...]:
@@ -95,7 +101,7 @@ class ConvTranspose2d(_Convolution):
         inputs: int,
         outputs: int,
         kernel: int | Pair,
-        rng: np.random.Generator,
+        rng: Seed = None,
         *,
         output_size: Pair | None = None,
         **rest: Any,
@@ -111,19 +117,6 @@ class ConvTranspose2d(_Convolution):
             x, self.weight, self.bias, stride=self.stride, padding=self.padding, output_size=self.output_size,
             slope=slope, precision=self.precision,
         )  # fmt: skip
-
-
-class Upsample2d(Module):
-    """Nearest-neighbour upsampling: each pixel repeated `factor` times down and across."""
-
-    def __init__(self, factor: int | Pair = 2) -> None:
-        self.factor = pair(factor, "factor")
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ops.upsample2d(x, self.factor)
-
-    def __repr__(self) -> str:
-        return f"Upsample2d({self.factor})"
 
 
 class _Pool(Module):
@@ -142,6 +135,9 @@ class _Pool(Module):
     def _pool(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def _channels_out(self, channels: int | None) -> int | None:
+        return channels
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.window}, stride={self.stride}, padding={self.padding!r})"
 
@@ -158,3 +154,21 @@ class MaxPool2d(_Pool):
 
     def _pool(self, x: Tensor) -> Tensor:
         return ops.max_pool2d(x, self.window, stride=self.stride, padding=self.padding)
+
+
+class GlobalAveragePool2d(Module):
+    """The mean of each channel (Lin et al., 2014, section 3.2).
+
+    (batch, height, width, channels) to (batch, channels). Raises ValueError for other than images.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ValueError(f"{self} takes (batch, height, width, channels), got shape {x.shape}")
+        return ops.mean(x, (1, 2))
+
+    def _channels_out(self, channels: int | None) -> int | None:
+        return channels
+
+    def __repr__(self) -> str:
+        return "GlobalAveragePool2d()"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,27 +14,30 @@ from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.core import backend
 from minigan.nn import init
-from minigan.nn.module import Fusible, Module
+from minigan.nn.module import Module
+from minigan.nn.seeds import Seed, as_generator
+from minigan.nn.sequential import Fusible
 
 
 class Dense(Fusible):
     """x @ weight + bias: (batch, inputs) to (batch, outputs); weight (inputs, outputs), bias (outputs,).
 
-    The weight is drawn by `initializer` from `rng`; the bias starts at zero; there is none with `bias=False`.
+    The weight is drawn by `initializer` from `rng`, a generator, a seed, or none (see `nn.manual_seed`); the bias
+    starts at zero; there is none with `bias=False`. Raises ValueError unless `inputs` and `outputs` are positive.
     """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        rng: np.random.Generator,
+        rng: Seed = None,
         *,
         initializer: init.Initializer = init.glorot_uniform,
         bias: bool = True,
     ) -> None:
         require_positive_ints("Dense", inputs=inputs, outputs=outputs)
         self.inputs, self.outputs = inputs, outputs
-        self.weight = new_parameter(initializer(rng, (inputs, outputs)))
+        self.weight = new_parameter(initializer(as_generator(rng), (inputs, outputs)))
         self.bias = new_parameter(np.zeros(outputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,10 +52,15 @@ class Dense(Fusible):
     def _apply(self, x: Tensor, slope: float) -> Tensor:
         shape = x.shape
         if len(shape) != 2 or shape[1] != self.inputs:
-            raise ValueError(f"{self} takes (batch, {self.inputs}), got shape {x.shape}; put Flatten before it?")
+            hint = "; put Flatten before it" if len(shape) > 2 else ""
+            raise ValueError(f"{self} takes (batch, {self.inputs}), got shape {x.shape}{hint}")
         if self.bias is None:
             return ops.matmul(x, self.weight)
         return ops.dense(x, self.weight, self.bias, slope=slope)
+
+    def _channels_out(self, channels: int | None) -> int:
+        require_channels(self, self.inputs, channels)
+        return self.outputs
 
     def __repr__(self) -> str:
         return f"Dense({self.inputs}, {self.outputs})"
@@ -59,15 +69,18 @@ class Dense(Fusible):
 class BatchNorm(Fusible):
     """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015), with a learned scale and shift.
 
+    (batch, ..., features) to the same shape; scale (features,) and shift (features,).
     Training uses the mean and the biased variance of the batch, and updates the running statistics as Keras does:
     running = momentum * running + (1 - momentum) * batch. Evaluation uses the running statistics.
     In training it raises ValueError for a batch with fewer than two values of a channel, which have no variance.
     """
 
+    mixes_examples = True
+
     def __init__(self, features: int, *, momentum: float = 0.99, eps: float = 1e-3) -> None:
         require_positive_ints("BatchNorm", features=features)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"BatchNorm's momentum must lie in [0, 1), got {momentum}")
+        if not is_number(momentum) or not 0 <= momentum < 1:
+            raise ValueError(f"BatchNorm's momentum must lie in [0, 1), got {momentum!r}")
         self.features, self.momentum, self.eps = features, momentum, eps
         self.scale = new_parameter(np.ones(features))
         self.shift = new_parameter(np.zeros(features))
@@ -99,14 +112,30 @@ class BatchNorm(Fusible):
             backend.of(batch_value).kernel("update_running_statistics")(running.data, batch_value, self.momentum)
             running.increment_version()
 
+    def _channels_out(self, channels: int | None) -> int:
+        require_channels(self, self.features, channels)
+        return self.features
+
     def __repr__(self) -> str:
         return f"BatchNorm({self.features})"
 
 
-class LeakyReLU(Module):
-    """x where x > 0, slope * x elsewhere (Maas et al., 2013)."""
+class Elementwise(Module):
+    """The base class of layers that apply one function to every element: (batch, ...) to the same shape."""
+
+    def _channels_out(self, channels: int | None) -> int | None:
+        return channels
+
+
+class LeakyReLU(Elementwise):
+    """x where x > 0, slope * x elsewhere (Maas et al., 2013): of each element, of any shape.
+
+    Raises ValueError if the slope is no number.
+    """
 
     def __init__(self, slope: float = 0.2) -> None:
+        if not is_number(slope):
+            raise ValueError(f"LeakyReLU's slope is a number such as 0.2, got {slope!r}")
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,7 +146,7 @@ class LeakyReLU(Module):
 
 
 class ReLU(LeakyReLU):
-    """max(x, 0)."""
+    """max(x, 0) of each element, of any shape."""
 
     def __init__(self) -> None:
         super().__init__(0.0)
@@ -126,8 +155,8 @@ class ReLU(LeakyReLU):
         return "ReLU()"
 
 
-class Tanh(Module):
-    """The hyperbolic tangent."""
+class Tanh(Elementwise):
+    """The hyperbolic tangent of each element, of any shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.tanh(x)
@@ -136,8 +165,8 @@ class Tanh(Module):
         return "Tanh()"
 
 
-class Sigmoid(Module):
-    """1 / (1 + e**-x)."""
+class Sigmoid(Elementwise):
+    """1 / (1 + e**-x) of each element, of any shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.sigmoid(x)
@@ -157,16 +186,24 @@ class Flatten(Module):
 
 
 class Reshape(Module):
-    """(batch, ...) to (batch, *shape)."""
+    """(batch, ...) to (batch, *shape): Reshape(4, 4, 16) or Reshape((4, 4, 16)).
 
-    def __init__(self, *shape: int) -> None:
+    Raises ValueError if an example has another number of elements than `shape`.
+    """
+
+    def __init__(self, *shape: int | Sequence[int]) -> None:
+        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+            shape = tuple(shape[0])
         require_positive_ints("Reshape", **{f"extent {i}": extent for i, extent in enumerate(shape)})
-        self.shape = shape
+        self.shape = tuple(map(int, shape))  # type: ignore[arg-type] # they have just been checked
 
     def forward(self, x: Tensor) -> Tensor:
         if math.prod(x.shape[1:]) != math.prod(self.shape):
             raise ValueError(f"{self} takes {math.prod(self.shape)} numbers for each example, got shape {x.shape}")
         return ops.reshape(x, (x.shape[0], *self.shape))
+
+    def _channels_out(self, channels: int | None) -> int | None:
+        return self.shape[-1] if self.shape else None
 
     def __repr__(self) -> str:
         return f"Reshape{self.shape}"
@@ -182,8 +219,19 @@ def new_parameter(values: np.ndarray) -> Parameter:
     return Parameter(values.astype(np.float32))
 
 
-def require_positive_ints(layer: str, **counts: int) -> None:
+def is_number(x: Any) -> bool:
+    """Whether x is a real number, of Python or NumPy."""
+    return isinstance(x, Real)
+
+
+def require_positive_ints(layer: str, **counts: Any) -> None:
     """Raise ValueError unless every one of `counts` is a whole number of at least 1."""
     for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
             raise ValueError(f"{layer}'s {name} must be a whole number of at least 1, got {count!r}")
+
+
+def require_channels(layer: Module, expected: int, channels: int | None) -> None:
+    """Raise ValueError unless `channels`, the extent of the last axis of the input of `layer`, is unknown or right."""
+    if channels not in (None, expected):
+        raise ValueError(f"{layer} takes {expected} numbers on the last axis, and the layer before it gives {channels}")

@@ -13,6 +13,7 @@ class Maxout(Module):
 
     After Dense(inputs, pieces * units) it is the maxout unit of Goodfellow et al. (2013, equation 1): a convex function
     that is linear in pieces. Piece k of unit u is number k * units + u. Equal maxima share the cotangent equally.
+    Raises ValueError for another shape.
     """
 
     def __init__(self, pieces: int) -> None:
@@ -27,6 +28,13 @@ class Maxout(Module):
         with no_grad():
             weights = ops.share_of_largest(x, axis=1)
         return ops.sum(x * weights, axis=1)
+
+    def _channels_out(self, channels: int | None) -> int | None:
+        if channels is not None and channels % self.pieces:
+            raise ValueError(
+                f"{self} takes a multiple of {self.pieces} numbers, and the layer before it gives {channels}"
+            )
+        return None if channels is None else channels // self.pieces
 
     def __repr__(self) -> str:
         return f"Maxout({self.pieces})"

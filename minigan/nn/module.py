@@ -1,4 +1,4 @@
-"""Module, a function with parameters, composed of other Modules, and Sequential, which applies Modules in order."""
+"""Module, a function with parameters, composed of other Modules."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from minigan.autodiff import Tensor
+from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter, Variable
+from minigan.core import backend
 from minigan.core.state_check import require_matching_state
+from minigan.nn.summary import Summary, summarize
 
 
 class Module:
-    """The base class of all layers and networks.
+    """The base class of all layers and networks: functions of Tensors (batch, ...), with parameters.
 
     A subclass sets Parameters, Buffers, Modules, or lists, tuples and dicts of them (to any depth) as attributes and
     defines `forward`. A forward may change its Buffers with `assign`, or their `data` in place; after the latter it
@@ -24,9 +26,14 @@ class Module:
     Parameters and Buffers are named by their attributes: "left.weight"; "parts.0.weight" in a list, "parts.a.weight" in
     a dict. One that several attributes share is listed once, under the first name. Raises TypeError if a set contains
     any: a set has no order, so their names would change. Raises ValueError if two have the same name.
+
+    training: whether it is in training mode (see `train`). mixes_examples: whether its output for one example depends
+    on the other examples of the batch in training; a subclass of which this is true says so.
     """
 
     training = True
+    mixes_examples = False
+    _frozen = False
 
     def __init_subclass__(cls) -> None:
         if "buffer_names" in vars(cls):  # `state` would silently leave out the arrays that it names
@@ -35,12 +42,76 @@ class Module:
                 "self.running_mean = Buffer(values)"
             )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The output for the input x; a subclass defines it."""
-        raise NotImplementedError
+    def forward(self, *inputs: Any, **options: Any) -> Any:  # for type checkers an override may have any arguments
+        """The output for one input or several, each (batch, ...), or a tuple of outputs; a subclass defines it."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
-    def __call__(self, x: Any) -> Tensor:
-        return self.forward(x if isinstance(x, Tensor) else Tensor(x))
+    def __call__(self, *inputs: Any) -> Tensor:
+        """`forward(*inputs)`, with arrays and nested numbers as Tensors of the network's dtype.
+
+        Raises TypeError for pictures of bytes (uint8 and three axes or more): a network takes them scaled.
+        """
+        y: Tensor = self.forward(*[x if isinstance(x, Tensor) else self._as_input(x) for x in inputs])
+        return y
+
+    def _as_input(self, x: Any) -> Tensor:
+        array = _as_array(x)
+        if array.dtype == np.uint8 and array.ndim > 2:
+            raise TypeError(
+                f"{type(self).__name__} got bytes (uint8) of shape {array.shape}; scale them to the range of the data, "
+                "such as x / 127.5 - 1"
+            )
+        dtype = dtype_of(self)
+        return Tensor(array if dtype is None or array.dtype.kind not in "biuf" else array.astype(dtype, copy=False))
+
+    def predict(self, *inputs: Any, batch: int = 500) -> np.ndarray:
+        """The outputs for `inputs`, arrays (n, ...) of one n, in evaluation mode: an array (n, ...) on the host.
+
+        They are computed without a graph, in batches of `batch` examples; the mode and the buffers stay as they were.
+        Inputs are converted to the network's dtype. A network that gives a tuple gives a tuple of arrays here. Raises
+        ValueError unless there are inputs, of one length, and `batch` is a whole number from 1 up; TypeError for
+        pictures of bytes.
+        """
+        arrays = [x.data if isinstance(x, Tensor) else _as_array(x) for x in inputs]
+        if len({x.shape[:1] for x in arrays}) != 1 or not arrays[0].ndim:
+            raise ValueError(f"predict takes arrays (n, ...) of one n, got shapes {[tuple(x.shape) for x in arrays]}")
+        if not isinstance(batch, int) or batch < 1:
+            raise ValueError(f"predict's batch must be a whole number of at least 1, got {batch!r}")
+        with preserve_state(self), no_grad():
+            self.eval()
+            starts = range(0, max(len(arrays[0]), 1), batch)
+            outputs: list[Any] = [self(*[x[i : i + batch] for x in arrays]) for i in starts]
+        if isinstance(outputs[0], tuple):
+            return tuple(map(_joined, zip(*outputs, strict=True)))  # type: ignore[return-value] # as documented
+        return _joined(outputs)
+
+    def summary(self, *input_shapes: int | tuple[int, ...]) -> Summary:
+        """A table of the layers: their output's shape and their number of parameters; `print` and notebooks show it.
+
+        input_shapes: the shape of one example of each input, without the batch, such as (28, 28, 1); an int n stands
+        for (n,), and () for a label. Without them there are no output shapes. Otherwise the network computes two
+        examples of zeros, in evaluation mode; its state stays as it was. Raises ValueError for what is no shape, and
+        whatever a layer raises for the zeros.
+        """
+        shapes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in input_shapes]
+        if not all(isinstance(extent, (int, np.integer)) for shape in shapes for extent in shape):
+            raise ValueError(f"summary takes shapes of one example, such as (28, 28, 1), got {input_shapes}")
+        with preserve_state(self), no_grad():
+            return summarize(self.eval(), shapes, dtype_of(self))
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={child!r}" for name, child in self.children())
+        return f"{type(self).__name__}({parts})"
+
+    def _channels_out(self, channels: int | None) -> int | None:
+        """The extent of the output's last axis, if that of the input is `channels`; None stands for unknown.
+
+        Raises ValueError if the input cannot have this extent. Sequential asks its layers when it is made.
+        """
+        return None
 
     def _contents(self) -> Iterator[tuple[str, Variable | Module]]:
         """(name, item) of the Parameters, Buffers and Modules directly inside, in the order in which they were set."""
@@ -81,10 +152,43 @@ class Module:
                     _add(variables, path + name, item)
         return variables
 
-    def train(self, on: bool = True) -> Self:
-        """Switch all Modules to training mode: batch statistics, dropout. With on=False, to evaluation mode."""
+    def trainable_parameters(self, prefix: str = "") -> dict[str, Parameter]:
+        """`parameters()` without those of frozen Modules: the ones that an optimiser is to change."""
+        frozen = {
+            item
+            for part in self.modules()
+            if part._frozen
+            for _, item in part._contents()
+            if isinstance(item, Parameter)
+        }
+        return {name: p for name, p in self.parameters(prefix).items() if p not in frozen}
+
+    def frozen(self, on: bool = True) -> Self:
+        """Freeze this Module and all inside, and return it: training does not change it from now on.
+
+        It stays in evaluation mode, and optimisers that are made for it, or for a network that contains it, leave its
+        Parameters alone. Gradients flow through it to what comes before it. So a trained network becomes a part of
+        another one: `Sequential(features.frozen(), Dense(64, 1))`. `frozen(False)` undoes it, and switches to training
+        mode. The two networks of a GAN need no freezing: each step differentiates by the parameters of one of them.
+
+        Raises RuntimeError if an optimiser already has its Parameters: it would go on changing them.
+        """
+        if on and any(_has_optimizer(p) for p in self.parameters().values()):
+            raise RuntimeError(
+                "an optimiser already has these parameters and would go on changing them; call frozen() before the "
+                "optimiser is made, delete the optimiser, or freeze a copy: copy.deepcopy(module).frozen()"
+            )
         for module in self.modules():
-            module.training = on
+            module._frozen, module.training = on, not on
+        return self
+
+    def train(self, on: bool = True) -> Self:
+        """Switch all Modules to training mode: batch statistics, dropout. With on=False, to evaluation mode.
+
+        Frozen Modules stay in evaluation mode.
+        """
+        for module in self.modules():
+            module.training = on and not module._frozen
         return self
 
     def eval(self) -> Self:
@@ -137,6 +241,29 @@ def preserve_state(*modules: Module) -> Iterator[None]:
                 b.assign(values)
 
 
+def _as_array(x: Any) -> Any:
+    return x if type(x) in backend.by_array_type else np.asarray(x)
+
+
+def _joined(outputs: Sequence[Tensor]) -> np.ndarray:
+    return np.concatenate([y.numpy() for y in outputs])
+
+
+def dtype_of(module: Module) -> np.dtype | None:
+    """The dtype of the first Parameter or Buffer of `module` that is no count; None if there is none."""
+    for part in module.modules():
+        for _, item in part._contents():
+            if isinstance(item, Variable) and item.dtype.kind == "f":
+                return item.dtype
+    return None
+
+
+def _has_optimizer(parameter: Parameter) -> bool:
+    """Whether the flat memory that holds `parameter` is in use; a copy names that of its original."""
+    flat = parameter.owner() if parameter.owner is not None else None
+    return flat is not None and any(p is parameter for p in flat.parameters)
+
+
 def _leaves(value: Any, name: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Variable | Module]]:
     """(name, item) of the Variables and Modules in attribute `name`; `above`: ids of the containers around `value`."""
     if isinstance(value, (Variable, Module)):
@@ -176,59 +303,3 @@ def _add(items: dict[str, Any], name: str, item: Any) -> None:
     if name in items:
         raise ValueError(f"two parameters or buffers are called '{name}'; rename an attribute or the key of a dict")
     items[name] = item
-
-
-class Sequential(Module):
-    """Modules applied in order. A layer that can compute the next one in the same pass (see `Fusible`) does so."""
-
-    def __init__(self, *layers: Module) -> None:
-        for i, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                raise TypeError(f"Sequential takes Modules, got {type(layer).__name__} in place {i}")
-        self.layers = layers
-        self._passes = _fuse(layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer, following in self._passes:
-            x = layer(x) if following is None else layer.forward_fused(following, x)
-        return x
-
-    def _contents(self) -> Iterator[tuple[str, Variable | Module]]:
-        """The layers by number, and the attributes that a subclass adds."""
-        yield from ((str(i), layer) for i, layer in enumerate(self.layers))
-        for name, value in vars(self).items():
-            if name not in ("layers", "_passes"):
-                yield from _leaves(value, name)
-
-    def __getitem__(self, i: int) -> Module:
-        return self.layers[i]
-
-    def __repr__(self) -> str:
-        return " - ".join(map(repr, self.layers))
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-
-class Fusible(Module):
-    """A Module that can compute itself and the Module after it in one pass."""
-
-    def can_fuse(self, following: Module) -> bool:
-        """Whether `forward_fused(following, x)` may be called."""
-        raise NotImplementedError
-
-    def forward_fused(self, following: Any, x: Tensor) -> Tensor:
-        """`following(self(x))` in one pass."""
-        raise NotImplementedError
-
-
-def _fuse(layers: Sequence[Module]) -> list[tuple[Any, Module | None]]:
-    """(layer, the next layer if one pass computes both, else None) for each pass that computes `layers`."""
-    passes: list[tuple[Any, Module | None]] = []
-    i = 0
-    while i < len(layers):
-        layer, following = layers[i], layers[i + 1] if i + 1 < len(layers) else None
-        both = isinstance(layer, Fusible) and following is not None and layer.can_fuse(following)
-        passes.append((layer, following if both else None))
-        i += 2 if both else 1
-    return passes

@@ -13,7 +13,9 @@ from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Buffer, Parameter
 from minigan.nn.conv import Conv2d, ConvTranspose2d
 from minigan.nn.layers import Dense, LeakyReLU, require_positive_ints
-from minigan.nn.module import Fusible, Module, map_container
+from minigan.nn.module import Module, map_container
+from minigan.nn.seeds import Seed, as_generator
+from minigan.nn.sequential import Fusible
 
 _NORMALISABLE = (Dense, Conv2d, ConvTranspose2d)
 
@@ -24,12 +26,12 @@ class SpectralNorm(Fusible):
     W is the weight as a matrix (outputs, rest); the buffers u (outputs, 1) and v (rest, 1) approximate its first
     singular vectors. In training each forward first takes `power_iterations` steps v = W^T u / |W^T u| and
     u = W v / |W v|; in evaluation u and v stay as they are. They are constants for derivatives, so
-    d sigma / d W = u v^T. `rng` draws the first u.
+    d sigma / d W = u v^T. `rng` draws the first u (see `nn.manual_seed`).
 
     Raises TypeError unless `layer` is a Dense, Conv2d or ConvTranspose2d, ValueError if its weight is zero.
     """
 
-    def __init__(self, layer: Module, rng: np.random.Generator, *, power_iterations: int = 1) -> None:
+    def __init__(self, layer: Module, rng: Seed = None, *, power_iterations: int = 1) -> None:
         if not isinstance(layer, _NORMALISABLE):
             raise TypeError(f"SpectralNorm takes a Dense, Conv2d or ConvTranspose2d, got {type(layer).__name__}")
         require_positive_ints("SpectralNorm", power_iterations=power_iterations)
@@ -37,7 +39,7 @@ class SpectralNorm(Fusible):
             raise ValueError(f"the weight of {layer} is zero, so no multiple of it has norm 1; draw it at random")
         self.layer, self.power_iterations = layer, power_iterations
         dtype = layer.weight.dtype
-        self.u = Buffer(rng.standard_normal((layer.outputs, 1)).astype(dtype))
+        self.u = Buffer(as_generator(rng).standard_normal((layer.outputs, 1)).astype(dtype))
         self.v = Buffer(np.zeros((layer.weight.size // layer.outputs, 1), dtype))
         self._iterate()
 
@@ -80,11 +82,14 @@ class SpectralNorm(Fusible):
             w = ops.transpose(w, (0, 1, 3, 2))
         return ops.reshape(w, (-1, self.layer.outputs))
 
+    def _channels_out(self, channels: int | None) -> int | None:
+        return self.layer._channels_out(channels)
+
     def __repr__(self) -> str:
         return f"SpectralNorm({self.layer})"
 
 
-def spectral_norm(module: Module, rng: np.random.Generator) -> Module:
+def spectral_norm(module: Module, rng: Seed = None) -> Module:
     """The network `module` with every dense and convolutional layer in it, to any depth, wrapped in a SpectralNorm.
 
     The layers and their parameters are shared with `module`; the Modules around them are copies. Raises TypeError if
@@ -98,7 +103,7 @@ def spectral_norm(module: Module, rng: np.random.Generator) -> Module:
             _require_no_weight(part)
     if not any(isinstance(part, (*_NORMALISABLE, SpectralNorm)) for part in module.modules()):
         raise ValueError(f"spectral_norm finds no Dense, Conv2d or ConvTranspose2d in {module}; leave it out")
-    return _normalise_layers(module, rng, {})
+    return _normalise_layers(module, as_generator(rng), {})
 
 
 def _normalise_layers(module: Module, rng: np.random.Generator, results: dict[int, Module]) -> Module:
