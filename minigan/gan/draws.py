@@ -7,20 +7,22 @@ from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.core import backend, random
+from minigan.gan.batches import Batch, parts
 from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, on_device, signature
 from minigan.gan.interface import GANInterface
 from minigan.gan.penalties import draw_for
 from minigan.gan.recordable import RecordableStep
 from minigan.gan.replay.attributes import Attributes
-from minigan.nn import Dropout, Module, dropout
+from minigan.nn import Module, RandomLayer, random_layer
 from minigan.nn.module import preserve_state
 from minigan.optim.schedules import value_at
 
-_MAX_SIGNATURES = 8  # of inputs, whose mask requests are kept
+_MAX_SIGNATURES = 8  # of inputs, whose requests are kept
 
 
-def update_inputs(gan: GANInterface, real: Tensor, ahead: int) -> UpdateInputs:
-    """The inputs of the discriminator's update that comes `ahead` updates after its next one, on batch `real`."""
+def update_inputs(gan: GANInterface, batch: Batch, ahead: int) -> UpdateInputs:
+    """The inputs of the discriminator's update that comes `ahead` updates after its next one, on `batch`."""
+    real, condition = parts(batch)
     update = gan.step * gan.rules.n_critic + ahead
     draws = weight = None
     if gan.penalty is not None and update % gan.penalty_every == 0:
@@ -29,6 +31,7 @@ def update_inputs(gan: GANInterface, real: Tensor, ahead: int) -> UpdateInputs:
         weight = Tensor(real.dtype.type(value_at(gan.penalty_weight, gan.step) * gan.penalty_every))
     return UpdateInputs(
         real=real,
+        condition=condition,
         latent=gan.latent(len(real), "train", update),
         real_noise=gan.rules.draw_noise(real, gan.seed, "real", update),
         fake_noise=gan.rules.draw_noise(real, gan.seed, "fake", update),
@@ -38,21 +41,21 @@ def update_inputs(gan: GANInterface, real: Tensor, ahead: int) -> UpdateInputs:
     )
 
 
-class DropoutMasks:
-    """Draws the masks of both networks' dropout layers.
+class LayerDraws:
+    """Draws the arrays of both networks' layers with random numbers, such as dropout.
 
-    To find out which masks a step needs, its forward passes run once for each signature of the inputs, and the
+    To find out which arrays a step needs, its forward passes run once for each signature of the inputs, and the
     networks' state is restored afterwards.
     """
 
     def __init__(self) -> None:
-        self._cache: list[tuple[Any, Attributes, list[dropout.MaskRequests]]] = []
+        self._cache: list[tuple[Any, Attributes, list[random_layer.DrawRequests]]] = []
         self._networks: tuple[Module, ...] = ()
-        self._has_dropout = False
+        self._random = False
 
     def add(self, gan: GANInterface, inputs: StepInputs) -> StepInputs:
-        """`inputs` with the masks that the step needs."""
-        if not self._contain_dropout(gan.generator, gan.discriminator):
+        """`inputs` with the arrays that the step needs."""
+        if not self._are_random(gan.generator, gan.discriminator):
             return inputs
         key = signature(leaves(inputs))
         cached = (entry[2] for entry in self._cache if entry[0] == key and entry[1].are_unchanged())
@@ -66,16 +69,16 @@ class DropoutMasks:
         masks, uploads = on_device(drawn)
         return replace(inputs, masks=masks, uploads=(*inputs.uploads, *uploads))
 
-    def _contain_dropout(self, *networks: Module) -> bool:
-        """Whether one of the networks has dropout. Networks other than at the last call invalidate the cache."""
+    def _are_random(self, *networks: Module) -> bool:
+        """Whether a network has a layer with random numbers. Networks other than last time invalidate the cache."""
         if networks != self._networks:
             self._networks, self._cache = networks, []
-            self._has_dropout = any(isinstance(module, Dropout) for network in networks for module in network.modules())
-        return self._has_dropout
+            self._random = any(isinstance(module, RandomLayer) for network in networks for module in network.modules())
+        return self._random
 
-    def _requests(self, gan: GANInterface, inputs: StepInputs) -> list[dropout.MaskRequests]:
-        """The masks that the forward passes of a step need."""
-        with preserve_state(*self._networks), dropout.recording_requests() as requests:
+    def _requests(self, gan: GANInterface, inputs: StepInputs) -> list[random_layer.DrawRequests]:
+        """The arrays that the forward passes of a step need."""
+        with preserve_state(*self._networks), random_layer.recording_requests() as requests:
             passes = [gan.discriminator_pass(update) for update in inputs.updates]
             gan.generator_pass(inputs.updates[-1], passes[-1])
         return requests

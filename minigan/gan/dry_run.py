@@ -45,7 +45,8 @@ def announced_training(gan: Any, batch: Callable[[], Any]) -> AbstractContextMan
         if not _is_known(gan, {}):
             return
         twin = copy.deepcopy(gan)
-        twin.sample(twin.latent(1, "samples"))
+        first = batch()
+        twin.sample(twin.latent(1, "samples"), first[1][:1] if isinstance(first, tuple) else None)
         twin.generator.train()  # the kernel that is missing may be one of a pass in evaluation mode, without a graph
         twin.discriminator.train()
         with recording(True):

@@ -1,7 +1,7 @@
 """The inputs of a training step: everything that is random, or that differs from one step to the next.
 
 They are made on the host before the step; the step itself draws nothing. Random numbers are a pure function of (seed,
-purpose, step), dropout masks of their layer's seed and count of draws.
+purpose, step), dropout masks and noise of their layer's seed and count of draws.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import numpy as np
 from minigan.autodiff import Tensor
 from minigan.core import backend
 from minigan.gan.penalties import Draws
-from minigan.nn import Dropout
-from minigan.nn.dropout import DrawnMasks
+from minigan.nn.random_layer import DrawnArrays, RandomLayer
 
 Tree = TypeVar("Tree")
 
@@ -25,13 +24,15 @@ Tree = TypeVar("Tree")
 class UpdateInputs:
     """The inputs of one update of the discriminator, and of the generator's update if that comes next.
 
-    real: a batch of real examples. latent: (batch, latent_size). real_noise, fake_noise: instance noise, None for no
+    real: a batch of real examples. condition: what both networks are told of each example and sample, (batch, ...),
+    None in an unconditional GAN. latent: (batch, latent_size). real_noise, fake_noise: instance noise, None for no
     noise. penalty_draws: the random numbers of the penalty. penalty_weight: a scalar; None if this update does not
     compute the penalty. update_scalars: those of the discriminator's optimiser (see
     `Optimizer.update_scalars`).
     """
 
     real: Tensor
+    condition: Tensor | None
     latent: Tensor
     real_noise: Tensor | None
     fake_noise: Tensor | None
@@ -46,26 +47,26 @@ class StepInputs:
 
     updates: the inputs of each update of the discriminator. update_scalars: those of the generator's optimiser (see
     `Optimizer.update_scalars`). ema_weight: the weight of the generator in its moving average (EMA); None if the EMA is
-    not updated in this step. masks: the masks of each dropout layer. uploads: the arrays of bytes of which the leaves
-    that came from the host are views (see `on_device`).
+    not updated in this step. masks: the arrays of each layer with random numbers, such as dropout. uploads: the
+    arrays of bytes of which the leaves that came from the host are views (see `on_device`).
     """
 
     updates: tuple[UpdateInputs, ...]
     update_scalars: Tensor
     ema_weight: Tensor | None
-    masks: tuple[DrawnMasks, ...] = ()
+    masks: tuple[DrawnArrays, ...] = ()
     uploads: tuple[Any, ...] = ()
 
     @property
-    def dropout_draws(self) -> list[tuple[Dropout, int]]:
-        """Each dropout layer, and the number of draws to add to its count after the step."""
+    def dropout_draws(self) -> list[tuple[RandomLayer, int]]:
+        """Each layer with random numbers, and the number of draws to add to its count after the step."""
         return [(drawn.layer, drawn.draw_count) for drawn in self.masks]
 
 
 _FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind) if field.name != "uploads") for kind in (StepInputs, UpdateInputs)
 }
-_FIELDS[DrawnMasks] = ("masks",)
+_FIELDS[DrawnArrays] = ("arrays",)
 
 # The functions below work on trees: these dataclasses and tuples, nested to any depth.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from minigan.autodiff import Tensor
 from minigan.gan.ema import EMA
@@ -53,10 +55,13 @@ class GANInterface(Protocol):
     penalty_every: int
     rules: Rules
     ema: EMA | None
+    latent_size: int
     seed: int
     step: int
 
     def latent(self, count: int, purpose: str, step: int = 0) -> Tensor: ...
+    def latent_from(self, rng: np.random.Generator, count: int) -> Tensor: ...
+    def sample(self, latent: Any, condition: Any = None) -> Tensor: ...
     def discriminator_pass(self, inputs: UpdateInputs) -> Pass: ...
     def generator_pass(self, inputs: UpdateInputs, d_pass: Pass | None = None) -> Pass: ...
     def run_step(self, inputs: StepInputs) -> dict[str, Tensor]: ...

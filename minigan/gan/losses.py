@@ -20,15 +20,24 @@ __all__ = [
 
 
 class Loss:
-    """The losses of both players.
+    """The losses of both players. A loss of your own is a subclass with `discriminator` and `generator`.
 
-    relativistic: whether the generator's loss also depends on the logits of real examples. uses_labels: whether the
-    discriminator's loss has a target for each class, 1 for reals and 0 for fakes, which can be smoothed.
+    name: how messages call it; by default that of the class. relativistic: whether the generator's loss also depends on
+    the logits of real examples. uses_labels: whether the discriminator's loss has a target for each class, 1 for reals
+    and 0 for fakes, which can be smoothed. multi_head: whether its methods take all that the discriminator returned, a
+    tuple that begins with the logits, in place of the logits. uses_condition: whether they take the conditions of the
+    batch, too, as the keyword argument `condition`.
     """
 
     name: str
     relativistic = False
     uses_labels = False
+    multi_head = False
+    uses_condition = False
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
         """The discriminator's loss, a scalar, from its logits (n, 1) of real examples and of samples."""
@@ -254,7 +263,7 @@ class LabelSmoothing(Loss):
     """
 
     def __init__(self, loss: Loss, smoothing: float) -> None:
-        if not loss.uses_labels:
+        if not loss.uses_labels or loss.multi_head or loss.uses_condition:
             raise ValueError(
                 f"the loss '{loss.name}' uses no labels that could be smoothed; leave label_smoothing at 0, or take "
                 "'non-saturating', 'minimax' or 'least-squares'"

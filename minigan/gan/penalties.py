@@ -142,6 +142,7 @@ def get(name: str) -> Penalty:
         each = draws if isinstance(draws, tuple) else (draws,) * len(parts)
         return functools.reduce(add, (part(critic, real, fake, d) for part, d in zip(parts, each, strict=True)))
 
+    total.__name__ = f"'{name}'"
     return total
 
 

@@ -11,6 +11,7 @@ from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Variable
 from minigan.gan.inputs import StepInputs
 from minigan.gan.interface import GANInterface
+from minigan.gan.losses import Loss
 from minigan.gan.replay.attributes import Attributes, Containers
 from minigan.nn import Module
 
@@ -44,16 +45,18 @@ class RecordableStep:
         return [v for network in networks for v in (*network.parameters().values(), *network.buffers().values())]
 
     def attributes(self) -> Attributes:
-        """All Python attributes on which the step may depend: of the GAN, of its parts, and of their modules."""
+        """All Python attributes on which the step may depend: of the GAN, its parts, and the layers and losses in them.
+
+        Lists, tuples and dicts are searched to any depth, other objects are not.
+        """
         gan = self._gan
-        parts = [gan.loss, getattr(gan.loss, "loss", None), gan.penalty, gan.rules]  # LabelSmoothing contains a loss
         containers: Containers = [(weakref.ref(gan), _GAN_INPUT_ATTRIBUTES)]  # the GAN owns the Attributes: no cycle
         containers += [(vars(optimizer), _OPTIMIZER_INPUT_ATTRIBUTES) for optimizer in self._optimizers]
         containers += [(optimizer.moments, _NONE) for optimizer in self._optimizers]
-        containers += [(vars(part), _NONE) for part in parts if hasattr(part, "__dict__")]
-        modules: list[Module] = [gan.generator, gan.discriminator]
-        for module in modules:  # the list grows while it is visited
-            _collect(vars(module), containers, modules)
+        parts: list[Any] = [gan.loss, gan.penalty, gan.rules, gan.generator, gan.discriminator]
+        for part in parts:  # the list grows while it is visited
+            if hasattr(part, "__dict__"):
+                _collect(vars(part), containers, parts)
         return Attributes(containers)
 
     def count_updates(self, inputs: StepInputs) -> None:
@@ -74,13 +77,13 @@ class RecordableStep:
                 optimizer.steps = steps
 
 
-def _collect(container: Any, containers: Containers, modules: list[Module]) -> None:
-    """Add `container` and the lists and dicts in it to `containers`, and the Modules in it to `modules`."""
+def _collect(container: Any, containers: Containers, parts: list[Any]) -> None:
+    """Add `container` and the lists and dicts in it to `containers`, and the Modules and losses in it to `parts`."""
     if not isinstance(container, tuple):
         containers.append((container, _NONE))
     for value in container.values() if isinstance(container, dict) else container:
-        if isinstance(value, Module):
-            if all(module is not value for module in modules):
-                modules.append(value)
+        if isinstance(value, (Module, Loss)):
+            if all(part is not value for part in parts):
+                parts.append(value)
         elif isinstance(value, (list, tuple, dict)):
-            _collect(value, containers, modules)
+            _collect(value, containers, parts)

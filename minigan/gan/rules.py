@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from minigan.autodiff import Tensor
 from minigan.core import random
+from minigan.gan.batches import Batch, parts
 from minigan.ops import reshape, transpose
+from minigan.optim.numbers import require_number
 from minigan.optim.schedules import Schedule, value_at
 
 
@@ -19,7 +23,8 @@ class Rules:
     simultaneous: whether the discriminator's last update and the generator's are computed from the same weights; by
         default the generator's update uses the updated discriminator.
     packing: number of examples that the discriminator sees as one input (PacGAN, Lin et al., 2018): they are
-        concatenated along the last axis, (batch / packing, ..., packing * channels).
+        concatenated along the last axis, (batch / packing, ..., packing * channels). In a conditional GAN the examples
+        of a pack must have the same condition.
     unroll_steps, unroll_rate: the generator's loss is computed with the discriminator as it would be after
         `unroll_steps` further gradient steps with this learning rate, and differentiated through these steps (Metz et
         al., 2017).
@@ -27,7 +32,7 @@ class Rules:
     instance_noise: standard deviation of the Gaussian noise on everything that the discriminator sees, a number or a
         schedule over the steps (Arjovsky and Bottou, 2017).
 
-    Raises ValueError for settings out of range.
+    Raises ValueError for settings out of range, TypeError for those that are no numbers.
     """
 
     n_critic: int = 1
@@ -45,22 +50,35 @@ class Rules:
                 raise ValueError(f"{name} is {value!r}, expected a whole number of at least {minimum}")
         if self.simultaneous not in (False, True):
             raise ValueError(f"simultaneous is {self.simultaneous!r}, expected 0 (alternating updates) or 1")
+        for name in ("unroll_rate", "label_smoothing"):
+            require_number(name, getattr(self, name))
+        if not callable(self.instance_noise):
+            require_number("instance_noise", self.instance_noise)
         if self.unroll_steps and not self.unroll_rate > 0:
             raise ValueError(f"unroll_rate is {self.unroll_rate!r}, expected a number above 0")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"label_smoothing is {self.label_smoothing!r}, expected 0 up to but not including 0.5")
-        if isinstance(self.instance_noise, (int, float)) and not self.instance_noise >= 0:
+        if not callable(self.instance_noise) and not self.instance_noise >= 0:
             raise ValueError(f"instance_noise is {self.instance_noise!r}, expected a number of at least 0")
 
-    def batches(self, real: Tensor) -> list[Tensor]:
-        """The batch of each update of the discriminator; raises ValueError unless `real` can be divided evenly."""
+    def batches(self, batch: Batch) -> list[Batch]:
+        """The batch of each update of the discriminator, from that of a step: x, or a pair (x, y).
+
+        Raises ValueError unless it can be divided evenly, and all examples of a pack have one condition.
+        """
+        real, condition = parts(batch)
         if len(real) == 0 or len(real) % (self.n_critic * self.packing):
             raise ValueError(
                 f"a step takes {self.n_critic} batches (n_critic) of packs of {self.packing} (packing), so the number "
                 f"of real examples must be a multiple of {self.n_critic * self.packing}, not {len(real)}"
             )
+        if condition is not None and self.packing > 1:
+            _require_equal_in_packs(condition.numpy(), self.packing)
+        if self.n_critic == 1:
+            return [batch]
         size = len(real) // self.n_critic
-        return [real] if self.n_critic == 1 else [real[i : i + size] for i in range(0, len(real), size)]
+        each = [slice(i, i + size) for i in range(0, len(real), size)]
+        return [real[rows] if condition is None else (real[rows], condition[rows]) for rows in each]
 
     def draw_noise(self, like: Tensor, seed: int, kind: str, update: int) -> Tensor | None:
         """Instance noise of the shape of `like`, for the examples of a kind, "real" or "fake"; None if it is 0.
@@ -77,6 +95,10 @@ class Rules:
         """`examples` as the discriminator sees them: with `noise` added, and packed."""
         return pack(examples if noise is None else examples + noise, self.packing)
 
+    def discriminator_condition(self, condition: Tensor | None) -> Tensor | None:
+        """The condition of each input of the discriminator: of a pack, that of its examples, which have the same."""
+        return condition if condition is None or self.packing == 1 else condition[:: self.packing]
+
     def discriminator_input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of `discriminator_input` for examples of `shape`."""
         return (shape[0] // self.packing, *shape[1:-1], shape[-1] * self.packing)
@@ -90,3 +112,13 @@ def pack(examples: Tensor, count: int) -> Tensor:
     packs = reshape(examples, (len(examples) // count, count, *middle, channels))
     order = (0, *range(2, packs.ndim - 1), 1, packs.ndim - 1)
     return reshape(transpose(packs, order), (len(packs), *middle, count * channels))
+
+
+def _require_equal_in_packs(condition: np.ndarray, packing: int) -> None:
+    packs = condition.reshape(-1, packing, *condition.shape[1:])
+    if (packs != packs[:, :1]).any():
+        raise ValueError(
+            f"the discriminator sees packs of {packing} examples (packing) under one condition, but examples of a pack "
+            f"have different ones; order the batch such that every {packing} neighbours share theirs, or leave packing "
+            "at 1"
+        )

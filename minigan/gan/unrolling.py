@@ -28,7 +28,7 @@ def unrolled_logits(
         raise ValueError(f"the steps to unroll must be a whole number from 0 up, got {steps!r}")
     if not rate > 0:
         raise ValueError(f"the rate of unrolled steps must be above 0, got {rate}")
-    parameters = list(dict.fromkeys(discriminator.parameters().values()))
+    parameters = list(discriminator.trainable_parameters().values())
     theta: list[Tensor] = [*parameters]
     with preserve_state(discriminator):
         for _ in range(steps):

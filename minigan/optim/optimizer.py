@@ -10,41 +10,50 @@ import numpy as np
 
 from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.flat import FlatParameters
-from minigan.autodiff.parameter import Parameter
 from minigan.core.state_check import require_matching_state
 from minigan.ops import minimum, sqrt
 from minigan.ops import sum as sum_
+from minigan.optim.arguments import (
+    Parameters,
+    in_order,
+    named_parameters,
+    require_eps,
+    require_fraction,
+    require_learning_rate,
+    require_limit,
+)
 from minigan.optim.schedules import Schedule, value_at
 
 
 class Optimizer:
-    """The base class: moves `parameters`, by name, into one buffer (see `FlatParameters`), and updates them in place.
+    """The base class: moves `parameters` into one buffer (see `FlatParameters`), and updates them in place.
 
+    parameters: a Module, of which frozen parts stay as they are, or a dict or list of Parameters.
     `slots` names the buffers of the same size that it keeps as its state. `step` reads nothing back from the device;
     `first_nonfinite_gradient` says afterwards whether a gradient has been NaN or infinite.
 
     learning_rate: a number, or a Schedule of the number of updates done so far, which may fall to 0.
     gradient_limit: the largest joint norm of all gradients; they are scaled down to it (see `clip_by_global_norm`).
     weight_limit: c; after each update every parameter is clipped to [-c, c] (Arjovsky et al., 2017, Algorithm 1).
-    Raises ValueError for settings out of range.
+    Raises ValueError for settings out of range, TypeError for what are no parameters.
     """
 
     slots: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    """The names of the attributes with the constants that the kernel takes."""
 
     def __init__(
         self,
-        parameters: Mapping[str, Parameter],
+        parameters: Parameters,
         learning_rate: float | Schedule,
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
-        if not parameters:
-            raise ValueError("an optimiser needs at least one parameter")
-        if not (callable(learning_rate) or learning_rate > 0):
-            raise ValueError(f"the learning rate must be above 0, got {learning_rate}")
-        _require_limit("the norm of the gradients", gradient_limit)
-        _require_limit("the weights", weight_limit)
-        self.flat = FlatParameters(parameters)
+        named = named_parameters(parameters)
+        require_learning_rate(learning_rate)
+        require_limit("the norm of the gradients", gradient_limit)
+        require_limit("the weights", weight_limit)
+        self.flat = FlatParameters(named)
         self.names, self.parameters = self.flat.names, self.flat.parameters
         self.learning_rate = learning_rate
         self.gradient_limit, self.weight_limit = gradient_limit, weight_limit
@@ -57,12 +66,13 @@ class Optimizer:
             self._backend.xp.full(len(self.names), -1, dtype="int64") for _ in range(2)
         )
 
-    def step(self, gradients: Sequence[Tensor], scalars: Tensor | None = None) -> None:
-        """Update the parameters from `gradients`, in the order of `parameters`.
+    def step(self, gradients: Sequence[Tensor] | Mapping[str, Tensor], scalars: Tensor | None = None) -> None:
+        """Update the parameters from `gradients`, a list in the order of `parameters`, or a dict by their names.
 
         scalars: the result of `update_scalars` for this update, if it has been computed before. Raises ValueError or
         TypeError unless the gradients have the shapes and the dtype of the parameters.
         """
+        gradients = in_order(gradients, self.names)
         scalars = self.update_scalars() if scalars is None else scalars
         self.flat.gather(gradients)
         first_nonfinite = self._first_nonfinite
@@ -100,6 +110,11 @@ class Optimizer:
         """The learning rate of the next update. Raises ValueError if a schedule returns a negative or infinite one."""
         return self._learning_rate_at(self.steps)
 
+    @property
+    def last_learning_rate(self) -> float:
+        """The learning rate of the last update, or of the next one if there has been none; ValueError as above."""
+        return self._learning_rate_at(max(0, self.steps - 1))
+
     def _learning_rate_at(self, steps: int) -> float:
         rate = value_at(self.learning_rate, steps)
         if not 0 <= rate < math.inf:
@@ -112,7 +127,13 @@ class Optimizer:
     @property
     def hyperparameters(self) -> tuple[float, ...]:
         """The constants that the kernel takes."""
-        raise NotImplementedError
+        return tuple([getattr(self, name) for name in self.settings])
+
+    def __repr__(self) -> str:
+        shown = ["learning_rate", *self.settings]
+        shown += [name for name in ("gradient_limit", "weight_limit") if getattr(self, name) is not None]
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
+        return f"{type(self).__name__}({sum(p.size for p in self.parameters):,} parameters, {values})"
 
     def _scalars_of_rate(self, rate: float, step: int) -> tuple[float, ...]:
         """The scalars that the kernel takes for the learning rate `rate` at update number `step`, counted from 1."""
@@ -153,34 +174,30 @@ class Optimizer:
 class SGD(Optimizer):
     """Gradient descent with momentum: v = momentum * v + g, p = p - learning_rate * v (Polyak, 1964)."""
 
-    update_kernel, slots = "sgd", ("velocity",)
+    update_kernel, slots, settings = "sgd", ("velocity",), ("momentum",)
 
     def __init__(
         self,
-        parameters: Mapping[str, Parameter],
+        parameters: Parameters,
         learning_rate: float | Schedule = 0.01,
         *,
         momentum: float = 0.0,
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
-        _require_fraction("SGD", momentum=momentum)
+        require_fraction("SGD", momentum=momentum)
         super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.momentum = momentum
-
-    @property
-    def hyperparameters(self) -> tuple[float, ...]:
-        return (self.momentum,)
 
 
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015, Algorithm 1); for GANs beta1 = 0.5 (Radford et al., 2016, section 4)."""
 
-    update_kernel, slots = "adam", ("m", "v")
+    update_kernel, slots, settings = "adam", ("m", "v"), ("beta1", "beta2", "eps")
 
     def __init__(
         self,
-        parameters: Mapping[str, Parameter],
+        parameters: Parameters,
         learning_rate: float | Schedule = 2e-4,
         *,
         beta1: float = 0.5,
@@ -189,14 +206,10 @@ class Adam(Optimizer):
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
-        _require_fraction("Adam", beta1=beta1, beta2=beta2)
-        _require_eps("Adam", eps)
+        require_fraction("Adam", beta1=beta1, beta2=beta2)
+        require_eps("Adam", eps)
         super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
-
-    @property
-    def hyperparameters(self) -> tuple[float, ...]:
-        return self.beta1, self.beta2, self.eps
 
     def _scalars_of_rate(self, rate: float, step: int) -> tuple[float, ...]:
         """The rate over the bias correction of m, the bias correction of v, and the latter's inverse square root."""
@@ -207,11 +220,11 @@ class Adam(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012): v = decay v + (1 - decay) g^2, p = p - learning_rate g / (sqrt(v) + eps)."""
 
-    update_kernel, slots = "rmsprop", ("v",)
+    update_kernel, slots, settings = "rmsprop", ("v",), ("decay", "eps")
 
     def __init__(
         self,
-        parameters: Mapping[str, Parameter],
+        parameters: Parameters,
         learning_rate: float | Schedule = 1e-3,
         *,
         decay: float = 0.9,
@@ -219,14 +232,10 @@ class RMSprop(Optimizer):
         gradient_limit: float | None = None,
         weight_limit: float | None = None,
     ) -> None:
-        _require_fraction("RMSprop", decay=decay)
-        _require_eps("RMSprop", eps)
+        require_fraction("RMSprop", decay=decay)
+        require_eps("RMSprop", eps)
         super().__init__(parameters, learning_rate, gradient_limit, weight_limit)
         self.decay, self.eps = decay, eps
-
-    @property
-    def hyperparameters(self) -> tuple[float, ...]:
-        return self.decay, self.eps
 
 
 def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list[Tensor], Tensor]:
@@ -234,26 +243,10 @@ def clip_by_global_norm(gradients: Sequence[Tensor], limit: float) -> tuple[list
 
     Pascanu et al., 2013, Algorithm 1. Nothing is read back from the device.
     """
-    _require_limit("the norm of the gradients", limit)
+    require_limit("the norm of the gradients", limit)
     total = sum_(gradients[0] * gradients[0])
     for g in gradients[1:]:
         total = total + sum_(g * g)
     norm = sqrt(total)
     factor = minimum(limit / (norm + 1e-12), 1.0)
     return [g * factor for g in gradients], norm
-
-
-def _require_limit(what: str, limit: float | None) -> None:
-    if limit is not None and not limit > 0:
-        raise ValueError(f"the limit of {what} must be above 0, got {limit}; leave it out for no limit")
-
-
-def _require_fraction(optimizer: str, **values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{optimizer}'s {name} must lie in [0, 1), got {value}")
-
-
-def _require_eps(optimizer: str, eps: float) -> None:
-    if not eps > 0:
-        raise ValueError(f"{optimizer}'s eps must be above 0, got {eps}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from minigan.core.errors import UsageError, did_you_mean
+from minigan.optim.numbers import require_number
 
 __all__ = ["SCHEDULES", "Constant", "Cosine", "Exponential", "Linear", "Schedule", "get", "value_at"]
 
@@ -20,7 +21,7 @@ Schedule = Callable[[int], float]
 
 @dataclass(frozen=True)
 class Constant:
-    """The same number at every step. Raises ValueError unless `value` is finite."""
+    """The same number at every step. Raises ValueError or TypeError unless `value` is a finite number."""
 
     value: float
 
@@ -104,5 +105,6 @@ def value_at(value: float | Schedule, step: int) -> float:
 
 def _require_finite(**values: float) -> None:
     for name, value in values.items():
+        require_number(f"a schedule's {name}", value)
         if not math.isfinite(value):
             raise ValueError(f"a schedule's {name} must be a finite number, got {value}")
