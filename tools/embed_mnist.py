@@ -31,7 +31,7 @@ def main() -> int:
         print(f"embed_mnist: {error}", file=sys.stderr)
         return 1
     _write(arguments.output, {"images": images, "labels": labels})
-    sha256 = Dataset("embedded", images[..., None], labels, "embedded").sha256
+    sha256 = Dataset(images[..., None], labels).sha256
     print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes, SHA-256 of the arrays {sha256}")
     return 0
 

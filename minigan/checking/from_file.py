@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from minigan.checking import Report, check_pair, check_vjp
-from minigan.core import random
-from minigan.core.errors import MiniganError, UsageError, did_you_mean
+from minigan.core import random, user_file
+from minigan.core.errors import UsageError, did_you_mean
 
 Shape = tuple[int, ...]
 
@@ -58,7 +55,7 @@ def load(
     MiniganError if the file's code fails.
     """
     path, name = _split(target)
-    module = _import(path)
+    module = user_file.load_module(path)
     function = _function(module, path, name)
     if _needs_arguments(function):
         derivative, is_vjp = _derivative(module, path, name, gradient, vjp)
@@ -75,26 +72,7 @@ def _split(target: str) -> tuple[Path, str]:
     file, colon, name = target.rpartition(":")
     if not colon or not file or not name:
         raise UsageError(f"'{target}' names no function; write path/to/file.py:function.")
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}; check the path.")
-    if path.suffix != ".py":
-        raise UsageError(f"{path} is not a Python file; name one that ends in .py.")
-    return path, name
-
-
-def _import(path: Path) -> ModuleType:
-    """The module; as for a file that Python runs, modules in the same folder can be imported."""
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
-    assert spec is not None  # since its name ends in .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    load = spec.loader.exec_module
-    _call(path, lambda: load(module))
-    return module
+    return Path(file), name
 
 
 def _function(module: ModuleType, path: Path, name: str) -> Callable[..., Any]:
@@ -192,35 +170,8 @@ def _description(value: Any) -> str:
 
 
 def _call(path: Path, function: Callable[[], Any]) -> Any:
-    """What `function` returns; raises MiniganError with one sentence and the line if the file's code fails."""
+    """What `function` returns; raises MiniganError with one sentence, and the line if the file's code fails."""
     try:
-        return function()
-    except (MiniganError, KeyboardInterrupt):
-        raise
-    except SyntaxError as error:
-        where = Path(error.filename).name if error.filename else f"{path}"
-        where += f", line {error.lineno}" if error.lineno else ""
-        raise MiniganError(f"{path} cannot be read as Python ({where}: {error.msg}); mend it and try again.") from error
-    except BaseException as error:  # some libraries derive their exceptions from it
-        line, place = _line_in(path, error)
-        if line is None and isinstance(error, (TypeError, ValueError)):  # raised by the checker, not by the file
-            raise UsageError(
-                f"{error}".replace("use check_vjp", "name its vector-Jacobian product with --vjp")
-            ) from error
-        where = f"{path}, line {line}, in {place}" if line else f"{path}"
-        if isinstance(error, SystemExit):
-            raise MiniganError(
-                f"the code of {where} ends the program, so nothing was checked; let it return."
-            ) from error
-        problem = " ".join(f"{type(error).__name__}: {error}".rstrip(" :").split())
-        raise MiniganError(f"the code of {where} raised {problem}; mend it and try again.") from error
-
-
-def _line_in(path: Path, error: BaseException) -> tuple[int | None, str]:
-    """The last line of the file in the traceback, and its function; None if the file is not in the traceback."""
-    own = str(path.resolve())
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own]
-    if not frames:
-        return None, ""
-    last = frames[-1]
-    return last.lineno, "the file itself" if last.name == "<module>" else last.name
+        return user_file.call(path, function)
+    except (TypeError, ValueError) as error:  # raised by the checker, not by the file
+        raise UsageError(f"{error}".replace("use check_vjp", "name its vector-Jacobian product with --vjp")) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import html
 import json
 import math
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import numpy as np
 from minigan.figures.error_map import save_error_map
 
 _MAX_NAMES = 6  # of inputs in the first line
+_GREEN, _RED = "#238544", "#da3b30"  # contrast above 4.5 on white and on black (WCAG AA)
 _MAX_ORDER_ERROR = 0.3  # an order of the remainder that is farther from 2 or 1 is not printed
 
 
@@ -118,6 +120,16 @@ class Report:
             lines.append(f"  remainder of the Taylor expansion: order {self.taylor_order:.2f} (2 if right, 1 if wrong)")
         lines.append(f"  {self.evaluations} evaluations")
         return lines
+
+    def _repr_html_(self) -> str:
+        """The same text for a notebook, on a light or a dark page, with the verdict in colour."""
+        first, rest = html.escape(self._headline()), html.escape("\n".join(self._details()))
+        verdict, rest_of_first = first[: len(self.verdict)], first[len(self.verdict) :]
+        colour = _GREEN if self.ok else _RED
+        return (
+            f'<pre style="border-left:4px solid {colour};padding-left:0.7em;color:inherit;background:none">'
+            f'<b style="color:{colour}">{verdict}</b>{rest_of_first}\n{rest}</pre>'
+        )
 
     def raise_for_failure(self) -> Report:
         """Return this report if `ok`, otherwise raise GradientError with its text."""

@@ -21,8 +21,8 @@ class Batches:
 
     def __init__(self, count: int, batch_size: int, seed: int, per_step: int = 1) -> None:
         for name, value in (("batch size", batch_size), ("number of batches in a step", per_step)):
-            if value < 1:
-                raise UsageError(f"the {name} is {value}, expected at least 1; choose a larger one")
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise UsageError(f"the {name} is {value!r}, expected a whole number of at least 1; choose another one")
         if batch_size > count:
             raise UsageError(
                 f"the batch size is {batch_size} and the data set has {count} examples, expected at most as many as "

@@ -30,7 +30,7 @@ class _IdxFile:
     shape: tuple[int, ...]
 
 
-def from_idx_folder(directory: Path, split: Split = "train") -> Dataset:
+def from_idx_folder(directory: Path, split: Split = "train", *, name: str | None = None) -> Dataset:
     """The grey images, and the labels if any, in the IDX files (raw or gzip) of `directory`, such as those of MNIST.
 
     A file with three dimensions holds images, a file with one dimension holds labels. Names decide between several
@@ -40,8 +40,7 @@ def from_idx_folder(directory: Path, split: Split = "train") -> Dataset:
     Raises DataError if the folder is missing, has no images for the split, has several candidates, or if files are
     damaged or contradict each other; UsageError if `split` is neither "train" nor "test".
     """
-    if split not in _SPLIT_WORDS:
-        raise UsageError(f"the split '{split}' is unknown, expected 'train' or 'test'; choose one of them")
+    require_split(split)
     directory = Path(directory)
     entries = visible_entries(directory)
     idx_files, ignored = _idx_files(entries, split)
@@ -51,11 +50,17 @@ def from_idx_folder(directory: Path, split: Split = "train") -> Dataset:
     labels = _choose([file for file in idx_files if len(file.shape) == 1], "labels", split)
     _check_agreement(images, labels)
     return Dataset(
-        name=directory.resolve().name,
-        images=read_idx(images.path)[..., None],
-        labels=None if labels is None else read_idx(labels.path),
+        read_idx(images.path)[..., None],
+        None if labels is None else read_idx(labels.path),
+        name=name or directory.resolve().name,
         source=str(images.path),
     )
+
+
+def require_split(split: str) -> None:
+    """Raise UsageError unless `split` is "train" or "test"."""
+    if split not in _SPLIT_WORDS:
+        raise UsageError(f"the split '{split}' is unknown, expected 'train' or 'test'; choose one of them")
 
 
 def is_idx(path: Path) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -17,9 +19,13 @@ from minigan.data.dataset import ImageShape
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _WIDE = ("I", "I;16", "I;16B", "I;16L")  # Pillow's modes of grey with more than 8 bits
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _MIN_IS_WHITE = 258, 262, 0  # two tags of TIFF, and a value of the second
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # a tag of EXIF, and its values for images that lie on their side
 _NARROW_GREY = {"L;2": 85, "L;4": 17}  # factors by which Pillow scales pixels of 2 and 4 bits
 _BACKGROUND = "white"
 _REDUCING_GAP = 3  # plain averaging, which is fast, first shrinks a large image to this many times its final size
+
+
+T = TypeVar("T")
 
 
 class UnreadableImageError(Exception):
@@ -34,8 +40,10 @@ class DecodedImage:
     brightest: int | None
 
 
-def read_image(path: Path, shape: ImageShape) -> DecodedImage:
+def read_image(path: Path, shape: ImageShape, *, pad: bool = False) -> DecodedImage:
     """The image in `path`, cropped to its centre and resized to `shape` (H, W, C), in grey (C = 1) or RGB (C = 3).
+
+    If `pad`, all of it is resized, and black is added on two sides, equally to within a pixel, to fill the shape.
 
     The EXIF orientation is applied. Transparent pixels become white. Grey of 16 bits is divided by 257, grey of 12 bits
     (in a TIFF) by 4095 / 255; colour of 16 bits keeps its upper 8 bits. Colour is converted to grey by its luma
@@ -45,11 +53,24 @@ def read_image(path: Path, shape: ImageShape) -> DecodedImage:
     Raises UnreadableImageError if the file is not an image of a known format, is damaged, or has more pixels than
     Pillow allows.
     """
+    return _guarded(lambda: _decode(path, shape, pad))
+
+
+def read_shape(path: Path) -> ImageShape:
+    """(H, W, C) of the image in `path`, upright, C 1 (grey) or 3; only its header is read.
+
+    Raises UnreadableImageError as `read_image`, but not for damaged pixels.
+    """
+    return _guarded(lambda: _header(path))
+
+
+def _guarded(read: Callable[[], T]) -> T:
+    """`read()`, with UnreadableImageError for whatever it raises."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about harmless oddities of a file
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _decode(path, shape)
+            return read()
     except (UnreadableImageError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -62,11 +83,25 @@ def read_image(path: Path, shape: ImageShape) -> DecodedImage:
         raise UnreadableImageError(clause(error)) from None
 
 
-def _decode(path: Path, shape: ImageShape) -> DecodedImage:
+def _require_content(path: Path) -> None:
     if not path.is_file():
         raise UnreadableImageError("it is not a file")  # opening a pipe would block; a link may be broken
     if path.stat().st_size == 0:
         raise UnreadableImageError("it is empty")
+
+
+def _header(path: Path) -> ImageShape:
+    _require_content(path)
+    with Image.open(path, formats=_FORMATS) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS:
+            height, width = width, height
+        grey = image.mode in ("1", "L", "LA", *_WIDE)
+        return height, width, 1 if grey else 3
+
+
+def _decode(path: Path, shape: ImageShape, pad: bool) -> DecodedImage:
+    _require_content(path)
     height, width, channels = shape
     with Image.open(path, formats=_FORMATS) as image:
         min_side = _REDUCING_GAP * max(height, width)
@@ -79,15 +114,28 @@ def _decode(path: Path, shape: ImageShape) -> DecodedImage:
         brightest = int(np.asarray(upright).max()) if full_scale == 0xFFFF else None
         upright = _to_8_bits(upright, full_scale, inverted)
     plain = _without_transparency(upright).convert("L" if channels == 1 else "RGB")
-    return DecodedImage(crop_and_resize(plain, shape), brightest)
+    return DecodedImage(fit(plain, shape, pad=pad), brightest)
 
 
-def crop_and_resize(image: Image.Image, shape: ImageShape) -> np.ndarray:
-    """`image`, in mode L or RGB to match `shape` (H, W, C), cropped to its centre and resized: uint8 of `shape`."""
+def fit(image: Image.Image, shape: ImageShape, *, pad: bool = False) -> np.ndarray:
+    """`image`, in mode L or RGB to match `shape` (H, W, C), cropped or padded, and resized: uint8 of `shape`."""
     height, width, _ = shape
+    if pad:
+        return _padded(image, shape)
     cropped = image.crop(centre_box(image.size, width, height))
     fitted = cropped.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     return np.asarray(fitted).reshape(shape)
+
+
+def _padded(image: Image.Image, shape: ImageShape) -> np.ndarray:
+    """All of `image`, resized to the largest size of its aspect ratio, to within a pixel, in the middle of `shape`."""
+    height, width, _ = shape
+    scale = min(width / image.width, height / image.height)
+    columns, rows = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    small = image.resize((columns, rows), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    padded, left, top = np.zeros(shape, np.uint8), (width - columns) // 2, (height - rows) // 2
+    padded[top : top + rows, left : left + columns] = np.asarray(small).reshape(rows, columns, shape[2])
+    return padded
 
 
 def centre_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
+from minigan.core import progress as progress_bar
 from minigan.core.errors import DataError
 from minigan.core.notice import Notice
 from minigan.data.dataset import Dataset, ImageShape
@@ -28,25 +30,34 @@ def from_image_folder(
     directory: Path,
     image_shape: ImageShape,
     *,
+    folder_labels: bool = False,
+    name: str | None = None,
     strict: bool = False,
     progress: bool = True,
     notice: Notice = warnings.warn,
+    pad: bool = False,
 ) -> Dataset:
-    """The images in `directory` and its subfolders, cropped and resized to `image_shape` (H, W, C); no labels.
+    """The images in `directory` and its subfolders, cropped and resized to `image_shape` (H, W, C).
+
+    folder_labels: whether the folders in `directory` are the classes of the images in them; otherwise there are no
+    labels. name: of the data set, by default that of the folder.
 
     They are sorted by path, so the same files give the same data set on every machine. Hidden files and folders are
     ignored; links are followed, but no folder is read twice. `image_file.read_image` says how an image is converted.
     `notice` is called with how many files were left out and why: files of other kinds, and images that cannot be read.
-    If `strict`, an image that cannot be read is an error. `progress` shows a bar on standard error.
+    If `strict`, an image that cannot be read is an error. `progress` shows a bar on standard error. If `pad`, no image
+    is cropped: it is padded with black to the requested aspect ratio instead.
 
-    Raises DataError if the folder cannot be read, or has no image, or none that can be read.
+    Raises DataError if the folder cannot be read, or has no image, or none that can be read, or an image that is in no
+    folder of a class.
     """
     directory = Path(directory)
     files = visible_files(directory)
     paths = [path for path in files if has_image_suffix(path)]
     if not paths:
         raise _no_image_error(directory)
-    images, failures, brightest = _read_all(directory, paths, image_shape, strict, progress)
+    classes = _folder_names(directory, paths) if folder_labels else None
+    images, kept, failures, brightest = _read_all(directory, paths, image_shape, strict, progress, pad)
     if not len(images):
         raise DataError(
             f"none of the {len(paths):,} pictures in {directory} can be read ({_reasons(failures)}), expected "
@@ -60,7 +71,46 @@ def from_image_folder(
             f"no pixel of the {len(brightest):,} grey pictures of 16 bits in {directory} is above {_WHITE_12_BITS:,}, "
             "the white of 12 bits, so they are nearly black; multiply their pixels by 16 first"
         )
-    return Dataset(name=directory.resolve().name, images=images, labels=None, source=str(directory))
+    labels = None if classes is None else np.array([classes[place] for place in kept])
+    return Dataset(images, labels, name=name or directory.resolve().name, source=str(directory))
+
+
+def one_shape(directory: Path) -> ImageShape:
+    """(H, W, C) of the images in `directory`, of which only the headers are read; C is 1 if all are grey, else 3.
+
+    Raises DataError if there is no image that can be read, or if they have several sizes.
+    """
+    from minigan.data.image_file import UnreadableImageError, read_shape
+
+    sizes: dict[tuple[int, int], Path] = {}
+    channels = 1
+    for path in visible_files(directory):
+        if has_image_suffix(path):
+            with suppress(UnreadableImageError):
+                height, width, of_image = read_shape(path)
+                sizes.setdefault((height, width), path)
+                channels = max(channels, of_image)
+    if not sizes:
+        raise _no_image_error(directory)
+    if len(sizes) > 1:
+        first, second = [f"{path.name} {height} x {width}" for (height, width), path in sizes.items()][:2]
+        raise DataError(
+            f"the pictures in {directory} have {len(sizes)} sizes ({first}, {second}), expected one; name the one to "
+            "which they are cropped and resized, such as image_shape=(64, 64, 3)"
+        )
+    ((height, width),) = sizes
+    return height, width, channels
+
+
+def _folder_names(directory: Path, paths: list[Path]) -> list[str]:
+    """The folder in `directory` that each of `paths` is in."""
+    for path in paths:
+        if path.parent == directory:
+            raise DataError(
+                f"{path} is in no subfolder, whose name would be its label, expected all pictures of {directory} in "
+                "subfolders; move it into one, or read the folder without labels"
+            )
+    return [path.relative_to(directory).parts[0] for path in paths]
 
 
 def has_image_suffix(path: Path) -> bool:
@@ -107,18 +157,18 @@ def _raise_unreadable_folder(error: OSError) -> NoReturn:
 
 
 def _read_all(
-    directory: Path, paths: list[Path], shape: ImageShape, strict: bool, progress: bool
-) -> tuple[np.ndarray, list[str], list[int]]:
-    """(images, failures, brightest): the readable images, (N, H, W, C); "name: reason" of each unreadable one; and the
-    largest pixel of each image of 16 bits."""
-    from tqdm import tqdm  # imported here, like Pillow in the next line, because both imports are slow
+    directory: Path, paths: list[Path], shape: ImageShape, strict: bool, progress: bool, pad: bool
+) -> tuple[np.ndarray, list[int], list[str], list[int]]:
+    """(images, kept, failures, brightest): the readable images, (N, H, W, C), and their places in `paths`; "name:
+    reason" of each unreadable one; and the largest pixel of each image of 16 bits."""
+    from minigan.data.image_file import UnreadableImageError, read_image  # here, because importing Pillow is slow
 
-    from minigan.data.image_file import UnreadableImageError, read_image
-
-    images, count, failures, brightest = np.empty((len(paths), *shape), np.uint8), 0, [], []
-    for path in tqdm(paths, desc="reading pictures", unit="picture", disable=not progress, leave=False):
+    images, kept = np.empty((len(paths), *shape), np.uint8), list[int]()
+    failures, brightest = [], []
+    bar = progress_bar.over(paths, not progress, desc="reading pictures", unit="picture")
+    for place, path in enumerate(bar):
         try:
-            image = read_image(path, shape)
+            image = read_image(path, shape, pad=pad)
         except UnreadableImageError as reason:
             if strict:
                 raise DataError(
@@ -127,11 +177,11 @@ def _read_all(
                 ) from None
             failures.append(f"{path.relative_to(directory).as_posix()}: {reason}")
             continue
-        images[count] = image.pixels
-        count += 1
+        images[len(kept)] = image.pixels
+        kept.append(place)
         if image.brightest is not None:
             brightest.append(image.brightest)
-    return images[:count], failures, brightest
+    return images[: len(kept)], kept, failures, brightest
 
 
 def _notice_files_left_out(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minigan.core import progress as progress_bar
 from minigan.core.errors import DataError
 from minigan.core.files import atomic_path
 from minigan.data.dataset import Dataset, ImageShape
@@ -79,7 +80,7 @@ def embedded() -> Dataset:
             f"{_EMBEDDED_FILE}, which comes with minigan, is missing or damaged, expected an archive of its digits; "
             "reinstall minigan"
         ) from error
-    dataset = Dataset("mnist-10k", images[..., None], labels, f"{_EMBEDDED_FILE} in the package")
+    dataset = Dataset(images[..., None], labels, name="mnist-10k", source=f"{_EMBEDDED_FILE} in the package")
     if dataset.sha256 != EMBEDDED_SHA256:
         raise DataError(
             f"{_EMBEDDED_FILE}, which comes with minigan, is damaged: its SHA-256 is {dataset.sha256}, expected "
@@ -169,10 +170,8 @@ def _download(url: str, limit: int, progress: bool) -> bytes:
 
 def _read_body(response: HTTPResponse, announced: int | None, limit: int, title: str, progress: bool) -> bytes:
     """The body of `response`, up to one byte more than `limit`; raises DataError if it comes too slowly."""
-    from tqdm import tqdm
-
     body, end, start = bytearray(), limit + 1 if announced is None else announced, time.monotonic()
-    with tqdm(total=announced, desc=title, unit="B", unit_scale=True, disable=not progress) as bar:
+    with progress_bar.bar(not progress, total=announced, desc=title, unit="B", unit_scale=True) as bar:
         # `read1` returns what has arrived: a whole chunk might never arrive.
         while len(body) < end and (chunk := response.read1(min(_CHUNK_BYTES, end - len(body)))):
             body += chunk

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from minigan.core.errors import DrawingError, clause
 from minigan.core.files import atomic_path
@@ -24,16 +26,34 @@ def chart(path: Path, size: tuple[float, float], dpi: int) -> Iterator[Figure]:
     without an ending). In the block Matplotlib has its default settings, afterwards the user's again. Nothing is
     written if the block raises. Raises DrawingError if Matplotlib cannot be imported.
     """
+    with _figure(size) as figure:
+        yield figure
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=dpi)
+
+
+def pixels(size: tuple[float, float], dpi: int, draw: Callable[[Figure], None]) -> np.ndarray:
+    """What `draw` draws on an empty figure, (height, width, 3) uint8. Arguments and errors are those of `chart`."""
+    with _figure(size) as figure:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        figure.dpi = dpi
+        draw(figure)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba())[..., :3]
+
+
+@contextmanager
+def _figure(size: tuple[float, float]) -> Iterator[Figure]:
+    """A context with an empty figure, in which Matplotlib has its default settings."""
     matplotlib = _matplotlib()
     from matplotlib.figure import Figure
 
     # A figure without a window needs no backend, and rc_context would not restore the user's.
     defaults = {name: matplotlib.rcParamsDefault[name] for name in matplotlib.rcParamsDefault if name != "backend"}
     with matplotlib.rc_context(defaults):
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=dpi)
+        yield Figure(figsize=size, layout="constrained")
 
 
 def _matplotlib() -> Any:

@@ -18,6 +18,8 @@ _MARGIN = 0.25  # of the width of the box, on each side: samples far from the da
 _DECADES = 4.0  # below its maximum the density is white
 _LEVELS = 8
 _GRID_LINES = 201
+_CELLS = 120  # of a histogram, on each side
+_SMOOTHING = np.array([1, 4, 6, 4, 1]) / 16  # along each axis
 
 
 class DensityMap:
@@ -32,7 +34,7 @@ class DensityMap:
         tiles = _SIDE // _TILE
         middles = self._corner + (np.arange(tiles)[:, None] + 0.5) / tiles * self._width  # (tiles, 2)
         x, y = np.meshgrid(middles[:, 0], middles[::-1, 1])
-        shades = _shaded(log_density(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(tiles, tiles, 3)
+        shades = shaded(log_density(np.stack([x.ravel(), y.ravel()], axis=1))).reshape(tiles, tiles, 3)
         self._background = shades.repeat(_TILE, axis=0).repeat(_TILE, axis=1)
 
     def with_points(self, points: np.ndarray) -> np.ndarray:
@@ -43,6 +45,23 @@ class DensityMap:
         for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):  # 2 x 2 pixels each
             image[_SIDE - 2 - row + down, column + right] = _POINT_COLOUR
         return image
+
+
+def histogram_map(points: np.ndarray, box: np.ndarray) -> DensityMap:
+    """A map of the density of `points` (n, 2), estimated by a smoothed histogram. box: see DensityMap."""
+    corner, width = _square(box)
+    edges = [np.linspace(low, low + width, _CELLS + 1) for low in corner]
+    counts, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=edges)
+    for axis in (0, 1):
+        counts = np.apply_along_axis(np.convolve, axis, counts, _SMOOTHING, mode="same")
+    density = counts + counts.max() * np.exp(-_DECADES * np.log(10)) / 10  # no logarithm of 0
+
+    def log_density(at: np.ndarray) -> np.ndarray:
+        cells = np.clip((at - corner) / width * _CELLS, 0, _CELLS - 1).astype(int)
+        values: np.ndarray = np.log(density[cells[:, 0], cells[:, 1]])
+        return values
+
+    return DensityMap(box, log_density)
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,7 @@ def _square(box: np.ndarray) -> tuple[np.ndarray, float]:
     return (low + high) / 2 - width / 2, width
 
 
-def _shaded(log_density: np.ndarray) -> np.ndarray:
+def shaded(log_density: np.ndarray) -> np.ndarray:
     """A colour for each value, (..., 3) uint8, interpolated between _SHADES."""
     position = np.clip(1 + (log_density - log_density.max()) / (_DECADES * np.log(10)), 0, 1) * (len(_SHADES) - 1)
     lower = np.minimum(position.astype(int), len(_SHADES) - 2)

@@ -16,8 +16,10 @@ _MARGIN = 2  # pixels between images
 _MIN_HEIGHT = 480  # a small grid is enlarged by a whole factor to at least this
 
 
-def image_grid(images: np.ndarray) -> np.ndarray:
-    """`images` (N, H, W, C) uint8 as one image (height, width, C): row by row in a nearly square grid on white.
+def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """`images` (N, H, W, C) uint8 as one image (height, width, C): row by row in a grid of so many columns on white.
+
+    columns: None for a nearly square grid. A small grid is enlarged by a whole factor.
 
     Raises TypeError for other numbers than uint8, ValueError for another shape or no image.
     """
@@ -25,7 +27,7 @@ def image_grid(images: np.ndarray) -> np.ndarray:
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"the images have shape {images.shape}, expected (N, H, W, C) with none of them 0")
     count, height, width, channels = images.shape
-    columns = int(np.ceil(np.sqrt(count)))
+    columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     cell_height, cell_width = height + _MARGIN, width + _MARGIN
     grid = np.full((rows * cell_height + _MARGIN, columns * cell_width + _MARGIN, channels), 255, np.uint8)
