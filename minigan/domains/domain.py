@@ -7,9 +7,8 @@ ask which kind it is, so a further kind of data needs one subclass and a recipe 
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,13 +21,9 @@ from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.core.errors import UsageError
 from minigan.core.notice import Notice
+from minigan.domains.view import Shape, View
 
-Shape = tuple[int, ...]
 Settings = Mapping[str, Any]
-_NUMBERS_PER_PASS = 1 << 20  # largest output of one pass of the generator, to limit memory: about 1,300 digits
-
-Artefact = Callable[[Path, np.ndarray], None]
-"""A function of a path and of samples, as `Domain.present` returns them, that writes a file."""
 
 
 class Data(Protocol):
@@ -116,23 +111,17 @@ D = TypeVar("D", bound=Data)
 
 
 @dataclass(frozen=True)
-class Domain(ABC, Generic[D]):
+class Domain(View, Generic[D]):
     """A kind of data. Subclasses are frozen dataclasses.
 
-    shape: of an example in the data. Networks may use another form, such as flat or scaled; `present` converts their
-    output to the form of the data, (N, *shape), which `draw`, `measure`, `arrays` and the artefacts take.
+    Networks may use another form of the examples, such as flat or scaled; see View.
     """
-
-    shape: Shape
 
     shape_key: ClassVar[str] = "shape"
     """The name of the shape in the JSON output of `minigan recipes`."""
 
     setting_meanings: ClassVar[Mapping[str, str]] = {}
     """The meaning of each setting that belongs to this kind of data."""
-
-    samples_shown: ClassVar[int] = 64
-    """The number of samples in a picture of progress."""
 
     samples_per_evaluated: ClassVar[int] = 1
     """How many samples `evaluate` draws at once for each of the `EvaluationRequest.count` samples."""
@@ -207,36 +196,6 @@ class Domain(ABC, Generic[D]):
         """
         return Tensor(self.noise(count, settings, random.generator(seed, "example batch"), dtype))
 
-    # Samples.
-
-    @abstractmethod
-    def present(self, values: np.ndarray) -> np.ndarray:
-        """Samples from the output `values` of a network, (N, ...), in the form of the data, (N, *shape)."""
-
-    @abstractmethod
-    def draw(self, samples: np.ndarray) -> np.ndarray:
-        """All samples in one picture, (height, width, channels) uint8, grey or RGB."""
-
-    def arrays(self, samples: np.ndarray) -> dict[str, Any]:
-        """The arrays of an .npz file of samples, by name."""
-        return {"samples": samples}
-
-    def artefacts(self) -> dict[str, Artefact]:
-        """Files to write at the end of a run: functions by the name of the file in the run folder."""
-        return {}
-
-    def measure(self, samples: np.ndarray) -> dict[str, float]:
-        """Measurements of the quality of samples that are cheap enough for every picture of progress, by name."""
-        return {}
-
-    def score(self, measured: Mapping[str, float]) -> float | None:
-        """The score of a checkpoint, from what `measure` returned; larger is better. None if there is no score."""
-        return None
-
-    def measured_in_words(self, measured: Mapping[str, float]) -> str:
-        """What `measure` returned, as a line of progress, or "". `measured` may have further entries."""
-        return ""
-
     # Evaluation after the run.
 
     def can_evaluate(self, data: D) -> bool:
@@ -252,20 +211,3 @@ class Domain(ABC, Generic[D]):
         measured = self.measure(request.sample(count, request.seed))
         lines = [f"{name.replace('_', ' ')}  {value:.6g}" for name, value in measured.items()]
         return Evaluation({"samples": count, **measured}, lines, measured=f"{count:,} samples")
-
-    # Memory.
-
-    @property
-    def samples_per_pass(self) -> int:
-        """The number of samples that the generator makes in one pass, to limit memory."""
-        return max(1, _NUMBERS_PER_PASS // math.prod(self.shape))
-
-    @property
-    def bytes_per_sample(self) -> int:
-        """The memory that one sample takes until it is written or measured."""
-        return 2 * 8 * math.prod(self.shape)
-
-    @property
-    def pixels_per_sample(self) -> int:
-        """The pixels that one sample adds to the picture of `draw`; 0 if the size of the picture is fixed."""
-        return 0

@@ -15,18 +15,19 @@ import numpy as np
 
 from minigan.autodiff import Tensor
 from minigan.core import random
-from minigan.core.errors import UsageError
+from minigan.core.errors import UsageError, did_you_mean
 from minigan.core.notice import Notice
 from minigan.data import Dataset, ImageShape, load, mnist, resized, shape_in_words
 from minigan.data.dataset import CHANNELS
 from minigan.data.folder import idx_names_in
 from minigan.data.idx_folder import abbreviated
-from minigan.data.image_batches import ImageBatches
 from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOptions, Settings
 from minigan.figures.image_grid import image_grid, to_bytes
 from minigan.metrics import Classifier, ClassifierScores, classifier_cache
 
 _MOST_PIXELS_OF_A_SIDE = 4096
+PAD = "pad"
+FITS = ("crop", PAD)
 _COPIES = 2  # copies of each sample in memory: in the batch in which it was generated, and in one array of all
 _SAMPLES_EVALUATED = 10_000
 _CLASSES_PER_LINE = 10
@@ -47,15 +48,21 @@ class ImageDomain(Domain[Dataset]):
 
     shape_key: ClassVar[str] = "image_shape"
     setting_meanings: ClassVar[Mapping[str, str]] = {
-        "image_size": f"pixels of a side{_UNCHANGED}",
+        "image_size": f"pixels of a side, or height and width like 48x64{_UNCHANGED}",
         "channels": f"1 (grey) or 3 (colour){_UNCHANGED}",
+        "fit": "how a picture gets its shape: crop (its centre) or pad (all of it, on black)",
     }
 
     def in_words(self, settings: Settings) -> str:
         return f"pictures {shape_in_words(self.wanted_shape(settings))}"
 
     def check_settings(self, settings: Settings) -> None:
-        if (size := settings.get("image_size", 0)) > _MOST_PIXELS_OF_A_SIDE:
+        if settings.get("fit", "crop") not in FITS:
+            raise UsageError(f"there is no fit '{settings['fit']}'; {did_you_mean(settings['fit'], FITS)}")
+        sides = _sides(settings)
+        if 0 in sides and any(sides):
+            raise UsageError(f"the setting 'image_size' is {settings['image_size']}, expected at least 1x1.")
+        if (size := max(sides)) > _MOST_PIXELS_OF_A_SIDE:
             raise UsageError(
                 f"the setting 'image_size' is {size:,}, and one picture of so many rows and columns has more than "
                 f"16 million pixels; take at most {_MOST_PIXELS_OF_A_SIDE:,}."
@@ -82,7 +89,7 @@ class ImageDomain(Domain[Dataset]):
         shape = _recorded_image_shape(recorded)
         if "pixels_sha256" in recorded or shape is None or fitted_shape(settings, shape) == shape:
             return settings
-        return settings | {name: 0 for name in self.setting_meanings if name in settings}
+        return settings | {name: 0 for name in ("image_size", "channels") if name in settings}
 
     def check_strict(self, data_dir: str | None) -> None:
         if data_dir and (idx := idx_names_in(Path(data_dir))):
@@ -102,17 +109,19 @@ class ImageDomain(Domain[Dataset]):
             strict=run.strict,
             progress=progress,
             notice=notice,
+            pad=run.settings.get("fit") == PAD,
         )
-        return resized(dataset, fitted_shape(run.settings, dataset.image_shape))
+        return resized(dataset, fitted_shape(run.settings, dataset.image_shape), pad=run.settings.get("fit") == PAD)
 
     def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
         return "" if "pixels_sha256" in recorded else " (an earlier version of minigan read fewer kinds of pictures)"
 
     def batches(self, data: Dataset, run: RunOptions) -> Callable[[int], Tensor]:
-        batch_size, per_step = run.settings["batch_size"], run.settings["n_critic"]
-        return ImageBatches(
-            data, batch_size, run.seed, self.value_range, run.dtype, flat=self.flat, per_step=per_step
-        ).batch
+        batch_size, per_step = run.settings["batch_size"], run.settings.get("n_critic", 1)
+        return data.batches(
+            batch_size, labels=False, seed=run.seed, per_step=per_step, dtype=run.dtype, value_range=self.value_range,
+            flat=self.flat,
+        )  # fmt: skip
 
     def noise(self, count: int, settings: Settings, rng: np.random.Generator, dtype: str) -> np.ndarray:
         pixels = rng.uniform(*self.value_range, (count, *self.wanted_shape(settings))).astype(dtype)
@@ -121,7 +130,10 @@ class ImageDomain(Domain[Dataset]):
     def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Tensor:
         """Embedded digits if the images have their shape, else noise."""
         if self.wanted_shape(settings) == mnist.IMAGE_SHAPE:
-            return ImageBatches(mnist.embedded(), count, seed, self.value_range, dtype, flat=self.flat).batch(0)
+            digits = mnist.embedded().batches(
+                count, labels=False, seed=seed, dtype=dtype, value_range=self.value_range, flat=self.flat
+            )
+            return digits(0)
         return Tensor(self.noise(count, settings, random.generator(seed, "example pictures"), dtype))
 
     def present(self, values: np.ndarray) -> np.ndarray:
@@ -158,9 +170,15 @@ class ImageDomain(Domain[Dataset]):
 
 def fitted_shape(settings: Settings, shape: ImageShape) -> ImageShape:
     """(H, W, C) to which images of `shape` are cropped and resized: `settings` where they name it, else `shape`."""
+    rows, columns = _sides(settings)
     height, width, channels = shape
-    size = settings.get("image_size")
-    return size or height, size or width, settings.get("channels") or channels
+    return rows or height, columns or width, settings.get("channels") or channels
+
+
+def _sides(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width that the setting image_size, a number or text like "48x64", names; (0, 0) for none."""
+    height, _, width = str(settings.get("image_size", 0)).partition("x")
+    return int(height), int(width or height)
 
 
 def _recorded_image_shape(recorded: Mapping[str, Any]) -> ImageShape | None:

@@ -19,7 +19,8 @@ from minigan.core.errors import UsageError
 from minigan.core.notice import Notice
 from minigan.data import mixtures
 from minigan.data.points import Points
-from minigan.domains.domain import Artefact, Domain, Evaluation, EvaluationRequest, RunOptions, Settings
+from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOptions, Settings
+from minigan.domains.view import Artefact
 from minigan.figures import density_map
 from minigan.metrics import density, modes
 from minigan.metrics.two_sample import classifier_two_sample_test, maximum_mean_discrepancy, wasserstein2
@@ -60,7 +61,7 @@ class PointDomain(Domain[Points]):
         return self.points
 
     def batches(self, data: Points, run: RunOptions) -> Callable[[int], Tensor]:
-        count = run.settings["batch_size"] * run.settings["n_critic"]
+        count = run.settings["batch_size"] * run.settings.get("n_critic", 1)
         return lambda step: data.batch(count, run.seed, step, run.dtype)
 
     def noise(self, count: int, settings: Settings, rng: np.random.Generator, dtype: str) -> np.ndarray:

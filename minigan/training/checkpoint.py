@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -39,7 +39,7 @@ def save(path: Path, state: Mapping[str, np.ndarray], recipe: str, score: float 
     """Write `state` and its Metadata, atomically: a crash leaves the checkpoint that was there."""
     arrays = {name: np.asarray(value, order="C") for name, value in state.items()}
     note = {"format": _FORMAT, **asdict(Metadata(recipe, int(state["step"]), score))}
-    note["sha256"] = _checksum(note, arrays)
+    note["sha256"] = checksum(note, arrays)
     safetensors_file.save(path, arrays, note)
 
 
@@ -48,22 +48,56 @@ def without_diagnosis(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in state.items() if not name.startswith(DIAGNOSIS_PREFIX)}
 
 
-def load(path: Path, recipe: str, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def load(
+    path: Path, recipe: str, like: Mapping[str, np.ndarray], *, owner: str = "its configuration"
+) -> dict[str, np.ndarray]:
     """The arrays in `path`: those of `like` by name, shape and type, and any whose names have the DIAGNOSIS_PREFIX.
 
-    Raises CheckpointError if the file is missing, damaged, of another recipe, or does not fit; memory is taken only for
-    arrays that fit.
+    owner: what `like` is of, in messages. Raises CheckpointError if the file is missing, damaged, of another recipe, or
+    does not fit; memory is taken only for arrays that fit.
     """
-    with _opened(path) as file:
-        note, stored = _read_header(file, path)
+
+    def check(note: Mapping[str, Any], stored: dict[str, StoredArray]) -> None:
         if note.get("recipe") != recipe:
             raise CheckpointError(f"the checkpoint {path} is not of the recipe '{recipe}'; name a run of that recipe.")
-        _require_fit(path, like, stored)
+        _require_fit(path, like, stored, owner)
+
+    return _load(path, check)
+
+
+def load_any(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    """All arrays in `path`, of any recipe.
+
+    Raises CheckpointError if the file is missing, damaged, or has another `recorded_checksum` than `sha256`.
+    """
+
+    def check(note: Mapping[str, Any], stored: dict[str, StoredArray]) -> None:
+        if note.get("sha256", "") != sha256:
+            raise CheckpointError(
+                f"the checkpoint {path} is not the one that this run began with; restore it, or name another run with "
+                "--init-from."
+            )
+
+    return _load(path, check)
+
+
+def recorded_checksum(path: Path) -> str:
+    """The checksum that the checkpoint in `path` records; "" in the first format, which had none."""
+    with _opened(path) as file:
+        checksum: str = _read_header(file, path)[0].get("sha256", "")
+        return checksum
+
+
+def _load(path: Path, check: Callable[[Mapping[str, Any], dict[str, StoredArray]], None]) -> dict[str, np.ndarray]:
+    """The arrays in `path`, once `check` has accepted its note and its header."""
+    with _opened(path) as file:
+        note, stored = _read_header(file, path)
+        check(note, stored)
         try:
             arrays = {name: array.read(file) for name, array in stored.items()}
         except (OSError, ValueError) as error:
             raise _damaged(path, error) from None
-    if note["format"] != _FORMAT_WITHOUT_CHECKSUM and note.pop("sha256") != _checksum(note, arrays):
+    if note["format"] != _FORMAT_WITHOUT_CHECKSUM and note.pop("sha256") != checksum(note, arrays):
         raise _damaged(path, "its numbers do not have the recorded checksum")
     return arrays
 
@@ -116,7 +150,7 @@ def _check_note(note: dict[str, Any]) -> None:
         raise ValueError("the step or the score in its metadata is not a number")
 
 
-def _require_fit(path: Path, like: Mapping[str, np.ndarray], stored: dict[str, StoredArray]) -> None:
+def _require_fit(path: Path, like: Mapping[str, np.ndarray], stored: dict[str, StoredArray], owner: str) -> None:
     try:
         # Arrays of the right shape that take no memory.
         placeholders = {name: np.broadcast_to(np.zeros((), array.dtype), array.shape) for name, array in stored.items()}
@@ -126,11 +160,11 @@ def _require_fit(path: Path, like: Mapping[str, np.ndarray], stored: dict[str, S
             raise ValueError(f"its arrays '{DIAGNOSIS_PREFIX}*' take more than {_MAX_DIAGNOSIS_BYTES:,} bytes")
     except ValueError as error:
         raise CheckpointError(
-            f"the checkpoint {path} does not fit its configuration: {error}; restore both from the same run."
+            f"the checkpoint {path} does not fit {owner}: {error}; restore both from the same run."
         ) from None
 
 
-def _checksum(note: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+def checksum(note: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     """The SHA-256 of the note and of every array with its name, type and shape."""
     digest = hashlib.sha256(json.dumps(note, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):

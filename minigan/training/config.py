@@ -17,6 +17,7 @@ from minigan import __version__, recipes
 from minigan.core import files, strict_json
 from minigan.core.backend import BACKENDS, FLOATS
 from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_mean
+from minigan.training.valid_changes import require_valid
 
 _LIMIT = 2**63
 _MOST_THREADS = 4096  # more cores than any machine has
@@ -34,6 +35,11 @@ class RunConfig:
     digits. download: whether to use all of MNIST. strict: whether an image that cannot be read is an error.
     sample_every, checkpoint_every, log_every: steps between pictures of samples, checkpoints, rows of metrics.
     keep_checkpoints: how many of the last checkpoints to keep.
+
+    recipe_file: the path and the SHA-256 of the file that defines the recipe, if it is one of the user's, and until
+    which step it was another one ("earlier"). init_from: the run, the step and the SHA-256 of the checkpoint that the
+    first weights came from (see minigan.training.initial_weights). changes: the settings that change on the way (see
+    minigan.training.changes).
 
     Raises UsageError, with the name of the field, for a value that is not allowed.
     """
@@ -53,6 +59,9 @@ class RunConfig:
     checkpoint_every: int = 1000
     log_every: int = 10
     keep_checkpoints: int = 2
+    recipe_file: dict[str, Any] | None = None
+    init_from: dict[str, Any] | None = None
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _require_type("recipe", self.recipe, str)
@@ -73,6 +82,13 @@ class RunConfig:
             raise UsageError("--data-dir must be the name of a folder, and no name holds a zero byte.")
         for name in ("download", "strict"):
             _require_type(name, getattr(self, name), bool)
+        if recipe.file and self.recipe_file is None:
+            object.__setattr__(self, "recipe_file", dataclasses.asdict(recipe.file))
+        _require_words("recipe_file", self.recipe_file, ("path", "sha256"))
+        if not isinstance((self.recipe_file or {}).get("earlier", []), list):
+            raise UsageError("recipe_file must have a list of earlier files, if any.")
+        _require_words("init_from", self.init_from, ("run", "sha256"))
+        require_valid(self.changes, self.settings, recipe)
         if self.dtype not in FLOATS:
             raise UsageError(f"there is no --dtype '{self.dtype}'; {did_you_mean(self.dtype, FLOATS)}")
         if self.backend not in BACKENDS:
@@ -90,6 +106,7 @@ def load_config(path: Path) -> RunConfig:
     names = [f.name for f in dataclasses.fields(RunConfig)]
     for name in content.keys() - {*names, *_FACTS}:
         raise CheckpointError(f"{path} has an unknown entry '{name}'; {did_you_mean(name, names)}")
+    _require_recipe_file(path, content)
     try:
         config = RunConfig(**{name: content[name] for name in names if name in content})
     except UsageError as error:
@@ -99,6 +116,22 @@ def load_config(path: Path) -> RunConfig:
         return config
     settings = recipes.get(config.recipe).domain.recorded_settings(config.settings, data)
     return dataclasses.replace(config, settings=settings)
+
+
+def _require_recipe_file(path: Path, content: dict[str, Any]) -> None:
+    """Raise CheckpointError if the recipe is one of the user's, whose file has not been named, and thus not run."""
+    file, name = content.get("recipe_file"), content["recipe"]
+    if not isinstance(file, dict) or not isinstance(name, str):
+        return
+    try:
+        recipe = recipes.get(name)
+    except UsageError:
+        recipe = None
+    if recipe is None or recipe.file is None:
+        raise CheckpointError(
+            f"{path} is of the recipe '{name}', which the file {file.get('path')} defines, and minigan runs no file "
+            f"that you have not named; add --recipe {file.get('path')} (in a program: minigan.recipes.load_file)."
+        )
 
 
 def recorded_data(path: Path) -> dict[str, Any]:
@@ -132,6 +165,18 @@ def versions() -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The configuration in `path` of a run of a recipe."""
+    content = read_content(path)
+    if "recipe" not in content:
+        raise CheckpointError(
+            f"{path.parent} is a run of {content['made_by']}, whose networks are code of your own, which no command "
+            "knows; in Python, minigan.load_run(folder, gan) loads it, and resume=True goes on with it."
+        )
+    return content
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """The configuration in `path` of a run of any kind, with "recipe" or "made_by"; else raises CheckpointError."""
     try:
         content = strict_json.parse(files.read_text(path, _MOST_BYTES))
     except FileNotFoundError:
@@ -140,7 +185,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"no configuration can be read: {error}") from None
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read ({error}); name the config.json of a run.") from None
-    if not isinstance(content, dict) or "recipe" not in content:
+    if not isinstance(content, dict) or not ("recipe" in content or isinstance(content.get("made_by"), str)):
         raise CheckpointError(f"{path} is not the configuration of a run; name the config.json of a run.")
     return content
 
@@ -151,6 +196,14 @@ def _require_whole_number(name: str, value: Any, least: int) -> None:
         raise UsageError(f"--{option} must be a whole number of at least {least}, not {value!r}.")
     if value >= _LIMIT:
         raise UsageError(f"--{option} must be below 2**63, not {value}.")
+
+
+def _require_words(name: str, value: Any, words: tuple[str, ...]) -> None:
+    """Raise UsageError unless `value` is None or a table with text under each of `words`."""
+    if value is None:
+        return
+    if not isinstance(value, dict) or not all(isinstance(value.get(word), str) for word in words):
+        raise UsageError(f"{name} must be a table with {' and '.join(words)}, not {value!r}.")
 
 
 def _require_type(name: str, value: Any, type_: type) -> None:

@@ -23,7 +23,10 @@ def require_consistent(state: Mapping[str, np.ndarray], config: RunConfig) -> No
     step = int(state["step"])
     if not 0 <= step <= config.steps:
         raise ValueError(f"it is of step {step:,}, expected 0 to {config.steps:,}")
-    expected_updates = {"generator": step, "discriminator": step * config.settings["n_critic"]}
+    require_finite(state)
+    if config.recipe_file:
+        return  # nothing else is known of the networks and of the steps in a file of the user's
+    expected_updates = {"generator": step, "discriminator": step * config.settings.get("n_critic", 1)}
     for player, expected in expected_updates.items():
         if (updates := int(state[f"{player}_optimizer.steps"])) != expected:
             raise ValueError(
@@ -47,24 +50,23 @@ def require_finite(state: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"{name} is not finite")
 
 
-def require_recorded(rows: Sequence[Mapping[str, Any]], step: int, config: RunConfig) -> None:
+def require_recorded(rows: Sequence[Mapping[str, Any]], step: int, log_every: int, first_step: int = 0) -> None:
     """Raise ValueError if the metrics `rows` lack the last row that a run records before a checkpoint of `step`.
 
-    That row has the largest multiple of `config.log_every` up to `step`. No rows at all are accepted: somebody may have
-    removed the file.
+    That row has the largest multiple of `log_every` up to `step`, unless the run began there or later, at `first_step`.
+    No rows at all are accepted: somebody may have removed the file.
     """
     if not rows:
         return
-    expected = step // config.log_every * config.log_every
-    last = max((row["step"] for row in rows if row["step"] <= step), default=0)
-    if last < expected:
+    expected = step // log_every * log_every
+    last = max((row["step"] for row in rows if row["step"] <= step), default=first_step)
+    if last < expected and expected > first_step:
         raise ValueError(
             f"it is of step {step:,}, and the metrics end at step {last:,}, expected {expected:,} at least"
         )
 
 
 def _require_plausible(name: str, array: np.ndarray) -> None:
-    require_finite({name: array})
     if _NON_NEGATIVE.fullmatch(name) and (array < 0).any():
         raise ValueError(f"{name} is a mean of squares and has a negative number")
     if _UNIT_VECTOR.fullmatch(name) and array.ndim == 2 and array.shape[1] == 1 and not array.any():

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minigan.autodiff import Tensor
 from minigan.gan import GAN, GradientObserver
+from minigan.gan.batches import Batch, as_batch, parts
 from minigan.training.diagnosis_state import DiagnosisState
 from minigan.training.findings import (
     CONSECUTIVE_CHECKS,
@@ -52,7 +52,7 @@ class Diagnosis:
         self._memory = DiagnosisState()
 
     def check(self, real: Any) -> list[Finding]:
-        """The new findings at this step, mostly none, with a batch of real data (n, ...) as `train_step` takes it.
+        """The new findings at this step, mostly none, with a batch as `train_step` takes it, x (n, ...) or (x, y).
 
         Causes come first, and findings that follow from others are left out. Waits for the device. A second check at
         the same step returns nothing.
@@ -61,12 +61,12 @@ class Diagnosis:
         previous_step = memory.history[-1].step if memory.history else 0
         if step == previous_step:
             return []
-        real = real if isinstance(real, Tensor) else Tensor(real)
-        now = self._monitor.measure(real)
+        batch = self._as_batch(real)
+        now = self._monitor.measure(batch)
         memory.history = [*memory.history, now][-CONSECUTIVE_CHECKS:]
         findings = dict(
             [
-                *certain_mistakes(self._gan, self._monitor.constant_discriminator, now, real),
+                *certain_mistakes(self._gan, self._monitor.constant_discriminator, now, parts(batch)[0]),
                 *idle_players(self._gan, now, memory.updates, step - previous_step),
                 *persistent_findings(memory.history),
             ]
@@ -113,5 +113,7 @@ class Diagnosis:
         self._monitor.load_inner_products(self._memory.inner_products)
         history = self._memory.history
         if history and history[-1].step == self._gan.step:
-            batch = real(self._gan.step)
-            self._monitor.measure(batch if isinstance(batch, Tensor) else Tensor(batch))
+            self._monitor.measure(self._as_batch(real(self._gan.step)))
+
+    def _as_batch(self, batch: Any) -> Batch:
+        return as_batch(batch, self._gan.generator_optimizer.parameters[0].dtype)

@@ -129,7 +129,7 @@ def _foreign_parameters(gan: GAN) -> Iterator[NamedSentence]:
 
 
 def _data_out_of_range(generator: Module, real: Tensor) -> Iterator[NamedSentence]:
-    low, high = _output_range(generator)
+    low, high = output_range(generator)
     numbers = real.numpy()
     outside = ((numbers < low - _RANGE_SLACK) | (numbers > high + _RANGE_SLACK)).mean()
     if outside > _OUTSIDE_RANGE:
@@ -137,7 +137,7 @@ def _data_out_of_range(generator: Module, real: Tensor) -> Iterator[NamedSentenc
         yield "data-range", sentence + "the generator's last layer can give; scale the data, or change that layer"
 
 
-def _output_range(generator: Module) -> tuple[float, float]:
+def output_range(generator: Module) -> tuple[float, float]:
     """(lowest, highest) output of the last layer, infinite where no limit is known."""
     last = generator[-1] if isinstance(generator, Sequential) and len(generator) else None
     if isinstance(last, Tanh):

@@ -10,15 +10,15 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether a signal has requested the run to stop (`requested`)."""
+    """Whether a signal has requested the run to stop (`requested`), and its number."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested, self.number = False, 0
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self.number = True, number
         # Not print: the signal may arrive while something else is printing.
         with suppress(OSError):  # standard error may be closed
             os.write(2, b"\nminigan: stopping as soon as a checkpoint is written; again to stop at once.\n")

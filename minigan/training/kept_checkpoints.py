@@ -11,13 +11,13 @@ import numpy as np
 from minigan.core import files
 from minigan.core.errors import CheckpointError, UsageError
 from minigan.training import checkpoint
-from minigan.training.config import RunConfig
 from minigan.training.run_folder import RunFolder
+from minigan.training.settings import RunSettings
 
 BEST = "best"
 
 
-def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, score: float | None) -> None:
+def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunSettings, score: float | None) -> None:
     """Save `state` as the last checkpoint, and remove the earlier ones that are no longer kept.
 
     A run keeps the last `config.keep_checkpoints`, this one included, and the one of the best score. Only those of
@@ -33,7 +33,7 @@ def save(folder: RunFolder, state: Mapping[str, np.ndarray], config: RunConfig, 
     _remove_all_but(steps_to_keep, folder)
 
 
-def remove_superfluous(folder: RunFolder, config: RunConfig) -> None:
+def remove_superfluous(folder: RunFolder, config: RunSettings) -> None:
     """Remove the checkpoints that an interrupted `save` left, or that the configuration no longer keeps."""
     last = checkpoint.read_metadata(folder.checkpoint).step
     _remove_all_but(_steps_to_keep(_scores(folder), last, config), folder)
@@ -88,7 +88,7 @@ def _scores(folder: RunFolder) -> dict[int, float | None]:
     return scores
 
 
-def _steps_to_keep(scores: Mapping[int, float | None], last: int, config: RunConfig) -> set[int]:
+def _steps_to_keep(scores: Mapping[int, float | None], last: int, config: RunSettings) -> set[int]:
     """The steps before `last` whose checkpoints to keep; `scores`: of all existing checkpoints, by step."""
     regular = {step: score for step, score in scores.items() if step <= last and not step % config.checkpoint_every}
     earlier = sorted(step for step in regular if step < last)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minigan.core import files
 from minigan.core.errors import CheckpointError, FileError, UsageError, did_you_mean
-from minigan.training import checkpoint, metrics_file
+from minigan.training import checkpoint, metrics_csv, metrics_file
 
 _STEP = r"step_(\d{6}|[1-9]\d{6,17})"  # exactly as minigan writes it, so that files of others are left alone
 _SAMPLE = re.compile(_STEP + r"\.png")
@@ -23,8 +23,9 @@ class RunFolder:
     """The files of a run in `path`:
 
     config.json, checkpoint.safetensors (the last), checkpoints/step_*.safetensors (earlier ones), metrics.jsonl,
-    samples/step_*.png, samples.gif, losses.png, and the artefacts of the domain, such as contours.png. dropped-STEP/,
-    laid out in the same way, holds what was recorded after the step to which a resumed run was rewound.
+    metrics.csv (the same as a table, with wall times), samples/step_*.png, samples.gif, losses.png, and the artefacts
+    of the domain, such as contours.png. dropped-STEP/, laid out in the same way, holds what was recorded after the step
+    to which a resumed run was rewound, but for metrics.csv.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,6 +34,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
+        self.table = self.path / "metrics.csv"
         self.samples = self.path / "samples"
         self.animation = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
@@ -91,8 +93,12 @@ class RunFolder:
         files.require_writable(self.path)
 
     def _require_empty(self) -> None:
-        if not self.path.is_dir() or any(not self._may_be_replaced(path) for path in self.path.iterdir()):
+        if not self.is_free():
             raise self._taken_error()
+
+    def is_free(self) -> bool:
+        """Whether the path is a folder in which nothing is, but for what a killed process left behind."""
+        return self.path.is_dir() and all(self._may_be_replaced(path) for path in self.path.iterdir())
 
     def _may_be_replaced(self, path: Path) -> bool:
         """Whether a process that was killed while it filled the folder left `path` behind."""
@@ -123,7 +129,7 @@ class RunFolder:
     def require_regular_files(self) -> None:
         """Raise CheckpointError if a path that the run would write to is a link, a pipe or anything else that a run
         does not create."""
-        written = [self.config, self.checkpoint, self.metrics, self._lock, *self.sample_paths()]
+        written = [self.config, self.checkpoint, self.metrics, self.table, self._lock, *self.sample_paths()]
         for path in [*written, *self.earlier_paths().values()]:
             if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
                 raise CheckpointError(f"{path} is not an ordinary file, as a run creates it; replace it by one.")
@@ -131,9 +137,14 @@ class RunFolder:
             if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
                 raise CheckpointError(f"{path} is not a folder, as a run creates it; replace it by one.")
 
-    def append(self, rows: list[metrics_file.Row]) -> None:
-        """Add `rows` to the metrics and flush them to the disk."""
+    def append(self, rows: list[metrics_file.Row], seconds: list[float]) -> None:
+        """Add `rows`, recorded so many seconds of training after the start, and flush them to the disk."""
         metrics_file.append(self.metrics, rows)
+        metrics_csv.append(self.table, rows, seconds)
+
+    def seconds_so_far(self) -> float:
+        """The seconds of training from the start of the run to its last row; 0 if they are not recorded."""
+        return metrics_csv.seconds_so_far(self.table)
 
     def rows(self) -> list[metrics_file.Row]:
         """The metrics recorded so far; raises CheckpointError if the file holds anything else."""
@@ -166,6 +177,7 @@ class RunFolder:
         earlier_rows = [row for row in rows if row["step"] <= step]
         if late_rows or not self.metrics.exists() or _last_line_is_incomplete(self.metrics):
             metrics_file.write(self.metrics, earlier_rows)
+        metrics_csv.rewrite(self.table, earlier_rows)
         return dropped.path if dropped else None
 
     def _new_dropped(self, step: int) -> RunFolder:

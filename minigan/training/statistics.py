@@ -16,6 +16,7 @@ import numpy as np
 from minigan.autodiff import Tensor, grad
 from minigan.core import random
 from minigan.gan import GAN, Pass
+from minigan.gan.batches import Batch, parts
 from minigan.gan.inputs import UpdateInputs
 from minigan.gan.losses import Loss
 from minigan.gan.penalties import copy_draws, draw_for
@@ -161,20 +162,22 @@ class TrainingMonitor:
         }
         self.awaits_gradients = False
 
-    def measure(self, real: Tensor) -> TrainingStatistics:
-        """The statistics at this step, with real data (n, ...).
+    def measure(self, batch: Batch) -> TrainingStatistics:
+        """The statistics at this step, with real data (n, ...), or a pair of them and their conditions.
 
         Changes no parameter, uses none of training's random draws, and restores what the networks' passes change.
         """
-        packing = self._gan.rules.packing
+        (real, condition), packing = parts(batch), self._gan.rules.packing
         count = max(packing, min(len(real), _MAX_EXAMPLES) // packing * packing)
+        if len(real) > count:
+            batch = real[:count] if condition is None else (real[:count], condition[:count])
         with np.errstate(all="ignore"), preserve_state(self._gan.generator, self._gan.discriminator):
-            return self._measure(real if len(real) == count else real[:count])
+            return self._measure(batch)
 
-    def _measure(self, real: Tensor) -> TrainingStatistics:
-        gan = self._gan
+    def _measure(self, batch: Batch) -> TrainingStatistics:
+        gan, (real, _) = self._gan, parts(batch)
         agreements = {player: comparison.agreement() for player, comparison in self._comparisons.items()}
-        inputs = _diagnosis_inputs(gan, real)
+        inputs = _diagnosis_inputs(gan, batch)
         outputs = gan.discriminator_pass(inputs)
         fake, logits = outputs.fake, _logits(outputs)
         generator_loss = gan.loss.generator(logits[1], logits[0])  # as it is before the discriminator's update
@@ -214,12 +217,13 @@ class TrainingMonitor:
         )
 
 
-def _diagnosis_inputs(gan: GAN, real: Tensor) -> UpdateInputs:
-    """The inputs of the discriminator's next update on `real`, but with random draws of the diagnosis's own.
+def _diagnosis_inputs(gan: GAN, batch: Batch) -> UpdateInputs:
+    """The inputs of the discriminator's next update on `batch`, but with random draws of the diagnosis's own.
 
     The penalty is computed at each measurement, with the weight that it would have if every update computed it.
     """
-    inputs = replace(gan.draw_update(real), latent=gan.latent(len(real), "diagnosis", gan.step))
+    real, _ = parts(batch)
+    inputs = replace(gan.draw_update(batch), latent=gan.latent(len(real), "diagnosis", gan.step))
     if gan.penalty is None:
         return inputs
     rng = random.generator(gan.seed, "diagnosis/penalty", gan.step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from minigan import recipes
 from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.core.errors import CheckpointError, NonFiniteError, clause
-from minigan.domains import Domain
+from minigan.domains import Domain, View
 from minigan.gan import GAN
 from minigan.training import checkpoint, consistency, kept_checkpoints
 from minigan.training.config import RunConfig, load_config, recorded_shape
@@ -80,25 +81,45 @@ def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
 
     Raises NonFiniteError if a sample is not finite.
     """
-    parts = []
-    for start in range(0, count, _LATENTS_AT_ONCE):  # the first samples are the same for every count
-        rng = random.generator(seed, "samples", start // _LATENTS_AT_ONCE)
-        latent = run.gan.latent_from(rng, min(_LATENTS_AT_ONCE, count - start))
-        try:
-            parts.append(generate(run.gan, run.domain, latent))
-        except NonFiniteError as error:
-            raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
-    return np.concatenate(parts)
+    try:
+        return samples_of_seed(run.gan, run.domain, count, seed)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
 
 
-def generate(gan: GAN, domain: Domain[Any], latent: Tensor) -> np.ndarray:
-    """Samples from the latent vectors `latent` (N, latent_size), as `Domain.present` returns them: (N, *shape).
+def samples_of_seed(gan: GAN, domain: View, count: int, seed: int, condition: np.ndarray | None = None) -> np.ndarray:
+    """`count` samples as `View.present` returns them: a pure function of `seed` and of `condition` (count, ...).
 
     Raises NonFiniteError if a sample is not finite.
     """
+    parts, start = [], 0
+    for latent in _latents(gan, count, seed):
+        parts.append(generate(gan, domain, latent, None if condition is None else condition[start:][: len(latent)]))
+        start += len(latent)
+    return np.concatenate(parts)
+
+
+def draw_latents(run: TrainedRun, count: int, seed: int) -> np.ndarray:
+    """The latent vectors (count, latent_size) of the samples that `draw_samples` draws."""
+    return np.concatenate([latent.numpy() for latent in _latents(run.gan, count, seed)])
+
+
+def _latents(gan: GAN, count: int, seed: int) -> Iterator[Tensor]:
+    for start in range(0, count, _LATENTS_AT_ONCE):  # the first samples are the same for every count
+        rng = random.generator(seed, "samples", start // _LATENTS_AT_ONCE)
+        yield gan.latent_from(rng, min(_LATENTS_AT_ONCE, count - start))
+
+
+def generate(gan: GAN, domain: View, latent: Tensor, condition: Any = None) -> np.ndarray:
+    """Samples from the latent vectors `latent` (N, latent_size), as `View.present` returns them: (N, *shape).
+
+    condition: (N, ...), None for a GAN without. Raises NonFiniteError if a sample is not finite.
+    """
     parts = []
     for start in range(0, len(latent), domain.samples_per_pass):
-        values = gan.sample(latent[start : start + domain.samples_per_pass]).numpy()
+        part = slice(start, start + domain.samples_per_pass)
+        given = () if condition is None else (condition[part],)
+        values = gan.sample(latent[part], *given).numpy()
         if not np.isfinite(values).all():
             raise NonFiniteError("the samples are not finite")
         parts.append(domain.present(values))
