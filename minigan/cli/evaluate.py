@@ -11,7 +11,7 @@ from pathlib import Path
 from minigan.cli import options
 from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory
-from minigan.core import backend
+from minigan.core import backend, progress
 from minigan.domains import EvaluationRequest
 from minigan.training import RunFolder
 from minigan.training.config import versions
@@ -22,6 +22,7 @@ from minigan.training.trained_run import TrainedRun, draw_samples, load_run
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan evaluate`."""
     options.add_run_argument(parser)
+    options.add_recipe_file_argument(parser)
     options.add_checkpoint_argument(parser, "measure")
     options.add_count_arguments(parser, None, "10,000 pictures, or points by PacGAN's protocol")
     parser.add_argument("--data-dir", type=Path, help="where the data of the run are now (default: where they were)")
@@ -33,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure samples of the run, and print the results."""
     options.require_valid_counts(arguments)
+    own_recipe = options.load_recipe_file(arguments.recipe_file)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
     trained = load_run(arguments.path, arguments.checkpoint)
+    options.notice_changed_recipe(trained.config, own_recipe, arguments.path, arguments.quiet)
     domain, step = trained.domain, trained.gan.step
     domain.check_evaluation(str(arguments.path), arguments.data_dir)
     require_memory(domain, arguments.n or 0, times=domain.samples_per_evaluated)
@@ -66,7 +69,7 @@ def _request(trained: TrainedRun, arguments: argparse.Namespace) -> EvaluationRe
 @contextmanager
 def _progress(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A context with a progress bar; its value is a function that is called with (steps done, steps in all)."""
-    with options.progress_bar(quiet, desc=title, unit="step") as bar:
+    with progress.bar(quiet, desc=title, unit="step") as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total

@@ -19,7 +19,7 @@ from minigan.checking import from_file
 from minigan.cli import options
 from minigan.cli.exit_codes import FAILURE, SUCCESS
 from minigan.cli.interrupt import exit_on_interrupt
-from minigan.core import backend
+from minigan.core import backend, progress
 from minigan.core.backend import FLOATS, Implementation
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.selftest import Case, all_cases
@@ -196,7 +196,7 @@ def _check_cases(
     cases: list[Case], implementations: list[Implementation], arguments: argparse.Namespace
 ) -> list[CaseResult]:
     case_results = []
-    with options.progress_bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
+    with progress.bar(arguments.quiet, desc="checking", unit="case", total=len(cases), leave=False) as bar:
         for case in cases:
             bar.set_postfix_str(case.name, refresh=False)
             case_results.append(check(case, implementations, arguments.order, arguments.seed))

@@ -7,23 +7,26 @@ import json
 import os
 import re
 import stat
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 import minigan_kernels
+from minigan import recipes
+from minigan.cli import compile_notice
 from minigan.cli.interrupt import exit_on_interrupt
-from minigan.core import backend, files
+from minigan.core import backend, files, progress
 from minigan.core.errors import UsageError, escaped, one_line
+from minigan.recipes import Recipe, values
+from minigan.training import RunConfig
 
 
 def whole_number(text: str) -> int:
-    """An integer written as people write it: 10000, 10_000 or 10,000."""
+    """An integer written as people write it: 10000, 10_000, 10,000 or 1e4."""
+    if (number := values.whole_number(text)) is not None:
+        return number
     if not _WHOLE_NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
     if len(text) > _MAX_DIGITS:
@@ -67,6 +70,40 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
     )
 
 
+def add_recipe_file_argument(parser: argparse.ArgumentParser) -> None:
+    """--recipe."""
+    parser.add_argument(
+        "--recipe", metavar="FILE.py", dest="recipe_file",
+        help="the file that defines the recipe of the run, if it is one of yours; it is executed",
+    )  # fmt: skip
+
+
+def load_recipe_file(name: str | None) -> Recipe | None:
+    """The recipe that the Python file `name` defines, which is executed; None without one.
+
+    Recipes from files that an earlier command has loaded are forgotten.
+    """
+    recipes.forget_files()
+    if name is None:
+        return None
+    return recipes.load_file(name)
+
+
+def notice_changed_recipe(config: RunConfig, given: Recipe | None, run: Path, quiet: bool) -> None:
+    """Print a notice if the file of the run's recipe has changed; raises UsageError if `given` is of another recipe."""
+    if given is None or given.file is None:
+        return
+    if config.recipe != given.name:
+        raise UsageError(
+            f"{run} is a run of '{config.recipe}', and {given.file.path} defines '{given.name}'; leave --recipe out, "
+            "or name the file of that recipe."
+        )
+    if (config.recipe_file or {}).get("sha256") != given.file.sha256:
+        notice_printer(quiet)(
+            f"{given.file.path} has changed since the run {run} recorded it, so the same steps may give other numbers"
+        )
+
+
 def parsed_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """The settings that the options --set name; raises UsageError unless each is key=value."""
     pairs = [text.partition("=") for text in arguments.set]
@@ -83,8 +120,7 @@ def choose_device(backend_name: str | None, kernels: str | None, threads: int | 
     with exit_on_interrupt():  # these import CuPy and the compiler of the kernels
         backend.use(backend_name or "auto", kernels or "auto")
         backend.set_threads(threads)
-    # Through tqdm, so that the sentence does not break a progress bar.
-    minigan_kernels.on_compile(lambda sentence: None if quiet else tqdm.write(sentence, file=sys.stderr))
+    compile_notice.announce(quiet)
 
 
 def add_count_arguments(parser: argparse.ArgumentParser, count: int | None, default: str = "") -> None:
@@ -120,8 +156,7 @@ def require_output_file(out: Path, option: str) -> None:
 
 def notice_printer(quiet: bool) -> Callable[[str], None]:
     """A function that prints a sentence on standard error, or nothing if `quiet`."""
-    # Through tqdm, so that the sentence does not break a progress bar.
-    return lambda sentence: None if quiet else tqdm.write(f"minigan: {one_line(sentence)}.", file=sys.stderr)
+    return lambda sentence: None if quiet else progress.write(f"minigan: {one_line(sentence)}.")
 
 
 @contextmanager
@@ -135,17 +170,14 @@ def warnings_as_notices(quiet: bool) -> Iterator[None]:
 
 def print_line(line: str) -> None:
     """Print a line on standard output; control characters, as a file name may have, are escaped."""
+    compile_notice.finish()
     print(escaped(line))
 
 
 def print_json(content: Any) -> None:
     """Print `content` as JSON on standard output."""
+    compile_notice.finish()
     print(json.dumps(content, indent=2))
-
-
-def progress_bar(quiet: bool, **settings: Any) -> tqdm:
-    """A progress bar on standard error; none is drawn if `quiet`."""
-    return tqdm(disable=quiet, file=sys.stderr, dynamic_ncols=True, **settings)
 
 
 def print_table(rows: Iterable[tuple[str, Any]]) -> None:

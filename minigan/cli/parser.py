@@ -11,6 +11,7 @@ from minigan import __version__
 from minigan.cli.exit_codes import USAGE_ERROR
 from minigan.cli.interrupt import exit_on_interrupt
 from minigan.core.errors import UsageError, did_you_mean
+from minigan.core.synonyms import meant
 
 COMMANDS = {
     "train": "Train a GAN by a recipe, or resume a run.",
@@ -53,10 +54,24 @@ class _CommandParser(_Parser):
         self.set_defaults(run=module.run, subparser=self)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse, and --switch=true or --switch=false for an option without a value."""
         self.complete()
-        return super().parse_known_args(args, namespace)
+        options = {option: action for action in self._actions for option in action.option_strings}
+        rest, switches = [], {}
+        for argument in args or []:
+            option, equals, text = argument.partition("=")
+            action, value = options.get(option), _SWITCHED.get(text.lower())
+            if equals and value is not None and isinstance(action, argparse._StoreTrueAction):
+                switches[action.dest] = value
+            else:
+                rest.append(argument)
+        parsed, unknown = super().parse_known_args(rest, namespace)
+        for name, value in switches.items():
+            setattr(parsed, name, value)
+        return parsed, unknown
 
 
+_SWITCHED = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _OPTION_WITHOUT_VALUE = re.compile(r"-[^=]*=--")
 
 
@@ -79,12 +94,23 @@ def run(arguments: list[str]) -> int:
     known, unknown = parser.parse_known_args(arguments)
     if unknown:
         subparser = known.subparser if known.command else parser
-        options = [option for action in subparser._actions for option in action.option_strings]
-        raise UsageError(f"'{subparser.prog}' does not know '{unknown[0]}'; {did_you_mean(unknown[0], options)}")
+        raise UsageError(f"'{subparser.prog}' does not know '{unknown[0]}'; {_hint(unknown[0], subparser)}")
     if not known.command:
         raise UsageError(f"no command was given; known: {', '.join(COMMANDS)}.")
     code: int = known.run(known)
     return code
+
+
+def _hint(wrong: str, parser: argparse.ArgumentParser) -> str:
+    """What an unknown argument may mean: an option, or a setting, which is given with --set."""
+    word = wrong.partition("=")[0]
+    options = [option for action in parser._actions for option in action.option_strings]
+    if "--set" in options and word.startswith("-") and not meant(word, options):
+        from minigan.recipes.settings import MEANINGS  # imported by now: commands with settings need it
+
+        if setting := meant(word, MEANINGS):
+            return f"did you mean '--set {setting}=...'?"
+    return did_you_mean(word, options)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 
 from minigan.cli.exit_codes import FAILURE, INTERRUPTED, USAGE_ERROR
 from minigan.cli.interrupt import exit_on_interrupt
@@ -40,6 +41,8 @@ def _run_and_report(arguments: list[str]) -> int:
             return _report(problem, FAILURE)
         if os.environ.get("MINIGAN_DEBUG"):
             raise
+        if problem := _user_code_problem(error):
+            return _report(problem, FAILURE)
         return _report(_unexpected_error_sentence(error), FAILURE)
 
 
@@ -60,6 +63,15 @@ def _device_problem(error: BaseException, arguments: list[str]) -> str | None:
     if problem is None or arguments[:1] != ["train"]:
         return problem
     return f"{problem} (a run goes on with train --resume RUN)"
+
+
+def _user_code_problem(error: Exception) -> str | None:
+    """What the code of a recipe of the user's has raised, with the line; None if it has raised nothing."""
+    from minigan import recipes
+    from minigan.core import user_file
+
+    paths = [Path(path) for path in recipes.loaded_files()]
+    return next((user_file.problem_in(path, error) for path in paths if user_file.last_line(path, error)[0]), None)
 
 
 def _report(problem: object, code: int) -> int:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.cli import options
+from minigan.cli import options, sample_kinds
 from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory, require_one_picture
 from minigan.core import files
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.figures.image_grid import save_png
-from minigan.training.trained_run import draw_samples, load_run
+from minigan.training.trained_run import TrainedRun, load_run
 
 _FORMATS = (".png", ".npz")
+_COUNT, _NEAREST_COUNT, _ROWS = 64, 16, 8  # without --n: samples, samples beside neighbours, rows of paths
+_MOST_BESIDE = 1_000
 _OUT_HELP = (
     "a .png file, or an .npz file with 'images', uint8 of shape (N, H, W) if grey, (N, H, W, 3) if in colour, or "
     "'points' (N, 2) "
@@ -26,8 +28,23 @@ _OUT_HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan sample`."""
     options.add_run_argument(parser)
+    options.add_recipe_file_argument(parser)
     options.add_checkpoint_argument(parser, "draw from")
-    options.add_count_arguments(parser, 64)
+    options.add_count_arguments(
+        parser, None, f"{_COUNT}; with --interpolate {_ROWS} paths, with --nearest {_NEAREST_COUNT}"
+    )
+    parser.add_argument(
+        "--interpolate", metavar="STEPS", type=options.whole_number,
+        help="draw paths of STEPS samples, each from one latent vector to the next (on an arc if they are normal)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--nearest", metavar="K", type=options.whole_number,
+        help="beside each sample show the K nearest training examples, and print the distances",
+    )  # fmt: skip
+    parser.add_argument("--real", action="store_true", help="show as many training examples beside the samples")
+    parser.add_argument(
+        "--data-dir", type=Path, help="with --nearest or --real: where the data are now (default: where they were)"
+    )
     parser.add_argument("--out", type=Path, help=_OUT_HELP)
     options.add_device_arguments(parser)
     options.add_json_argument(parser)
@@ -35,26 +52,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the samples and write them to a file."""
-    out: Path = arguments.out or arguments.path / f"samples-{arguments.seed}.png"
+    kind = _kind(arguments)
+    out: Path = arguments.out or arguments.path / f"{kind or 'samples'}-{arguments.seed}.png"
     if out.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")
     options.require_valid_counts(arguments)
+    own_recipe = options.load_recipe_file(arguments.recipe_file)
     options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
     trained = load_run(arguments.path, arguments.checkpoint)
+    options.notice_changed_recipe(trained.config, own_recipe, arguments.path, False)
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
     options.require_output_file(out, "--out")
-    require_memory(trained.domain, arguments.n)
+    count = _count(arguments)
+    shown = count * {"nearest": 1 + (arguments.nearest or 0), "real": 2}.get(kind, 1)
+    require_memory(trained.domain, shown)
     if out.suffix.lower() == ".png":
-        require_one_picture(trained.domain, arguments.n)
-    samples = draw_samples(trained, arguments.n, arguments.seed)
+        require_one_picture(trained.domain, shown)
+    drawn = _draw(trained, count, arguments)
     if out.suffix.lower() == ".png":
-        save_png(out, trained.domain.draw(samples))
+        save_png(out, drawn.picture())
     else:
         with files.atomic_path(out) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **trained.domain.arrays(samples))
+            np.savez_compressed(file, **drawn.arrays)
     if arguments.json:
-        options.print_json({"out": str(out), "n": arguments.n, "seed": arguments.seed, "step": trained.gan.step})
+        facts = {"out": str(out), "n": count, "seed": arguments.seed, "step": trained.gan.step}
+        options.print_json(facts | drawn.facts)
     else:
-        options.print_line(f"Wrote {arguments.n} samples of step {trained.gan.step:,} to {out}")
+        for line in drawn.lines:
+            options.print_line(line)
+        options.print_line(f"Wrote {drawn.what} of step {trained.gan.step:,} to {out}")
     return SUCCESS
+
+
+def _kind(arguments: argparse.Namespace) -> str:
+    """Which of the options interpolate, nearest and real is named, "" for none; raises UsageError if several are."""
+    named = [name for name in ("interpolate", "nearest", "real") if getattr(arguments, name) not in (None, False)]
+    if len(named) > 1:
+        raise UsageError(f"--{named[0]} and --{named[1]} are two different pictures; draw one after the other.")
+    for name, least in (("interpolate", 2), ("nearest", 1)):
+        value = getattr(arguments, name)
+        if value is not None and not least <= value <= _MOST_BESIDE:
+            raise UsageError(f"--{name} must be a whole number from {least} to {_MOST_BESIDE:,}, not {value}.")
+    if arguments.data_dir and named not in (["nearest"], ["real"]):
+        raise UsageError("--data-dir says where training examples are, and only --nearest and --real show some.")
+    return named[0] if named else ""
+
+
+def _count(arguments: argparse.Namespace) -> int:
+    """The number of samples; raises UsageError unless it fills rows of an interpolation."""
+    count: int | None = arguments.n
+    if arguments.interpolate:
+        count = count or _ROWS * arguments.interpolate
+        if count % arguments.interpolate:
+            raise UsageError(f"--n {count:,} does not fill rows of {arguments.interpolate:,} samples; give a multiple.")
+    return count or (_NEAREST_COUNT if arguments.nearest else _COUNT)
+
+
+def _draw(trained: TrainedRun, count: int, arguments: argparse.Namespace) -> sample_kinds.Drawn:
+    path, data_dir, seed = arguments.path, arguments.data_dir, arguments.seed
+    if arguments.interpolate:
+        return sample_kinds.paths(trained, count // arguments.interpolate, arguments.interpolate, seed)
+    if arguments.nearest:
+        return sample_kinds.beside_nearest(trained, path, data_dir, count, arguments.nearest, seed)
+    if arguments.real:
+        return sample_kinds.beside_real(trained, path, data_dir, count, seed)
+    return sample_kinds.plain(trained, count, seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minigan.cli import options
 from minigan.cli.exit_codes import SUCCESS
+from minigan.core import progress
 from minigan.core.errors import UsageError
 from minigan.study import page
 
@@ -28,13 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--out is {out}, but there is no folder {out.parent}; make it first, or name another.")
     options.choose_device("numpy", None, 1, arguments.quiet)  # networks this small gain nothing from a second thread
     total = len(page.SECTIONS)
-    with options.progress_bar(arguments.quiet, desc="study", unit="section", total=total, leave=False) as bar:
+    with progress.bar(arguments.quiet, desc="study", unit="section", total=total, leave=False) as bar:
 
-        def progress(name: str) -> None:
+        def report(name: str) -> None:
             bar.update(list(page.SECTIONS).index(name) - bar.n)
             bar.set_postfix_str(name)
 
-        sections = page.write(arguments.out, progress)
+        sections = page.write(arguments.out, report)
     size = arguments.out.stat().st_size
     if arguments.json:
         figures = {section.name: dict(section.figures) for section in sections}

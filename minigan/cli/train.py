@@ -6,23 +6,36 @@ import argparse
 import dataclasses
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 import minigan_kernels
 from minigan import recipes
-from minigan.cli import exit_codes, options
-from minigan.core import backend, files
+from minigan.cli import compile_notice, exit_codes, options
+from minigan.core import backend, files, progress
 from minigan.core.errors import UsageError, escaped
 from minigan.domains import Data
 from minigan.nn import Module
-from minigan.recipes.settings import is_scheduled
-from minigan.training import Outcome, RunConfig, RunFolder, Trainer, first_free_path, load_config, open_run
+from minigan.recipes import Recipe
+from minigan.training import (
+    Outcome,
+    RunConfig,
+    RunFolder,
+    Trainer,
+    changes,
+    checkpoint,
+    first_free_path,
+    initial_weights,
+    kept_checkpoints,
+    load_config,
+    open_run,
+    trackers,
+)
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.run_data import load_data, reload_data
 
+_NOT_OPTIONS = ("recipe_file", "init_from", "changes")  # fields of RunConfig that no option of the same name sets
 # Fields of RunConfig that do not change what a run computes.
 _ALLOWED_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
 
@@ -30,8 +43,10 @@ _ALLOWED_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "kee
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `minigan train`; their default is None, so that a configuration can supply the value."""
     parser.add_argument(
-        "recipe", metavar="RECIPE", nargs="?", help=f"one of 'minigan recipes' (default: {recipes.DEFAULT})"
-    )
+        "recipe", metavar="RECIPE", nargs="?",
+        help=f"one of 'minigan recipes', or a Python file of yours that defines one (default: {recipes.DEFAULT})",
+    )  # fmt: skip
+    options.add_recipe_file_argument(parser)
     parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
     parser.add_argument("--seed", type=options.whole_number, help="seed of every random draw (default: 0)")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE, numbered if taken)")
@@ -42,10 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--download", action="store_true", default=None, help="fetch all of MNIST (11 MB), once")
     options.add_device_arguments(parser)
     parser.add_argument("--dtype", help="type of the numbers: float32 or float64 (default: float32)")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[],
+        help="change a setting ('minigan recipes NAME' explains them); with --resume: from here on, if it may change",
+    )  # fmt: skip
     parser.add_argument("--config", type=Path, help="repeat the run that a config.json describes")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with a run from its last checkpoint")
-    options.add_checkpoint_argument(parser, "with --resume: go on from")
+    parser.add_argument(
+        "--init-from", metavar="RUN", type=Path, help="begin with the weights of another run; the optimisers are new"
+    )
+    options.add_checkpoint_argument(parser, "with --resume or --init-from: take")
     parser.add_argument("--sample-every", type=options.whole_number, help="steps between pictures (default: 500)")
     parser.add_argument(
         "--checkpoint-every", type=options.whole_number, help="steps between checkpoints (default: 1000)"
@@ -56,6 +77,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many of the last checkpoints to keep, besides the one of the best score (default: 2)",
     )
     parser.add_argument("--log-every", type=options.whole_number, help="steps between metrics (default: 10)")
+    parser.add_argument(
+        "--track", metavar="SERVICE", action="append", default=[],
+        help=f"record the run there, too: {', '.join(trackers.NAMES)}; its package must be installed",
+    )  # fmt: skip
+    parser.add_argument("--tensorboard", action="store_true", help="the same as --track tensorboard: RUN/tensorboard")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained, and write nothing")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     options.add_json_argument(parser)
@@ -63,7 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and print a summary."""
-    config = _resumed_config(arguments) if arguments.resume else _new_config(arguments)
+    own_recipe = options.load_recipe_file(_recipe_file(arguments))
+    config = _resumed_config(arguments, own_recipe) if arguments.resume else _new_config(arguments, own_recipe)
     folder = RunFolder(arguments.resume or arguments.out or Path("runs") / config.recipe)
     options.choose_device(config.backend, config.kernels, config.threads, arguments.quiet)
     if arguments.dry_run and config.download:
@@ -71,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.strict:
         recipes.get(config.recipe).domain.check_strict(config.data_dir)
     _require_writable_folder(folder, arguments)
+    _callbacks(arguments)  # raises UsageError, before any work, if a package is missing
     loading: dict[str, Any] = {"progress": not arguments.quiet, "notice": options.notice_printer(arguments.quiet)}
     data = reload_data(config, folder, **loading) if arguments.resume else load_data(config, **loading)
     if arguments.dry_run:
@@ -80,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             _print_start(trainer)
         compiling = minigan_kernels.compile_seconds()
-        outcome = _train(trainer, lambda: stop.requested, arguments.quiet)
+        trainer, outcome = _train(trainer, lambda: stop.requested, arguments)
         compiling = minigan_kernels.compile_seconds() - compiling
     _print_summary(outcome, compiling, trainer, arguments)
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS
@@ -98,60 +126,110 @@ def _trainer(config: RunConfig, folder: RunFolder, data: Data, arguments: argpar
     """The trainer of a new or a resumed run; a new run gets its folder here, unless this is a dry run."""
     with options.warnings_as_notices(arguments.quiet):
         if arguments.resume:
-            return Trainer.resume(config, data, folder, arguments.checkpoint)
+            return Trainer.resume(config, data, folder, arguments.checkpoint, _callbacks(arguments))
         if arguments.dry_run:
             return Trainer.prepare(config, data, folder if arguments.out else RunFolder(first_free_path(folder.path)))
-        return Trainer.begin(config, data, folder, numbered=not arguments.out)
+        return Trainer.begin(config, data, folder, numbered=not arguments.out, callbacks=_callbacks(arguments))
 
 
-def _new_config(arguments: argparse.Namespace) -> RunConfig:
-    if arguments.checkpoint is not None:
-        raise UsageError("--checkpoint says from where to resume a run; name the run, too, with --resume.")
-    base = load_config(arguments.config) if arguments.config else None
-    if base and arguments.recipe not in (None, base.recipe):
+def _callbacks(arguments: argparse.Namespace) -> list[object]:
+    """The trackers that the command line names; raises UsageError if the package of one is missing."""
+    names = [*arguments.track, *(["tensorboard"] if arguments.tensorboard else [])]
+    return [trackers.by_name(name) for name in dict.fromkeys(names)]
+
+
+def _recipe_file(arguments: argparse.Namespace) -> str | None:
+    """The Python file that defines the recipe, if the command line names one."""
+    positional = arguments.recipe if (arguments.recipe or "").endswith(".py") else None
+    if arguments.recipe_file and arguments.recipe not in (None, arguments.recipe_file):
         raise UsageError(
-            f"{arguments.config} describes a run of '{base.recipe}', not of '{arguments.recipe}'; leave the recipe out."
+            f"both '{arguments.recipe}' and --recipe {arguments.recipe_file} name a recipe; leave one of them out."
         )
-    recipe = recipes.get(base.recipe if base else arguments.recipe or recipes.DEFAULT)
+    file: str | None = arguments.recipe_file or positional
+    return file
+
+
+def _new_config(arguments: argparse.Namespace, own_recipe: Recipe | None) -> RunConfig:
+    if arguments.checkpoint is not None and arguments.init_from is None:
+        raise UsageError(
+            "--checkpoint says from where to resume a run; name the run, too, with --resume or --init-from."
+        )
+    base = load_config(arguments.config) if arguments.config else None
+    named = own_recipe.name if own_recipe else arguments.recipe
+    if base and named not in (None, base.recipe):
+        raise UsageError(
+            f"{arguments.config} describes a run of '{base.recipe}', not of '{named}'; leave the recipe out."
+        )
+    recipe = recipes.get(base.recipe if base else named or recipes.DEFAULT)
+    if base:
+        options.notice_changed_recipe(base, own_recipe, arguments.config, arguments.quiet)
+        base = changes.made(changes.undone(base, 0), 0)
     values: dict[str, Any] = dataclasses.asdict(base) if base else {"recipe": recipe.name, "steps": recipe.steps}
+    values["recipe_file"] = None  # as it is now
     named_fields = _named_fields(arguments)
+    if arguments.init_from is not None:
+        named_fields["init_from"] = initial_weights.source(arguments.init_from, arguments.checkpoint)
     named_settings = options.parsed_settings(arguments)
     config = RunConfig(**values | named_fields | {"settings": {**values.get("settings", {}), **named_settings}})
     recipe.require_effect(named_settings, config.settings)
     return config
 
 
-def _resumed_config(arguments: argparse.Namespace) -> RunConfig:
+def _resumed_config(arguments: argparse.Namespace, own_recipe: Recipe | None) -> RunConfig:
     folder = open_run(arguments.resume)
     config = load_config(folder.config)
     named_fields = _named_fields(arguments)
-    if arguments.recipe not in (None, config.recipe):
-        raise UsageError(
-            f"{folder.path} is a run of '{config.recipe}', not of '{arguments.recipe}'; leave the recipe out."
-        )
+    named_recipe = own_recipe.name if own_recipe else arguments.recipe
+    if named_recipe not in (None, config.recipe):
+        raise UsageError(f"{folder.path} is a run of '{config.recipe}', not of '{named_recipe}'; leave the recipe out.")
     fixed = sorted(
         name for name in named_fields.keys() - _ALLOWED_ON_RESUME if named_fields[name] != getattr(config, name)
     )
-    fixed += ["set"] if options.parsed_settings(arguments) else []
-    if is_scheduled(config.settings) and named_fields.get("steps", config.steps) != config.steps:
-        raise UsageError(
-            f"--steps cannot change in this run, because its schedules span {config.steps:,} steps; start a "
-            "new run without --resume."
-        )
-    fixed += [name for name in ("config", "out") if getattr(arguments, name) is not None]
+    fixed += [name for name in ("config", "out", "init_from") if getattr(arguments, name) is not None]
     if fixed:
         option = fixed[0].replace("_", "-")
         raise UsageError(
             f"--{option} cannot change in a resumed run; leave it out, or start a new run without --resume."
         )
-    return dataclasses.replace(
-        config, **{name: named_fields[name] for name in named_fields.keys() & _ALLOWED_ON_RESUME}
-    )
+    options.notice_changed_recipe(config, own_recipe, folder.path, arguments.quiet)
+    if named_fields.get("steps", config.steps) != config.steps:
+        config = changes.with_fixed_schedule(config)
+    named_fields = {name: named_fields[name] for name in named_fields.keys() & _ALLOWED_ON_RESUME}
+    config = dataclasses.replace(config, recipe_file=_present_file(config, folder, arguments), **named_fields)
+    return _with_changed_settings(config, folder, arguments)
+
+
+def _present_file(config: RunConfig, folder: RunFolder, arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """The entry "recipe_file" with the file as it is now, and until which step it was another one."""
+    file, recorded = recipes.get(config.recipe).file, config.recipe_file
+    if file is None or recorded is None:
+        return None
+    earlier = recorded.get("earlier", [])
+    if recorded["sha256"] != file.sha256:
+        earlier = [*earlier, {"sha256": recorded["sha256"], "until_step": _resumed_step(folder, arguments)}]
+    return dataclasses.asdict(file) | ({"earlier": earlier} if earlier else {})
+
+
+def _resumed_step(folder: RunFolder, arguments: argparse.Namespace) -> int:
+    return checkpoint.read_metadata(kept_checkpoints.choose(folder, arguments.checkpoint)).step
+
+
+def _with_changed_settings(config: RunConfig, folder: RunFolder, arguments: argparse.Namespace) -> RunConfig:
+    """`config` as it is at the checkpoint that is resumed, with the settings that --set names."""
+    named = options.parsed_settings(arguments)
+    if not named and not config.changes:
+        return config
+    step = _resumed_step(folder, arguments)
+    config = changes.made(changes.undone(config, step), step)
+    if named:
+        config = changes.changed(config, step, named)
+        recipes.get(config.recipe).require_effect(named, config.settings)
+    return config
 
 
 def _named_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of RunConfig that the command line names."""
-    names = {field.name for field in dataclasses.fields(RunConfig)} - {"recipe", "settings"}
+    names = {field.name for field in dataclasses.fields(RunConfig)} - {"recipe", "settings", *_NOT_OPTIONS}
     fields = {name: getattr(arguments, name) for name in names if getattr(arguments, name, None) is not None}
     if "data_dir" in fields:
         fields["data_dir"] = str(Path(fields["data_dir"]).absolute())  # the run may be resumed from elsewhere
@@ -169,28 +247,68 @@ def _print_start(trainer: Trainer) -> None:
     print(escaped(line), file=sys.stderr)
 
 
-def _train(trainer: Trainer, should_stop: Any, quiet: bool) -> Outcome:
+def _train(trainer: Trainer, should_stop: Callable[[], bool], arguments: argparse.Namespace) -> tuple[Trainer, Outcome]:
+    """Train to the end, or until `should_stop()`, and change settings on the way if the configuration says so.
+
+    Where settings change, the run is interrupted and resumed, as it was when they changed first; so it has the same
+    bits. Returns the last trainer, too.
+    """
+    compile_notice.finish()
+    outcomes, quiet = [], arguments.quiet
+    with progress.bar(quiet, total=trainer.config.steps, initial=trainer.gan.step, unit="step") as bar:
+        while True:
+            turn = changes.next_step(trainer.config)
+            report = _reporter(trainer, bar, quiet)
+            notice = options.notice_printer(quiet)
+            outcomes.append(trainer.run(report, _until(trainer, turn, should_stop), notice).outcome)
+            if turn is None or outcomes[-1].step < turn or not outcomes[-1].interrupted:
+                break
+            config = changes.made(trainer.config, turn)
+            trainer = Trainer.resume(config, trainer.data, trainer.folder, callbacks=_callbacks(arguments))
+            notice(f"step {turn:,}: from here on with {_made_at(config, turn)}")
+    return trainer, dataclasses.replace(
+        outcomes[-1],
+        first_step=outcomes[0].first_step,
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        step_seconds=sum(outcome.step_seconds for outcome in outcomes),
+    )
+
+
+def _until(trainer: Trainer, turn: int | None, should_stop: Callable[[], bool]) -> Callable[[], bool]:
+    return lambda: should_stop() or trainer.gan.step == turn
+
+
+def _made_at(config: RunConfig, step: int) -> str:
+    """The settings that change at `step`, such as "rate=0.0001"."""
+    made = next(change["settings"] for change in config.changes if change["step"] == step)
+    return ", ".join(f"{name}={value}" for name, value in made.items())
+
+
+def _reporter(trainer: Trainer, bar: Any, quiet: bool) -> Callable[[int, dict[str, float]], None]:
+    """A function of a recorded step and its metrics that shows them."""
     first_step = trainer.gan.step
-    with options.progress_bar(quiet, total=trainer.config.steps, initial=first_step, unit="step") as bar:
 
-        def report(step: int, metrics: dict[str, float]) -> None:
-            if bar.n == first_step:
-                bar.unpause()  # leave the first steps, which compile the kernels, out of the rate
-            bar.set_postfix_str(
-                f"loss D {metrics['discriminator_loss']:.3f} G {metrics['generator_loss']:.3f}, "
-                f"D(x) {metrics['real_score']:.2f}, D(G(z)) {metrics['fake_score']:.2f}",
-                refresh=False,
-            )
-            bar.update(step - bar.n)
-            if not quiet and (scores := trainer.domain.measured_in_words(metrics)):
-                tqdm.write(f"step {step:,}: {scores}", file=sys.stderr)
+    def report(step: int, metrics: dict[str, float]) -> None:
+        compile_notice.finish()
+        if bar.n == first_step:
+            bar.unpause()  # leave the first steps, which compile the kernels, out of the rate
+        bar.set_postfix_str(
+            f"loss D {metrics['discriminator_loss']:.3f} G {metrics['generator_loss']:.3f}, "
+            f"D(x) {metrics['real_score']:.2f}, D(G(z)) {metrics['fake_score']:.2f}",
+            refresh=False,
+        )
+        bar.update(step - bar.n)
+        if not quiet and (scores := trainer.domain.measured_in_words(metrics)):
+            progress.write(f"step {step:,}: {scores}")
 
-        return trainer.run(report, should_stop, options.notice_printer(quiet))
+    return report
 
 
 def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
     folder, steps = trainer.folder, outcome.step - outcome.first_step
     run = shlex.quote(str(folder.path))
+    if trainer.config.recipe_file:
+        run += f" --recipe {shlex.quote(trainer.config.recipe_file['path'])}"
     if arguments.json:
         options.print_json(
             {

@@ -120,6 +120,17 @@ class Backend:
             start += extent
         return out
 
+    def matmul_of_batches(self, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+        """op(a[i]) @ op(b[i]) for each i, where op transposes a matrix if its flag is set."""
+        if self.xp is np:  # not by kernels, whose results would still have to be joined: a recorder can trace this
+            flags = ((a, transpose_a), (b, transpose_b))
+            return np.matmul(*(x.transpose(0, 2, 1) if transposed else x for x, transposed in flags))
+        if not len(a):
+            shape = (0, a.shape[2 if transpose_a else 1], b.shape[1 if transpose_b else 2])
+            return self.xp.zeros(shape, a.dtype)
+        product = self.kernel("matmul")
+        return self.concatenate([product(x, y, transpose_a, transpose_b)[None] for x, y in zip(a, b, strict=True)])
+
     def upload(self, arrays: Sequence[np.ndarray]) -> tuple[Sequence[Any], Any]:
         """The NumPy arrays `arrays` as arrays of this library, copied to the device at once.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from minigan.core.synonyms import meant
+
 __all__ = [
     "CheckpointError", "DataError", "DrawingError", "FileError", "MiniganError", "NonFiniteError", "UsageError",
 ]  # fmt: skip
@@ -45,11 +47,13 @@ def clause(error: Exception) -> str:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """A clause that names the known word most similar to `wrong`, or all known words if none is similar."""
+    """A clause that names the known word that `wrong` means, or else the most similar one, or else all of them.
+
+    What a word means comes first (see minigan.core.synonyms): `lr` is the learning rate, and not `r1`.
+    """
     names = sorted(known)
-    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean '{near[0]}'?"
+    if near := meant(wrong, names) or next(iter(difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)), None):
+        return f"did you mean '{near}'?"
     return "known: " + ", ".join(names) + "." if names else "none is known here."
 
 

@@ -1,25 +1,59 @@
-"""Recipes: networks, losses and settings that are known to train, by name."""
+"""Recipes: networks, losses and settings that are known to train, by name; and recipes from the user's files."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from minigan.core.errors import UsageError, did_you_mean
-from minigan.recipes.dcgan import DCGAN64, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE
+from minigan.recipes import user_recipe
+from minigan.recipes.dcgan import DCGAN, DCGAN64, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE
 from minigan.recipes.mnist_mlp import MNIST_MLP, MNIST_MLP_SIGMOID
-from minigan.recipes.recipe import Recipe
+from minigan.recipes.recipe import Recipe, RecipeFile
 from minigan.recipes.synthetic import POINT_RECIPES
 
-__all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
+__all__ = ["DEFAULT", "RECIPES", "Recipe", "RecipeFile", "forget_files", "get", "load_file", "loaded_files"]
 
-_ALL = (MNIST_MLP, MNIST_MLP_SIGMOID, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE, DCGAN64, *POINT_RECIPES)
+_ALL = (MNIST_MLP, MNIST_MLP_SIGMOID, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE, DCGAN, DCGAN64, *POINT_RECIPES)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
-"""Every recipe, by its name."""
+"""Every recipe of minigan, by its name."""
 DEFAULT = MNIST_MLP.name
 """The name of the recipe that `minigan train` takes if none is given."""
 
+_from_files: dict[str, Recipe] = {}
+
 
 def get(name: str) -> Recipe:
-    """The recipe called `name`; raises UsageError, with the nearest name, if there is none."""
-    try:
+    """The recipe called `name`, of minigan or of a file that has been loaded with `load_file`.
+
+    Raises UsageError, with the nearest name, if there is none.
+    """
+    if name in RECIPES:
         return RECIPES[name]
-    except KeyError:
-        raise UsageError(f"there is no recipe '{name}'; {did_you_mean(name, RECIPES)}") from None
+    if name in _from_files:
+        return _from_files[name]
+    raise UsageError(f"there is no recipe '{name}'; {did_you_mean(name, RECIPES)}")
+
+
+def load_file(path: str | Path) -> Recipe:
+    """The recipe that a Python file of the user's defines; from now on `get` knows it by its name.
+
+    The file is executed. It defines RECIPE = Recipe(...), or a function build(shape, steps, seed, dtype, ...) that
+    returns a GAN and whose further arguments, with defaults, are the settings; with DOMAIN, the kind of data (digits if
+    it is left out). Raises UsageError if it defines no recipe, or one with the name of a recipe of minigan, and
+    MiniganError, with the line, if its code fails.
+    """
+    recipe = user_recipe.load(Path(path))
+    if recipe.name in RECIPES:
+        raise UsageError(f"the recipe in {path} has the name of one of minigan's, '{recipe.name}'; give it another.")
+    _from_files[recipe.name] = recipe
+    return recipe
+
+
+def loaded_files() -> list[str]:
+    """The paths of the files that `load_file` has loaded."""
+    return [recipe.file.path for recipe in _from_files.values() if recipe.file]
+
+
+def forget_files() -> None:
+    """Let `get` know minigan's own recipes only."""
+    _from_files.clear()

@@ -42,10 +42,11 @@ _COMMON: Settings = {
     "average": 0.995,
     "dropout": 0.0,
 }
-_SHAPE: Settings = {"image_size": 0, "channels": 0}  # 0: as in the data
+_SHAPE: Settings = {"image_size": 0, "channels": 0, "fit": "crop"}  # 0: as in the data
 _WEIGHTS: dict[str, Any] = {"initializer": init.dcgan_normal}
 # With these arguments a 4 x 4 kernel halves or doubles both sides of an image.
 _STRIDED: dict[str, Any] = {"stride": 2, "padding": 1, **_WEIGHTS}
+_SIXTEENTH, _LARGEST_SIDE = 16, 128  # four halvings; with larger pictures the first layer would be most of the network
 _SAME: dict[str, Any] = {"padding": "same", **_WEIGHTS}
 
 
@@ -69,16 +70,38 @@ def _upsampling_dcgan(s: Settings, shape: tuple[int, ...], rng: np.random.Genera
 
 def _dcgan64(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
     """Radford et al., figure 1, with half the channels and, like their code, without biases."""
-    _require_dcgan64_sizes(s, shape)
-    latent, channels = s["latent_size"], shape[2]
+    _require_four_widths(s)
+    if shape[:2] != (64, 64):
+        raise ValueError(
+            f"its pictures are 64 x 64, not {shape[0]} x {shape[1]}; name a folder of pictures with --data-dir, which "
+            "are cut and resized to that, or take the recipe mnist-dcgan, which follows the size of the data, or dcgan"
+        )
+    return _halved_four_times(s, shape, rng)
+
+
+def _dcgan(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
+    """The networks of dcgan64 for any multiple of 16: the smallest image is 1/16 of the sides, not always 4 x 4."""
+    _require_four_widths(s)
+    if not all(side % _SIXTEENTH == 0 and side <= _LARGEST_SIDE for side in shape[:2]):
+        raise ValueError(
+            f"both sides of its pictures are multiples of {_SIXTEENTH} up to {_LARGEST_SIDE}, not {shape[0]} x "
+            f"{shape[1]}; set image_size, such as 64, or 48x64 for a height of 48"
+        )
+    return _halved_four_times(s, shape, rng)
+
+
+def _halved_four_times(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
+    """Four doublings of an image that the first layer makes of the latent vector, against four halvings."""
+    latent, (height, width, channels) = s["latent_size"], shape
+    small = height // _SIXTEENTH, width // _SIXTEENTH
     first, last = s["generator_widths"][0], s["generator_widths"][-1]
     generator = Sequential(
         Reshape(1, 1, latent),
-        ConvTranspose2d(latent, first, 4, rng, bias=False, **_WEIGHTS), _norm(first, s), ReLU(),
+        ConvTranspose2d(latent, first, small, rng, bias=False, **_WEIGHTS), _norm(first, s), ReLU(),
         *_doubling_layers(s, rng, ReLU()),
         ConvTranspose2d(last, channels, 4, rng, bias=False, **_STRIDED), Tanh(),
     )  # fmt: skip
-    logit = Conv2d(s["discriminator_widths"][-1], 1, 4, rng, bias=False, **_WEIGHTS)
+    logit = Conv2d(s["discriminator_widths"][-1], 1, small, rng, bias=False, **_WEIGHTS)
     return generator, Sequential(*_halving_layers(s, packed_shape(s, shape)[2], rng, norm=True), logit, Flatten())
 
 
@@ -147,15 +170,10 @@ def _norm(features: int, s: Settings) -> BatchNorm:
     return BatchNorm(features, momentum=s["norm_momentum"], eps=1e-5)
 
 
-def _require_dcgan64_sizes(s: Settings, shape: tuple[int, ...]) -> None:
+def _require_four_widths(s: Settings) -> None:
     for name in ("generator_widths", "discriminator_widths"):
         if len(s[name]) != 4:
-            raise ValueError(f"{name} takes 4 numbers, one for each halving from 64 to 4 pixels, not {len(s[name])}")
-    if shape[:2] != (64, 64):
-        raise ValueError(
-            f"its pictures are 64 x 64, not {shape[0]} x {shape[1]}; name a folder of pictures with --data-dir, which "
-            "are cut and resized to that, or take the recipe mnist-dcgan, which follows the size of the data"
-        )
+            raise ValueError(f"{name} takes 4 numbers, one for each halving, not {len(s[name])}")
 
 
 MNIST_DCGAN = Recipe(
@@ -192,7 +210,19 @@ DCGAN64 = Recipe(
     networks=_dcgan64,
     settings={
         **_COMMON, "generator_widths": [512, 256, 128, 64], "discriminator_widths": [64, 128, 256, 512], "channels": 0,
+        "fit": "crop",
     },
     steps=3000,
     domain=ImageDomain((64, 64, 3), value_range=(-1.0, 1.0), flat=False),
+)  # fmt: skip
+
+DCGAN = Recipe(
+    name="dcgan",
+    summary="the networks of dcgan64 for pictures of any size: both sides multiples of 16, from 16 to 128",
+    networks=_dcgan,
+    settings={
+        **_COMMON, **_SHAPE, "generator_widths": [256, 128, 64, 32], "discriminator_widths": [32, 64, 128, 256],
+    },
+    steps=3000,
+    domain=ImageDomain((32, 32, 3), value_range=(-1.0, 1.0), flat=False),
 )  # fmt: skip

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigan.core import random
+from minigan.core import random, user_file
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.domains import Domain
 from minigan.gan import GAN
 from minigan.nn import Module
+from minigan.recipes import values
 from minigan.recipes.build import build_gan
-from minigan.recipes.settings import COMMON, INEFFECTIVE_WITH, Settings, require_feasible
+from minigan.recipes.settings import COMMON, INEFFECTIVE_WITH, MEANINGS, Settings, is_scheduled, require_feasible
 
 Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Module, Module]]
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """The Python file of a recipe of the user's: its absolute path, and the SHA-256 of its content in hex."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,10 @@ class Recipe:
     or settings.
 
     settings: the defaults of all that `--set key=value` can change, the recipe's own first, then those that all recipes
-    have in common (see minigan.recipes.settings).
+    have in common (see minigan.recipes.settings). meanings: what the recipe's own settings mean, for `minigan recipes
+    NAME`; those of minigan's recipes are known.
+
+    file: where a recipe of the user's comes from (see minigan.recipes.user_recipe); None for minigan's.
     """
 
     name: str
@@ -40,6 +53,8 @@ class Recipe:
     settings: Settings
     steps: int
     domain: Domain[Any]
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    file: RecipeFile | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         common = {key: value for key, value in COMMON.items() if key not in self.settings}
@@ -60,15 +75,35 @@ class Recipe:
         Raises UsageError for unknown settings and if the networks cannot be built.
         """
         settings = self.resolve(changes)
+        length = settings["schedule_steps"] or steps or self.steps
         try:
-            networks = self.networks(
-                settings, shape or self.domain.wanted_shape(settings), random.generator(seed, "initial weights")
-            )
-            return build_gan(networks, settings, steps or self.steps, seed, dtype)
+            return self._build(settings, shape or self.domain.wanted_shape(settings), length, seed, dtype)
         except ValueError as error:
             changed = [f"{key}={value}" for key, value in settings.items() if value != self.settings[key]]
             sentence = f"the recipe '{self.name}' cannot be built with {', '.join(changed) or 'its defaults'}: {error}"
+            sentence = sentence.rstrip(".") + self.place(error)
             raise UsageError(sentence if sentence.endswith((".", "?")) else f"{sentence}.") from None
+
+    def _build(self, settings: Settings, shape: tuple[int, ...], steps: int, seed: int, dtype: str) -> GAN:
+        """The GAN with all `settings`; raises ValueError for settings or a shape that are impossible."""
+        networks = self.networks(settings, shape, random.generator(seed, "initial weights"))
+        return build_gan(networks, settings, steps, seed, dtype)
+
+    def place(self, error: BaseException) -> str:
+        """The line of the user's file in which `error` was raised, in brackets after a space; "" if there is none."""
+        line = user_file.last_line(Path(self.file.path), error)[0] if self.file else None
+        return f" ({Path(self.file.path).name}, line {line})" if self.file and line else ""
+
+    def meaning(self, key: str) -> str:
+        """What the setting `key` means, for people to read; "" if nobody has said so."""
+        for meanings in (self.meanings, self.domain.setting_meanings, MEANINGS):
+            if key in meanings:
+                return meanings[key]
+        return ""
+
+    def is_scheduled(self, settings: Settings) -> bool:
+        """Whether a schedule under `settings` depends on the length of the run, unless "schedule_steps" is set."""
+        return is_scheduled(settings)
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
         """All settings, with `changes` applied; their values may be text, as from `--set`.
@@ -79,16 +114,22 @@ class Recipe:
         for key, value in changes.items():
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
-            settings[key] = _converted(self.settings[key], key, value)
+            settings[key] = values.converted(self.settings[key], key, value)
         require_feasible(settings)
         self.domain.check_settings(settings)
         return settings
 
     def require_effect(self, named: Iterable[str], settings: Settings) -> None:
         """Raise UsageError if a setting in `named` differs from its default but has no effect, given all `settings`."""
+        named = list(named)
+        if "schedule_steps" in named and settings["schedule_steps"] and not self.is_scheduled(settings):
+            raise UsageError(
+                "the setting 'schedule_steps' has no effect while nothing is scheduled; leave it out, or set "
+                "rate_schedule, penalty_anneal or instance_noise."
+            )
         for key in named:
             for other, value in INEFFECTIVE_WITH.get(key, ()):
-                if settings[other] == value and settings[key] != self.settings[key]:
+                if settings.get(other) == value and settings[key] != self.settings[key]:
                     raise UsageError(
                         f"the setting '{key}' has no effect while {other} is {value}; leave it out, or change {other}."
                     )
@@ -102,32 +143,3 @@ def packed_shape(settings: Settings, shape: tuple[int, ...]) -> tuple[int, ...]:
     if settings["packing"] < 1:
         raise ValueError(f"packing is {settings['packing']}, expected a whole number of at least 1")
     return (*shape[:-1], shape[-1] * settings["packing"])
-
-
-def _converted(default: Any, key: str, value: Any) -> Any:
-    """`value` of the setting `key` in the type of `default`: a number, a word or a list of whole numbers (256,512)."""
-    kind = "a list of whole numbers like 256,512" if isinstance(default, list) else f"a {_KINDS[type(default)]}"
-    try:
-        if isinstance(value, bool) or (isinstance(default, str) and not isinstance(value, str)):
-            raise TypeError
-        if isinstance(default, list):
-            converted: Any = [_whole(part) for part in (value.split(",") if isinstance(value, str) else value)]
-        else:
-            converted = _whole(value) if isinstance(default, int) else type(default)(value)
-    except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"the setting '{key}' must be {kind}, not '{value}'; its default is {default}.") from None
-    numbers = converted if isinstance(converted, list) else [converted]
-    if not all(isinstance(number, str) or 0 <= number < float("inf") for number in numbers):
-        raise UsageError(f"the setting '{key}' must be {kind}, finite and not negative, not '{value}'.")
-    return converted
-
-
-def _whole(value: Any) -> int:
-    """`value`, a number or text, as an int; raises ValueError, TypeError or OverflowError if it is not whole."""
-    number = int(value)
-    if number != float(value):
-        raise ValueError
-    return number
-
-
-_KINDS = {int: "whole number", float: "number", str: "word"}
