@@ -68,10 +68,17 @@ def digest(arguments: list[str], steps: int, dtype: str) -> str:
             return f"failed: {done.stderr.strip().splitlines()[-1]}"
         parts = {
             "checkpoint": [_numbers(out / "checkpoint.safetensors")],
-            "metrics": [(out / "metrics.jsonl").read_bytes()],
+            "metrics": [_measured(out / "metrics.jsonl")],
             "samples": [path.read_bytes() for path in sorted((out / "samples").iterdir())],
         }
     return "  ".join(f"{name} {_hashed(contents)}" for name, contents in parts.items())
+
+
+def _measured(metrics: Path) -> bytes:
+    """The rows without learning rates, which are settings and which earlier versions did not record."""
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    kept = [{name: value for name, value in row.items() if "learning_rate" not in name} for row in rows]
+    return "".join(json.dumps(row) + "\n" for row in kept).encode()
 
 
 def _numbers(checkpoint: Path) -> bytes:

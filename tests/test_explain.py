@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -214,6 +217,60 @@ def test_the_command_prints_a_line_for_each_operation(capsys: pytest.CaptureFixt
     assert text.count("=> ") == 4 + 6
 
 
+@pytest.mark.parametrize("width", [40, 61, 200])
+def test_no_line_is_wider_than_asked_and_nothing_is_lost(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "explain",
+        "ring",
+        "--batch",
+        "3",
+        "--quiet",
+        "--set",
+        "generator_widths=5",
+        "--set",
+        "discriminator_widths=4",
+    ]
+    assert cli.main(command) == 0
+    whole = capsys.readouterr().out
+    assert cli.main([*command, "--width", str(width)]) == 0
+    broken = capsys.readouterr().out
+    assert max(map(len, broken.splitlines())) <= width
+    words = "".join(whole.replace(";", "").split())
+    assert sorted("".join(broken.replace(";", "").split())) == sorted(words)
+
+
+def test_a_page_links_every_result_to_the_operation_that_made_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "walk.html"
+    command = ["explain", "ring", "--batch", "3", "--quiet", "--set", "generator_widths=5", "--html", str(page)]
+    assert cli.main(command) == 0
+    assert str(page) in capsys.readouterr().out
+    assert cli.main([*command, "--json"]) == 0
+    walks = json.loads(capsys.readouterr().out)["walks"]
+    text = page.read_text(encoding="utf-8")
+    ElementTree.fromstring(_closed(text))
+    identifiers, links = re.findall(r'<tr id="([^"]+)"', text), re.findall(r'href="#([^"]+)"', text)
+    assert len(identifiers) == len(set(identifiers)) == sum(len(walk["visits"]) for walk in walks)
+    assert set(links) <= set(identifiers)
+    assert len(links) == sum(
+        part["source"] in {visit["result"] for visit in walk["visits"]}
+        for walk in walks for visit in walk["visits"] for part in visit["inputs"]
+    )  # fmt: skip
+    assert text.count("&rArr;") == sum(len(visit["arrivals"]) for walk in walks for visit in walk["visits"])
+    assert "http" not in text and "<script" not in text
+
+
+def _closed(text: str) -> str:
+    """The tables of the page as XML, with the end tags that HTML allows to leave out."""
+    rows = re.findall(r"<tr.*?</tr>", text)
+    cells = [re.sub(r"</?tr[^>]*>", "", row) for row in rows]
+    cells = [re.sub(r"(?<!^)<(td|th)", r"</\g<1>><\g<1>", cell) for cell in cells]
+    ends = [f"</{re.findall(r'<(td|th)', cell)[-1]}>" for cell in cells]
+    table = "".join(f"<tr>{cell}{end}</tr>" for cell, end in zip(cells, ends, strict=True))
+    return f"<table>{table.replace('&rarr;', '').replace('&rArr;', '').replace('<br>', ' ')}</table>"
+
+
 def test_one_player_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", "--player", "generator", "--set", "generator_widths=5", "--quiet"]) == 0
     text = capsys.readouterr().out
@@ -230,6 +287,8 @@ def test_one_player_alone(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "slope"], "--set takes key=value"),
         (["nonsense"], "there is no recipe 'nonsense'"),
         (["--batch", "3", "--set", "packing=2"], "packing"),
+        (["--width", "39"], "--width must be a whole number from 40"),
+        (["--html", "x.txt"], "ends in .html"),
     ],
 )
 def test_wrong_arguments_are_reported(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

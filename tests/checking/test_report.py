@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +20,10 @@ X = np.array([1.0, 2.0, -3.0])
 
 def squares(x):
     return (x * x).sum()
+
+
+def squares_of_tensor(x):
+    return mg.ops.sum(x * x)
 
 
 def relu(x):
@@ -339,3 +345,27 @@ def test_there_is_no_picture_without_a_wrong_entry(make, tmp_path):
     with pytest.raises(ValueError, match="no picture to draw"):
         make().save_picture(tmp_path / "errors.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@every_kind
+def test_a_notebook_shows_the_same_text(make):
+    report = make()
+    shown = report._repr_html_()
+    assert html.unescape(re.sub(r"</?(pre|b)\b[^>]*>", "", shown)) == str(report)
+    (verdict,) = re.findall(r'<b style="color:[^"]+">(.*)</b>', shown)
+    assert verdict == report.verdict
+
+
+def test_a_notebook_shows_names_as_text():
+    name = "<script>alert(1)</script>&"
+    shown = mg.gradcheck(squares_of_tensor, [X], names=[name])._repr_html_()
+    assert "<script" not in shown and html.escape(name) in shown
+
+
+@pytest.mark.parametrize("make", [passed, failed], ids=lambda make: make.__name__)
+def test_its_colours_can_be_read_on_a_light_and_on_a_dark_page(make):
+    for colour in re.findall(r"color:#([0-9a-f]{6})", make()._repr_html_()):
+        channels = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)]) / 255
+        linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)  # WCAG 2
+        luminance = linear @ [0.2126, 0.7152, 0.0722]
+        assert 1.05 / (luminance + 0.05) > 4.5 and (luminance + 0.05) / 0.05 > 4.5

@@ -63,7 +63,7 @@ def _host(x: Tensor | np.ndarray) -> np.ndarray:
     return x.numpy() if isinstance(x, Tensor) else x
 
 
-@pytest.mark.parametrize("case", primitive_cases.CASES, ids=str)
+@pytest.mark.parametrize("case", [*primitive_cases.CASES, *primitive_cases.COMPOSED_CASES], ids=str)
 def test_primitives(case: primitive_cases.Case, on_both: Callable, standin: ModuleType) -> None:
     def run() -> list[Tensor]:
         tensors = [Tensor(x) for x in case.inputs]

@@ -161,7 +161,9 @@ def _frequent_ema_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ema, "_UPDATE_EVERY", 3)
 
 
-@pytest.mark.parametrize("kind", ["critic", "clipped gradients", "packed and unrolled", "dropout", "average"])
+@pytest.mark.parametrize(
+    "kind", ["critic", "clipped gradients", "packed and unrolled", "dropout", "average", "conditional"]
+)
 def test_replayed_steps_give_the_bits_of_plain_ones(kind: str, on_cupy: ModuleType) -> None:
     plain, replayed = GANS[kind]("float32"), GANS[kind]("float32")
     assert train(plain, range(10), replay=False) == train(replayed, range(10), replay=True)
@@ -203,6 +205,19 @@ def test_a_replayed_step_is_one_upload_one_launch_and_a_few_copies(standin: Modu
     assert work.count("graph") == 1
     copies = len(gan.rules.batches(batches[5])) + 1 + 1  # of each real batch, of what was uploaded, of the report
     assert len([name for name in work if name not in ("graph", "upload", "empty")]) == copies
+
+
+def test_conditions_travel_with_all_else_that_is_drawn(standin: ModuleType) -> None:
+    mg.use("cupy", "cuda")
+    gan = GANS["conditional"]("float32")
+    batches = [real_batch(gan, step) for step in range(8)]
+    for real, classes in batches[:5]:
+        gan.train_step((Tensor(real), classes))
+    real = Tensor(batches[5][0])
+    with standin._standin.count_synchronisations() as waits:
+        gan.train_step((real, batches[5][1]))
+    assert gan.replay.steps == 2
+    assert (waits.count, waits.uploads) == (0, 1)
 
 
 def test_a_plain_step_waits_for_nothing_and_has_one_upload(standin: ModuleType) -> None:

@@ -17,7 +17,6 @@ import minigan as mg
 from minigan import cli
 from minigan.core import backend
 from minigan.data import mnist
-from minigan.data.image_batches import ImageBatches
 from minigan.gan import losses, penalties
 from minigan.training import benchmark, load_config
 from minigan.training.trained_run import load_run
@@ -58,8 +57,8 @@ class _Runs(dict[str, Path]):
 
 
 def _files(run: Path) -> dict[str, bytes]:
-    """Every file of a run but config.json, which records the steps asked for."""
-    paths = [path for path in run.rglob("*") if path.is_file() and path.name != "config.json"]
+    """Every file of a run but config.json, which records the steps asked for, and metrics.csv, which has wall times."""
+    paths = [path for path in run.rglob("*") if path.is_file() and path.name not in ("config.json", "metrics.csv")]
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
@@ -95,7 +94,7 @@ def test_both_backends_see_the_same_draws() -> None:
         gan = make_gan("wasserstein", rich=True, penalty=penalties.wgan_gp, ema_decay=0.9)
         inputs = gan.draw(real_batch(0))
         (update,) = inputs.updates
-        masks = [mask for drawn in inputs.masks for mask in drawn.masks]
+        masks = [mask for drawn in inputs.masks for mask in drawn.arrays]
         tensors = [update.latent, update.penalty_draws, update.update_scalars, inputs.update_scalars, *masks]
         return [tensor.numpy().tobytes() for tensor in tensors]
 
@@ -232,7 +231,7 @@ def test_the_images_are_copied_to_the_device_once(standin: ModuleType) -> None:
     mg.use("cupy", "cuda")
     dataset = mnist.embedded()
     with standin._standin.count_synchronisations() as waits:
-        batches = ImageBatches(dataset, 16, 0, (-1.0, 1.0), "float32", flat=True)
+        batches = dataset.batches(16, labels=False, flat=True)
         for step in range(5):
-            batches.batch(step)
+            batches(step)
     assert (waits.count, waits.uploads) == (0, 1 + 5)  # the images, and the indices of each batch

@@ -600,7 +600,10 @@ def test_the_images_are_in_memory_only_once(tmp_path: Path) -> None:
     assert peak < size + (1 << 20)
 
 
-def test_progress_is_shown_only_when_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_only_when_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minigan.core.progress.SECONDS_BETWEEN_LINES", 0.0)
     saved(tmp_path / "a.png", random_pixels(8, 8))
     by_folder(tmp_path)
     assert capsys.readouterr().err == ""

@@ -215,8 +215,9 @@ def test_download_goes_to_the_cache_of_minigan(
 
 
 def test_progress_is_shown_on_standard_error_only_when_wanted(
-    mirrors: tuple[Mirror, Mirror], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mirrors: tuple[Mirror, Mirror], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("minigan.core.progress.SECONDS_BETWEEN_LINES", 0.0)
     mnist.download(tmp_path / "a", progress=False)
     assert capsys.readouterr() == ("", "")
     mnist.download(tmp_path / "b")

@@ -192,6 +192,8 @@ def test_it_refuses_options_in_its_own_words(options: list[str], part: str, caps
 PACKAGE = Path(minigan.__file__).parent
 KINDS = {"Domain", "ImageDomain", "PointDomain", "Dataset", "Points", "Data", "Recipe", "GaussianMixture", "SwissRoll"}
 
+MAY_BE_ASKED = {"user_recipe.py": {"Domain", "Recipe"}, "sources.py": {"Dataset"}}  # whether an object is one at all
+
 
 def _kinds_told_apart(source: str) -> Iterator[str]:
     """The kinds of data that `source` names in calls of isinstance and issubclass, or in class patterns of match."""
@@ -211,7 +213,8 @@ def _kinds_told_apart(source: str) -> Iterator[str]:
 def test_only_domains_tell_kinds_of_data_apart() -> None:
     for path in PACKAGE.rglob("*.py"):
         if (PACKAGE / "domains") not in path.parents:
-            assert not list(_kinds_told_apart(path.read_text(encoding="utf-8"))), path
+            told_apart = set(_kinds_told_apart(path.read_text(encoding="utf-8")))
+            assert not told_apart - MAY_BE_ASKED.get(path.name, set()), path
 
 
 def test_the_search_for_kinds_finds_them() -> None:

@@ -17,7 +17,7 @@ import minigan as mg
 from minigan import GAN, Rules, Tensor, ops
 from minigan.core import backend
 from minigan.gan import ema, losses, penalties
-from minigan.nn import Dense, Module, Sequential
+from minigan.nn import Dense, LeakyReLU, Module, Sequential
 from minigan.optim import SGD, Adam
 
 
@@ -143,6 +143,45 @@ def test_an_unhashable_loss_can_be_replayed() -> None:
         gan = make_gan(loss=Scaled(), networks=(dense_network(2, dropout=0.1), dense_network(1, dropout=0.1)))
         found: list[Any] = train(gan, range(6), replay)
         gan.loss.scale = 3.0  # type: ignore[attr-defined]
+        return [*found, *train(gan, range(6, 12), replay), bits(gan)]
+
+    assert results(replay=False) == results(replay=True)
+
+
+class _Scaled(losses.Hinge):
+    scale = 1.0
+
+    def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
+        return super().generator(fake_logits) * self.scale
+
+
+class _Nested(losses.Loss):
+    """A loss that computes with what lies deeper in its attributes."""
+
+    def __init__(self) -> None:
+        self.weights, self.layer, self.parts = {"all": [1.0]}, LeakyReLU(0.2), (_Scaled(),)
+
+    def discriminator(self, real_logits: Any, fake_logits: Any) -> Tensor:
+        return self.parts[0].discriminator(real_logits, self.layer(fake_logits)) * self.weights["all"][0]
+
+    def generator(self, fake_logits: Any, real_logits: Any = None) -> Tensor:
+        return self.parts[0].generator(fake_logits)
+
+
+DEEPER_CHANGES: dict[str, Callable[[Any], None]] = {
+    "number in a list in a dict": lambda loss: loss.weights["all"].__setitem__(0, 3.0),
+    "layer in a loss": lambda loss: setattr(loss.layer, "slope", 0.7),
+    "loss in a loss": lambda loss: setattr(loss.parts[0], "scale", 3.0),
+}
+
+
+@pytest.mark.parametrize("change", DEEPER_CHANGES)
+def test_changes_deep_in_a_loss_take_effect(change: str) -> None:
+    def results(replay: bool) -> list[Any]:
+        gan = make_gan(loss=_Nested(), networks=(dense_network(2), dense_network(1)))
+        found: list[Any] = train(gan, range(6), replay)
+        assert (gan.replay.steps > 0) == replay
+        DEEPER_CHANGES[change](gan.loss)
         return [*found, *train(gan, range(6, 12), replay), bits(gan)]
 
     assert results(replay=False) == results(replay=True)

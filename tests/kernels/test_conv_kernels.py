@@ -122,8 +122,9 @@ def test_convolutions_stay_inside_their_scratch_memory(many_threads: Any, dtype:
     many_threads(count)
     kernels = minigan_kernels.table("numba", np)
     winograd = (Geometry((14, 10), (4, 4), (2, 2), ONE), 5, 48, 80)
+    narrow = (Geometry((12, 4), (4, 4), (2, 2), ONE), 3, 16, 48)  # no tile has all interpolation points
     implicit = (Geometry((9, 12), (3, 5), (2, 1), ((1, 0), (2, 3))), 2, 11, 70)
-    for geometry, images, inputs, outputs in [*FEW_CHANNELS, winograd, implicit]:
+    for geometry, images, inputs, outputs in [*FEW_CHANNELS, winograd, narrow, implicit]:
         x = _integers((images, *geometry.size, inputs), dtype, 1)
         w = _integers((*geometry.kernel, inputs, outputs), dtype, 2)
         g = _integers((images, *geometry.out, outputs), dtype, 3)

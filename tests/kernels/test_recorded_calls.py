@@ -356,6 +356,46 @@ def test_packed_weights_restore_a_snapshot() -> None:
     assert fills == ["once", "other"]
 
 
+def test_a_packed_form_takes_the_memory_of_the_one_that_it_replaces() -> None:
+    packed, fills = PackedWeights(), []
+
+    def get(name: str, other: str) -> np.ndarray:
+        def fill(array: np.ndarray) -> None:
+            fills.append(name)
+            array.fill(len(name))
+
+        return packed.get(name, lambda: np.empty(2), fill, other)
+
+    for _ in range(2):
+        one = get("one", "three")
+        one = get("one", "three")
+        three = get("three", "one")
+        assert three is one
+        three = get("three", "one")
+        assert [*three] == [5, 5]
+        packed.invalidate()
+    assert fills == ["one", "one", "three", "three", "one", "three"]
+    assert get("one", "three") is three  # and "three" is outdated
+    assert [*get("three", "one")] == [5, 5]
+    assert [*get("one", "three")] == [3, 3]
+
+
+@needs_numba
+def test_convolutions_of_many_pixels_share_memory_for_packed_weights() -> None:
+    """A convolution and its input gradient in turn give the bits that they give with a cache of their own."""
+    geometry = Geometry((8, 8), (4, 4), (2, 2), ((1, 1), (1, 1)))
+    rng = np.random.default_rng(4)
+    x, w, g = (rng.standard_normal(s).astype(np.float32) for s in ((64, 8, 8, 64), (4, 4, 64, 64), (64, 4, 4, 64)))
+    packed, forward, backward = PackedWeights(), _kernel("conv2d"), _kernel("conv2d_input_grad")
+    for _ in range(3):
+        for kernel, operand in ((forward, x), (forward, x), (backward, g), (backward, g)):
+            found = kernel(operand, w, None, 1.0, geometry, packed)
+            np.testing.assert_array_equal(found, kernel(operand, w, None, 1.0, geometry, None))
+        w += 1
+        packed.invalidate()
+    assert len([array for array, *_ in packed.snapshot().values() if array is not None]) == 1
+
+
 # Results in memory that the caller provides.
 
 

@@ -38,7 +38,7 @@ def quarters(count: int = 240) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(images: np.ndarray, labels: np.ndarray) -> Classifier:
-    classifier = Classifier(Dataset("quarters", images, labels, "a test"))
+    classifier = Classifier(Dataset(images, labels, name="quarters", source="a test"))
     classifier.train()
     return classifier
 
@@ -67,9 +67,7 @@ def test_data_that_no_classifier_can_learn_from():
     images, labels = quarters()
     for known_labels, count in ((None, 240), (np.zeros_like(labels), 240), (labels, 99)):
         with pytest.raises(UsageError) as caught:
-            Classifier(
-                Dataset("quarters", images[:count], None if known_labels is None else known_labels[:count], "a test")
-            )
+            Classifier(Dataset(images[:count], None if known_labels is None else known_labels[:count], source="a test"))
         assert "a test" in str(caught.value) and str(caught.value).endswith(".")
 
 
@@ -77,7 +75,7 @@ def test_a_trained_classifier_is_cached():
     images, labels = quarters()
     classifier = trained(images, labels)
     classifier_cache.save(classifier, MADE_BY)
-    again = Classifier(Dataset("moved", images, labels, "elsewhere"))
+    again = Classifier(Dataset(images, labels, name="moved", source="elsewhere"))
     assert classifier_cache.load(again, MADE_BY)
     np.testing.assert_array_equal(again.probabilities(images), classifier.probabilities(images))
 
@@ -91,7 +89,7 @@ def test_the_cache_distinguishes_all_that_the_classifier_depends_on():
         (images.reshape(240, 4, 9, 1), labels, MADE_BY),
         (images, labels, {"numbers": "two"}),
     ):
-        assert not classifier_cache.load(Classifier(Dataset("other", other_images, other_labels, "")), made_by)
+        assert not classifier_cache.load(Classifier(Dataset(other_images, other_labels, name="other")), made_by)
 
 
 def test_a_damaged_cache_file_is_not_used():
@@ -117,7 +115,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch):
         raise OSError("no writable cache folder")
 
     monkeypatch.setattr(classifier_cache, "cache_directory", refuse)
-    classifier = Classifier(Dataset("quarters", *quarters(), "a test"))
+    classifier = Classifier(Dataset(*quarters(), name="quarters", source="a test"))
     classifier_cache.save(classifier, MADE_BY)
     assert not classifier_cache.load(classifier, MADE_BY)
 

@@ -180,7 +180,7 @@ def test_astype_converts_everything(make_rng: Callable) -> None:
 
 
 def test_train_and_eval_reach_every_module() -> None:
-    network = Sequential(_network(), _network())
+    network = Sequential(_network(), Dense(4, 6), _network())
     assert all(m.training for m in network.modules())
     assert network.eval() is network
     assert not any(m.training for m in network.modules())
@@ -798,3 +798,21 @@ def test_modules_in_a_set_and_two_of_one_name_are_refused(make_rng: Callable) ->
         with pytest.raises(ValueError, match=r"two parameters or buffers are called 'parts\.(a\.b|1)\.weight'"):
             Holder(twice).state()
     assert len(Holder({1, 2}).parameters()) == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Dense("3", 4), lambda: Dense(True, 4), lambda: Dropout("half", 0), lambda: LeakyReLU("0.2"),
+        lambda: BatchNorm(3, momentum="high"), lambda: Reshape(2, "3"), lambda: Conv2d(3, 4, 2.5),
+    ],
+)  # fmt: skip
+def test_arguments_of_the_wrong_kind_get_a_sentence_when_the_layer_is_made(make: Callable) -> None:
+    with pytest.raises(ValueError, match=r"(must|is) .*(got|not) ('|True|2\.5)"):
+        make()
+
+
+def test_numbers_of_numpy_and_shapes_in_a_tuple_are_taken() -> None:
+    assert Dense(np.int64(3), 4).weight.shape == (3, 4)
+    assert repr(Reshape((4, np.int64(2)))) == repr(Reshape(4, 2)) == "Reshape(4, 2)"
+    assert Dropout(np.float32(0.5)).rate == 0.5

@@ -20,6 +20,11 @@ def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def _share_of_largest(x: np.ndarray, axis: Any) -> np.ndarray:
+    largest = x == x.max(axis, keepdims=True)
+    return largest / largest.sum(axis, keepdims=True)
+
+
 def _sum_to_shape(shape: tuple[int, ...], g: np.ndarray) -> np.ndarray:
     """g summed over the axes along which an input of `shape` was broadcast."""
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
@@ -67,8 +72,9 @@ def _namespace(y: Any, g: np.ndarray, arguments: list[str], place: int) -> dict[
         **static, **dict(zip(arguments, inputs, strict=False)),
         "g": g, "y": y.numpy(), "z": before_leaky_relu(), "n": np.size(x),
         "where": np.where, "sqrt": np.sqrt, "sign": static.get("sign", np.sign),
-        "sin": np.sin, "cos": np.cos, "sigmoid": _sigmoid,
+        "sin": np.sin, "cos": np.cos, "log": np.log, "sigmoid": _sigmoid,
         "share_of_maximum": lambda a, b: (1 + np.sign(np.subtract(a, b))) / 2,
+        "share_of_largest": lambda x, axis: _share_of_largest(x, axis),
         "sum": over_rows(np.sum), "mean": over_rows(np.mean), "repeat": repeat,
         "softmax": lambda x, axis: np.exp(x) / np.exp(x).sum(axis=axis, keepdims=True),
         "reshape": np.reshape, "transpose": np.transpose, "inverse": np.argsort,
@@ -104,7 +110,8 @@ def test_every_formula_is_the_derivative(function: Any, inputs: tuple[np.ndarray
         for definition in reversed(formula.where.split("; ") if formula.where else []):
             name, _, text = definition.partition(" = ")
             names[name] = eval(text, {"__builtins__": {}}, names)
-        claimed = eval(formula.cotangents[argument], {"__builtins__": {}}, names)
+        text = formula.cotangents[argument].replace(".T", ".mT")  # which of a batch transposes each matrix
+        claimed = eval(text, {"__builtins__": {}}, names)
         (expected,) = vjp(again, [copies[place]], Tensor(g))
         found = _sum_to_shape(x.shape, np.broadcast_to(claimed, np.broadcast_shapes(np.shape(claimed), x.shape)))
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-10, atol=1e-12)

@@ -265,8 +265,12 @@ def test_shapes_that_do_not_fit_are_refused(kernels: str) -> None:
         ops.matmul(ones(2, 3), ones(4, 2))
     with pytest.raises(ValueError, match=r"inner extents 2 and 4"):
         ops.matmul(ones(2, 3), ones(4, 2), transpose_a=True)
-    with pytest.raises(ValueError, match=r"two matrices"):
-        ops.matmul(ones(2), ones(2, 2))
+    with pytest.raises(ValueError, match=r"vectors, matrices or batches of them, got shapes \(\) and \(2, 2\)"):
+        ops.matmul(ones(), ones(2, 2))
+    with pytest.raises(ValueError, match=r"vectors, matrices or batches of them"):
+        ops.matmul(ones(2), ones(2, 2), transpose_a=True)
+    with pytest.raises(ValueError, match=r"inner extents 2 and 3"):
+        ops.matmul(ones(4, 3, 2), ones(4, 3, 2))
     with pytest.raises(ValueError, match=r"dense needs"):
         ops.dense(ones(2, 3), ones(3, 4), ones(3))
     with pytest.raises(ValueError, match=r"slope 0 or more"):

@@ -271,7 +271,7 @@ def test_gradients_that_do_not_fit_are_refused(kernels: str) -> None:
     optimizer = Adam(parameters)
     with pytest.raises(ValueError, match=r"gradient of b has shape \(3, 5\), the parameter \(5,\)"):
         optimizer.step([_gradients(0)[0]] * 5)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="an optimiser of 5 parameters got 4 gradients"):
         optimizer.step(_gradients(0)[:4])
     for name, p in parameters.items():
         np.testing.assert_array_equal(p.numpy(), before[name])

@@ -6,12 +6,15 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import documentation
 from support.documentation import PAGES, ROOT
 from support.runs import train_small, write_photos
 
-from minigan import cli
+import minigan as mg
+import minigan_kernels
+from minigan import cli, nn
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -31,9 +34,16 @@ def commands(program: str) -> list[str]:
 @every_page
 def test_python_blocks_run_and_print_what_is_shown(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(minigan_kernels, "IMPLEMENTATIONS", dict(minigan_kernels.IMPLEMENTATIONS))  # one page adds some
     _, examples = documentation.run_python(page)
     for example in examples:
         assert documentation.difference(example) is None
+
+
+@every_page
+def test_programs_are_shown_as_they_are(page):
+    for block, program in documentation.shown_programs(page):
+        assert block.text == program, "run: python tests/support/documentation.py"
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/gradcheck.md"])
@@ -109,3 +119,48 @@ def test_scripts_exist_and_have_the_options_shown(line):
     for option in rest:
         if re.match(r"--\w", option):
             assert f'"{option}"' in text, f"{script} does not know {option}"
+
+
+def snippets_of_the_table() -> list[str]:
+    """What the last column of docs/from_other_libraries.md tells readers to write."""
+    page = (ROOT / "docs" / "from_other_libraries.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ")[-1] for row in re.findall(r"^\| (.+) \|$", page, re.M)]
+    return [code for row in rows for code in re.findall(r"`([^`]+)`", row) if re.search(r"[(.]", code)]
+
+
+def test_what_the_table_says_to_write_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y, v = np.ones((4, 3)), np.arange(4) % 3, np.ones(3)
+    loose = mg.Tensor(np.ones(3))
+    names = {
+        **{"mg": mg, "nn": nn, "np": np, "data": mg.data, "x": x, "y": y, "v": v, "array": v, "inputs": [v]},
+        **{"t": mg.Tensor(2.0), "ps": [loose], "loss": mg.ops.sum(loose * loose), "logits": mg.Tensor(x), "labels": y},
+        **{"a": nn.Dense(3, 3), "b": nn.Dense(3, 3), "f": lambda t: (t * t).sum(), "g": nn.Dense(3, 3)},
+        **{"grad_f": lambda t: 2 * t, "network": nn.mlp([3, 3]), "net": nn.mlp([28, 1]), "module": nn.Dense(3, 3)},
+    }
+    names["gan"] = mg.GAN(nn.mlp([2, 3]), nn.mlp([3, 1]), latent_size=2)
+    names["opt"] = mg.optim.Adam({"w": mg.Parameter(v)}, 0.1)
+    codes = snippets_of_the_table()
+    assert len(codes) > 40
+    special = {
+        "mg.grad(loss, module)": "mg.grad((module(x) ** 2).sum(), module)",
+        "mg.value_and_grad(f)": "mg.value_and_grad(f)(v)",
+        "mg.jacobian(f, x)": "mg.jacobian(f, v)",
+        "mg.hvp(f, x, v)": "mg.hvp(f, v, v)",
+        "mg.check_pair(f, grad_f, x)": "mg.check_pair(lambda t: (t * t).sum(), grad_f, v)",
+        "net.summary((28, 28, 1))": "net.summary((28,))",
+        "net.predict(x, batch=500)": "net.predict(np.ones((4, 28)), batch=500)",
+        "mg.save(f, net)": "mg.save('net.safetensors', net)",
+        "mg.load(f, net)": "mg.load('net.safetensors', net)",
+        "nn.Residual(f)": "nn.Residual(a)",
+        "nn.Concatenate(f, g)": "nn.Concatenate(a, g)",
+        "opt.step(mg.grad(loss, opt.parameters))": "opt.step(mg.grad((opt.parameters[0] ** 2).sum(), opt.parameters))",
+        "gan.fit(x, steps=...)": "gan.fit(x, steps=2, batch_size=4, progress=False)",
+        "net.frozen()": "nn.Dense(3, 3).frozen()",
+        "with mg.no_grad():": "with mg.no_grad(): pass",
+        'mg.use(backend="cupy")': "mg.use(backend='numpy')",
+    }
+    assert special.keys() <= set(codes)
+    for code in codes:
+        exec(special.get(code, code), names)
+    mg.use(replay=True)

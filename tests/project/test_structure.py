@@ -23,13 +23,13 @@ MOST_ENTRIES = 20  # at the top of minigan/
 # Lines by package, and of the parts that are read in an evening. With some air: a budget that is full pushes code
 # into the wrong file. CONTRIBUTING says when to raise one.
 BUDGETS = {
-    "kernels": 8000, "core": 1050, "figures": 950, "autodiff": 750, "ops": 950, "nn": 1100, "optim": 420,
-    "checking": 2800, "data": 1600, "metrics": 950, "gan": 2900, "domains": 750, "recipes": 900, "training": 2800,
-    "selftest": 1200, "study": 2350, "cli": 1600,
+    "kernels": 8000, "core": 1400, "figures": 1350, "autodiff": 1020, "ops": 1280, "nn": 2150, "optim": 540,
+    "checking": 2800, "data": 2400, "metrics": 1000, "gan": 3800, "domains": 900, "recipes": 1250, "training": 4850,
+    "selftest": 1350, "study": 2350, "cli": 2300,
 }  # fmt: skip
 HEART = {
     "engine and parameters": (600, ["autodiff/engine.py", "autodiff/parameter.py", "autodiff/flat.py"]),
-    "operations": (950, ["ops"]),
+    "operations": (1280, ["ops"]),
     "losses and penalties": (550, ["gan/losses.py", "gan/penalties.py"]),
     "the training step": (320, ["gan/gan.py"]),
 }

@@ -30,6 +30,7 @@ TINY: dict[str, dict[str, Any]] = {
         "generator_dense": 6, "generator_widths": [4, 3, 2],
         "discriminator_widths": [2, 3, 4], "discriminator_dense": 5,
     },
+    "dcgan": {"generator_widths": [5, 4, 3, 2], "discriminator_widths": [2, 3, 4, 5]},
     "dcgan64": {"generator_widths": [5, 4, 3, 2], "discriminator_widths": [2, 3, 4, 5]},
 }  # fmt: skip
 PICTURES = {name: recipe for name, recipe in recipes.RECIPES.items() if isinstance(recipe.domain, ImageDomain)}
@@ -165,6 +166,9 @@ def test_weights_and_norm_are_those_of_dcgan(name):
         ("mnist-dcgan-upsample", (20, 12, 3)),
         ("mnist-dcgan-upsample", (8, 8, 1)),
         ("dcgan64", (64, 64, 1)),
+        ("dcgan", (16, 16, 3)),
+        ("dcgan", (48, 64, 1)),
+        ("dcgan", (128, 16, 3)),
     ],
 )
 def test_the_networks_follow_the_shape_of_the_images(name, shape):
@@ -198,6 +202,11 @@ def test_the_networks_follow_the_shape_of_the_images(name, shape):
         ("dcgan64", {"discriminator_widths": [4] * 5}, "discriminator_widths takes 4 numbers"),
         ("dcgan64", {"latent_size": 0}, "at least 1"),
         ("dcgan64", {"channels": 2}, "must be 1 (grey) or 3 (colour)"),
+        ("dcgan", {"image_size": "48x60"}, "multiples of 16 up to 128, not 48 x 60; set image_size"),
+        ("dcgan", {"image_size": 144}, "multiples of 16 up to 128, not 144 x 144"),
+        ("dcgan", {"image_size": "0x16"}, "expected at least 1x1"),
+        ("dcgan", {"image_size": "16x9999"}, "take at most 4,096"),
+        ("dcgan", {"fit": "contain"}, "there is no fit 'contain'; did you mean 'pad'?"),
     ],
 )
 def test_shapes_and_settings_that_are_impossible_are_refused_in_a_sentence(name, changes, part):
@@ -205,7 +214,7 @@ def test_shapes_and_settings_that_are_impossible_are_refused_in_a_sentence(name,
         build(name, **changes)
     sentence = str(caught.value)
     assert part in sentence
-    assert sentence.endswith(".") and "\n" not in sentence
+    assert sentence[-1] in ".?" and "\n" not in sentence
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
@@ -222,7 +231,9 @@ def test_settings_reach_the_layers(name):
     assert len({m.seed for m in modules if isinstance(m, Dropout)}) == len(TINY[name]["discriminator_widths"])
     assert {m.momentum for m in modules if isinstance(m, BatchNorm)} == {0.5}
     assert {m.slope for m in gan.discriminator.modules() if isinstance(m, LeakyReLU)} == {0.1}
-    assert {m.slope for m in gan.generator.modules() if isinstance(m, LeakyReLU)} == {0.0 if name == "dcgan64" else 0.1}
+    assert {m.slope for m in gan.generator.modules() if isinstance(m, LeakyReLU)} == {
+        0.0 if name in ("dcgan", "dcgan64") else 0.1
+    }
     assert gan.generator_optimizer.learning_rate == changes.get("generator_rate", 1e-3)
     assert gan.discriminator_optimizer.learning_rate == 1e-3
     assert gan.latent(2, "test").shape == (2, 7)
@@ -276,6 +287,37 @@ def test_dcgan64_refuses_digits_in_idx(tmp_path, capsys):
     assert cli.main(["train", "dcgan64", "--data-dir", "data", "--out", "run", "--quiet", *settings("dcgan64")]) == 2
     assert "64 x 64, not 28 x 28" in capsys.readouterr().err
     assert not Path("run").exists()
+
+
+def test_dcgan_of_64_pixels_has_the_bits_of_dcgan64():
+    widths = TINY["dcgan64"]
+    wide = recipes.get("dcgan").build(shape=(64, 64, 3), seed=3, **widths).state()
+    assert all(np.array_equal(array, wide[name]) for name, array in build("dcgan64", seed=3).state().items())
+
+
+def test_pictures_that_are_not_square_and_padded(tmp_path):
+    write_photos(tmp_path / "photos")
+    shape = ["--set", "image_size=16x32", "--set", "fit=pad"]
+    arguments = [
+        "train",
+        "dcgan",
+        "--data-dir",
+        "photos",
+        "--out",
+        "run",
+        "--steps",
+        "2",
+        "--quiet",
+        *settings("dcgan"),
+    ]
+    assert cli.main([*arguments, *shape]) == 0
+    recorded = json.loads(Path("run/config.json").read_text())
+    assert recorded["data"]["image_shape"] == [16, 32, 3] and recorded["settings"]["image_size"] == "16x32"
+    assert cli.main(["sample", "run", "--n", "5", "--real", "--out", "five.npz"]) == 0
+    images = np.load("five.npz")
+    assert images["images"].shape == images["real_images"].shape == (5, 16, 32, 3)
+    assert not images["real_images"][:, :, [0, -1]].any()  # the photos are less wide
+    assert cli.main(["train", "--resume", "run", "--steps", "3", "--quiet"]) == 0
 
 
 # Settings without effect.

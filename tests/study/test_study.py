@@ -18,7 +18,7 @@ from PIL import Image
 from support import study_page
 
 from minigan import cli
-from minigan.core import random
+from minigan.core import progress, random
 from minigan.figures import svg
 from minigan.study import dirac, distances, invertible, page, saturation, two_gaussians
 from minigan.study.section import Numbers, Section, number, printed, slideshow
@@ -555,6 +555,7 @@ def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert captured.err == "" and captured.out.startswith("Wrote study.html: 1 sections, 1 numbers")
     assert "Short &amp; sweet" in Path("study.html").read_text(encoding="utf-8")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     assert cli.main(["study", "--json", "--out", "other.html"]) == 0
     captured = capsys.readouterr()
     said = json.loads(captured.out)

@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += [ROOT / "benchmarks" / "README.md", ROOT / "examples" / "README.md"]
+PROGRAM_FIRST_LINE = "# examples/"  # of a block that shows a program of examples/, as it is
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _PROGRAM = re.compile(r"`(?:python )?(examples/[\w/.]+)`[^`]*$")  # the last thing named before an output
@@ -61,6 +62,8 @@ def shell_commands(page: Path) -> Iterator[str]:
 def run_python(page: Path) -> tuple[list[dict[str, Any]], list[Example]]:
     """Run the page's Python blocks, those of one section (##) one after another in the same namespace.
 
+    Blocks that show a program of examples/ are left out: that file is run by tests of its own.
+
     Returns the namespaces, and the outputs shown beside what is printed. The output of a block is the block without a
     language that follows it directly.
     """
@@ -68,7 +71,7 @@ def run_python(page: Path) -> tuple[list[dict[str, Any]], list[Example]]:
     sections: dict[int, dict[str, Any]] = {}
     examples = []
     for i, block in enumerate(page_blocks):
-        if block.language != "python":
+        if block.language != "python" or block.text.startswith(PROGRAM_FIRST_LINE):
             continue
         names = sections.setdefault(text.count("\n## ", 0, block.start), {"__name__": "documentation"})
         with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -99,6 +102,16 @@ def _run_file(path: Path) -> str:
     return out.getvalue()
 
 
+def shown_programs(page: Path) -> list[tuple[Block, str]]:
+    """Each block that shows a program of examples/, with the text that it should have."""
+    shown = [block for block in blocks(page) if block.language == "python"]
+    return [
+        (block, f"{first}\n{(ROOT / first.removeprefix('# ')).read_text(encoding='utf-8')}")
+        for block in shown
+        if (first := block.text.split("\n", 1)[0]).startswith(PROGRAM_FIRST_LINE)
+    ]
+
+
 def difference(example: Example) -> str | None:
     """How the printed output differs from the shown one beyond rounding; None if it does not.
 
@@ -118,12 +131,11 @@ def difference(example: Example) -> str | None:
 
 
 def rewrite(page: Path) -> bool:
-    """Put the outputs that are printed now into the page; returns whether anything changed."""
+    """Put the programs as they are and the outputs printed now into the page; returns whether anything changed."""
     text = before = page.read_text(encoding="utf-8")
-    examples = run_programs(page) + run_python(page)[1]
-    for example in sorted(examples, key=lambda e: -e.expected.start):  # from the end, so that places stay true
-        printed = re.sub(r"[ \t]+$", "", example.printed, flags=re.M)
-        text = text[: example.expected.start] + printed + text[example.expected.end :]
+    examples = [(e.expected, e.printed) for e in run_programs(page) + run_python(page)[1]]
+    for block, new in sorted(examples + shown_programs(page), key=lambda pair: -pair[0].start):  # so places stay true
+        text = text[: block.start] + re.sub(r"[ \t]+$", "", new, flags=re.M) + text[block.end :]
     page.write_text(text, encoding="utf-8")
     return text != before
 

@@ -24,6 +24,21 @@ from minigan import cli, recipes, selftest
 from minigan.cli import parser
 
 TINY = ["--set", "generator_widths=4", "--set", "discriminator_widths=4", "--set", "batch_size=4"]
+_RECIPE = """\
+import numpy as np
+import minigan as mg
+from minigan import nn, optim
+from minigan.domains import PointDomain
+
+DOMAIN = PointDomain("ring")
+
+def build(dtype, batch_size=4, rate=1e-3, width=3, fancy=False):
+    rng = np.random.default_rng(0)
+    g = nn.Sequential(nn.Dense(2, width, rng), nn.ReLU(), nn.Dense(width, 2, rng)).astype(dtype)
+    d = nn.Sequential(nn.Dense(2, width, rng), nn.LeakyReLU(0.2), nn.Dense(width, 1, rng)).astype(dtype)
+    optimizers = optim.Adam(g.parameters(), rate), optim.Adam(d.parameters(), rate)
+    return mg.GAN(g, d, mg.losses.get("hinge"), *optimizers, latent_size=2)
+"""
 _FUNCTIONS = """\
 import numpy as np
 def square(x):
@@ -50,10 +65,13 @@ def make_originals(folder: Path) -> None:
         picture = Image.fromarray(rng.integers(0, 256, (9, 7 + i, 3), dtype=np.uint8))
         picture.convert("L" if name.endswith("pgm") else "RGB").save(folder / "photos" / name)
     (folder / "functions.py").write_text(_FUNCTIONS)
+    (folder / "mine.py").write_text(_RECIPE)
     with contextlib.chdir(folder):
-        few = ["--steps", "2", "--sample-every", "1", "--log-every", "1", "--quiet", *TINY]
+        few = ["--steps", "1", "--sample-every", "1", "--log-every", "1", "--quiet", *TINY]
         assert cli.main(["train", "--data-dir", "idx", "--out", "pictures", *few]) == 0
         assert cli.main(["train", "ring", "--out", "points", *few]) == 0
+        for name in ("pictures", "points"):
+            assert cli.main(["train", "--resume", name, "--steps", "2", "--set", "rate=1e-3", "--quiet"]) == 0
 
 
 class Brake:
@@ -95,6 +113,7 @@ WORDS = [
     "a=b", "=", "a=", "..", ".", "~", "pipe", "loop", "nowhere", "no/such/folder", "pictures", "points", "idx",
     "photos", "functions.py", "functions.py:square", "functions.py:number", "functions.py:", ":square", "x.png",
     "x.npz", "x.html", "pictures/config.json", "pictures/config.json/x", "con", "a" * 300 + ".png", "true", "None",
+    "mine.py", "48x64", "lr", "wgan",
     "mnist-mlp", "ring", "swiss-roll", "toy", "float32", "float64", "numpy", "cupy", "auto", "reference", "numba",
 ]  # fmt: skip
 _KEYS = sorted({key for recipe in recipes.RECIPES.values() for key in recipe.settings})
@@ -356,7 +375,8 @@ def idx(rng: random.Random, here: Path, originals: Path) -> list[str]:
 def command_line(rng: random.Random, here: Path, originals: Path) -> list[str]:
     """A command with real options and odd values, and with options that keep it short."""
     shutil.copytree(originals / "idx", here / "idx")
-    shutil.copy(originals / "functions.py", here / "functions.py")
+    for name in ("functions.py", "mine.py"):
+        shutil.copy(originals / name, here / name)
     for name in ("pictures", "points"):
         shutil.copytree(originals / name, here / name)
     os.mkfifo(here / "pipe")

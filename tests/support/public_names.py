@@ -31,6 +31,7 @@ MODULES = {
     "mg.gan": "minigan.gan",
     "mg.recipes": "minigan.recipes",
     "mg.data": "minigan.data",
+    "mg.figures": "minigan.figures",
     "mg.domains": "minigan.domains",
     "mg.metrics": "minigan.metrics",
     "mg.training": "minigan.training",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import minigan as mg
-from minigan import GAN, Rules
+from minigan import GAN, Rules, Tensor
 from minigan.core import backend
 from minigan.gan import losses, penalties
 from minigan.nn import (
@@ -25,6 +25,7 @@ from minigan.nn import (
     Tanh,
     spectral_norm,
 )
+from minigan.ops import concatenate, reshape
 from minigan.optim import SGD, Adam, RMSprop, schedules
 
 STEPS = 20
@@ -51,6 +52,16 @@ def make_gan(dtype: str = "float32", *, networks: tuple[Module, Module] | None =
         latent_size=2,
         **options,
     )
+
+
+class BesideClass(Module):
+    """A network of its input and of a class number beside it."""
+
+    def __init__(self, network: Module) -> None:
+        self.network = network
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        return self.network(concatenate([x, reshape(y, (len(y), 1))], axis=1))
 
 
 def image_networks() -> tuple[Module, Module]:
@@ -103,14 +114,21 @@ GANS: dict[str, Callable[[str], GAN]] = {
         networks=(dense_network(2), spectral_norm(dense_network(1), np.random.default_rng(0))),
     ),
     "images": lambda dtype: make_gan(dtype, networks=image_networks(), ema_decay=0.9),
+    "conditional": lambda dtype: make_gan(
+        dtype, networks=(BesideClass(dense_network(2, inputs=3)), BesideClass(dense_network(1, inputs=3))),
+        penalty=penalties.r1_and_r2, rules=Rules(n_critic=2),
+    ),
 }  # fmt: skip
 
 
-def real_batch(gan: GAN, step: int, count: int = 12) -> np.ndarray:
-    shape = (16, 16, 2) if isinstance(gan.discriminator[0], Conv2d) else (2,)
+def real_batch(gan: GAN, step: int, count: int = 12) -> Any:
+    """Real examples, with their class numbers for a conditional GAN."""
+    conditional = isinstance(gan.discriminator, BesideClass)
+    shape = (16, 16, 2) if not conditional and isinstance(gan.discriminator[0], Conv2d) else (2,)
     rng = np.random.default_rng([step, count])
     dtype = gan.discriminator_optimizer.parameters[0].dtype
-    return rng.standard_normal((count * gan.rules.n_critic, *shape)).astype(dtype)
+    x = rng.standard_normal((count * gan.rules.n_critic, *shape)).astype(dtype)
+    return (x, rng.integers(0, 3, len(x))) if conditional else x
 
 
 def train(gan: GAN, steps: range, replay: bool) -> list[dict[str, bytes]]:

@@ -20,7 +20,7 @@ from support.runs import SMALL
 from minigan import cli, recipes
 from minigan.autodiff import Tensor
 from minigan.figures import gif
-from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, trainer
+from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, gan_loop, trainer
 from minigan.training.file_writer import _MOST_WAITING, FileWriter
 from minigan.training.read_ahead import ReadAhead
 
@@ -150,7 +150,7 @@ def test_a_full_disk_ends_the_training_with_a_sentence_and_the_run_can_be_resume
     whole, run = tmp_path / "whole", tmp_path / "run"
     small = [*SMALL, "--quiet"]
     assert cli.main(["train", "--out", str(whole), *small]) == 0
-    real = trainer.save_png
+    real = gan_loop.save_png
 
     def save_png(path: Path, image: np.ndarray) -> None:
         if path.name == "step_000010.png":
@@ -158,7 +158,7 @@ def test_a_full_disk_ends_the_training_with_a_sentence_and_the_run_can_be_resume
         real(path, image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_png", save_png)
+        patch.setattr(gan_loop, "save_png", save_png)
         capsys.readouterr()
         assert cli.main(["train", "--out", str(run), *small]) == 1
     err = capsys.readouterr().err
@@ -170,14 +170,16 @@ def test_a_full_disk_ends_the_training_with_a_sentence_and_the_run_can_be_resume
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    """Every file of a run but metrics.csv, with its wall times."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != "metrics.csv"]
+    return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
 def test_a_failed_row_of_metrics_leaves_no_later_checkpoint(tmp_path, monkeypatch):
     training = begun(tmp_path / "run", steps=20, checkpoint_every=10, log_every=5)
     rows = []
 
-    def append(new: list[dict]) -> None:
+    def append(new: list[dict], seconds: list[float]) -> None:
         rows.extend(row["step"] for row in new)
         if rows[-1] >= 10:
             raise OSError(errno.EIO, "Input/output error")
@@ -243,7 +245,7 @@ def test_a_picture_that_somebody_changes_during_the_run_is_shown_as_it_is_now(tm
     def report(step: int, metrics: dict[str, float]) -> None:
         if step == 25:
             training._files.wait()
-            trainer.save_png(run / "samples" / "step_000010.png", white)
+            gan_loop.save_png(run / "samples" / "step_000010.png", white)
 
     training.config = dataclasses.replace(training.config, log_every=5)
     training.run(report, lambda: False)
@@ -261,7 +263,7 @@ def test_the_film_of_a_long_run_has_the_frames_made_for_it(tmp_path, monkeypatch
 
 
 def test_the_steps_take_a_part_of_the_time(tmp_path):
-    outcome = begun(tmp_path / "run", steps=20).run(lambda step, metrics: None, lambda: False)
+    outcome = begun(tmp_path / "run", steps=20).run(lambda step, metrics: None, lambda: False).outcome
     assert 0 < outcome.step_seconds < outcome.seconds
 
 
@@ -284,14 +286,14 @@ HELD_UP = """
 import sys, threading, time
 from pathlib import Path
 from minigan import cli
-from minigan.training import trainer
-real = trainer.save_png
+from minigan.training import gan_loop
+real = gan_loop.save_png
 def save_png(path, image):
     if path.name != "step_000000.png":
         Path("pending").touch()
         time.sleep({seconds})
     real(path, image)
-trainer.save_png = save_png
+gan_loop.save_png = save_png
 sys.exit(cli.main(["train", "ring", *sys.argv[1:]]))
 """
 

@@ -175,7 +175,7 @@ def test_a_size_written_into_a_configuration_by_hand_is_used():
 
 def test_resized_images_keep_their_labels_and_their_order():
     slope = np.broadcast_to(np.arange(0, 240, 10, dtype=np.uint8), (3, 24, 24))[..., None]
-    data = Dataset("slopes", slope, np.array([2, 0, 1], np.uint8), "a test")
+    data = Dataset(slope, np.array([2, 0, 1], np.uint8), name="slopes", source="a test")
     half = resized(data, (12, 12, 3))
     np.testing.assert_array_equal(half.labels, data.labels)
     np.testing.assert_allclose(half.images[0, 5, 2:-2, 2], np.arange(45, 200, 20), rtol=0, atol=1)
@@ -184,10 +184,10 @@ def test_resized_images_keep_their_labels_and_their_order():
 
 def test_which_data_match_a_description():
     images = pixels()[..., None]
-    data = Dataset("one", images, None, "a test")
-    for same in (data, Dataset("two", images, np.zeros(40, np.uint8), "elsewhere")):
+    data = Dataset(images, name="one", source="a test")
+    for same in (data, Dataset(images, np.zeros(40, np.uint8), name="two", source="elsewhere")):
         assert data.matches(same.describe()) and same.matches(data.describe())
-    for other in (Dataset("one", images[1:], None, "a test"), Dataset("one", images[:, ::-1], None, "a test")):
+    for other in (Dataset(images[1:], name="one"), Dataset(images[:, ::-1], name="one")):
         assert not data.matches(other.describe())
     assert not data.matches({}) and not data.matches({"image_shape": "28", "sha256": data.sha256})
     assert Points(get("ring")).matches(Points(get("ring")).describe())

@@ -23,7 +23,7 @@ from support.runs import COLOUR, SMALL, minigan, start_minigan, train_small
 from minigan import cli, data, recipes
 from minigan.core import files
 from minigan.core.errors import CheckpointError, NonFiniteError, UsageError
-from minigan.domains import PointDomain, domain
+from minigan.domains import PointDomain, view
 from minigan.training import RunConfig, RunFolder, Trainer, checkpoint, load_config
 from minigan.training.trained_run import TrainedRun, draw_samples, generate, load_run
 from minigan.training.trainer import _advice
@@ -32,11 +32,11 @@ LONG = [*SMALL, "--steps", "3000" if EXHAUSTIVE else "1500", "--checkpoint-every
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Every file of a run but config.json, which records the steps asked for."""
+    """Every file of a run but config.json, which records the steps asked for, and metrics.csv, with its wall times."""
     return {
         str(path.relative_to(run)): path.read_bytes()
         for path in run.rglob("*")
-        if path.is_file() and path.name != "config.json"
+        if path.is_file() and path.name not in ("config.json", "metrics.csv")
     }
 
 
@@ -257,7 +257,7 @@ def test_samples_of_large_images_are_made_in_several_passes(monkeypatch):
     images = draw_samples(run, 50, seed=1)
     assert images.shape == (50, 128, 128, 3) and images.dtype == np.uint8
     assert sum(asked) == 50 and max(asked) * 128 * 128 * 3 <= 1 << 20
-    monkeypatch.setattr(domain, "_NUMBERS_PER_PASS", 1 << 30)
+    monkeypatch.setattr(view, "_NUMBERS_PER_PASS", 1 << 30)
     np.testing.assert_array_equal(draw_samples(run, 50, seed=1), images)
 
 
@@ -551,7 +551,7 @@ def test_an_interrupted_run_keeps_the_same_checkpoints(tmp_path):
     assert cli.main(["train", *POINTS, "--out", str(straight)]) == 0
     config = load_config(straight / "config.json")
     trainer = Trainer.begin(config, recipes.get("ring").domain.points, RunFolder(halted))
-    assert trainer.run(lambda step, metrics: None, lambda: trainer.gan.step == 37).step == 37
+    assert trainer.run(lambda step, metrics: None, lambda: trainer.gan.step == 37).outcome.step == 37
     assert 37 in kept(halted)
     assert cli.main(["train", "--resume", str(halted), "--quiet"]) == 0
     assert contents(halted) == contents(straight)
@@ -745,7 +745,7 @@ def test_a_measurement_that_is_not_finite_is_not_recorded(tmp_path, monkeypatch)
         load_config(tmp_path / "run" / "config.json"), recipes.get("ring").domain.points, RunFolder(tmp_path / "run")
     )
     with pytest.raises(NonFiniteError, match="the log density of the samples is -inf"):
-        trainer._save_samples()
+        trainer._look()
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == rows
 
 

@@ -806,8 +806,9 @@ def _defers_to(other: Any) -> bool:
     """Whether `other` asks, by NumPy's rules, to handle operators with arrays itself."""
     if isinstance(other, (ndarray, np.ndarray, np.generic)):
         return False
-    opts_out = getattr(other, "__array_ufunc__", False) is None
-    return opts_out or getattr(other, "__array_priority__", 0) > ndarray.__array_priority__
+    if hasattr(other, "__array_ufunc__"):
+        return other.__array_ufunc__ is None
+    return getattr(other, "__array_priority__", 0) > ndarray.__array_priority__
 
 
 def _attach(name: str, function: Callable) -> None:
