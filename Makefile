@@ -1,6 +1,6 @@
 # The commands of everyday work. `pip install -e ".[dev]"` brings what they need.
 
-.PHONY: fast test lint ci
+.PHONY: fast test lint docs ci
 
 fast: # about a minute: every package is checked, but by its quick tests only
 	pytest -m "not slow"
@@ -10,6 +10,9 @@ test: # all tests: some minutes
 
 lint: # what pre-commit runs before every commit, on all files
 	pre-commit run --all-files
+
+docs: # the documentation as a site, in site/; needs pip install -e ".[docs]"
+	mkdocs build --strict
 
 ci: # everything a change must pass, in fresh environments
 	.ci/run
