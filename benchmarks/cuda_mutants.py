@@ -1,6 +1,7 @@
 """Plants mistakes in the CUDA kernels, one at a time, and counts those that the tests notice.
 
     python benchmarks/cuda_mutants.py                     # all of them, on the CPU: no GPU is needed
+    python benchmarks/cuda_mutants.py --every 3           # a third of them, spread over all files
     python benchmarks/cuda_mutants.py --kernel matmul --file gemm --json mutants.json
 
 A barrier is left out, a comparison is off by one, a stride is exchanged for its neighbour: see cuda_mutation/sites.py.
@@ -10,6 +11,7 @@ The exit code is 1 if a mistake survives all tests. See docs/gpu.md.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -71,12 +73,21 @@ def report(facts: dict[str, Any]) -> str:
     return "\n".join(lines) + f"\n\n{facts['seconds']:.0f} s"
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tests", nargs="*", type=Path, metavar="TESTS", help="files of tests (those of all kernels)")
     parser.add_argument("--kernel", choices=KERNELS, help="use the tests of this kernel alone")
     parser.add_argument("--file", default="", metavar="REGEX", help="plant mistakes only in files whose names match")
+    parser.add_argument(
+        "--every", type=_positive, default=1, metavar="N", help="plant every N-th of these mistakes only"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there, too")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time (every core)")
     options = parser.parse_args(arguments)
@@ -87,7 +98,12 @@ def main(arguments: list[str] | None = None) -> int:
     from cuda_mutation import runner
 
     start = time.perf_counter()
-    done = runner.run(files, options.workers, lambda site: bool(re.search(options.file, site.file)))
+    places = itertools.count()
+
+    def wanted(site: Any) -> bool:
+        return bool(re.search(options.file, site.file)) and next(places) % options.every == 0
+
+    done = runner.run(files, options.workers, wanted)
     if done.failures:
         print("The tests must pass as long as no mistake is at work:", *done.failures, sep="\n\n", file=sys.stderr)
         return 2
