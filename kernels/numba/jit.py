@@ -16,6 +16,7 @@ from minigan_kernels.notices import Announcer
 from minigan_kernels.numba.compile_together import compile_together
 from minigan_kernels.numba.disk_cache import compile_or_load, is_cached_or_cannot_be
 from minigan_kernels.numba.inner_functions import InnerCompiler
+from minigan_kernels.numba.memory import other_scratch
 from minigan_kernels.numba.parallel_for import load_thread_loop
 
 # Measured: starting a parallel region costs about 1 us with OpenMP, 39 us with workqueue and 115 us with TBB.
@@ -156,7 +157,8 @@ compiled_kernels: dict[str, Compiled] = {}
 def _compile_needed() -> None:
     """Compile, in several processes, the kernels that the announced work needs; see `compile_ahead`."""
     load_thread_loop()  # before the others start, which need it, too
-    missing = [(name, dtype) for name, dtype in compile_ahead.needed() if dtype in _NUMBA_TYPES]
+    with other_scratch():  # the kernel that is missing may have been called with some
+        missing = [(name, dtype) for name, dtype in compile_ahead.needed() if dtype in _NUMBA_TYPES]
     missing = [kernel for kernel in missing if compiled_kernels[kernel[0]].must_be_compiled(kernel[1])]
     missing.sort(key=lambda kernel: -compiled_kernels[kernel[0]].code_size())
     compile_together(missing, lambda name, dtype: compiled_kernels[name].load(dtype, _say_nothing), _threads)

@@ -6,6 +6,8 @@ import ctypes
 import math
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -93,6 +95,17 @@ def scratch(dtype: np.dtype, *shapes: tuple[int, ...]) -> list[np.ndarray]:
             _scratch.views.clear()
         views = _scratch.views[dtype, shapes] = _views_of_buffer(dtype, shapes)
     return views
+
+
+@contextmanager
+def other_scratch() -> Iterator[None]:
+    """A context in which this thread's calls of `scratch` leave the arrays of earlier calls as they are."""
+    before = _scratch.buffers, _scratch.views
+    _scratch.buffers, _scratch.views = {}, {}
+    try:
+        yield
+    finally:
+        _scratch.buffers, _scratch.views = before
 
 
 def _views_of_buffer(dtype: np.dtype, shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:

@@ -245,3 +245,19 @@ def test_the_worker_process_compiles_what_is_in_its_queue(tmp_path: Path, monkey
         "moving_average",
         "parallel_for",
     ]
+
+
+def test_a_dry_run_leaves_the_scratch_memory_of_the_kernel_that_is_missing_alone() -> None:
+    """A kernel that is found missing may have been called with scratch memory, which a dry run takes for itself."""
+    jit, memory = (importlib.import_module(f"minigan_kernels.numba.{name}") for name in ("jit", "memory"))
+    (mine,) = memory.scratch(F32, (8,))
+    mine[:] = 7
+
+    def dry_run() -> None:
+        (its,) = memory.scratch(F32, (8,))
+        its[:] = np.nan
+
+    with compile_ahead.announced(dry_run):
+        jit._compile_needed()
+    np.testing.assert_array_equal(mine, np.full(8, 7, np.float32))
+    assert memory.scratch(F32, (8,))[0] is mine
