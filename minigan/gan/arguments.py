@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigan.gan import losses, penalties
+from minigan.gan.generator_terms import GeneratorTerm, changing_variables, module_of
 from minigan.gan.losses import LabelSmoothing, Loss
 from minigan.gan.penalties import Penalty
 from minigan.gan.rules import Rules
@@ -125,9 +126,40 @@ def doubt(discriminator: Module, loss: Loss, penalty: Penalty | None) -> str | N
     return None
 
 
-def require_settings(
-    latent_size: Any, seed: Any, ema_decay: Any, penalty_every: Any, penalty_weight: Any, rules: Any
-) -> None:
+def generator_term(value: GeneratorTerm | None, generator: Module, adversarial_weight: Any) -> GeneratorTerm | None:
+    """The term. Raises TypeError or ValueError if it is none, or if it contains what a run would not save."""
+    if value is None:
+        if not callable(adversarial_weight) and adversarial_weight == 0:
+            raise ValueError("adversarial_weight is 0 and there is no generator_term, so the generator learns nothing")
+        return None
+    expected = "a function (fake, real, condition) that gives a scalar"
+    if isinstance(value, type) or not callable(value):
+        raise TypeError(f"the generator term is {_described(value)}; expected {expected}")
+    if not _takes(value.forward if isinstance(value, Module) else value, None, None, None):
+        raise TypeError(
+            f"the generator term {getattr(value, '__name__', type(value).__name__)} takes other arguments than it "
+            f"gets; expected {expected}"
+        )
+    own = {*generator.parameters().values(), *generator.buffers().values()}
+    for name, variable in changing_variables(module) if (module := module_of(value)) is not None else ():
+        if variable not in own:
+            raise ValueError(
+                f"the generator term's module has '{name}', which is not in the generator, so that no optimiser trains "
+                "it and no checkpoint keeps it; freeze the module with frozen(), or make it a part of the generator"
+            )
+    return value
+
+
+def require_weights(**weights: Any) -> None:
+    """Raise TypeError or ValueError unless each is a schedule, or a number from 0 up."""
+    for name, weight in weights.items():
+        if isinstance(weight, type) or not (callable(weight) or is_number(weight)):
+            raise TypeError(f"{name} is {_described(weight)}; expected a number or a schedule")
+        if not callable(weight) and not weight >= 0:
+            raise ValueError(f"{name} is {weight!r}, expected a number of at least 0")
+
+
+def require_settings(latent_size: Any, seed: Any, ema_decay: Any, penalty_every: Any, rules: Any) -> None:
     """Raise TypeError or ValueError unless these arguments of a GAN lie in their ranges."""
     if not _is_whole(latent_size) or latent_size < 1:
         raise ValueError(
@@ -138,10 +170,6 @@ def require_settings(
     require_number("ema_decay", ema_decay)
     if not _is_whole(penalty_every) or penalty_every < 1:
         raise ValueError(f"penalty_every is {penalty_every!r}, expected 1 for every step, 2 for every second, ...")
-    if isinstance(penalty_weight, type) or not (callable(penalty_weight) or is_number(penalty_weight)):
-        raise TypeError(f"penalty_weight is {_described(penalty_weight)}; expected a number or a schedule")
-    if not callable(penalty_weight) and not penalty_weight >= 0:
-        raise ValueError(f"penalty_weight is {penalty_weight!r}, expected a number of at least 0")
     _require_instance("rules", rules, Rules, "such as Rules(n_critic=5)")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from minigan.autodiff import Tensor
 from minigan.core import backend, random
 from minigan.gan.batches import Batch, parts
+from minigan.gan.generator_terms import weight_input
 from minigan.gan.inputs import StepInputs, UpdateInputs, leaves, on_device, signature
 from minigan.gan.interface import GANInterface
 from minigan.gan.penalties import draw_for
@@ -29,6 +30,7 @@ def update_inputs(gan: GANInterface, batch: Batch, ahead: int) -> UpdateInputs:
         shape = gan.rules.discriminator_input_shape(real.shape)
         draws = draw_for(gan.penalty, random.generator(gan.seed, "penalty", update), shape, real.dtype)
         weight = Tensor(real.dtype.type(value_at(gan.penalty_weight, gan.step) * gan.penalty_every))
+    with_term, has_weight = gan.generator_term is not None, gan.adversarial_weight != 1.0
     return UpdateInputs(
         real=real,
         condition=condition,
@@ -37,6 +39,8 @@ def update_inputs(gan: GANInterface, batch: Batch, ahead: int) -> UpdateInputs:
         fake_noise=gan.rules.draw_noise(real, gan.seed, "fake", update),
         penalty_draws=draws,
         penalty_weight=weight,
+        adversarial_weight=weight_input(gan.adversarial_weight, gan.step, real.dtype) if has_weight else None,
+        generator_term_weight=weight_input(gan.generator_term_weight, gan.step, real.dtype) if with_term else None,
         update_scalars=gan.discriminator_optimizer.update_scalars(ahead),
     )
 

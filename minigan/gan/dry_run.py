@@ -18,6 +18,7 @@ from minigan.core import backend
 from minigan.gan.inputs import StepInputs
 from minigan.gan.interface import GANInterface
 from minigan.gan.replay import Replay
+from minigan.nn import Module
 from minigan_kernels import compile_ahead
 
 _STEPS = 2  # packed weights are kept, and thus made by themselves, from their second use on
@@ -71,5 +72,6 @@ def _is_known(x: Any, seen: dict[int, Any]) -> bool:
     if isinstance(x, MethodType):
         return _is_known([x.__self__, x.__func__], seen)
     if isinstance(x, FunctionType):
-        return all(_is_known(cell.cell_contents, seen) for cell in x.__closure__ or ())
+        cells = [cell.cell_contents for cell in x.__closure__ or ()]
+        return all(_is_known(content, seen) and not isinstance(content, Module) for content in cells)  # is not copied
     return isinstance(x, type) or _is_known(getattr(x, "__dict__", {}), seen)

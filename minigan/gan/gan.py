@@ -13,9 +13,10 @@ from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import backend, random
 from minigan.gan import arguments, draws, dry_run, latents, saved_state
 from minigan.gan.batches import FirstBatches, as_batch, require_equal_shapes
-from minigan.gan.conditions import as_arguments, given, logits_of, loss_given, require_outputs, require_scalar, score_of
+from minigan.gan.conditions import as_arguments, given, loss_given, require_outputs, require_scalar, score_of
 from minigan.gan.ema import EMA
 from minigan.gan.fitting import Fitting
+from minigan.gan.generator_terms import GeneratorTerm, weighted
 from minigan.gan.inputs import StepInputs, UpdateInputs, on_device, tree_map
 from minigan.gan.interface import GradientObserver, Pass
 from minigan.gan.losses import Loss
@@ -50,6 +51,11 @@ class GAN(Fitting):
     penalty is computed at every k-th of the discriminator's updates only, beginning with the first, with k times the
     weight (Karras et al., 2020, appendix B).
 
+    With a `generator_term`, a function or Module (fake, real, condition) -> scalar Tensor, the generator minimises
+    adversarial_weight * loss + generator_term_weight * term (Isola et al., 2017, equation 4), where both weights are
+    numbers or schedules over the steps. With adversarial_weight 0 the discriminator learns, but the generator does not
+    follow it. A term that needs the generator is one of its methods, generator.method.
+
     rules: the order of the updates and what the discriminator sees (see minigan.gan.rules). Raises ValueError for
     settings out of range and optimisers that train other parameters, TypeError for an argument of another kind,
     UsageError for an unknown name.
@@ -70,9 +76,17 @@ class GAN(Fitting):
         penalty: Penalty | str | None = None,
         penalty_weight: float | Schedule = 10.0,
         penalty_every: int = 1,
+        generator_term: GeneratorTerm | None = None,
+        generator_term_weight: float | Schedule = 1.0,
+        adversarial_weight: float | Schedule = 1.0,
         rules: Rules = Rules(),  # noqa: B008 - it is frozen
     ) -> None:
-        arguments.require_settings(latent_size, seed, ema_decay, penalty_every, penalty_weight, rules)
+        arguments.require_settings(latent_size, seed, ema_decay, penalty_every, rules)
+        arguments.require_weights(
+            penalty_weight=penalty_weight,
+            generator_term_weight=generator_term_weight,
+            adversarial_weight=adversarial_weight,
+        )
         latents.require_distribution(latent_distribution)
         networks = self.generator, self.discriminator = arguments.networks(generator, discriminator)
         self.loss, self.rules = arguments.loss(loss, rules.label_smoothing), rules
@@ -82,6 +96,8 @@ class GAN(Fitting):
         self.ema = EMA(generator, ema_decay) if ema_decay else None
         self.penalty = arguments.penalty(penalty)
         self.penalty_weight, self.penalty_every = penalty_weight, penalty_every
+        self.generator_term = arguments.generator_term(generator_term, generator, adversarial_weight)
+        self.generator_term_weight, self.adversarial_weight = generator_term_weight, adversarial_weight
         self.replay = Replay()
         self._masks = draws.LayerDraws()
         self._first_batches = FirstBatches()
@@ -102,9 +118,10 @@ class GAN(Fitting):
         update.
 
         Returns scalar Tensors, not yet read from the device: "discriminator_loss" (without the penalty),
-        "generator_loss", "real_score" = mean D(x), "fake_score" = mean D(G(z)), both as computed in the discriminator's
-        last update, before its weights changed; and "penalty", without its weight, if that update computed it. A step
-        that has been recorded (see minigan.gan.replay) is replayed: the same numbers in less time.
+        "generator_loss" (without the term and its weight), "real_score" = mean D(x), "fake_score" = mean D(G(z)), both
+        as computed in the discriminator's last update, before its weights changed; "penalty", without its weight, if
+        that update computed it; and "generator_term", if there is one, without its weight. A step that has been
+        recorded (see minigan.gan.replay) is replayed: the same numbers in less time.
 
         Raises ValueError if a network does not fit the data or the latent vectors, naming the shapes, and if the first
         batch of a shape has numbers that are NaN or infinite (arrays on a device are not read).
@@ -172,11 +189,11 @@ class GAN(Fitting):
             penalty = self.penalty(critic, *both, copy_draws(inputs.penalty_draws))
             require_scalar(penalty, "penalty")
             objective = loss + penalty * inputs.penalty_weight
-        logits = logits_of(real_outputs), logits_of(fake_outputs)
-        return Pass(inputs.real, fake, both, *logits, loss, penalty, objective)
+        return Pass(inputs.real, fake, both, real_outputs, fake_outputs, loss, objective, penalty=penalty)
 
     def generator_pass(self, inputs: UpdateInputs, d_pass: Pass | None = None) -> Pass:
-        """The generator's objective, its loss under the discriminator as it is now, or unrolled if the rules say so.
+        """The generator's objective: its loss under the discriminator as it is now, or unrolled if the rules say so,
+        and the generator term, each with its weight.
 
         d_pass: the discriminator's pass on the same inputs, whose samples are then used instead of new ones.
         """
@@ -194,7 +211,8 @@ class GAN(Fitting):
             )
         value = loss.generator(fake_outputs, real_outputs)
         require_scalar(value, "generator's loss")
-        return Pass(inputs.real, fake, both, logits_of(real_outputs), logits_of(fake_outputs), value, None, value)
+        term, objective = weighted(self.generator_term, value, fake, inputs)
+        return Pass(inputs.real, fake, both, real_outputs, fake_outputs, value, objective, term=term)
 
     def _generate(self, inputs: UpdateInputs) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The generator's samples, and both inputs of the discriminator, real and fake, with noise and packed."""

@@ -27,7 +27,8 @@ class UpdateInputs:
     real: a batch of real examples. condition: what both networks are told of each example and sample, (batch, ...),
     None in an unconditional GAN. latent: (batch, latent_size). real_noise, fake_noise: instance noise, None for no
     noise. penalty_draws: the random numbers of the penalty. penalty_weight: a scalar; None if this update does not
-    compute the penalty. update_scalars: those of the discriminator's optimiser (see
+    compute the penalty. adversarial_weight: that of the generator's loss, a scalar; None for 1. generator_term_weight:
+    a scalar; None without a term. update_scalars: those of the discriminator's optimiser (see
     `Optimizer.update_scalars`).
     """
 
@@ -38,6 +39,8 @@ class UpdateInputs:
     fake_noise: Tensor | None
     penalty_draws: Draws
     penalty_weight: Tensor | None
+    adversarial_weight: Tensor | None
+    generator_term_weight: Tensor | None
     update_scalars: Tensor
 
 

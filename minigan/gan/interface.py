@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from minigan.autodiff import Tensor
+from minigan.gan.conditions import Outputs, logits_of
 from minigan.gan.ema import EMA
+from minigan.gan.generator_terms import GeneratorTerm
 from minigan.gan.inputs import StepInputs, UpdateInputs
 from minigan.gan.losses import Loss
 from minigan.gan.penalties import Penalty
@@ -27,19 +29,33 @@ class Pass:
     """The forward pass of one player: its objective, and the Tensors from which that is computed.
 
     real, fake: the real examples, and the generator's samples. discriminator_inputs: both as the discriminator sees
-    them, with instance noise and packed. real_logits, fake_logits: the discriminator's outputs (n, 1); real_logits is
-    None where the generator's loss does not need it. loss: the player's loss. penalty: the discriminator's penalty
-    without its weight, or None. objective: what the player minimises, the loss plus the weighted penalty.
+    them, with instance noise and packed. real_outputs, fake_outputs: what the discriminator returns for them, logits
+    (n, 1) or a tuple that begins with these; real_outputs is None where the generator's loss does not need it. loss:
+    the player's loss. penalty: the discriminator's penalty without its weight, or None. term: the generator's further
+    term without its weight, or None. objective: what the player minimises, the weighted sum of these.
     """
 
     real: Tensor
     fake: Tensor
     discriminator_inputs: tuple[Tensor, Tensor]
-    real_logits: Tensor | None
-    fake_logits: Tensor
+    real_outputs: Outputs | None
+    fake_outputs: Outputs
     loss: Tensor
-    penalty: Tensor | None
     objective: Tensor
+    penalty: Tensor | None = None
+    term: Tensor | None = None
+
+    @property
+    def real_logits(self) -> Tensor | None:
+        """The logits (n, 1) of the real examples, None where the generator's loss does not need them."""
+        logits: Tensor | None = logits_of(self.real_outputs)
+        return logits
+
+    @property
+    def fake_logits(self) -> Tensor:
+        """The logits (n, 1) of the samples."""
+        logits: Tensor = logits_of(self.fake_outputs)
+        return logits
 
 
 class GANInterface(Protocol):
@@ -53,6 +69,9 @@ class GANInterface(Protocol):
     penalty: Penalty | None
     penalty_weight: float | Schedule
     penalty_every: int
+    generator_term: GeneratorTerm | None
+    generator_term_weight: float | Schedule
+    adversarial_weight: float | Schedule
     rules: Rules
     ema: EMA | None
     latent_size: int

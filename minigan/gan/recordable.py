@@ -9,6 +9,7 @@ from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.autodiff.parameter import Variable
+from minigan.gan.generator_terms import module_of
 from minigan.gan.inputs import StepInputs
 from minigan.gan.interface import GANInterface
 from minigan.gan.losses import Loss
@@ -16,7 +17,8 @@ from minigan.gan.replay.attributes import Attributes, Containers
 from minigan.nn import Module
 
 # Attributes that may change without a new recording: a step depends on them only through its inputs.
-_GAN_INPUT_ATTRIBUTES = frozenset(("step", "penalty_weight", "seed", "replay"))
+_WEIGHTS = ("penalty_weight", "adversarial_weight", "generator_term_weight")
+_GAN_INPUT_ATTRIBUTES = frozenset(("step", *_WEIGHTS, "seed", "replay"))
 _OPTIMIZER_INPUT_ATTRIBUTES = frozenset(("steps", "learning_rate"))
 _NONE: frozenset[str] = frozenset()
 
@@ -39,10 +41,12 @@ class RecordableStep:
         return arrays + (self._gan.ema.update_arrays() if self._gan.ema else [])
 
     def variables(self) -> list[Variable]:
-        """The Parameters and Buffers of both networks and of the generator's moving average."""
+        """The Parameters and Buffers of both networks, the generator's moving average and the generator term."""
         networks = [self._gan.generator, self._gan.discriminator]
         networks += [self._gan.ema.network] if self._gan.ema else []
-        return [v for network in networks for v in (*network.parameters().values(), *network.buffers().values())]
+        networks += [term] if (term := module_of(self._gan.generator_term)) is not None else []
+        variables = (v for network in networks for v in (*network.parameters().values(), *network.buffers().values()))
+        return list(dict.fromkeys(variables))  # a term may be the generator's, or contain it
 
     def attributes(self) -> Attributes:
         """All Python attributes on which the step may depend: of the GAN, its parts, and the layers and losses in them.
@@ -54,6 +58,7 @@ class RecordableStep:
         containers += [(vars(optimizer), _OPTIMIZER_INPUT_ATTRIBUTES) for optimizer in self._optimizers]
         containers += [(optimizer.moments, _NONE) for optimizer in self._optimizers]
         parts: list[Any] = [gan.loss, gan.penalty, gan.rules, gan.generator, gan.discriminator]
+        parts += [part for part in (gan.generator_term, module_of(gan.generator_term)) if part is not gan.generator]
         for part in parts:  # the list grows while it is visited
             if hasattr(part, "__dict__"):
                 _collect(vars(part), containers, parts)

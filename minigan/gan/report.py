@@ -17,6 +17,8 @@ def report(d_pass: Pass, g_pass: Pass) -> dict[str, Tensor]:
     if d_pass.penalty is not None:
         scalars["penalty"] = d_pass.penalty
     scalars["generator_loss"] = g_pass.loss
+    if g_pass.term is not None:
+        scalars["generator_term"] = g_pass.term
     return {name: Tensor(value) for name, value in scalars.items()}
 
 

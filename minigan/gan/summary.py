@@ -75,6 +75,9 @@ def settings(gan: GANInterface) -> str:
     if gan.penalty is not None:
         parts += [f"penalty={_name(gan.penalty)}", f"penalty_weight={gan.penalty_weight!r}"]
         parts += [f"penalty_every={gan.penalty_every}"] if gan.penalty_every > 1 else []
+    if gan.generator_term is not None:
+        parts += [f"generator_term={_name(gan.generator_term)}", f"generator_term_weight={gan.generator_term_weight!r}"]
+    parts += [f"adversarial_weight={gan.adversarial_weight!r}"] if gan.adversarial_weight != 1.0 else []
     parts.append(f"latent_size={gan.latent_size}")
     parts += [f"ema_decay={gan.ema.decay}"] if gan.ema else []
     parts += [f"rules={_changed(gan.rules)}"] if gan.rules != Rules() else []
@@ -90,9 +93,9 @@ def description(gan: GANInterface) -> str:
     return "\n".join(lines)
 
 
-def _name(penalty: Any) -> str:
-    names = [name for name, known in PENALTIES.items() if known is penalty]
-    return f"'{names[0]}'" if names else getattr(penalty, "__name__", type(penalty).__name__)
+def _name(function: Any) -> str:
+    names = [name for name, known in PENALTIES.items() if known is function]
+    return f"'{names[0]}'" if names else getattr(function, "__name__", type(function).__name__)
 
 
 def _changed(rules: Rules) -> str:

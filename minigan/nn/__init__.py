@@ -3,7 +3,7 @@
 from minigan.nn import init
 from minigan.nn.conv import AveragePool2d, Conv2d, ConvTranspose2d, GlobalAveragePool2d, MaxPool2d
 from minigan.nn.diff_augment import DiffAugment
-from minigan.nn.dropout import Dropout, GaussianNoise
+from minigan.nn.dropout import Dropout, GaussianNoise, UniformNoise
 from minigan.nn.embedding import Embedding
 from minigan.nn.features import FourierFeatures
 from minigan.nn.layers import BatchNorm, Dense, Flatten, LeakyReLU, ReLU, Reshape, Sigmoid, Tanh
@@ -23,6 +23,6 @@ __all__ = [
     "AveragePool2d", "BatchNorm", "Concatenate", "Conv2d", "ConvTranspose2d", "Dense", "DiffAugment", "Dropout",
     "Embedding", "Flatten", "FourierFeatures", "GaussianNoise", "GlobalAveragePool2d", "InstanceNorm", "LayerNorm",
     "LeakyReLU", "MaxPool2d", "Maxout", "MinibatchStandardDeviation", "Module", "RandomLayer", "ReLU", "Reshape",
-    "Residual", "Sequential", "Sigmoid", "SpectralNorm", "Summary", "Tanh", "Upsample2d", "init", "manual_seed",
-    "mlp", "spectral_norm",
+    "Residual", "Sequential", "Sigmoid", "SpectralNorm", "Summary", "Tanh", "UniformNoise", "Upsample2d", "init",
+    "manual_seed", "mlp", "spectral_norm",
 ]  # fmt: skip

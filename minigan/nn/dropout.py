@@ -1,4 +1,4 @@
-"""Dropout and Gaussian noise."""
+"""Dropout, and Gaussian and uniform noise."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class GaussianNoise(RandomLayer):
 
     def __init__(self, deviation: float, seed: Seed = None) -> None:
         if not is_number(deviation) or not 0 <= deviation < np.inf:
-            raise ValueError(f"GaussianNoise's deviation must be a finite number from 0 up, got {deviation!r}")
+            raise ValueError(f"{type(self).__name__}'s deviation must be a finite number from 0 up, got {deviation!r}")
         super().__init__(seed)
         self.deviation = deviation
 
@@ -60,4 +60,21 @@ class GaussianNoise(RandomLayer):
         return rng.standard_normal(shape, dtype=dtype.type)
 
     def __repr__(self) -> str:
-        return f"GaussianNoise({self.deviation})"
+        return f"{type(self).__name__}({self.deviation})"
+
+
+class UniformNoise(GaussianNoise):
+    """In training, x + deviation * u with u uniform, of mean 0 and variance 1; in evaluation x.
+
+    (batch, ...) to the same shape. A layer that sums hundreds of inputs sees nearly Gaussian noise, which takes a
+    quarter of the time to draw. Arguments and errors are those of `GaussianNoise`.
+    """
+
+    purpose = "uniform noise"
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Uniform numbers from -sqrt(3) to sqrt(3), whose variance is 1."""
+        numbers = rng.random(shape, dtype=dtype.type)
+        numbers -= dtype.type(0.5)
+        numbers *= dtype.type(12**0.5)
+        return numbers

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.optim.numbers import require_number
 
-__all__ = ["SCHEDULES", "Constant", "Cosine", "Exponential", "Linear", "Schedule", "get", "value_at"]
+__all__ = ["SCHEDULES", "Constant", "Cosine", "Exponential", "Linear", "Rise", "Schedule", "get", "value_at"]
 
 Schedule = Callable[[int], float]
 """The type of a schedule: a function of the step."""
@@ -30,6 +30,28 @@ class Constant:
 
     def __call__(self, step: int) -> float:
         return self.value
+
+
+@dataclass(frozen=True)
+class Rise:
+    """0 until the step `start`, then along a line to `last` at the step start + steps, and constant from there.
+
+    Such as for a loss that joins a training later: after a jump of its weight the first updates of Adam can be too
+    large, since its mean of squared gradients follows slowly. Raises ValueError unless `last` is finite, `start` >= 0
+    and `steps` >= 1.
+    """
+
+    last: float
+    start: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        _require_finite(last=self.last)
+        if self.start < 0 or self.steps < 1:
+            raise ValueError(f"a weight rises from step {self.start} for {self.steps} steps, expected >= 0 and >= 1")
+
+    def __call__(self, step: int) -> float:
+        return self.last * min(1.0, max(0.0, (step - self.start) / self.steps))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from minigan.nn import (
     Sigmoid,
     SpectralNorm,
     Tanh,
+    UniformNoise,
     Upsample2d,
     mlp,
 )
@@ -84,6 +85,7 @@ _LAYERS: dict[str, tuple[_Make, tuple[int, ...]]] = {
     "Sigmoid": (lambda rng: Sigmoid(), (4, 3)),
     "Dropout": (lambda rng: Dropout(0.4, seed=3), (5, 6)),
     "GaussianNoise": (lambda rng: GaussianNoise(0.5, seed=3), (5, 6)),
+    "UniformNoise": (lambda rng: UniformNoise(0.5, seed=3), (5, 6)),
     "LayerNorm": (lambda rng: LayerNorm(4), (3, 4)),
     "LayerNorm/pictures": (lambda rng: LayerNorm(2), (2, 3, 2, 2)),
     "InstanceNorm": (lambda rng: InstanceNorm(2), (2, 3, 2, 2)),

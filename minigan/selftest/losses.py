@@ -10,10 +10,14 @@ import numpy as np
 
 from minigan.autodiff import Tensor, primitive
 from minigan.core import random
+from minigan.gan import latent_search
+from minigan.gan.latent_search import LatentSearch
 from minigan.gan.losses import LOSSES, Loss
 from minigan.gan.penalties import PENALTIES
+from minigan.gan.semi_supervised import UNLABELLED, SemiSupervised
 from minigan.gan.unrolling import unrolled_logits
 from minigan.nn import Conv2d, Dense, Flatten, LeakyReLU, Module, Sequential, Tanh
+from minigan.ops import logsumexp, sum
 from minigan.selftest.case import Case, CheckedFunction
 from minigan.selftest.layers import randomize
 from minigan.selftest.sampler import Sampler
@@ -31,6 +35,8 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
         }
         for player, (f, inputs) in players.items():
             yield Case(f"losses/{name}/{player}", 2, functools.partial(CheckedFunction, f, inputs))
+    for player in ("discriminator", "generator"):
+        yield Case(f"losses/semi-supervised/{player}", 2, functools.partial(_semi_supervised, player, seed, dtype))
     for critic in _CRITICS:
         for penalty in PENALTIES:
             yield Case(
@@ -38,6 +44,7 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
             )
     for name in LOSSES:
         yield Case(f"unrolled/{name}", 1, functools.partial(_unrolled_function, name, seed, dtype))
+    yield Case("latent-search/objective", 2, functools.partial(_latent_search, seed, dtype))
 
 
 # The closed-form gradients, checked as the derivative of an operation whose value is the loss.
@@ -60,6 +67,23 @@ def _generator_closed_form(loss: Loss, real: np.ndarray) -> Callable[..., Tensor
         return loss.generator(Tensor(fake), Tensor(real)).data
 
     return generator_loss
+
+
+def _semi_supervised(player: str, seed: int, dtype: str) -> CheckedFunction:
+    """Of the class logits, and of the features, for real examples, half of which have a label, and for fakes."""
+    sampler, loss = Sampler(seed, "losses/semi-supervised", dtype), SemiSupervised()
+    labels = Tensor(sampler.array(2, 0, 1, UNLABELLED, UNLABELLED, UNLABELLED))
+
+    def outputs(class_logits: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+        return logsumexp(class_logits, keepdims=True), class_logits, features
+
+    def f(real_classes: Tensor, real_features: Tensor, fake_classes: Tensor, fake_features: Tensor) -> Tensor:
+        real, fake = outputs(real_classes, real_features), outputs(fake_classes, fake_features)
+        if player == "discriminator":
+            return loss.discriminator(real, fake, condition=labels)
+        return loss.generator(fake, real, condition=labels)
+
+    return CheckedFunction(f, [sampler.normal(*shape) for shape in ((6, 3), (6, 4), (5, 3), (5, 4))])
 
 
 # Penalties contain the gradient of a critic's score with respect to its input: their derivative is a second derivative.
@@ -100,3 +124,17 @@ def _unrolled_function(name: str, seed: int, dtype: str) -> CheckedFunction:
         return loss.generator(fake_logits, real_logits)
 
     return CheckedFunction(f, [sampler.normal(*shape), sampler.normal(*shape)], network.parameters(), [network])
+
+
+def _latent_search(seed: int, dtype: str) -> CheckedFunction:
+    """The objective of inpainting by search as a function of the latent vectors and of both networks' weights."""
+    sampler = Sampler(seed, "latent-search", dtype)
+    generator = randomize(Sequential(Dense(3, 4, sampler.rng), Tanh(), Dense(4, 5, sampler.rng)), sampler)
+    discriminator = randomize(Sequential(Dense(5, 4, sampler.rng), Tanh(), Dense(4, 1, sampler.rng)), sampler)
+    targets, weights = Tensor(sampler.normal(2, 5)), Tensor(abs(sampler.normal(2, 5)))
+
+    def f(latent: Tensor) -> Tensor:
+        return sum(latent_search.objective(generator, discriminator, latent, targets, weights, LatentSearch()))
+
+    parameters = generator.parameters("generator.") | discriminator.parameters("discriminator.")
+    return CheckedFunction(f, [sampler.normal(2, 3)], parameters, [generator, discriminator], ["latent"])

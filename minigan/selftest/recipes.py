@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from minigan.autodiff import Tensor, primitive, recording, vjp
 from minigan.autodiff.parameter import Parameter
 from minigan.gan import GAN, Pass
@@ -17,13 +15,16 @@ from minigan.gan.penalties import PENALTIES
 from minigan.gan.unrolling import substituted
 from minigan.nn.init import he_normal
 from minigan.nn.module import preserve_state
+from minigan.ops import absolute, mean
+from minigan.optim.schedules import Constant, Linear
 from minigan.recipes import RECIPES, Recipe
-from minigan.recipes.settings import Settings
+from minigan.recipes.settings import COMMON, Settings
 from minigan.selftest import objectives
 from minigan.selftest.case import Case, CheckedFunction
 from minigan.selftest.sampler import Sampler
 
 _BATCH = 4
+_MOST_SIDE, _SMALL_SIDE = 32, 16  # pixels; of a picture; larger ones are checked small
 _PLAYERS = ("discriminator", "generator")
 _RULES: dict[str, tuple[Settings, tuple[str, ...]]] = {
     "packing": ({"packing": 2}, _PLAYERS),
@@ -36,8 +37,21 @@ _RULES: dict[str, tuple[Settings, tuple[str, ...]]] = {
 """Further settings for one small recipe, and the players whose objectives they change."""
 
 
+def _distance(fake: Tensor, real: Tensor, condition: Tensor | None) -> Tensor:
+    return mean(absolute(fake - real))
+
+
+_TERMS: dict[str, tuple[dict[str, Any], Settings]] = {
+    "distance": ({"generator_term_weight": 3.0}, {}),
+    "scheduled": ({"generator_term_weight": Linear(2.0, 0.0, 10), "adversarial_weight": Constant(0.3)}, {}),
+    "alone": ({"adversarial_weight": 0.0}, {}),
+    "unrolled": ({"adversarial_weight": 0.5}, {"unroll_steps": 2}),
+}
+"""Arguments of a GAN whose generator also minimises a distance to the data, and further settings of one recipe."""
+
+
 def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
-    """A case of order 1 for each player of each recipe, and of one recipe under each of _RULES.
+    """A case of order 1 for each player of each recipe, and of one recipe under each of _RULES and _TERMS.
 
     The gradients that a training step passes to the player's optimiser, and those with respect to the examples and the
     latent vectors, are compared with finite differences of the player's objective in minigan.selftest.objectives.
@@ -50,16 +64,22 @@ def cases(seed: int = 0, dtype: str = "float64") -> Iterator[Case]:
         for player in players:
             case = f"rules/{name}/{player}"
             yield Case(case, 1, functools.partial(_function, case, RECIPES["ring-plain"], changes, player, seed, dtype))
+    for name, (weights, changes) in _TERMS.items():
+        case, further = f"terms/{name}/generator", {"generator_term": _distance, **weights}
+        recipe = replace(RECIPES["ring-plain"], objective=lambda *_, further=further: further)
+        yield Case(case, 1, functools.partial(_function, case, recipe, changes, "generator", seed, dtype))
 
 
 def narrowed(recipe: Recipe) -> dict[str, Any]:
-    """Settings of the recipe with few channels; the formulas of the derivatives are the same at any width."""
+    """Settings of the recipe with few channels and small pictures; derivatives have the same formulas at any size."""
     narrow: dict[str, Any] = {"latent_size": min(5, recipe.settings["latent_size"])}
     for key, value in recipe.settings.items():
         if key.endswith("_widths"):
             narrow[key] = [3 + place % 3 for place in range(len(value))]
         elif key.endswith("_dense") and value:
             narrow[key] = 6
+        elif key == "image_size" and max(recipe.domain.shape) > _MOST_SIDE:
+            narrow[key] = _SMALL_SIDE
     return narrow
 
 
@@ -77,14 +97,14 @@ def _function(name: str, recipe: Recipe, changes: Settings, player: str, seed: i
     gan = recipe.build(seed=seed, dtype=dtype, **changes)
     enlarge(gan, sampler)
     inputs = gan.draw(examples(recipe, sampler, _BATCH * gan.rules.n_critic)).updates[0]
+    own_loss = {"loss": None} if "loss" in recipe.fixed else {}
+    settings = COMMON | own_loss | recipe.resolve(changes)
     is_d = player == "discriminator"
     fields: tuple[str, ...] = ("real", "latent") if is_d else ("latent",)
     expected = objectives.discriminator_objective if is_d else objectives.generator_objective
     forward = gan.discriminator_pass if is_d else functools.partial(_generator_pass, gan)
     weights = getattr(gan, player).parameters()
-    objective = _objective(
-        gan, inputs, fields, weights.values(), functools.partial(expected, gan, recipe.resolve(changes)), forward
-    )
+    objective = _objective(gan, inputs, fields, weights.values(), functools.partial(expected, gan, settings), forward)
 
     def f(*tensors: Tensor) -> Tensor:
         return objective(*tensors, *weights.values())
@@ -133,6 +153,9 @@ def _objective(
     return objective
 
 
-def examples(recipe: Recipe, sampler: Sampler, count: int = _BATCH) -> np.ndarray:
-    """`count` random examples of the shape and value range of the recipe's data."""
-    return recipe.domain.noise(count, recipe.settings, sampler.rng, sampler.dtype)
+def examples(recipe: Recipe, sampler: Sampler, count: int = _BATCH) -> Any:
+    """`count` random examples of the shape and value range of the recipe's data, with conditions if it has any."""
+    settings = recipe.resolve(narrowed(recipe))
+    x = recipe.domain.noise(count, settings, sampler.rng, sampler.dtype)
+    y = recipe.domain.noise_condition(count, settings, sampler.rng, sampler.dtype)
+    return x if y is None else (x, y)

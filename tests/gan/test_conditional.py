@@ -63,6 +63,12 @@ GANS: dict[str, Callable[..., GAN]] = {
     "dropout": lambda **o: make_conditional_gan(dropout=True, penalty=penalties.r1, penalty_every=2, **o),
     "noise": lambda **o: make_conditional_gan(rules=Rules(label_smoothing=0.1, instance_noise=0.3), **o),
     "two heads": ac_gan,
+    "term": lambda **o: make_conditional_gan(
+        generator_term=lambda fake, real, condition: ops.mean((fake - real) ** 2) * ops.mean(condition**2),
+        generator_term_weight=3.0,
+        adversarial_weight=0.5,
+        **o,
+    ),
     "two heads, penalty, unrolled": lambda **o: ac_gan(
         penalty=penalties.get("r1+r2"), rules=Rules(unroll_steps=1, n_critic=2), **o
     ),

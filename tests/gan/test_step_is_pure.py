@@ -27,6 +27,7 @@ from minigan import autodiff, ops, recipes
 from minigan.autodiff import Tensor, engine
 from minigan.core import random
 from minigan.gan import GAN
+from minigan.gan.batches import Batch, as_batch
 from minigan.nn import (
     AveragePool2d,
     BatchNorm,
@@ -130,18 +131,18 @@ def on_the_device(standin: ModuleType) -> ModuleType:
     return standin._standin
 
 
-def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Tensor]]:
+def _gan(recipe: str, changes: dict[str, Any]) -> tuple[GAN, list[Batch]]:
     """A GAN and the data of two steps; in these a lazy penalty and the moving average are due."""
     chosen = recipes.get(recipe)
     gan = chosen.build(**narrowed(chosen) | changes)
     sampler = Sampler(1, "escapes", "float32")
     enlarge(gan, sampler)
     gan.step = 9
-    count = gan.rules.n_critic
-    return gan, [Tensor(np.concatenate([examples(chosen, sampler) for _ in range(count)])) for _ in range(2)]
+    drawn = [examples(chosen, sampler, 4 * gan.rules.n_critic) for _ in range(2)]
+    return gan, [as_batch(batch, np.dtype("float32")) for batch in drawn]
 
 
-def _escapes(device: ModuleType, gan: GAN, batches: list[Tensor]) -> Escapes:
+def _escapes(device: ModuleType, gan: GAN, batches: list[Batch]) -> Escapes:
     escapes = Escapes()
     for real in batches:
         inputs = gan.draw(real)

@@ -27,6 +27,7 @@ from minigan.nn import (
     Sequential,
     SpectralNorm,
     Tanh,
+    UniformNoise,
     random_layer,
 )
 from minigan.nn.module import preserve_state
@@ -116,13 +117,14 @@ def test_masks_that_no_layer_takes_are_reported() -> None:
 # Gaussian noise.
 
 
-def test_noise_has_its_deviation_and_is_added() -> None:
+@pytest.mark.parametrize("kind", [GaussianNoise, UniformNoise])
+def test_noise_has_its_deviation_and_is_added(kind: type[GaussianNoise]) -> None:
     x = np.full((300, 400), 2.0)
-    noise = GaussianNoise(0.5, seed=1)(x).numpy() - x
+    noise = kind(0.5, seed=1)(x).numpy() - x
     assert abs(noise.mean()) < 5 * 0.5 / np.sqrt(x.size)
     assert abs(noise.std() / 0.5 - 1) < 5 / np.sqrt(2 * x.size)
     leaf = Tensor(x)
-    (g,) = grad(ops.sum(GaussianNoise(0.5, seed=1)(leaf)), [leaf])
+    (g,) = grad(ops.sum(kind(0.5, seed=1)(leaf)), [leaf])
     np.testing.assert_array_equal(g.numpy(), 1.0)
 
 

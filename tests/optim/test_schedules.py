@@ -91,3 +91,11 @@ def test_an_exponential_schedule_needs_numbers_above_0(first: float, last: float
 def test_steps_count_from_0(name: str) -> None:
     with pytest.raises(ValueError, match="steps count from 0, got step -1"):
         schedules.get(name)(1.0, 0.1, STEPS)(-1)
+
+
+def test_a_rise_waits_and_then_goes_along_a_line() -> None:
+    rise = schedules.Rise(0.4, 3, 4)
+    assert [rise(step) for step in (0, 3, 4, 5, 7, 10**9)] == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.4, 0.4])
+    for arguments in ((math.inf, 3, 4), (0.4, -1, 4), (0.4, 3, 0)):
+        with pytest.raises(ValueError, match=r"finite number|expected >= 0"):
+            schedules.Rise(*arguments)
