@@ -19,7 +19,7 @@ from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import random
 from minigan.core.errors import UsageError
 from minigan.data import Batches, Dataset
-from minigan.nn import BatchNorm, Dense, Dropout, Module, ReLU, Sequential
+from minigan.nn import BatchNorm, Dense, Dropout, ReLU, Sequential
 from minigan.optim import Adam
 
 _MIN_IMAGES = 100
@@ -79,7 +79,10 @@ class Classifier:
 
     def __init__(self, dataset: Dataset) -> None:
         if dataset.labels is None:
-            raise UsageError(f"the pictures of {dataset.source} have no labels, from which a classifier could learn.")
+            raise UsageError(
+                f"the pictures of {dataset.source} have no labels, from which a classifier could learn; put a file of "
+                "labels beside IDX files."
+            )
         labels, self._targets = np.unique(dataset.labels, return_inverse=True)
         if len(labels) < 2 or len(dataset) < _MIN_IMAGES:
             raise UsageError(
@@ -91,7 +94,7 @@ class Classifier:
         self._training_set, self._held_out = _split(self._targets)
         seed = _TRAINING.seed
         rng, pixels = random.generator(seed, "classifier weights"), int(np.prod(dataset.image_shape))
-        self.network: Module = Sequential(
+        self.network = Sequential(
             Dense(pixels, 512, rng), BatchNorm(512, momentum=0.9), ReLU(), Dropout(0.3, seed=seed),
             Dense(512, 256, rng), BatchNorm(256, momentum=0.9), ReLU(), Dropout(0.3, seed=seed + 1),
             Dense(256, len(self.classes), rng),
@@ -131,21 +134,36 @@ class Classifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """The probability of each class, (N, classes), for images (N, H, W, C) uint8."""
+        return self._applied(lambda x: ops.softmax(self.network(x)), images)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """The output of the last hidden layer, (N, 256), float64, for images (N, H, W, C) uint8."""
+        return self._applied(self.network[:-1], images).astype(np.float64)
+
+    def _applied(self, function: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:
+        """`function` of the pixels in [0, 1], part by part, in evaluation mode."""
         self.network.eval()
-        parts = []
         with no_grad():
-            for start in range(0, len(images), 1000):
-                logits = self.network(_as_input(images[start : start + 1000]))
-                parts.append(ops.softmax(logits).numpy())
+            parts = [function(_as_input(images[i : i + 1000])).numpy() for i in range(0, len(images), 1000)]
         return np.concatenate(parts)
+
+    def held_out_accuracy(self) -> float:
+        """The share of the held-out images whose class it names."""
+        return self._accuracy(self._probabilities_of_held_out())
+
+    def _probabilities_of_held_out(self) -> np.ndarray:
+        return self.probabilities(self._images[self._held_out])
+
+    def _accuracy(self, held_out: np.ndarray) -> float:
+        return float((held_out.argmax(axis=1) == self._targets[self._held_out]).mean())
 
     def score(self, images: np.ndarray) -> ClassifierScores:
         """The scores of generated `images` (N, H, W, C) uint8."""
-        held_out = self.probabilities(self._images[self._held_out])
+        held_out = self._probabilities_of_held_out()
         generated = self.probabilities(images)
         counts = np.bincount(generated.argmax(axis=1), minlength=len(self.classes))
         return ClassifierScores(
-            held_out_accuracy=float((held_out.argmax(axis=1) == self._targets[self._held_out]).mean()),
+            held_out_accuracy=self._accuracy(held_out),
             classes=self.classes,
             shares=[float(count) for count in counts / len(images)],
             mean_confidence=float(generated.max(axis=1).mean()),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,27 @@ import numpy as np
 
 from minigan.core import files, safetensors_file
 from minigan.core.errors import FileError
+from minigan.data import Dataset
 from minigan.metrics.classifier import Classifier
 from minigan_kernels.cache import cache_directory
+
+Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""A function of a title to a context with a bar of progress; its value is called with (steps done, steps in all)."""
+
+
+def trained(data: Dataset, computed_by: Mapping[str, str], progress: Progress | None = None) -> Classifier:
+    """A classifier trained on `data` and their labels, from the cache if there is one.
+
+    computed_by: see Classifier.fingerprint. progress: shows the training, if there is any. Raises UsageError for data
+    without labels, or too few (see Classifier).
+    """
+    classifier = Classifier(data)
+    if load(classifier, computed_by):
+        return classifier
+    with progress("training a classifier") if progress else nullcontext() as update:
+        classifier.train(*([update] if update else []))
+    save(classifier, computed_by)
+    return classifier
 
 
 def load(classifier: Classifier, computed_by: Mapping[str, str]) -> bool:

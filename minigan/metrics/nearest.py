@@ -43,6 +43,37 @@ def nearest(samples: Any, examples: Any, count: int) -> tuple[np.ndarray, np.nda
     return np.take_along_axis(places, order, 1), np.take_along_axis(exact, order, 1)
 
 
+def nearest_where_known(pictures: Any, weights: Any, examples: Any, count: int) -> np.ndarray:
+    """The places (N, count) of the `examples` (M, ...) with the smallest sum of weights * (picture - example)^2.
+
+    pictures, weights: (N, ...); weights are 0 where a picture is unknown. In order, computed in float32 from the
+    expanded square. Raises ValueError if the shapes do not fit or there are fewer than `count` examples.
+    """
+    pictures, weights, examples = (np.asarray(array) for array in (pictures, weights, examples))
+    if not pictures.shape[1:] == weights.shape[1:] == examples.shape[1:] or not 1 <= count <= len(examples):
+        raise ValueError(
+            f"pictures have shape {pictures.shape}, weights {weights.shape}, examples {examples.shape}, and {count} "
+            "neighbours are wanted; expected the same shape but for the first axis, and at least so many examples"
+        )
+    rows = max(1, _NUMBERS_AT_ONCE // len(examples))
+    parts = [slice(start, start + rows) for start in range(0, len(pictures), rows)]
+    return np.concatenate([_nearest_where_known(pictures[part], weights[part], examples, count) for part in parts])
+
+
+def _nearest_where_known(pictures: np.ndarray, weights: np.ndarray, examples: np.ndarray, count: int) -> np.ndarray:
+    w = weights.reshape(len(weights), -1).astype(np.float32)
+    weighted = 2 * w * pictures.reshape(len(pictures), -1).astype(np.float32)
+    b = examples.reshape(len(examples), -1)
+    errors = np.empty((len(w), len(b)), np.float32)
+    rows = max(1, _NUMBERS_AT_ONCE // b.shape[1])
+    for start in range(0, len(b), rows):
+        block = b[start : start + rows].astype(np.float32)
+        errors[:, start : start + rows] = w @ (block * block).T - weighted @ block.T  # w picture^2 is the same for all
+    kept = np.argpartition(errors, count - 1, axis=1)[:, :count]
+    order = np.lexsort((kept, np.take_along_axis(errors, kept, 1)), axis=1)
+    return np.take_along_axis(kept, order, 1)
+
+
 def _distances(x: np.ndarray, others: np.ndarray) -> np.ndarray:
     difference = others.astype(np.float64) - x.astype(np.float64)
     return np.asarray(np.sqrt((difference * difference).mean(axis=1)))

@@ -165,8 +165,9 @@ def test_evaluate_finds_the_classes_of_the_data_and_trains_once(capsys, monkeypa
 @pytest.mark.slow
 def test_labels_may_be_put_beside_the_pictures_later(capsys):
     run_on(None)
-    code, line = refused(capsys)
-    assert code == 2 and "labels of the run's data" in line and "has none; look at the pictures with minigan" in line
+    assert "classes" not in evaluated(capsys)
+    code, line = refused(capsys, "--features", "classifier")
+    assert code == 2 and "learns from labels, and" in line and "has none; take --features pca or random" in line
     write_idx(Path("data/train-labels"), quarters()[1])
     assert evaluated(capsys)["classes"] == [3, 5, 8, 20]
     write_idx(Path("other/train-images"), quarters()[0][::-1, ..., 0])
