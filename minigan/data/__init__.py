@@ -8,6 +8,7 @@ from pathlib import Path
 from minigan.core.errors import UsageError
 from minigan.core.notice import Notice
 from minigan.data import mnist
+from minigan.data.array_pictures import from_array_file, is_array_file
 from minigan.data.batches import Batches
 from minigan.data.dataset import Dataset, ImageShape, shape_in_words
 from minigan.data.folder import from_folder
@@ -15,7 +16,7 @@ from minigan.data.idx_folder import Split, from_idx_folder, require_split
 from minigan.data.resize import resized
 from minigan.data.sources import as_dataset
 
-__all__ = ["Batches", "Dataset", "ImageShape", "as_dataset", "load", "resized", "shape_in_words"]
+__all__ = ["Batches", "Dataset", "ImageShape", "as_dataset", "is_array_file", "load", "resized", "shape_in_words"]
 
 
 def load(
@@ -31,10 +32,12 @@ def load(
 ) -> Dataset:
     """The training images in `data_dir`, or all of MNIST (`download`), or else the 10,000 embedded digits.
 
+    data_dir: a folder of images or IDX files, or a file of pictures, .npy or .npz (see `from_array_file`).
     split: "train", or "test" for MNIST's own test set of 10,000 digits (`download`) or the IDX files in `data_dir`
     whose names say test or t10k. The embedded digits are the first 10,000 of MNIST's training set; hold some of them
     out with `train, test = load().split(0.8)`.
-    image_shape: (H, W, C) to which images in a folder are cropped and resized; IDX files keep their own shape.
+    image_shape: (H, W, C) to which images in a folder are cropped and resized; IDX, .npy and .npz files keep their own
+    shape.
     strict, progress, notice, pad: see `from_image_folder`.
 
     Raises UsageError if both sources are named, if only digits are available and `image_shape` is not theirs, or if the
@@ -45,6 +48,8 @@ def load(
         raise UsageError(
             f"both the folder {data_dir} and a download were named, expected one source of data; choose one"
         )
+    if data_dir is not None and is_array_file(Path(data_dir)):
+        return from_array_file(Path(data_dir), split=split)
     if data_dir is not None:
         return from_folder(
             Path(data_dir), image_shape, split=split, strict=strict, progress=progress, notice=notice, pad=pad

@@ -115,14 +115,14 @@ def _idx_files(entries: list[Path], split: Split) -> tuple[list[_IdxFile], list[
     return _without_redundant_archives(idx_files), ignored
 
 
-def _names_split(path: Path, split: Split) -> bool:
+def names_split(path: Path, split: Split) -> bool:
     """Whether the name of the file `path` says that it belongs to `split`."""
     return _SPLIT_WORDS[split].search(path.name.lower()) is not None
 
 
 def _names_other_split(path: Path, split: Split) -> bool:
     other: Split = "test" if split == "train" else "train"
-    return _names_split(path, other) and not _names_split(path, split)
+    return names_split(path, other) and not names_split(path, split)
 
 
 def _without_redundant_archives(files: list[_IdxFile]) -> list[_IdxFile]:
@@ -133,7 +133,7 @@ def _without_redundant_archives(files: list[_IdxFile]) -> list[_IdxFile]:
 
 def _choose(files: list[_IdxFile], kind: Literal["images", "labels"], split: Split) -> _IdxFile | None:
     """The one of `files` that is for `split`; None without files, DataError if there are several candidates."""
-    candidates = [file for file in files if _names_split(file.path, split)] or files
+    candidates = [file for file in files if names_split(file.path, split)] or files
     for file in candidates:
         _check_name(file, kind)
     if len(candidates) > 1:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -21,7 +20,11 @@ from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.core.errors import UsageError
 from minigan.core.notice import Notice
+from minigan.data import Dataset
 from minigan.domains.view import Shape, View
+from minigan.gan import GAN
+from minigan.gan.batches import Batch, parts
+from minigan.metrics import Classifier, classifier_cache
 
 Settings = Mapping[str, Any]
 
@@ -72,27 +75,59 @@ class RunOptions(Protocol):
     def strict(self) -> bool: ...
 
 
+class ProgressMeasure(Protocol):
+    """A function of samples, as `Domain.present` returns them, to what is measured of them, by name.
+
+    samples: how many it takes.
+    """
+
+    @property
+    def samples(self) -> int: ...
+
+    def __call__(self, samples: np.ndarray) -> dict[str, float]: ...
+
+
+class SampleFunction(Protocol):
+    """Draws samples of a run: a pure function of its arguments."""
+
+    def __call__(self, count: int, seed: int, condition: np.ndarray | None = None) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class EvaluationRequest:
     """What `Domain.evaluate` can use.
 
-    sample(count, seed): `count` samples of the run, as `Domain.present` returns them.
+    sample(count, seed, condition): `count` samples of the run, as `Domain.present` returns them; condition: theirs,
+    (count, ...), None for a GAN without conditions.
+    gan: the trained GAN. settings: those of the run.
     load(): the data that the run was trained on.
     count: how many samples to measure (None: the domain's default). seed: of these samples.
     data_dir: the folder of the data, or None.
     run: the folder of the run, for messages.
     computed_by: the versions and the device on which a cached result depends.
     progress(title): a context manager of a progress bar; its value is called with (steps done, steps in all).
+    rows(): the metrics of each recorded step, as metrics.jsonl has them.
+    against: other real pictures to compare samples with, None for the run's. features: in what they are compared, None
+    for the default of the data (see minigan.domains.reference).
     """
 
-    sample: Callable[[int, int], np.ndarray]
+    sample: SampleFunction
+    gan: GAN
+    settings: Settings
     load: Callable[[], Any]
     count: int | None
     seed: int
     data_dir: str | None
     run: str
     computed_by: Mapping[str, str]
-    progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+    progress: classifier_cache.Progress
+    rows: Callable[[], Sequence[Mapping[str, Any]]] = list
+    against: Path | None = None
+    features: str | None = None
+
+    def classifier(self, data: Dataset) -> Classifier:
+        """A classifier trained on `data` and their labels, from the cache if there is one; see `Classifier`."""
+        return classifier_cache.trained(data, self.computed_by, self.progress)
 
 
 @dataclass(frozen=True)
@@ -100,11 +135,13 @@ class Evaluation:
     """The result of an evaluation.
 
     facts: for JSON output. lines: the same as text. measured: what was evaluated, such as "10,000 samples".
+    pictures: by name, images (height, width, channels) uint8 that show it, which are written into the run folder.
     """
 
     facts: dict[str, Any]
     lines: list[str] = field(default_factory=list)
     measured: str = "samples"
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 D = TypeVar("D", bound=Data)
@@ -122,6 +159,12 @@ class Domain(View, Generic[D]):
 
     setting_meanings: ClassVar[Mapping[str, str]] = {}
     """The meaning of each setting that belongs to this kind of data."""
+
+    evaluates_at_end: ClassVar[bool] = False
+    """Whether `minigan train` evaluates a run at its end, since what was trained is known by this figure."""
+
+    compares_pictures: ClassVar[bool] = False
+    """Whether the samples are pictures that `compare` compares with real ones."""
 
     samples_per_evaluated: ClassVar[int] = 1
     """How many samples `evaluate` draws at once for each of the `EvaluationRequest.count` samples."""
@@ -158,6 +201,10 @@ class Domain(View, Generic[D]):
         """The same domain for examples of `shape`."""
         return self if shape == self.shape else dataclasses.replace(self, shape=shape)
 
+    def with_settings(self, settings: Settings) -> Domain[D]:
+        """The same domain under the settings of a run, for a kind of data whose samples are shown accordingly."""
+        return self
+
     # Real data.
 
     def check_strict(self, data_dir: str | None) -> None:
@@ -180,23 +227,88 @@ class Domain(View, Generic[D]):
         """Why data may not match `recorded` (see `Data.matches`), in brackets after a space; "" if unknown."""
         return ""
 
+    def is_same(self, data: D, recorded: Mapping[str, Any]) -> bool:
+        """Whether `data` are those that `recorded`, the entry "data" of a run's config.json, describes."""
+        return data.matches(recorded)
+
     @abstractmethod
-    def batches(self, data: D, run: RunOptions) -> Callable[[int], Tensor]:
+    def batches(self, data: D, run: RunOptions) -> Callable[[int], Batch]:
         """A pure function from a step to its real examples: n_critic batches, concatenated, in the form that networks
-        take."""
+        take; in a conditional GAN, pairs (x, y) of examples and their conditions."""
 
     @abstractmethod
     def noise(self, count: int, settings: Settings, rng: np.random.Generator, dtype: str) -> np.ndarray:
         """`count` examples of random numbers, in the form that networks take."""
 
-    def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Tensor:
+    def noise_condition(
+        self, count: int, settings: Settings, rng: np.random.Generator, dtype: str
+    ) -> np.ndarray | None:
+        """Random conditions (count, ...) beside `noise`; None for a GAN without conditions."""
+        return None
+
+    def real_examples(self, data: D, run: RunOptions, count: int, condition: np.ndarray | None) -> np.ndarray:
+        """`count` examples in the form of the data, (count, *shape): the first that the networks see.
+
+        condition: that of as many samples, beside which they are shown; None for a GAN without conditions.
+        """
+        batch, found, step = self.batches(data, run), list[np.ndarray](), 0
+        while sum(map(len, found)) < count:
+            found.append(self.present(parts(batch(step))[0].numpy()))
+            step += 1
+        return np.concatenate(found)[:count]
+
+    # Conditions of samples.
+
+    def showing(self, data: D, run: RunOptions) -> Domain[D]:
+        """This domain with the conditions of the samples that it shows, such as pictures of `data` to be enlarged."""
+        return self
+
+    @property
+    def shown_condition(self) -> np.ndarray | None:
+        """The conditions (n, ...) of the n samples in a picture of progress; None for a GAN without."""
+        return None
+
+    @property
+    def samples_drawn(self) -> int:
+        """How many samples `minigan sample` draws unless its user names a number; a multiple of 8."""
+        return 64
+
+    def condition_arrays(self, condition: np.ndarray) -> dict[str, Any]:
+        """The arrays of an .npz file of samples that say their conditions (count, ...), by name."""
+        return {"conditions": condition}
+
+    def sample_condition(
+        self, count: int, seed: int, settings: Settings, load: Callable[[], D], label: int | None = None
+    ) -> np.ndarray | None:
+        """The conditions (count, ...) of `count` samples for `minigan sample`; None for a GAN without conditions.
+
+        load(): the data of the run, for conditions that are examples. label: the class that all samples are to have,
+        None for all classes in turn. Raises UsageError for a class that there is not, or if there are no classes.
+        """
+        if label is not None:
+            raise UsageError(
+                f"--class {label} asks for samples of one class, and this run's generator knows no classes; leave it "
+                "out, or train mnist-cgan."
+            )
+        return None
+
+    def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Batch:
         """`count` examples for `minigan explain`, in the form that networks take.
 
         No data are loaded; this method returns noise. Raises UsageError if there are fewer than `count` examples.
         """
-        return Tensor(self.noise(count, settings, random.generator(seed, "example batch"), dtype))
+        rng = random.generator(seed, "example batch")
+        x, y = self.noise(count, settings, rng, dtype), self.noise_condition(count, settings, rng, dtype)
+        return Tensor(x) if y is None else (Tensor(x), Tensor(y))
 
-    # Evaluation after the run.
+    # Evaluation during the run and after it.
+
+    def progress_measure(self, data: D) -> ProgressMeasure | None:
+        """What `minigan train --evaluate-every` measures, from which `score` chooses the best checkpoint.
+
+        None if nothing needs more samples than `measure` gets with every picture of progress.
+        """
+        return None
 
     def can_evaluate(self, data: D) -> bool:
         """Whether `evaluate` can evaluate a run that was trained on `data`."""
@@ -211,3 +323,7 @@ class Domain(View, Generic[D]):
         measured = self.measure(request.sample(count, request.seed))
         lines = [f"{name.replace('_', ' ')}  {value:.6g}" for name, value in measured.items()]
         return Evaluation({"samples": count, **measured}, lines, measured=f"{count:,} samples")
+
+    def compare(self, request: EvaluationRequest) -> Evaluation | None:
+        """Further facts and lines of an evaluation, which compare samples with real data; None if there are none."""
+        return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,13 +16,17 @@ from minigan.autodiff import Tensor
 from minigan.core import random
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.core.notice import Notice
-from minigan.data import Dataset, ImageShape, load, mnist, resized, shape_in_words
+from minigan.data import Dataset, ImageShape, is_array_file, load, mnist, resized, shape_in_words
 from minigan.data.dataset import CHANNELS
 from minigan.data.folder import idx_names_in
 from minigan.data.idx_folder import abbreviated
 from minigan.domains.domain import Domain, Evaluation, EvaluationRequest, RunOptions, Settings
+from minigan.domains.picture_comparison import compare_pictures, default_count
+from minigan.domains.progress_measure import FRECHET_DISTANCE, FeatureDistance
+from minigan.domains.reference import LEAST_REAL, reference
 from minigan.figures.image_grid import image_grid, to_bytes
-from minigan.metrics import Classifier, ClassifierScores, classifier_cache
+from minigan.gan.batches import Batch
+from minigan.metrics import ClassifierScores
 
 _MOST_PIXELS_OF_A_SIDE = 4096
 PAD = "pad"
@@ -47,10 +50,12 @@ class ImageDomain(Domain[Dataset]):
     flat: bool
 
     shape_key: ClassVar[str] = "image_shape"
+    compares_pictures: ClassVar[bool] = True
     setting_meanings: ClassVar[Mapping[str, str]] = {
         "image_size": f"pixels of a side, or height and width like 48x64{_UNCHANGED}",
         "channels": f"1 (grey) or 3 (colour){_UNCHANGED}",
         "fit": "how a picture gets its shape: crop (its centre) or pad (all of it, on black)",
+        "flip": "1: pictures are mirrored at random, left to right",
     }
 
     def in_words(self, settings: Settings) -> str:
@@ -59,6 +64,8 @@ class ImageDomain(Domain[Dataset]):
     def check_settings(self, settings: Settings) -> None:
         if settings.get("fit", "crop") not in FITS:
             raise UsageError(f"there is no fit '{settings['fit']}'; {did_you_mean(settings['fit'], FITS)}")
+        if settings.get("flip", 0) not in (0, 1):
+            raise UsageError(f"the setting 'flip' is {settings['flip']}, expected 0 (off) or 1 (on).")
         sides = _sides(settings)
         if 0 in sides and any(sides):
             raise UsageError(f"the setting 'image_size' is {settings['image_size']}, expected at least 1x1.")
@@ -92,6 +99,11 @@ class ImageDomain(Domain[Dataset]):
         return settings | {name: 0 for name in ("image_size", "channels") if name in settings}
 
     def check_strict(self, data_dir: str | None) -> None:
+        if data_dir and is_array_file(Path(data_dir)):
+            raise UsageError(
+                f"--strict is about a folder of pictures, some of which cannot be read, and {data_dir} is a file of "
+                "arrays; leave it out, or name such a folder with --data-dir."
+            )
         if data_dir and (idx := idx_names_in(Path(data_dir))):
             raise UsageError(
                 f"--strict is about a folder of pictures, some of which cannot be read, and {data_dir} holds IDX files "
@@ -111,12 +123,14 @@ class ImageDomain(Domain[Dataset]):
             notice=notice,
             pad=run.settings.get("fit") == PAD,
         )
-        return resized(dataset, fitted_shape(run.settings, dataset.image_shape), pad=run.settings.get("fit") == PAD)
+        shape = fitted_shape(run.settings, dataset.image_shape)
+        dataset = resized(dataset, shape, pad=run.settings.get("fit") == PAD)
+        return dataclasses.replace(dataset, flip=True) if run.settings.get("flip") else dataset
 
     def mismatch_hint(self, recorded: Mapping[str, Any]) -> str:
         return "" if "pixels_sha256" in recorded else " (an earlier version of minigan read fewer kinds of pictures)"
 
-    def batches(self, data: Dataset, run: RunOptions) -> Callable[[int], Tensor]:
+    def batches(self, data: Dataset, run: RunOptions) -> Callable[[int], Batch]:
         batch_size, per_step = run.settings["batch_size"], run.settings.get("n_critic", 1)
         return data.batches(
             batch_size, labels=False, seed=run.seed, per_step=per_step, dtype=run.dtype, value_range=self.value_range,
@@ -127,7 +141,7 @@ class ImageDomain(Domain[Dataset]):
         pixels = rng.uniform(*self.value_range, (count, *self.wanted_shape(settings))).astype(dtype)
         return pixels.reshape(count, -1) if self.flat else pixels
 
-    def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Tensor:
+    def example_batch(self, count: int, settings: Settings, *, seed: int, dtype: str) -> Batch:
         """Embedded digits if the images have their shape, else noise."""
         if self.wanted_shape(settings) == mnist.IMAGE_SHAPE:
             digits = mnist.embedded().batches(
@@ -135,6 +149,12 @@ class ImageDomain(Domain[Dataset]):
             )
             return digits(0)
         return Tensor(self.noise(count, settings, random.generator(seed, "example pictures"), dtype))
+
+    def as_input(self, pictures: np.ndarray, dtype: str) -> np.ndarray:
+        """uint8 pictures (N, H, W, C) as networks see them: numbers in `value_range`, flat if they are."""
+        low, high = self.value_range
+        numbers = pictures.astype(dtype) * np.dtype(dtype).type((high - low) / 255) + np.dtype(dtype).type(low)
+        return np.asarray(numbers.reshape(len(numbers), -1) if self.flat else numbers)
 
     def present(self, values: np.ndarray) -> np.ndarray:
         return to_bytes(values.reshape(-1, *self.shape), self.value_range)
@@ -146,17 +166,44 @@ class ImageDomain(Domain[Dataset]):
         return {"images": samples[..., 0] if samples.shape[-1] == 1 else samples}
 
     def can_evaluate(self, data: Dataset) -> bool:
-        return data.labels is not None
+        return data.labels is not None or len(data) >= LEAST_REAL
+
+    def progress_measure(self, data: Dataset) -> FeatureDistance:
+        return FeatureDistance.to(data)
+
+    def score(self, measured: Mapping[str, float]) -> float | None:
+        return -measured[FRECHET_DISTANCE] if FRECHET_DISTANCE in measured else None
+
+    def measured_in_words(self, measured: Mapping[str, float]) -> str:
+        if FRECHET_DISTANCE not in measured:
+            return ""
+        return f"Frechet distance {measured[FRECHET_DISTANCE]:.4g}, in fixed features"
 
     def evaluate(self, request: EvaluationRequest) -> Evaluation:
-        """Evaluate samples with a classifier that is trained on the labels of the run's data."""
-        classifier = _trained_classifier(_labelled_data(request), request)
-        scores = classifier.score(request.sample(request.count or _SAMPLES_EVALUATED, request.seed))
+        """Evaluate samples with a classifier that is trained on the labels of the run's data, if they have any."""
+        data: Dataset = request.load()
+        count = self._count(request, data)
+        if data.labels is None:
+            return Evaluation({"pictures": count}, measured=f"{count:,} samples")
+        scores = request.classifier(data).score(self._evaluated(request, data))
         return Evaluation(
-            {**dataclasses.asdict(scores), "missing": scores.missing},
-            list(_lines(scores)),
-            measured=f"{scores.pictures:,} samples",
+            {**dataclasses.asdict(scores), "missing": scores.missing}, list(_lines(scores)), f"{count:,} samples"
         )
+
+    def compare(self, request: EvaluationRequest) -> Evaluation | None:
+        """Compare samples with real pictures (see minigan.domains.picture_comparison), and their classes, if known."""
+        data: Dataset = request.load()
+        real, samples = reference(request, data, self.shape), self._evaluated(request, data)
+        return compare_pictures(real, samples, data, request.classifier(data) if data.labels is not None else None)
+
+    def _evaluated(self, request: EvaluationRequest, data: Dataset) -> np.ndarray:
+        """The samples that are evaluated; those of a conditional GAN have the conditions of `minigan sample`."""
+        count = self._count(request, data)
+        condition = self.sample_condition(count, request.seed, request.settings, lambda: data)
+        return request.sample(count, request.seed, condition)
+
+    def _count(self, request: EvaluationRequest, data: Dataset) -> int:
+        return request.count or (_SAMPLES_EVALUATED if data.labels is not None else default_count(data))
 
     @property
     def bytes_per_sample(self) -> int:
@@ -190,30 +237,6 @@ def _recorded_image_shape(recorded: Mapping[str, Any]) -> ImageShape | None:
     if len(shape) == 2:
         return shape[0], shape[1], 1
     return (shape[0], shape[1], shape[2]) if len(shape) == 3 and shape[2] in CHANNELS else None
-
-
-def _labelled_data(request: EvaluationRequest) -> Dataset:
-    """The data that the run was trained on; raises UsageError if they have no labels."""
-    where = request.data_dir
-    if not where or not os.path.isdir(where) or idx_names_in(Path(where)):  # a folder of images has no labels
-        data: Dataset = request.load()
-        if data.labels is not None:
-            return data
-    raise UsageError(
-        f"evaluate asks a classifier that learns from the labels of the run's data, and {where} has none; look at the "
-        f"pictures with minigan sample {request.run}, or put a file of labels beside IDX files."
-    )
-
-
-def _trained_classifier(data: Dataset, request: EvaluationRequest) -> Classifier:
-    """A classifier trained on `data`, from the cache if there is one."""
-    classifier = Classifier(data)
-    if classifier_cache.load(classifier, request.computed_by):
-        return classifier
-    with request.progress("training a classifier") as progress:
-        classifier.train(progress)
-    classifier_cache.save(classifier, request.computed_by)
-    return classifier
 
 
 def _lines(scores: ClassifierScores) -> Iterator[str]:

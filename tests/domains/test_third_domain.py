@@ -192,7 +192,10 @@ def test_it_refuses_options_in_its_own_words(options: list[str], part: str, caps
 PACKAGE = Path(minigan.__file__).parent
 KINDS = {"Domain", "ImageDomain", "PointDomain", "Dataset", "Points", "Data", "Recipe", "GaussianMixture", "SwissRoll"}
 
-MAY_BE_ASKED = {"user_recipe.py": {"Domain", "Recipe"}, "sources.py": {"Dataset"}}  # whether an object is one at all
+# Whether an object is one at all; and what can only be done with pictures.
+MAY_BE_ASKED = {
+    "user_recipe.py": {"Domain", "Recipe"}, "sources.py": {"Dataset"}, "inpainting.py": {"ImageDomain", "HoleDomain"},
+}  # fmt: skip
 
 
 def _kinds_told_apart(source: str) -> Iterator[str]:
