@@ -6,14 +6,31 @@ from pathlib import Path
 
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.recipes import user_recipe
+from minigan.recipes.colour import COLOUR_MNIST, COLOUR_MNIST_DCGAN
+from minigan.recipes.conditional import MNIST_ACGAN, MNIST_CGAN
+from minigan.recipes.cycle import CYCLE_DIGITS, STYLE_FACES
 from minigan.recipes.dcgan import DCGAN, DCGAN64, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE
+from minigan.recipes.faces import FACES, FACES_ARTICLE
+from minigan.recipes.features import FEATURES
+from minigan.recipes.inpainting import FACES_INPAINT, MNIST_INPAINT
 from minigan.recipes.mnist_mlp import MNIST_MLP, MNIST_MLP_SIGMOID
 from minigan.recipes.recipe import Recipe, RecipeFile
+from minigan.recipes.relu import MNIST_RELU, MNIST_RELU_LARGE
+from minigan.recipes.semi_supervised import MNIST_SGAN
+from minigan.recipes.stacked import STACKED_MNIST
+from minigan.recipes.super_resolution import FACES_SR, MNIST_SR
 from minigan.recipes.synthetic import POINT_RECIPES
+from minigan.recipes.translation import EDGES_TO_DIGITS
+from minigan.recipes.wasserstein import MNIST_WGAN, MNIST_WGAN_GP
 
 __all__ = ["DEFAULT", "RECIPES", "Recipe", "RecipeFile", "forget_files", "get", "load_file", "loaded_files"]
 
-_ALL = (MNIST_MLP, MNIST_MLP_SIGMOID, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE, DCGAN, DCGAN64, *POINT_RECIPES)
+_ALL = (
+    MNIST_MLP, MNIST_MLP_SIGMOID, MNIST_RELU, MNIST_RELU_LARGE, MNIST_DCGAN, MNIST_DCGAN_UPSAMPLE, MNIST_WGAN,
+    MNIST_WGAN_GP, MNIST_CGAN, MNIST_ACGAN, MNIST_SGAN, FEATURES, COLOUR_MNIST, COLOUR_MNIST_DCGAN, STACKED_MNIST,
+    FACES, FACES_ARTICLE, DCGAN, DCGAN64, MNIST_SR, FACES_SR, MNIST_INPAINT, FACES_INPAINT, EDGES_TO_DIGITS,
+    CYCLE_DIGITS, STYLE_FACES, *POINT_RECIPES,
+)  # fmt: skip
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 """Every recipe of minigan, by its name."""
 DEFAULT = MNIST_MLP.name

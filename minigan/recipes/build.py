@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minigan import optim
-from minigan.autodiff import no_grad
+from minigan.autodiff import Tensor, no_grad
 from minigan.autodiff.parameter import Parameter
 from minigan.core import random
 from minigan.core.errors import did_you_mean
 from minigan.gan import GAN, losses, penalties
+from minigan.gan.conditions import as_arguments
 from minigan.gan.rules import Rules, pack
 from minigan.nn import Module, spectral_norm
 from minigan.nn.module import preserve_state
@@ -20,8 +21,20 @@ from minigan.optim import schedules
 from minigan.recipes.settings import NONE, Settings
 
 
-def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: int, dtype: str) -> GAN:
+def build_gan(
+    networks: tuple[Module, Module],
+    s: Settings,
+    steps: int,
+    seed: int,
+    dtype: str,
+    *,
+    objective: Callable[[Settings, Module, Module], Mapping[str, Any]] | None = None,
+    conditions: Callable[[int], np.ndarray | None] = lambda count: None,
+) -> GAN:
     """The GAN of (generator, discriminator) with all settings `s` and schedules over `steps`.
+
+    objective: see Recipe; the networks that it gets have `dtype`. conditions(count): conditions (count, ...) such as
+    the networks get, None for a GAN without.
 
     Raises ValueError for settings that are impossible or contradict each other.
     """
@@ -42,13 +55,16 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
     if _switch("spectral_norm", s):
         discriminator = spectral_norm(discriminator, random.generator(seed, "spectral norm"))
     generator, discriminator = generator.astype(dtype), discriminator.astype(dtype)
-    _require_batch_statistics(generator, discriminator, s)
+    if s["batch_size"] <= s["packing"]:
+        _require_batch_statistics(generator, discriminator, s, conditions(s["batch_size"]))
     weight_limit = s["weight_limit"] or None
     rate = s["rate"]
+    further = dict(objective(s, generator, discriminator)) if objective else {}
+    loss = further.pop("loss", None) or losses.get(s["loss"])
     return GAN(
         generator,
         discriminator,
-        losses.get(s["loss"]),
+        loss,
         _optimizer(generator.parameters(), s, s["generator_rate"] or rate, steps),
         _optimizer(discriminator.parameters(), s, rate, steps * rules.n_critic, weight_limit=weight_limit),
         latent_size=s["latent_size"],
@@ -59,16 +75,19 @@ def build_gan(networks: tuple[Module, Module], s: Settings, steps: int, seed: in
         penalty_weight=_penalty_weight(s, steps),
         penalty_every=s["penalty_every"],
         rules=rules,
+        **further,
     )
 
 
-def _require_batch_statistics(generator: Module, discriminator: Module, s: Settings) -> None:
+def _require_batch_statistics(
+    generator: Module, discriminator: Module, s: Settings, condition: np.ndarray | None
+) -> None:
     """Raise ValueError if a batch norm gets one value of each channel, which happens only in a batch of one."""
-    if s["batch_size"] > s["packing"]:
-        return
     dtype = next(iter(generator.parameters().values())).dtype
+    y = None if condition is None else Tensor(condition)
     with preserve_state(generator, discriminator), no_grad():
-        discriminator(pack(generator(np.zeros((s["batch_size"], s["latent_size"]), dtype)), s["packing"]))
+        fake = generator(np.zeros((s["batch_size"], s["latent_size"]), dtype), *as_arguments(y))
+        discriminator(pack(fake, s["packing"]), *as_arguments(None if y is None else y[:: s["packing"]]))
 
 
 def _optimizer(

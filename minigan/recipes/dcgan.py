@@ -52,20 +52,28 @@ _SAME: dict[str, Any] = {"padding": "same", **_WEIGHTS}
 
 def _small_dcgan(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
     """Generator: dense, then transposed convolutions. Discriminator: convolutions, then dense."""
-    layers = _dense_to_image(s, shape, len(s["generator_widths"]), rng)
-    layers += _doubling_layers(s, rng, LeakyReLU(s["slope"]))
-    pixels = ConvTranspose2d(s["generator_widths"][-1], shape[2], 4, rng, **_STRIDED)
-    return Sequential(*layers, pixels, Tanh()), _small_discriminator(s, shape, rng, norm=True)
+    return transposed_generator(s, shape, rng), small_discriminator(s, shape, rng, norm=True)
 
 
 def _upsampling_dcgan(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
     """Generator: dense, then upsampling and convolutions. Discriminator: convolutions without batch norm."""
+    return upsampling_generator(s, shape, rng), small_discriminator(s, shape, rng, norm=False)
+
+
+def transposed_generator(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> Module:
+    """Dense, then transposed convolutions with batch norm, each of which doubles the image, to pixels of `shape`."""
+    layers = _dense_to_image(s, shape, len(s["generator_widths"]), rng)
+    layers += _doubling_layers(s, rng, LeakyReLU(s["slope"]))
+    return Sequential(*layers, ConvTranspose2d(s["generator_widths"][-1], shape[2], 4, rng, **_STRIDED), Tanh())
+
+
+def upsampling_generator(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> Module:
+    """Dense, then upsampling and convolutions with batch norm, which double the image, to pixels of `shape`."""
     layers = _dense_to_image(s, shape, len(s["generator_widths"]) - 1, rng)
     for inputs, outputs in itertools.pairwise(s["generator_widths"]):
         layers += [Upsample2d(), Conv2d(inputs, outputs, 3, rng, bias=False, **_SAME)]
         layers += [_norm(outputs, s), LeakyReLU(s["slope"])]
-    pixels = Conv2d(s["generator_widths"][-1], shape[2], 3, rng, **_SAME)
-    return Sequential(*layers, pixels, Tanh()), _small_discriminator(s, shape, rng, norm=False)
+    return Sequential(*layers, Conv2d(s["generator_widths"][-1], shape[2], 3, rng, **_SAME), Tanh())
 
 
 def _dcgan64(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
@@ -150,8 +158,8 @@ def _halving_layers(s: Settings, channels: int, rng: np.random.Generator, *, nor
     return layers
 
 
-def _small_discriminator(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, *, norm: bool) -> Module:
-    """Convolutions that halve the image, then dense layers to one logit."""
+def small_discriminator(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, *, norm: bool) -> Module:
+    """Convolutions (- batch norm) that halve the image, then dense layers to one logit."""
     (height, width, channels), widths = packed_shape(s, shape), s["discriminator_widths"]
     if not widths:
         raise ValueError("the discriminator needs at least one width; leave discriminator_widths out")

@@ -40,7 +40,10 @@ def _discriminator(s: Settings, features: int, rng: np.random.Generator) -> Modu
     return Sequential(*layers, Dense(s["discriminator_widths"][-1], 1, rng))
 
 
-def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, output: Module) -> tuple[Module, Module]:
+def dense_networks(
+    s: Settings, shape: tuple[int, ...], rng: np.random.Generator, output: Module
+) -> tuple[Module, Module]:
+    """A generator with batch norm whose last layer is `output`, and a discriminator without."""
     if not (s["generator_widths"] and s["discriminator_widths"]):
         raise ValueError("each network needs at least one width; leave generator_widths and discriminator_widths out")
     features = math.prod(shape)
@@ -53,7 +56,7 @@ def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator, out
 MNIST_MLP = Recipe(
     name="mnist-mlp",
     summary="dense layers with batch norm in the generator, tanh, pixels in [-1, 1]",
-    networks=lambda s, shape, rng: _networks(s, shape, rng, Tanh()),
+    networks=lambda s, shape, rng: dense_networks(s, shape, rng, Tanh()),
     settings={**_COMMON, "generator_widths": [256, 512, 1024], "discriminator_widths": [512, 256], "dropout": 0.0},
     steps=10_000,
     domain=ImageDomain((28, 28, 1), value_range=(-1.0, 1.0), flat=True),
@@ -64,7 +67,7 @@ MNIST_MLP_SIGMOID = Recipe(
     # Without batch norm in this small generator it collapses to one digit within 2,000 steps; without dropout in the
     # discriminator some digits are rare (the rarest makes up 2.2% of the samples instead of 4.7%).
     summary="small dense layers with batch norm, dropout in the discriminator, sigmoid, pixels in [0, 1]",
-    networks=lambda s, shape, rng: _networks(s, shape, rng, Sigmoid()),
+    networks=lambda s, shape, rng: dense_networks(s, shape, rng, Sigmoid()),
     settings={**_COMMON, "generator_widths": [128, 256], "discriminator_widths": [256, 128], "dropout": 0.4},
     steps=10_000,
     domain=ImageDomain((28, 28, 1), value_range=(0.0, 1.0), flat=True),

@@ -19,6 +19,7 @@ from minigan.recipes.build import build_gan
 from minigan.recipes.settings import COMMON, INEFFECTIVE_WITH, MEANINGS, Settings, is_scheduled, require_feasible
 
 Networks = Callable[[Settings, tuple[int, ...], np.random.Generator], tuple[Module, Module]]
+Objective = Callable[[Settings, Module, Module], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Recipe:
     have in common (see minigan.recipes.settings). meanings: what the recipe's own settings mean, for `minigan recipes
     NAME`; those of minigan's recipes are known.
 
+    objective(settings, generator, discriminator): further arguments of the GAN, by name, such as {"loss": ...} or
+    {"generator_term": ...}; fixed: the common settings that it decides, which the recipe then does not have.
+
     file: where a recipe of the user's comes from (see minigan.recipes.user_recipe); None for minigan's.
     """
 
@@ -54,10 +58,12 @@ class Recipe:
     steps: int
     domain: Domain[Any]
     meanings: Mapping[str, str] = field(default_factory=dict)
+    objective: Objective | None = None
+    fixed: tuple[str, ...] = ()
     file: RecipeFile | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        common = {key: value for key, value in COMMON.items() if key not in self.settings}
+        common = {key: value for key, value in COMMON.items() if key not in (*self.settings, *self.fixed)}
         object.__setattr__(self, "settings", self.settings | common)
 
     def build(
@@ -87,7 +93,16 @@ class Recipe:
     def _build(self, settings: Settings, shape: tuple[int, ...], steps: int, seed: int, dtype: str) -> GAN:
         """The GAN with all `settings`; raises ValueError for settings or a shape that are impossible."""
         networks = self.networks(settings, shape, random.generator(seed, "initial weights"))
-        return build_gan(networks, settings, steps, seed, dtype)
+        rng = random.generator(seed, "conditions of the networks")
+        return build_gan(
+            networks,
+            COMMON | settings,
+            steps,
+            seed,
+            dtype,
+            objective=self.objective,
+            conditions=lambda count: self.domain.noise_condition(count, settings, rng, dtype),
+        )
 
     def place(self, error: BaseException) -> str:
         """The line of the user's file in which `error` was raised, in brackets after a space; "" if there is none."""
@@ -103,7 +118,7 @@ class Recipe:
 
     def is_scheduled(self, settings: Settings) -> bool:
         """Whether a schedule under `settings` depends on the length of the run, unless "schedule_steps" is set."""
-        return is_scheduled(settings)
+        return is_scheduled(COMMON | settings)
 
     def resolve(self, changes: Mapping[str, Any]) -> Settings:
         """All settings, with `changes` applied; their values may be text, as from `--set`.
@@ -112,6 +127,8 @@ class Recipe:
         """
         settings = dict(self.settings)
         for key, value in changes.items():
+            if key in self.fixed:
+                raise UsageError(f"the recipe '{self.name}' decides '{key}' itself; leave the setting '{key}' out.")
             if key not in settings:
                 raise UsageError(f"the recipe '{self.name}' has no setting '{key}'; {did_you_mean(key, settings)}")
             settings[key] = values.converted(self.settings[key], key, value)

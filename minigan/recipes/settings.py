@@ -59,6 +59,9 @@ MEANINGS = {key: meaning for key, (_, meaning) in _TABLE.items()} | {
     "spread": "how strongly the latent vector itself, beside the position it chooses, enters the generator",
     "frequencies": "random Fourier features that the discriminator sees beside the points; 0: none",
     "highest_frequency": "the highest frequency of these features, in radians per unit of the scaled points",
+    "adversarial": "what the generator's adversarial loss is multiplied by; its other term has weight 1",
+    "pixel_steps": "steps without the adversarial loss; its weight then rises along a line for as many steps",
+    "blocks": "residual blocks of the generator at the size of the small pictures",
     "pieces": "linear pieces of each maxout unit of the discriminator",
 }
 """The meaning of each setting of minigan's recipes, for people to read; those of a kind of data are in its domain."""

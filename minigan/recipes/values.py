@@ -12,7 +12,7 @@ from minigan.core.errors import UsageError
 SIZE = "image_size"
 """The setting that takes a number of pixels, or two of them: 48x64."""
 
-SWITCHES = ("spectral_norm", "simultaneous")
+SWITCHES = ("spectral_norm", "simultaneous", "flip")
 """The settings that are 0 or 1, and may also be given as false or true."""
 
 _LIMIT = 2**63

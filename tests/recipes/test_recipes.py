@@ -26,14 +26,33 @@ TINY: dict[str, dict[str, Any]] = {
     "mnist-dcgan": {
         "generator_dense": 6, "generator_widths": [4, 3], "discriminator_widths": [3, 4], "discriminator_dense": 5,
     },
+    "features": {
+        "generator_dense": 6, "generator_widths": [4, 3], "discriminator_widths": [3, 4], "discriminator_dense": 5,
+    },
     "mnist-dcgan-upsample": {
         "generator_dense": 6, "generator_widths": [4, 3, 2],
         "discriminator_widths": [2, 3, 4], "discriminator_dense": 5,
     },
+    "mnist-relu": {"generator_widths": [6], "discriminator_widths": [6]},
+    "mnist-relu-large": {"generator_widths": [6], "discriminator_widths": [6]},
+    "colour-mnist": {"generator_widths": [6], "discriminator_widths": [6]},
+    "colour-mnist-dcgan": {
+        "generator_dense": 6, "generator_widths": [4, 3, 2],
+        "discriminator_widths": [2, 3, 4], "discriminator_dense": 5,
+    },
+    "mnist-wgan": {"generator_widths": [6], "discriminator_widths": [6]},
+    "mnist-wgan-gp": {"generator_widths": [6], "discriminator_widths": [6]},
+    "faces": {"generator_widths": [4, 3, 2], "discriminator_widths": [2, 3, 4]},
+    "faces-article": {"generator_widths": [4, 3, 2], "discriminator_widths": [2, 3, 4]},
     "dcgan": {"generator_widths": [5, 4, 3, 2], "discriminator_widths": [2, 3, 4, 5]},
     "dcgan64": {"generator_widths": [5, 4, 3, 2], "discriminator_widths": [2, 3, 4, 5]},
 }  # fmt: skip
-PICTURES = {name: recipe for name, recipe in recipes.RECIPES.items() if isinstance(recipe.domain, ImageDomain)}
+PICTURES = {
+    name: recipe
+    for name, recipe in recipes.RECIPES.items()
+    if isinstance(recipe.domain, ImageDomain)
+    and recipe.domain.noise_condition(1, recipe.settings, np.random.default_rng(0), "float32") is None
+}
 CONVOLUTIONAL = [name for name, recipe in PICTURES.items() if not recipe.domain.flat]
 
 
@@ -67,18 +86,21 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 def test_a_step_moves_every_parameter(name):
     gan = build(name)
     before = gan.state()
-    metrics = {key: value.item() for key, value in gan.train_step(pictures(name, 8)).items()}
+    metrics = {key: value.item() for key, value in gan.train_step(pictures(name, 8 * gan.rules.n_critic)).items()}
     assert all(np.isfinite(value) for value in metrics.values())
     assert gan.first_nonfinite_gradient() is None
+    last_bias = list(gan.discriminator.parameters())[-1]  # a Wasserstein loss does not depend on it
     for player, network in (("generator", gan.generator), ("discriminator", gan.discriminator)):
         for key, parameter in network.parameters().items():
+            if gan.loss.name == "wasserstein" and player == "discriminator" and key == last_bias:
+                continue
             assert not np.array_equal(parameter.numpy(), before[f"{player}.{key}"]), f"{player}.{key}"
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_samples_are_images_in_the_value_range_of_the_data(name):
     recipe, gan = PICTURES[name], build(name)
-    gan.train_step(pictures(name, 8))
+    gan.train_step(pictures(name, 8 * gan.rules.n_critic))
     made = gan.sample(gan.latent(3, "test")).numpy()
     assert made.shape == pictures(name, 3).shape
     assert recipe.domain.value_range[0] <= made.min() < made.max() <= recipe.domain.value_range[1]
@@ -93,7 +115,7 @@ def test_all_kernels_compute_the_same_steps(name):
         mg.use("numpy", kernels=kernels)
         gan = build(name, dtype="float64", slope=0.2)
         for _ in range(2):
-            metrics = gan.train_step(pictures(name, 4, "float64"))
+            metrics = gan.train_step(pictures(name, 4 * gan.rules.n_critic, "float64"))
         results.append({key: value.item() for key, value in metrics.items()})
     assert results[0] == pytest.approx(results[1], rel=1e-7)
 
@@ -221,8 +243,10 @@ def test_shapes_and_settings_that_are_impossible_are_refused_in_a_sentence(name,
 def test_settings_reach_the_layers(name):
     changes: dict[str, Any] = {
         "dropout": 0.25, "slope": 0.1, "norm_momentum": 0.5, "rate": 1e-3, "beta1": 0.2, "latent_size": 7,
-        "loss": "minimax", "channels": 3,
+        "loss": "minimax",
     }  # fmt: skip
+    if "channels" in recipes.get(name).settings:
+        changes["channels"] = 3
     if recipes.get(name).settings["generator_rate"]:
         changes["generator_rate"] = 2e-3
     gan = build(name, **changes)
