@@ -8,9 +8,10 @@ from functools import cache
 import numpy as np
 
 from minigan.autodiff import Tensor
+from minigan.figures.html_parts import picture, side_by_side, slideshow, table
 from minigan.figures.svg import FAINT, FAKE, INK, PLANE, REAL, Chart
 from minigan.study import dirac
-from minigan.study.section import Numbers, Section, picture, side_by_side, slideshow, table
+from minigan.study.section import Numbers, Section
 
 DRAWN_STEPS = 300
 _VIEW = (-2.0, 2.0)

@@ -16,11 +16,12 @@ import numpy as np
 from minigan import ops
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import random
+from minigan.figures.html_parts import picture, side_by_side, slideshow
 from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.gan import losses, penalties
 from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
-from minigan.study.section import Numbers, Section, picture, side_by_side, slideshow
+from minigan.study.section import Numbers, Section
 
 THETAS = tuple(0.25 * i for i in range(9))
 SEED = 0

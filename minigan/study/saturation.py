@@ -13,9 +13,10 @@ import numpy as np
 
 from minigan import ops
 from minigan.autodiff import Tensor, grad
+from minigan.figures.html_parts import figure, picture, side_by_side, slideshow, table
 from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.gan import losses
-from minigan.study.section import Numbers, Section, figure, picture, side_by_side, slideshow, table
+from minigan.study.section import Numbers, Section
 
 MINIMAX, NON_SATURATING = "minimax", "non-saturating"
 LOGITS = (-10.0, -5.0, -2.0, 0.0, 2.0, 5.0)

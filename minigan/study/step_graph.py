@@ -17,11 +17,12 @@ from minigan.autodiff import Tensor, grad
 from minigan.autodiff.graph import ancestors, backward_path
 from minigan.autodiff.parameter import Parameter
 from minigan.figures.graph_svg import GraphNode, graph_svg
+from minigan.figures.html_parts import figure, picture
 from minigan.gan import GAN, Pass, losses
 from minigan.gan.inputs import UpdateInputs
 from minigan.nn import Module
 from minigan.optim import SGD
-from minigan.study.section import Numbers, Section, figure, picture
+from minigan.study.section import Numbers, Section
 
 SLOPE, LEARNING_RATE = 0.2, 0.5
 LATENT = ((1.0,), (-0.5,))

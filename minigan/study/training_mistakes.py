@@ -18,12 +18,13 @@ from minigan.autodiff import Tensor, grad, no_grad
 from minigan.checking import Report, check_pair
 from minigan.core import random
 from minigan.data import mixtures
+from minigan.figures.html_parts import figure, picture, side_by_side, table, text
 from minigan.figures.svg import FAINT, FAKE, INK, REAL, THIRD, Chart
 from minigan.metrics import modes
 from minigan.nn import Dense, LeakyReLU, Module, Sequential, init
 from minigan.ops import mean_softplus
 from minigan.optim import Adam
-from minigan.study.section import Numbers, Section, figure, picture, side_by_side, table, text
+from minigan.study.section import Numbers, Section
 
 TARGET = mixtures.ring(modes=8, radius=1.0, sigma=0.1)
 STEPS, BATCH, WIDTH, SEED = 1000, 128, 32, 1

@@ -17,6 +17,7 @@ from minigan import ops
 from minigan.autodiff import Tensor, grad, no_grad
 from minigan.core import random
 from minigan.data import mixtures
+from minigan.figures.html_parts import picture, side_by_side, slideshow, table
 from minigan.figures.svg import FAINT, FAKE, INK, PLANE, REAL, Chart
 from minigan.gan import GAN, losses, penalties
 from minigan.metrics.divergences import Grid, jsd, optimal_discriminator, optimal_logits, optimal_value, value
@@ -24,7 +25,7 @@ from minigan.nn import Dense, LeakyReLU, Sequential
 from minigan.optim import Adam
 from minigan.optim.schedules import Cosine
 from minigan.study import invertible
-from minigan.study.section import Numbers, Section, picture, side_by_side, slideshow, table
+from minigan.study.section import Numbers, Section
 
 DATA = mixtures.two_gaussians()
 PERFECT = -math.log(4)

@@ -20,8 +20,9 @@ from support import study_page
 from minigan import cli
 from minigan.core import progress, random
 from minigan.figures import svg
+from minigan.figures.html_parts import number, printed, slideshow
 from minigan.study import dirac, distances, invertible, page, saturation, two_gaussians
-from minigan.study.section import Numbers, Section, number, printed, slideshow
+from minigan.study.section import Numbers, Section
 
 Truths = dict[str, tuple[float, float]]  # a figure's true value, and how far off it may be
 
