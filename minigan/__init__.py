@@ -111,5 +111,6 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    further = ("autodiff", "checking", "domains", "gan", "metrics", "selftest")  # public, too, and seldom needed
+    # Public, too, and seldom needed.
+    further = ("autodiff", "checking", "domains", "export", "gan", "metrics", "report", "selftest")
     return sorted({*__all__, *further, *(name for name in globals() if name.startswith("__"))})

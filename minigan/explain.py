@@ -23,6 +23,7 @@ from minigan.checking.finite_differences import differentiate
 from minigan.core import random
 from minigan.core.errors import UsageError
 from minigan.gan import GAN, Pass
+from minigan.gan.batches import Batch
 from minigan.gan.inputs import UpdateInputs, leaves
 from minigan.nn import SpectralNorm
 from minigan.nn.module import preserve_state
@@ -93,8 +94,8 @@ class Walk:
         return [arrival for visit in self.visits for arrival in visit.arrivals]
 
 
-def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check: bool = False) -> list[Walk]:
-    """The walks from the objectives of `players` in one training step on `real`, as `GAN.train_step` takes it.
+def walk_step(gan: GAN, batch: Batch, *, players: Sequence[str] = PLAYERS, check: bool = False) -> list[Walk]:
+    """The walks from the objectives of `players` in one training step on `batch`, as `GAN.train_step` takes it.
 
     The discriminator is updated before the generator's pass, unless the updates are simultaneous; of several updates in
     a step the last one is explained. The generator is not updated. With `check` each gradient is compared with finite
@@ -105,7 +106,7 @@ def walk_step(gan: GAN, real: Tensor, *, players: Sequence[str] = PLAYERS, check
             "finite differences cannot check a discriminator with spectral norm: its derivatives treat the singular "
             "vectors as constants, but every forward pass updates them; leave out either the check or spectral_norm."
         )
-    *earlier, last = gan.draw(real).updates
+    *earlier, last = gan.draw(batch).updates
     for update in earlier:
         gan.update_discriminator(update)
     walks = []
@@ -157,7 +158,7 @@ def _names(inputs: UpdateInputs, results: Pass) -> Names:
     drawn = {leaf: part.name for part in dataclasses.fields(inputs) for leaf in leaves(getattr(inputs, part.name))}
     computed = {
         results.fake: "fake", results.real_logits: "D(real)", results.fake_logits: "D(fake)",
-        results.penalty: "penalty",
+        results.penalty: "penalty", results.term: "generator term",
     }  # fmt: skip
     return {tensor: name for tensor, name in (drawn | computed).items() if isinstance(tensor, Tensor)}
 

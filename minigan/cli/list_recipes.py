@@ -47,6 +47,8 @@ def _print_all() -> None:
         print(f"{recipe.name}{default}: {_in_words(recipe)}")
         own = {key: value for key, value in recipe.settings.items() if COMMON.get(key) != value}
         _print_settings(own, recipe.domain.setting_meanings)
+        if recipe.fixed:
+            print(f"    (it decides {', '.join(recipe.fixed)} itself)")
     print("every recipe also takes these settings, with these values unless others are listed above:")
     width = max(len(f"{key}={value}") for key, value in COMMON.items())
     for key, value in COMMON.items():
@@ -76,7 +78,8 @@ def _print_explained(recipe: Recipe) -> None:
     rows = [(f"{key}={values.as_text(value)}", recipe.meaning(key)) for key, value in recipe.settings.items()]
     width = max(len(text) for text, _ in rows)
     columns = max(40, shutil.get_terminal_size((120, 24)).columns - width - 12)
-    print("its settings, with their defaults:")
+    decided = f" (it decides {', '.join(recipe.fixed)} itself)" if recipe.fixed else ""
+    print(f"its settings, with their defaults{decided}:")
     for text, meaning in rows:
         first, *more = textwrap.wrap(meaning, columns) or [""]
         options.print_line(f"    --set {text:<{width}}  {first}".rstrip())

@@ -65,8 +65,9 @@ def add_checkpoint_argument(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="STEP|best",
-        help=f"{use} the checkpoint of this step, or (best) the one with the smallest reverse KL of modes or, for "
-        "points without modes, the largest log density (default: the last checkpoint)",
+        help=f"{use} the checkpoint of this step, or (best) the one of the best score: the smallest distance that "
+        "--evaluate-every has found or, for points, the smallest reverse KL of modes or the largest log density "
+        "(default: the last checkpoint)",
     )
 
 

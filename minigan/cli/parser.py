@@ -18,6 +18,11 @@ COMMANDS = {
     "sample": "Draw samples from a trained run, as a picture or as numbers.",
     "evaluate": "Measure a run's samples: pictures with a classifier of its data, points against the distribution of "
     "its data.",
+    "translate": "Translate a picture, or each in a folder, with a trained run from one look to another.",
+    "upscale": "Enlarge a picture, or each in a folder, with a trained run of super-resolution.",
+    "inpaint": "Fill a hole in a picture, or in each in a folder, with a trained run.",
+    "report": "Write one HTML page about a run: settings, curves, samples, evaluation, gradients.",
+    "export": "Write a run's networks for other libraries: safetensors, ONNX, and a model card.",
     "recipes": "List the recipes and their settings.",
     "explain": "Show the backward pass of a real training step, operation by operation, from each player's loss to "
     "every weight.",

@@ -16,12 +16,12 @@ from minigan.figures.image_grid import save_png
 from minigan.training.trained_run import TrainedRun, load_run
 
 _FORMATS = (".png", ".npz")
-_COUNT, _NEAREST_COUNT, _ROWS = 64, 16, 8  # without --n: samples, samples beside neighbours, rows of paths
+_NEAREST_COUNT, _SAMPLES_PER_PATH = 16, 8  # without --n: samples beside neighbours, and how few paths there are
 _MOST_BESIDE = 1_000
 _OUT_HELP = (
     "a .png file, or an .npz file with 'images', uint8 of shape (N, H, W) if grey, (N, H, W, 3) if in colour, or "
     "'points' (N, 2) "
-    "(default: RUN/samples-SEED.png, with --checkpoint RUN/samples-SEED-step_STEP.png)"
+    "(default: RUN/samples-SEED.png, with --checkpoint RUN/samples-SEED-step_STEP.png, with --class -class_NUMBER.png)"
 )
 
 
@@ -31,8 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_recipe_file_argument(parser)
     options.add_checkpoint_argument(parser, "draw from")
     options.add_count_arguments(
-        parser, None, f"{_COUNT}; with --interpolate {_ROWS} paths, with --nearest {_NEAREST_COUNT}"
+        parser,
+        None,
+        f"64, or 8 of each class; with --interpolate 8 paths or one for each class, with --nearest {_NEAREST_COUNT}",
     )
+    parser.add_argument(
+        "--class", metavar="NUMBER", type=options.whole_number, dest="label",
+        help="draw samples of this class only (default: of all classes in turn), in a run of a conditional recipe",
+    )  # fmt: skip
     parser.add_argument(
         "--interpolate", metavar="STEPS", type=options.whole_number,
         help="draw paths of STEPS samples, each from one latent vector to the next (on an arc if they are normal)",
@@ -63,13 +69,15 @@ def run(arguments: argparse.Namespace) -> int:
     options.notice_changed_recipe(trained.config, own_recipe, arguments.path, False)
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
+    if arguments.label is not None and not arguments.out:
+        out = out.with_stem(f"{out.stem}-class_{arguments.label}")
     options.require_output_file(out, "--out")
-    count = _count(arguments)
+    count = _count(trained, arguments)
     shown = count * {"nearest": 1 + (arguments.nearest or 0), "real": 2}.get(kind, 1)
     require_memory(trained.domain, shown)
     if out.suffix.lower() == ".png":
         require_one_picture(trained.domain, shown)
-    drawn = _draw(trained, count, arguments)
+    drawn = _draw(sample_kinds.Source(trained, arguments.path, arguments.data_dir, arguments.label), count, arguments)
     if out.suffix.lower() == ".png":
         save_png(out, drawn.picture())
     else:
@@ -99,22 +107,22 @@ def _kind(arguments: argparse.Namespace) -> str:
     return named[0] if named else ""
 
 
-def _count(arguments: argparse.Namespace) -> int:
+def _count(trained: TrainedRun, arguments: argparse.Namespace) -> int:
     """The number of samples; raises UsageError unless it fills rows of an interpolation."""
     count: int | None = arguments.n
+    usual = trained.domain.samples_drawn
     if arguments.interpolate:
-        count = count or _ROWS * arguments.interpolate
+        count = count or usual // _SAMPLES_PER_PATH * arguments.interpolate
         if count % arguments.interpolate:
             raise UsageError(f"--n {count:,} does not fill rows of {arguments.interpolate:,} samples; give a multiple.")
-    return count or (_NEAREST_COUNT if arguments.nearest else _COUNT)
+    return count or (_NEAREST_COUNT if arguments.nearest else usual)
 
 
-def _draw(trained: TrainedRun, count: int, arguments: argparse.Namespace) -> sample_kinds.Drawn:
-    path, data_dir, seed = arguments.path, arguments.data_dir, arguments.seed
+def _draw(source: sample_kinds.Source, count: int, arguments: argparse.Namespace) -> sample_kinds.Drawn:
     if arguments.interpolate:
-        return sample_kinds.paths(trained, count // arguments.interpolate, arguments.interpolate, seed)
+        return sample_kinds.paths(source, count // arguments.interpolate, arguments.interpolate, arguments.seed)
     if arguments.nearest:
-        return sample_kinds.beside_nearest(trained, path, data_dir, count, arguments.nearest, seed)
+        return sample_kinds.beside_nearest(source, count, arguments.nearest, arguments.seed)
     if arguments.real:
-        return sample_kinds.beside_real(trained, path, data_dir, count, seed)
-    return sample_kinds.plain(trained, count, seed)
+        return sample_kinds.beside_real(source, count, arguments.seed)
+    return sample_kinds.plain(source, count, arguments.seed)

@@ -15,9 +15,10 @@ from minigan import recipes
 from minigan.cli import compile_notice, exit_codes, options
 from minigan.core import backend, files, progress
 from minigan.core.errors import UsageError, escaped
-from minigan.domains import Data
+from minigan.domains import Data, Evaluation
 from minigan.nn import Module
 from minigan.recipes import Recipe
+from minigan.report import networks_of, read_facts, write_report
 from minigan.training import (
     Outcome,
     RunConfig,
@@ -32,12 +33,15 @@ from minigan.training import (
     open_run,
     trackers,
 )
+from minigan.training.base_loop import failure_as_notice
+from minigan.training.evaluation import evaluate, evaluation_request, facts_as_json, record
 from minigan.training.interrupt import stop_on_signal
 from minigan.training.run_data import load_data, reload_data
+from minigan.training.trained_run import TrainedRun
 
 _NOT_OPTIONS = ("recipe_file", "init_from", "changes")  # fields of RunConfig that no option of the same name sets
 # Fields of RunConfig that do not change what a run computes.
-_ALLOWED_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints"}
+_ALLOWED_ON_RESUME = {"steps", "threads", "data_dir", "download", "strict", "keep_checkpoints", "export_every"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=options.whole_number, help="training steps in all (default: the recipe's)")
     parser.add_argument("--seed", type=options.whole_number, help="seed of every random draw (default: 0)")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/RECIPE, numbered if taken)")
-    parser.add_argument("--data-dir", help="folder of pictures or IDX files (default: the 10,000 embedded digits)")
+    parser.add_argument(
+        "--data-dir",
+        help="folder of pictures or IDX files, or .npy or .npz file of pictures (default: the 10,000 embedded digits)",
+    )
     parser.add_argument(
         "--strict", action="store_true", default=None, help="stop at a picture that cannot be read, not leave it out"
     )
@@ -76,6 +83,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=options.whole_number,
         help="how many of the last checkpoints to keep, besides the one of the best score (default: 2)",
     )
+    parser.add_argument(
+        "--evaluate-every", metavar="K", type=options.whole_number,
+        help="every K steps, and at checkpoints, measure how far 1,000 samples are from the data, and keep the "
+        "checkpoint where they are nearest (--checkpoint best)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--export-every", type=options.whole_number,
+        help="write the generator's weights (RUN/weights/, for minigan.load) and a picture every so many steps",
+    )  # fmt: skip
     parser.add_argument("--log-every", type=options.whole_number, help="steps between metrics (default: 10)")
     parser.add_argument(
         "--track", metavar="SERVICE", action="append", default=[],
@@ -110,8 +126,33 @@ def run(arguments: argparse.Namespace) -> int:
         compiling = minigan_kernels.compile_seconds()
         trainer, outcome = _train(trainer, lambda: stop.requested, arguments)
         compiling = minigan_kernels.compile_seconds() - compiling
-    _print_summary(outcome, compiling, trainer, arguments)
+    evaluation = None if outcome.interrupted else _evaluate(trainer, arguments)
+    if not outcome.interrupted:
+        _report(trainer, arguments)
+    _print_summary(outcome, compiling, trainer, evaluation, arguments)
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.SUCCESS
+
+
+def _evaluate(trainer: Trainer, arguments: argparse.Namespace) -> Evaluation | None:
+    """Evaluate the finished run if its kind of data asks for it; a failure causes a notice only."""
+    if not trainer.domain.evaluates_at_end:
+        return None
+    folder = trainer.folder
+    run = TrainedRun(trainer.gan, trainer.config, trainer.domain)
+    request = evaluation_request(run, folder, lambda: trainer.data, quiet=arguments.quiet)
+    with failure_as_notice(folder.scores, f"minigan evaluate {folder.path}", options.notice_printer(arguments.quiet)):
+        evaluation = evaluate(trainer.domain, request)
+        record(evaluation, trainer.gan.step, folder)
+        return evaluation
+    return None
+
+
+def _report(trainer: Trainer, arguments: argparse.Namespace) -> None:
+    """Write the report of the finished run; a failure causes a notice only."""
+    folder, run = trainer.folder, TrainedRun(trainer.gan, trainer.config, trainer.domain)
+    notice = options.notice_printer(arguments.quiet)
+    with failure_as_notice(folder.report, f"minigan report {folder.path}", notice):
+        write_report(read_facts(folder, networks_of(run, lambda: trainer.data)))
 
 
 def _require_writable_folder(folder: RunFolder, arguments: argparse.Namespace) -> None:
@@ -304,7 +345,9 @@ def _reporter(trainer: Trainer, bar: Any, quiet: bool) -> Callable[[int, dict[st
     return report
 
 
-def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, arguments: argparse.Namespace) -> None:
+def _print_summary(
+    outcome: Outcome, compiling: float, trainer: Trainer, evaluation: Evaluation | None, arguments: argparse.Namespace
+) -> None:
     folder, steps = trainer.folder, outcome.step - outcome.first_step
     run = shlex.quote(str(folder.path))
     if trainer.config.recipe_file:
@@ -322,6 +365,7 @@ def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, argumen
                 "step_seconds": round(outcome.step_seconds, 3),
                 "compile_seconds": round(compiling, 3),
                 **outcome.metrics,
+                **({"scores": facts_as_json(evaluation.facts)} if evaluation else {}),
             }
         )
     if arguments.quiet or arguments.json:
@@ -331,11 +375,14 @@ def _print_summary(outcome: Outcome, compiling: float, trainer: Trainer, argumen
         return
     print(f"Done: {steps:,} step{'' if steps == 1 else 's'} in {_duration(outcome, compiling)}.")
     pictures = [folder.path / name for name in trainer.domain.artefacts()] or [folder.sample_path(outcome.step)]
-    existing = [str(path) for path in (*pictures, folder.animation, folder.curves) if path.is_file()]
+    if evaluation:
+        print("\n".join(evaluation.lines))
+        pictures += [folder.path / f"{name}.png" for name in evaluation.pictures]
+    existing = [str(path) for path in (*pictures, folder.animation, folder.curves, folder.report) if path.is_file()]
     if existing:
         options.print_line(f"Look at {', '.join(existing)}.")
-    evaluate = f", minigan evaluate {run}" if trainer.domain.can_evaluate(trainer.data) else ""
-    options.print_line(f"Next: minigan sample {run}{evaluate}")
+    evaluation_hint = f", minigan evaluate {run}" if trainer.domain.can_evaluate(trainer.data) else ""
+    options.print_line(f"Next: minigan sample {run}{evaluation_hint}")
 
 
 def _duration(outcome: Outcome, compiling: float) -> str:

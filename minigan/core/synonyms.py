@@ -75,6 +75,8 @@ _CALLED_HERE = {  # name here: names elsewhere, in lower case with underscores
     "cupy": "gpu cuda cp",
     "cuda": "gpu cupy",
     # Recipes.
+    "mnist-sr": "srgan super_resolution sr",
+    "mnist-inpaint": "context_encoder inpainting inpaint",
     "mnist-mlp": "mnist digits mlp dense fc",
     "mnist-dcgan": "cnn conv convolutional",
     "dcgan": "pictures images photos faces celeba cifar cifar10",
@@ -85,6 +87,8 @@ _CALLED_HERE = {  # name here: names elsewhere, in lower case with underscores
     "train": "fit run start learn",
     "sample": "generate gen draw samples infer inference predict interpolate",
     "evaluate": "eval test score fid metrics measure",
+    "upscale": "enlarge super_resolution superres sr upsample",
+    "inpaint": "fill repair complete heal restore",
     "recipes": "list models zoo presets configs settings",
     "explain": "trace backward graph",
     "gradcheck": "check verify gradient gradients grad_check check_gradients",

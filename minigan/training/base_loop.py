@@ -103,6 +103,14 @@ class BaseLoop(ABC):
         """Record samples, and return what is measured of them; raises NonFiniteError if that is not finite."""
         return {}
 
+    def _evaluation_is_due(self) -> bool:
+        """Whether more samples than a picture has are drawn and measured at this step."""
+        return False
+
+    def _evaluation(self) -> dict[str, float]:
+        """What is measured of these samples; raises NonFiniteError if it is not finite."""
+        return {}
+
     def _learning_rates(self) -> dict[str, float]:
         """The learning rates of the step just taken, to be recorded by name."""
         return {}
@@ -120,7 +128,7 @@ class BaseLoop(ABC):
         consistency.require_finite(state)
 
     def _score(self, measured: Mapping[str, float]) -> float | None:
-        """The score of a checkpoint of this step, from what `_look` measured at it, if it did."""
+        """The score of a checkpoint of this step, from what was measured at it, if anything was."""
         return None
 
     def _save_final_pictures(self, rows: list[Row], notice: Notice) -> None:  # noqa: B027
@@ -260,13 +268,13 @@ class BaseLoop(ABC):
     def _record_step(self, report: Report, notice: Notice, stopping: bool) -> None:
         """Write the metrics, samples and checkpoint that are due at this step."""
         step, last = self.step, self.step == self.config.steps
-        sampled, diagnosed = self._look_is_due(), self._diagnosis_is_due()
-        recorded = step % self.config.log_every == 0 or sampled or diagnosed or last
+        sampled, evaluated, diagnosed = self._look_is_due(), self._evaluation_is_due(), self._diagnosis_is_due()
+        recorded = step % self.config.log_every == 0 or sampled or evaluated or diagnosed or last
         saved = step % self.config.checkpoint_every == 0 or last or stopping
         if not (recorded or saved):
             return
         metrics = self._read_metrics()
-        measured = self._look() if sampled else {}
+        measured = (self._look() if sampled else {}) | (self._evaluation() if evaluated else {})
         metrics |= measured | self._learning_rates()
         findings = self._findings() if diagnosed else []
         if recorded:

@@ -34,7 +34,9 @@ class RunConfig:
     minigan.core.backend (threads None: its default). data_dir: a folder of images or IDX files; None for the embedded
     digits. download: whether to use all of MNIST. strict: whether an image that cannot be read is an error.
     sample_every, checkpoint_every, log_every: steps between pictures of samples, checkpoints, rows of metrics.
-    keep_checkpoints: how many of the last checkpoints to keep.
+    keep_checkpoints: how many of the last checkpoints to keep. evaluate_every: steps between evaluations of many
+    samples, whose score says which checkpoint is the best; None for none. export_every: steps between files of the
+    generator's weights, each with a picture of samples; None: none are written.
 
     recipe_file: the path and the SHA-256 of the file that defines the recipe, if it is one of the user's, and until
     which step it was another one ("earlier"). init_from: the run, the step and the SHA-256 of the checkpoint that the
@@ -59,6 +61,8 @@ class RunConfig:
     checkpoint_every: int = 1000
     log_every: int = 10
     keep_checkpoints: int = 2
+    evaluate_every: int | None = None
+    export_every: int | None = None
     recipe_file: dict[str, Any] | None = None
     init_from: dict[str, Any] | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
@@ -71,10 +75,11 @@ class RunConfig:
         for name in ("steps", "sample_every", "checkpoint_every", "log_every", "keep_checkpoints"):
             _require_whole_number(name, getattr(self, name), 1)
         _require_whole_number("seed", self.seed, 0)
-        if self.threads is not None:
-            _require_whole_number("threads", self.threads, 1)
-            if self.threads > _MOST_THREADS:
-                raise UsageError(f"--threads is {self.threads:,}, expected at most {_MOST_THREADS:,}; take fewer.")
+        for name in ("threads", "evaluate_every", "export_every"):
+            if getattr(self, name) is not None:
+                _require_whole_number(name, getattr(self, name), 1)
+        if self.threads is not None and self.threads > _MOST_THREADS:
+            raise UsageError(f"--threads is {self.threads:,}, expected at most {_MOST_THREADS:,}; take fewer.")
         for name in ("dtype", "backend", "kernels"):
             _require_type(name, getattr(self, name), str)
         _require_type("data-dir", "" if self.data_dir is None else self.data_dir, str)

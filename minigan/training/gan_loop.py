@@ -17,6 +17,7 @@ from minigan.figures import gif, loss_curves
 from minigan.figures.image_grid import save_png
 from minigan.gan import GAN
 from minigan.gan.batches import Batch
+from minigan.gan.generator_terms import weighted
 from minigan.nn.module import preserve_state
 from minigan.training import checkpoint, consistency
 from minigan.training.base_loop import BaseLoop, failure_as_notice, read_numbers
@@ -160,16 +161,22 @@ class GANLoop(BaseLoop):
         self._require_finite_passes()
 
     def _require_finite_passes(self) -> None:
-        """Raise NonFiniteError unless both networks, in evaluation mode, give finite outputs for reals and fakes."""
+        """Raise NonFiniteError unless both networks, in evaluation mode, give finite outputs for reals and fakes.
+
+        Raises TypeError or ValueError for a generator term that is no scalar.
+        """
         gan = self.gan
         inputs = gan.draw_update(gan.rules.batches(self._real_batch(gan.step))[0])
         inputs = replace(inputs, latent=gan.latent(len(inputs.real), "samples"), penalty_weight=None)
-        with preserve_state(gan.generator, gan.discriminator), no_grad(), np.errstate(all="ignore"):
+        with preserve_state(gan.generator, gan.discriminator), np.errstate(all="ignore"):
             gan.generator.eval()
             gan.discriminator.eval()
-            outputs = gan.discriminator_pass(inputs)
+            with no_grad():
+                outputs = gan.discriminator_pass(inputs)
+            term, _ = weighted(gan.generator_term, outputs.loss, outputs.fake, inputs)
         _require_finite("the samples", outputs.fake)
         _require_finite("the discriminator's scores", outputs.real_logits, outputs.fake_logits)
+        _require_finite("the values of the generator term", term)
 
     def _try_passes(self) -> None:
         """Make the first batch and the first samples and pass them through the networks; no state changes."""

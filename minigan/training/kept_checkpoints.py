@@ -50,7 +50,7 @@ def choose(folder: RunFolder, selection: str | None) -> Path:
         scored = {step: score for step, score in _scores(folder).items() if score is not None}
         if not scored:
             raise UsageError(
-                f"no checkpoint of {folder.path} has a score, which only recipes of points measure as they train; "
+                f"no checkpoint of {folder.path} has a score, as points have, and pictures with --evaluate-every; "
                 f"name a step: {_steps_as_text(folder)}."
             )
         return _path_of(folder, max(scored, key=lambda step: (scored[step], -step)))

@@ -47,13 +47,13 @@ def append(path: Path, rows: Sequence[Row], seconds: Sequence[float | None]) -> 
 
 def rewrite(path: Path, rows: Sequence[Row]) -> None:
     """Make the table one of exactly `rows`, atomically, with the wall times that it has for their steps."""
-    known = _seconds_by_step(path)
+    known = seconds_by_step(path)
     _write(path, [_with_seconds(row, known.get(row["step"])) for row in rows])
 
 
 def seconds_so_far(path: Path) -> float:
     """The wall time of the last row that has one; 0 if none has."""
-    return max(_seconds_by_step(path).values(), default=0.0)
+    return max(seconds_by_step(path).values(), default=0.0)
 
 
 def _with_seconds(row: Row, seconds: float | None) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def _columns_of_file(path: Path) -> list[str] | None:
     return columns if columns[:1] == ["step"] else None
 
 
-def _seconds_by_step(path: Path) -> dict[int, float]:
+def seconds_by_step(path: Path) -> dict[int, float]:
+    """The wall times that the table has, by step."""
     known = {}
     for row in _read(path):
         with suppress(KeyError, ValueError):

@@ -37,11 +37,12 @@ def reload_data(config: RunConfig, folder: RunFolder, *, progress: bool = True, 
 
 
 def require_same_data(data: Data, folder: RunFolder) -> None:
-    """Raise CheckpointError unless the run in `folder` was trained on `data`; labels of images do not matter."""
+    """Raise CheckpointError unless the run in `folder` was trained on `data` (see `Domain.is_same`)."""
     recorded = recorded_data(folder.config)
-    if not data.matches(recorded):
-        recorded_config = load_config(folder.config)
-        hint = recipes.get(recorded_config.recipe).domain.mismatch_hint(recorded)
+    recorded_config = load_config(folder.config)
+    domain = recipes.get(recorded_config.recipe).domain
+    if not domain.is_same(data, recorded):
+        hint = domain.mismatch_hint(recorded)
         is_embedded = not recorded_config.data_dir and not recorded_config.download
         remedy = "leave --data-dir out" if is_embedded else "name the folder that holds it with --data-dir"
         raise CheckpointError(f"the data in {data.source} is not what {folder.path} was trained on{hint}; {remedy}.")

@@ -23,9 +23,10 @@ class RunFolder:
     """The files of a run in `path`:
 
     config.json, checkpoint.safetensors (the last), checkpoints/step_*.safetensors (earlier ones), metrics.jsonl,
-    metrics.csv (the same as a table, with wall times), samples/step_*.png, samples.gif, losses.png, and the artefacts
-    of the domain, such as contours.png. dropped-STEP/, laid out in the same way, holds what was recorded after the step
-    to which a resumed run was rewound, but for metrics.csv.
+    metrics.csv (the same as a table, with wall times), samples/step_*.png, weights/step_*.safetensors (of the
+    generator, if they are exported), samples.gif, losses.png, the artefacts of the domain, such as contours.png,
+    report.html, and scores.json, the last evaluation, with its pictures. dropped-STEP/, laid out in the same way, holds
+    what was recorded after the step to which a resumed run was rewound, but for metrics.csv, report and evaluations.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,8 +37,11 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.table = self.path / "metrics.csv"
         self.samples = self.path / "samples"
+        self.weights = self.path / "weights"
         self.animation = self.path / "samples.gif"
         self.curves = self.path / "losses.png"
+        self.scores = self.path / "scores.json"
+        self.report = self.path / "report.html"
         self._lock = self.path / ".lock"
 
     def sample_path(self, step: int) -> Path:
@@ -55,6 +59,14 @@ class RunFolder:
     def earlier_paths(self) -> dict[int, Path]:
         """The files of earlier checkpoints that exist, by step."""
         return _by_step(self.checkpoints, _CHECKPOINT)
+
+    def weights_path(self, step: int) -> Path:
+        """The file for the exported weights of `step`."""
+        return self.weights / f"step_{step:06d}.safetensors"
+
+    def weights_paths(self) -> dict[int, Path]:
+        """The files of exported weights that exist, by step."""
+        return _by_step(self.weights, _CHECKPOINT)
 
     def create(self, fill: Callable[[RunFolder], None], *, numbered: bool = False) -> RunFolder:
         """Create the folder with what `fill` writes into it, and return it; it appears completely or not at all.
@@ -129,11 +141,19 @@ class RunFolder:
     def require_regular_files(self) -> None:
         """Raise CheckpointError if a path that the run would write to is a link, a pipe or anything else that a run
         does not create."""
-        written = [self.config, self.checkpoint, self.metrics, self.table, self._lock, *self.sample_paths()]
-        for path in [*written, *self.earlier_paths().values()]:
+        written = [
+            self.config,
+            self.checkpoint,
+            self.metrics,
+            self.table,
+            self.scores,
+            self._lock,
+            *self.sample_paths(),
+        ]
+        for path in [*written, *self.earlier_paths().values(), *self.weights_paths().values()]:
             if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
                 raise CheckpointError(f"{path} is not an ordinary file, as a run creates it; replace it by one.")
-        for path in (self.samples, self.checkpoints):
+        for path in (self.samples, self.checkpoints, self.weights):
             if os.path.lexists(path) and (path.is_symlink() or not path.is_dir()):
                 raise CheckpointError(f"{path} is not a folder, as a run creates it; replace it by one.")
 
@@ -156,12 +176,13 @@ class RunFolder:
         Returns that folder, or None if nothing was recorded later. If this is interrupted, the run can still be
         resumed, from the same checkpoint or a later one.
         """
-        for folder in (self.path, self.samples, self.checkpoints):
+        for folder in (self.path, self.samples, self.checkpoints, self.weights):
             files.remove_leftovers(folder)
         rows = self.rows()
         late_rows = [row for row in rows if row["step"] > step]
         late = [path for at, path in _by_step(self.samples, _SAMPLE).items() if at > step]
-        late += [path for at, path in self.earlier_paths().items() if at > step]
+        for by_step in (self.earlier_paths(), self.weights_paths()):
+            late += [path for at, path in by_step.items() if at > step]
         dropped = self._new_dropped(step) if late or late_rows or source != self.checkpoint else None
         if dropped:
             if source != self.checkpoint:
@@ -198,20 +219,20 @@ class RunFolder:
                 self._remove_repeated_from(RunFolder(entry), recorded)
 
     def _remove_repeated_from(self, dropped: RunFolder, recorded: list[metrics_file.Row]) -> None:
-        for folder in (dropped.path, dropped.samples, dropped.checkpoints):
+        for folder in (dropped.path, dropped.samples, dropped.checkpoints, dropped.weights):
             files.remove_leftovers(folder)
         recorded_by_step = {row["step"]: row for row in recorded}
         with suppress(CheckpointError):  # a file that somebody edited stays
             if all(recorded_by_step.get(row["step"]) == row for row in dropped.rows()):
                 dropped.metrics.unlink(missing_ok=True)
-        for path in [*dropped.sample_paths(), *dropped.earlier_paths().values()]:
+        for path in [*dropped.sample_paths(), *dropped.earlier_paths().values(), *dropped.weights_paths().values()]:
             if _have_same_content(path, self.path / path.relative_to(dropped.path)):
                 path.unlink()
         if any(
             _have_same_content(dropped.checkpoint, path) for path in [self.checkpoint, *self.earlier_paths().values()]
         ):
             dropped.checkpoint.unlink()
-        for folder in (dropped.samples, dropped.checkpoints, dropped.path):
+        for folder in (dropped.samples, dropped.checkpoints, dropped.weights, dropped.path):
             with suppress(OSError):  # not empty, or not there
                 folder.rmdir()
 

@@ -17,6 +17,8 @@ from minigan.autodiff import Tensor, grad
 from minigan.core import random
 from minigan.gan import GAN, Pass
 from minigan.gan.batches import Batch, parts
+from minigan.gan.conditions import Outputs, logits_of, loss_given
+from minigan.gan.generator_terms import weighted
 from minigan.gan.inputs import UpdateInputs
 from minigan.gan.losses import Loss
 from minigan.gan.penalties import copy_draws, draw_for
@@ -32,7 +34,7 @@ _CONSTANT_LOGITS = (0.0, 0.25, -0.25, 0.5, -0.5, 0.75, -0.75, 1.0, -1.0)  # the 
 
 @dataclass(frozen=True)
 class ConstantDiscriminator:
-    """The losses of the best discriminator among those that give every example the same logit.
+    """The losses of the best discriminator among those that give every example the same logit, and 0 in other heads.
 
     loss: the discriminator's. real_slope, fake_slope: d loss / d logit, summed over the real and over the fake
     examples. generator_slope: d generator loss / d logit, summed over the fake examples.
@@ -44,16 +46,29 @@ class ConstantDiscriminator:
     generator_slope: float
 
     @classmethod
-    def of(cls, loss: Loss) -> ConstantDiscriminator:
-        """The losses of the logit, out of a few, that has the smallest discriminator loss by `loss`."""
-        return min((cls._with_logit(loss, logit) for logit in _CONSTANT_LOGITS), key=lambda constant: constant.loss)
+    def of(cls, loss: Loss, outputs: Outputs | None = None) -> ConstantDiscriminator:
+        """The losses of the logit, out of a few, that has the smallest discriminator loss by `loss`.
+
+        outputs: some of the discriminator, for a loss that takes other heads than the logits, or conditions.
+        """
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        shapes = [(2, 1) if head is None else head.shape for head in heads]
+        constants = (cls._with_logit(loss, logit, shapes) for logit in _CONSTANT_LOGITS)
+        return min(constants, key=lambda constant: constant.loss)
 
     @classmethod
-    def _with_logit(cls, loss: Loss, logit: float) -> ConstantDiscriminator:
-        real, fake = (Tensor(np.full((2, 1), logit)) for _ in range(2))
-        value = loss.discriminator(real, fake)
-        slopes = [*grad(value, [real, fake]), *grad(loss.generator(fake, real), [fake])]
+    def _with_logit(cls, loss: Loss, logit: float, shapes: Sequence[tuple[int, ...]]) -> ConstantDiscriminator:
+        real, fake = (_constant_outputs(logit, shapes) for _ in range(2))
+        value, logits = loss.discriminator(real, fake), [logits_of(real), logits_of(fake)]
+        slopes = [*grad(value, logits), *grad(loss.generator(fake, real), logits[1:])]
         return cls(value.item(), *(float(slope.numpy().sum()) for slope in slopes))
+
+
+def _constant_outputs(logit: float, shapes: Sequence[tuple[int, ...]]) -> Outputs:
+    """`logit` for every example, and 0 in the other heads, of these shapes."""
+    first, *others = shapes
+    logits = Tensor(np.full(first, logit))
+    return (logits, *(Tensor(np.zeros(shape)) for shape in others)) if others else logits
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,8 @@ class TrainingStatistics:
     sample_gradient: d * mean |d generator loss / d fake| * number of examples, over generator_loss_gap. By the mean
         value theorem that is the slope of the loss at the samples over its average slope on the way to the data.
         Infinite if there is a slope and no gap.
-    generator_logit_gradient: mean |d generator loss / d logit of a fake|, over that of a constant discriminator.
+    generator_logit_gradient: mean |d generator loss / d logit of a fake|, over that of a constant discriminator. This
+        and sample_gradient are NaN if the generator also minimises another term.
     discriminator_objective: the discriminator's loss + the weighted penalty.
     constant_objective: the same for a discriminator that gives every example the same logit.
     objective_unit: the unit for the difference of these two; d if the loss has none of its own.
@@ -135,7 +151,10 @@ class TrainingMonitor:
     """Measures statistics of a GAN, and compares the first gradient each optimiser receives after a measurement."""
 
     def __init__(self, gan: GAN) -> None:
-        self._gan, self.constant_discriminator = gan, ConstantDiscriminator.of(gan.loss)
+        self._gan = gan
+        # A loss that takes other outputs than the logits, or conditions, is evaluated in the first measurement.
+        self._takes_logits = not (gan.loss.multi_head or gan.loss.uses_condition)
+        self._constant = ConstantDiscriminator.of(gan.loss) if self._takes_logits else None
         self._comparisons: dict[str, GradientComparison] = {}  # by player, the generator's first
         self.awaits_gradients = False
         """Whether an optimiser's gradient has not been observed since the last measurement."""
@@ -162,6 +181,12 @@ class TrainingMonitor:
         }
         self.awaits_gradients = False
 
+    @property
+    def constant_discriminator(self) -> ConstantDiscriminator:
+        """The best constant discriminator, by the batch of the last measurement if the loss depends on it."""
+        assert self._constant is not None
+        return self._constant
+
     def measure(self, batch: Batch) -> TrainingStatistics:
         """The statistics at this step, with real data (n, ...), or a pair of them and their conditions.
 
@@ -180,8 +205,13 @@ class TrainingMonitor:
         inputs = _diagnosis_inputs(gan, batch)
         outputs = gan.discriminator_pass(inputs)
         fake, logits = outputs.fake, _logits(outputs)
-        generator_loss = gan.loss.generator(logits[1], logits[0])  # as it is before the discriminator's update
-        at_samples, at_logits, *gradients = grad(generator_loss, [fake, logits[1], *gan.generator_optimizer.parameters])
+        loss = loss_given(gan.loss, gan.rules.discriminator_condition(inputs.condition))
+        if not self._takes_logits:
+            self._constant = ConstantDiscriminator.of(loss, outputs.fake_outputs)
+        generator_loss = loss.generator(outputs.fake_outputs, outputs.real_outputs)  # before the discriminator's update
+        at_samples, at_logits = grad(generator_loss, [fake, logits[1]])
+        _, objective = weighted(gan.generator_term, generator_loss, fake, inputs)
+        gradients = grad(objective, gan.generator_optimizer.parameters)
         discriminator, expected = _discriminator_statistics(gan, inputs, outputs, self.constant_discriminator)
         self._comparisons = {
             "generator": GradientComparison([g.data for g in gradients]),
@@ -190,9 +220,13 @@ class TrainingMonitor:
         self.awaits_gradients = True
         distances = _Distances(real, fake)
         logit_gap = float(logits[0].numpy().mean() - logits[1].numpy().mean())
-        generator_loss_gap = _generator_loss_gap(gan.loss, *logits)
+        generator_loss_gap = _generator_loss_gap(loss, outputs.real_outputs, outputs.fake_outputs)
         slope = float(np.linalg.norm(_rows(at_samples), axis=1).sum())
         constant_objective = discriminator["constant_objective"]
+        sample_gradient = _sample_gradient(slope, distances.between, generator_loss_gap)
+        logit_gradient = _ratio(_absolute_sum(at_logits), abs(self.constant_discriminator.generator_slope))
+        if gan.generator_term is not None:  # the generator's gradient does not vanish with that of its loss
+            sample_gradient = logit_gradient = math.nan
         return TrainingStatistics(
             step=gan.step,
             all_finite=all(
@@ -208,8 +242,8 @@ class TrainingMonitor:
             logit_gap=logit_gap,
             lipschitz_bound=_ratio(logit_gap, distances.between),
             generator_loss_gap=generator_loss_gap,
-            sample_gradient=_sample_gradient(slope, distances.between, generator_loss_gap),
-            generator_logit_gradient=_ratio(_absolute_sum(at_logits), abs(self.constant_discriminator.generator_slope)),
+            sample_gradient=sample_gradient,
+            generator_logit_gradient=logit_gradient,
             objective_unit=constant_objective if constant_objective > 0 else distances.between or math.nan,
             generator_gradient=agreements.get("generator", GradientAgreement()),
             discriminator_gradient=agreements.get("discriminator", GradientAgreement()),
@@ -274,8 +308,8 @@ def _constant_logits(x: Tensor) -> Tensor:
     return sum_(reshape(x * 0.0, (len(x), -1)), axis=1, keepdims=True)
 
 
-def _generator_loss_gap(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> float:
-    return (loss.generator(fake_logits, real_logits) - loss.generator(real_logits, fake_logits)).item()
+def _generator_loss_gap(loss: Loss, real: Any, fake: Any) -> float:
+    return (loss.generator(fake, real) - loss.generator(real, fake)).item()
 
 
 def _absolute_sum(slopes: Tensor) -> float:

@@ -73,16 +73,17 @@ def load_run(path: Path, selection: str | None = None) -> TrainedRun:
     shape = recorded_shape(folder.config, config)
     gan = untrained_gan(config, shape)
     load_into(gan, config, folder, kept_checkpoints.choose(folder, selection))
-    return TrainedRun(gan, config, recipes.get(config.recipe).domain.with_shape(shape))
+    domain = recipes.get(config.recipe).domain.with_shape(shape).with_settings(config.settings)
+    return TrainedRun(gan, config, domain)
 
 
-def draw_samples(run: TrainedRun, count: int, seed: int) -> np.ndarray:
+def draw_samples(run: TrainedRun, count: int, seed: int, condition: np.ndarray | None = None) -> np.ndarray:
     """`count` samples of the run as `Domain.present` returns them, (count, *shape): a pure function of `seed`.
 
-    Raises NonFiniteError if a sample is not finite.
+    condition: (count, ...), None for a GAN without. Raises NonFiniteError if a sample is not finite.
     """
     try:
-        return samples_of_seed(run.gan, run.domain, count, seed)
+        return samples_of_seed(run.gan, run.domain, count, seed, condition)
     except NonFiniteError as error:
         raise NonFiniteError(f"step {run.gan.step}: {error}; name another checkpoint with --checkpoint.") from None
 

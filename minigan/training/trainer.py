@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from minigan import recipes
+from minigan.autodiff import Tensor
 from minigan.core import files
 from minigan.core.errors import NonFiniteError, UsageError
 from minigan.domains import Data, Domain
 from minigan.gan import GAN
 from minigan.gan.dry_run import announced_training
-from minigan.training import kept_checkpoints
+from minigan.training import kept_checkpoints, saved_state
 from minigan.training.base_loop import device_facts, require_recorded
 from minigan.training.config import RunConfig, load_config
 from minigan.training.gan_loop import GANLoop
@@ -20,13 +21,16 @@ from minigan.training.initial_weights import new_gan
 from minigan.training.read_ahead import ReadAhead
 from minigan.training.run_data import require_same_data
 from minigan.training.run_folder import RunFolder
-from minigan.training.trained_run import load_into, untrained_gan
+from minigan.training.trained_run import generate, load_into, untrained_gan
 
 _MUCH_LARGER = 10  # if one learning rate is this many times the other, only that one is advised to be lowered
 
 
 class Trainer(GANLoop):
-    """A run of a recipe: a GAN, its data and its folder. Make one with `begin` or `resume`, then call `run`."""
+    """A run of a recipe: a GAN, its data and its folder. Make one with `begin` or `resume`, then call `run`.
+
+    Raises UsageError for --evaluate-every if the domain has no `progress_measure`.
+    """
 
     config: RunConfig
     folder: RunFolder
@@ -36,8 +40,17 @@ class Trainer(GANLoop):
         self, config: RunConfig, gan: GAN, data: Data, folder: RunFolder, callbacks: Sequence[object] = ()
     ) -> None:
         domain = recipes.get(config.recipe).domain.with_shape(data.shape)
-        super().__init__(gan, domain, ReadAhead(domain.batches(data, config)), config, folder, callbacks)
+        domain = domain.with_settings(config.settings).showing(data, config)
+        condition = None if domain.shown_condition is None else Tensor(domain.shown_condition)
+        batch = ReadAhead(domain.batches(data, config))
+        super().__init__(gan, domain, batch, config, folder, callbacks, condition=condition)
         self.data = data
+        self._progress_measure = domain.progress_measure(data) if config.evaluate_every else None
+        if config.evaluate_every and self._progress_measure is None:
+            raise UsageError(
+                f"the recipe '{config.recipe}' measures its samples with every picture (--sample-every), so "
+                "--evaluate-every adds nothing; leave it out."
+            )
 
     @classmethod
     def prepare(cls, config: RunConfig, data: Data, folder: RunFolder, callbacks: Sequence[object] = ()) -> Trainer:
@@ -97,7 +110,7 @@ class Trainer(GANLoop):
         """Raise UsageError if the first passes fail, since the settings or the data are the reason."""
         try:
             self._try_passes()
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             place = recipes.get(self.config.recipe).place(error)
             sentence = f"the recipe '{self.config.recipe}' cannot be trained: {error}{place}"
             raise UsageError(sentence if sentence.endswith("?") else f"{sentence}.") from None
@@ -108,6 +121,42 @@ class Trainer(GANLoop):
                 f"the recipe '{self.config.recipe}' cannot be trained with {', '.join(changed) or 'its defaults'}: "
                 f"{error}, even before the first step; choose less extreme settings."
             ) from None
+
+    def _evaluation_is_due(self) -> bool:
+        """With --evaluate-every: so often, and at each checkpoint that may be kept, so that each has a score."""
+        every = self.config.evaluate_every
+        if not every:
+            return False
+        step = self.step
+        return step % every == 0 or step % self.config.checkpoint_every == 0 or step == self.config.steps
+
+    def _evaluation(self) -> dict[str, float]:
+        """What the domain measures of samples from latent vectors that are the same at every step."""
+        measure = self._progress_measure
+        assert measure is not None
+        condition = self.domain.sample_condition(
+            measure.samples, self.config.seed, self.config.settings, lambda: self.data
+        )
+        try:
+            latent = self.gan.latent(measure.samples, "evaluated samples")
+            return measure(generate(self.gan, self.domain, latent, condition))
+        except NonFiniteError as error:
+            raise self._nonfinite_error(str(error), self.step) from None
+
+    def _look_is_due(self) -> bool:
+        return super()._look_is_due() or self._export_is_due()
+
+    def _look(self) -> dict[str, float]:
+        """What GANLoop does; the weights are exported after the samples, whose numbers have proved to be finite."""
+        measured = super()._look()
+        if self._export_is_due():
+            generator = self.gan.ema.network if self.gan.ema else self.gan.generator
+            saved_state.save(self.folder.weights_path(self.step), generator)
+        return measured
+
+    def _export_is_due(self) -> bool:
+        every = self.config.export_every
+        return every is not None and self.step > 0 and self.step % every == 0
 
     def _save_config(self, path: Path) -> None:
         self.config.save(path, data=self.data.describe(), computed_on=device_facts())

@@ -149,8 +149,11 @@ def test_pictures_of_another_size_train(capsys, tmp_path):
     assert cli.main(["train", "--data-dir", str(data), "--out", "run", "--quiet", *SMALL]) == 0
     assert cli.main(["sample", "run", "--n", "3", "--out", "three.npz"]) == 0
     assert np.load("three.npz")["images"].shape == (3, 9, 7)
-    assert cli.main(["evaluate", "run", "--quiet"]) == 2
-    assert f"labels of the run's data, and {data} has none" in capsys.readouterr().err
+    capsys.readouterr()
+    assert cli.main(["evaluate", "run", "--quiet", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["measures"]) == ["pca"]
+    assert cli.main(["evaluate", "run", "--features", "random", "--quiet"]) == 2
+    assert "have 9 x 7 pixels, expected at least 8 a side" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -186,7 +189,7 @@ def test_colour_images_from_a_folder_to_an_animation(colour, capsys):
     assert cli.main(["evaluate", "run", "--quiet"]) == 2
     err = capsys.readouterr().err
     assert one_sentence(err)
-    assert "labels of the run's data" in err and "look at the pictures with minigan sample run" in err
+    assert "photos holds 12 pictures, expected at least 40" in err and "--against" in err
 
 
 @pytest.mark.slow
@@ -225,7 +228,7 @@ def test_pictures_serve_where_digits_are_the_default(colour, capsys):
     assert "minigan evaluate" not in capsys.readouterr().out
     assert json.loads(Path("run/config.json").read_text())["data"]["image_shape"] == [28, 28, 1]
     assert cli.main(["evaluate", "run"]) == 2
-    assert "labels of the run's data" in capsys.readouterr().err
+    assert "photos holds 12 pictures, expected at least 40" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -761,5 +764,6 @@ def test_run_names_do_not_control_a_terminal_and_can_be_pasted(tmp_path, monkeyp
         assert cli.main(["train", "--out", name, *SMALL]) == 0
         printed = capsys.readouterr()
         assert f"into {shown}\n" in printed.err
-        assert f"Look at {shown}/samples/step_000020.png, {shown}/samples.gif, {shown}/losses.png.\n" in printed.out
+        files = ", ".join(f"{shown}/{file}" for file in ("samples/step_000020.png", "samples.gif", "losses.png"))
+        assert f"Look at {files}, {shown}/report.html.\n" in printed.out
         assert f"Next: minigan sample {pasted}, minigan evaluate {pasted}\n" in printed.out

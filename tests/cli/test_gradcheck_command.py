@@ -297,7 +297,7 @@ def test_a_picture_of_the_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 INVALID_ARGUMENTS = {
     "no such case": (["--only", "conv3d"], 2, "no case has 'conv3d' in its name; did you mean 'conv2d'?"),
-    "nothing near": (["--only", "zzzz"], 2, "known: fused-layers, layers, "),
+    "nothing near": (["--only", "zzzz"], 2, "known: fused-layers, latent-search, layers, "),
     "no such order": (["--order", "4"], 2, "--order must be 1, 2 or 3, not 4"),
     "no such type": (["--dtype", "float23"], 2, "did you mean 'float32'?"),
     "negative seed": (["--seed", "-1"], 2, "--seed must be"),

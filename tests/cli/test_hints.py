@@ -45,6 +45,8 @@ SETTINGS = {key for recipe in recipes.RECIPES.values() for key in recipe.setting
         ("8gaussians", recipes.RECIPES, "ring"),
         ("generate", parser.COMMANDS, "sample"),
         ("eval", parser.COMMANDS, "evaluate"),
+        ("enlarge", parser.COMMANDS, "upscale"),
+        ("srgan", recipes.RECIPES, "mnist-sr"),
     ],
 )
 def test_a_word_from_elsewhere_is_understood(wrong, known, right):

@@ -170,8 +170,8 @@ def test_a_full_disk_ends_the_training_with_a_sentence_and_the_run_can_be_resume
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Every file of a run but metrics.csv, with its wall times."""
-    files = [path for path in run.rglob("*") if path.is_file() and path.name != "metrics.csv"]
+    """Every file of a run but metrics.csv and the report, with wall times."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.name not in ("metrics.csv", "report.html")]
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 

@@ -32,11 +32,11 @@ LONG = [*SMALL, "--steps", "3000" if EXHAUSTIVE else "1500", "--checkpoint-every
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Every file of a run but config.json, which records the steps asked for, and metrics.csv, with its wall times."""
+    """Every file of a run but config.json, which records the steps asked for, and those with wall times."""
     return {
         str(path.relative_to(run)): path.read_bytes()
         for path in run.rglob("*")
-        if path.is_file() and path.name not in ("config.json", "metrics.csv")
+        if path.is_file() and path.name not in ("config.json", "metrics.csv", "report.html")
     }
 
 
