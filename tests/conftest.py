@@ -15,7 +15,7 @@ import pytest
 from support import cupy_standin
 from support.cuda_cpu import build
 from support.device_kernels import on_host
-from support.environment import GPU, PAIRS, WITHOUT_COMPILER, needs_compiler
+from support.environment import GPU, PAIRS, PART, WITHOUT_COMPILER, needs_compiler
 
 import minigan as mg
 import minigan_kernels
@@ -36,10 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m "not slow" is applied
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark as gpu what runs on one, and as slow all but a few cases of each test that runs over many.
 
-    Which few is arbitrary, but always the same: a checksum of the name decides, so that no parameter is favoured.
+    Which few is arbitrary, but always the same: a checksum of the name decides, so that no parameter is favoured. It
+    also decides which of the slow tests MINIGAN_PART leaves out.
     """
     for item in items:
         if GPU is not None and _uses_cupy(item):
@@ -48,9 +49,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         cases[item.nodeid.partition("[")[0]].append(item)
     for several in cases.values():
-        several.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
+        several.sort(key=_checksum)
         for item in several[QUICK_CASES:]:
             item.add_marker(pytest.mark.slow)
+    part, parts = map(int, PART.split("/"))
+    left_out = {item for item in items if item.get_closest_marker("slow") and _checksum(item) % parts != part % parts}
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
+
+
+def _checksum(item: pytest.Item) -> int:
+    return zlib.crc32(item.nodeid.encode())
 
 
 def _uses_cupy(item: pytest.Item) -> bool:

@@ -57,8 +57,12 @@ class _Runs(dict[str, Path]):
 
 
 def _files(run: Path) -> dict[str, bytes]:
-    """Every file of a run but config.json, which records the steps asked for, and metrics.csv, which has wall times."""
-    paths = [path for path in run.rglob("*") if path.is_file() and path.name not in ("config.json", "metrics.csv")]
+    """Every file of a run but config.json, which records the steps asked for, and those with wall times."""
+    paths = [
+        path
+        for path in run.rglob("*")
+        if path.is_file() and path.name not in ("config.json", "metrics.csv", "report.html")
+    ]
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 

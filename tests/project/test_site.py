@@ -27,6 +27,8 @@ LIGHTNESS = """
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if site.BUILT:
+        return Path(site.BUILT)
     folder = tmp_path_factory.mktemp("documentation")
     done = site.build(folder)
     assert done.returncode == 0, done.stdout + done.stderr

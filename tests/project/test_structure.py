@@ -17,15 +17,16 @@ LAYERS = {
     "kernels": 0, "core": 1, "figures": 1, "autodiff": 2, "ops": 3, "nn": 4, "optim": 4, "checking": 4,
     "data": 5, "metrics": 5, "gan": 5,
     "domains": 6, "recipes": 6, "explain": 6, "training": 6, "selftest": 6, "study": 6,
+    "export": 6, "report": 6,
     "cli": 7, "__main__": 7,
 }  # fmt: skip
-MOST_ENTRIES = 20  # at the top of minigan/
+MOST_ENTRIES = 22  # at the top of minigan/
 # Lines by package, and of the parts that are read in an evening. With some air: a budget that is full pushes code
 # into the wrong file. CONTRIBUTING says when to raise one.
 BUDGETS = {
-    "kernels": 8000, "core": 1400, "figures": 1350, "autodiff": 1020, "ops": 1280, "nn": 2150, "optim": 540,
-    "checking": 2800, "data": 2400, "metrics": 1000, "gan": 3800, "domains": 900, "recipes": 1250, "training": 4850,
-    "selftest": 1350, "study": 2350, "cli": 2300,
+    "kernels": 8000, "core": 1400, "figures": 1550, "autodiff": 1020, "ops": 1280, "nn": 2150, "optim": 540,
+    "checking": 2800, "data": 2650, "metrics": 2300, "gan": 4300, "domains": 2950, "recipes": 2600, "training": 5200,
+    "selftest": 1350, "study": 2350, "cli": 3200, "export": 1050, "report": 700,
 }  # fmt: skip
 HEART = {
     "engine and parameters": (600, ["autodiff/engine.py", "autodiff/parameter.py", "autodiff/flat.py"]),

@@ -69,6 +69,10 @@ class Browser:
     def screenshot(self, element: dict[str, str]) -> str:
         return self._send("GET", f"/element/{element[ELEMENT]}/screenshot")
 
+    def height(self, element: dict[str, str]) -> float:
+        """Its height in pixels, which needs no script of the page."""
+        return self._send("GET", f"/element/{element[ELEMENT]}/rect")["height"]
+
     def console(self) -> list[str]:
         return [entry["message"] for entry in self.do("/se/log", type="browser") if entry["level"] == "SEVERE"]
 

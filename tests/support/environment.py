@@ -22,6 +22,7 @@ Case = TypeVar("Case")
 GPU = None if cupy_standin.is_in_use() else cupy_standin.GPU
 WITHOUT_NUMBA = minigan_kernels.unavailable("numba")
 EXHAUSTIVE = os.environ.get("MINIGAN_EXHAUSTIVE", "") == "1"  # more cases, as .ci/run runs them
+PART = os.environ.get("MINIGAN_PART", "1/1")  # "1/2": of the slow tests the first half, arbitrary but always the same
 WITHOUT_COMPILER = "g++ on Linux is missing, which compiles CUDA kernels for the CPU"
 needs_compiler = pytest.mark.skipif(
     cupy_standin.GPU is None and build.compiler() is None, reason=f"needs a GPU: {WITHOUT_COMPILER}"

@@ -35,6 +35,8 @@ MODULES = {
     "mg.domains": "minigan.domains",
     "mg.metrics": "minigan.metrics",
     "mg.training": "minigan.training",
+    "mg.report": "minigan.report",
+    "mg.export": "minigan.export",
     "mg.checking": "minigan.checking",
     "mg.selftest": "minigan.selftest",
     "mg.autodiff": "minigan.autodiff",

@@ -20,6 +20,7 @@ import pytest
 from minigan.study import page as study
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILT = os.environ.get("MINIGAN_SITE", "")  # the folder of a site that is already built, as .ci/run does
 MISSING = [name for name in ("mkdocs", "material", "mkdocstrings") if importlib.util.find_spec(name) is None]
 needs_mkdocs = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}: pip install -e '.[docs]'")
 
