@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from minigan.cli import options
+from minigan.cli import named_run, options
 from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory
 from minigan.core.errors import UsageError, clause
@@ -16,7 +16,7 @@ from minigan.metrics.comparison import LEAST
 from minigan.training import RunFolder
 from minigan.training.evaluation import evaluate, evaluation_request, facts_as_json, record
 from minigan.training.run_data import reload_data
-from minigan.training.trained_run import TrainedRun, load_run
+from minigan.training.trained_run import TrainedRun
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure samples of the run, print the results, and record them in its folder."""
     options.require_valid_counts(arguments)
-    own_recipe = options.load_recipe_file(arguments.recipe_file)
-    options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
-    trained, folder = load_run(arguments.path, arguments.checkpoint), RunFolder(arguments.path)
-    options.notice_changed_recipe(trained.config, own_recipe, arguments.path, arguments.quiet)
+    trained = named_run.load(arguments)
+    folder = RunFolder(arguments.path)
     domain, step = trained.domain, trained.gan.step
     domain.check_evaluation(str(arguments.path), arguments.data_dir)
     _require_comparable(domain, arguments)

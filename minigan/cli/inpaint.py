@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.cli import hole_option, options, picture_files
+from minigan.cli import hole_option, named_run, options, picture_files
 from minigan.cli.exit_codes import SUCCESS
 from minigan.core import progress
 from minigan.core.errors import UsageError
@@ -19,7 +19,7 @@ from minigan.training import RunFolder
 from minigan.training.evaluation import evaluation_request, facts_as_json
 from minigan.training.inpainting import by_inpainting, inpainted, require_inpainting
 from minigan.training.run_data import reload_data
-from minigan.training.trained_run import TrainedRun, load_run
+from minigan.training.trained_run import TrainedRun
 
 _LIMITS = {"steps": 10_000, "starts": 1_000}
 
@@ -60,10 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fill the holes and write the pictures, or evaluate how well they are filled."""
     _require_consistent(arguments)
-    own_recipe = options.load_recipe_file(arguments.recipe_file)
-    options.choose_device(arguments.backend, arguments.kernels, arguments.threads, arguments.quiet)
-    trained = load_run(arguments.path, arguments.checkpoint)
-    options.notice_changed_recipe(trained.config, own_recipe, arguments.path, arguments.quiet)
+    trained = named_run.load(arguments)
     require_inpainting(trained, str(arguments.path))
     search = _search(trained, arguments)
     if arguments.evaluate is None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.cli import options, sample_kinds
+from minigan.cli import named_run, options, sample_kinds
 from minigan.cli.exit_codes import SUCCESS
 from minigan.cli.sample_limits import require_memory, require_one_picture
 from minigan.core import files
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.figures.image_grid import save_png
-from minigan.training.trained_run import TrainedRun, load_run
+from minigan.training.trained_run import TrainedRun
 
 _FORMATS = (".png", ".npz")
 _NEAREST_COUNT, _SAMPLES_PER_PATH = 16, 8  # without --n: samples beside neighbours, and how few paths there are
@@ -63,10 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     if out.suffix.lower() not in _FORMATS:
         raise UsageError(f"--out must end in .png or .npz, not '{out.name}'; {did_you_mean(out.suffix, _FORMATS)}")
     options.require_valid_counts(arguments)
-    own_recipe = options.load_recipe_file(arguments.recipe_file)
-    options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
-    trained = load_run(arguments.path, arguments.checkpoint)
-    options.notice_changed_recipe(trained.config, own_recipe, arguments.path, False)
+    trained = named_run.load(arguments)
     if arguments.checkpoint and not arguments.out:
         out = out.with_stem(f"{out.stem}-step_{trained.gan.step:06d}")
     if arguments.label is not None and not arguments.out:

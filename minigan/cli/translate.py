@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.cli import options, picture_files
+from minigan.cli import named_run, options, picture_files
 from minigan.cli.exit_codes import SUCCESS
 from minigan.core.errors import UsageError, did_you_mean
 from minigan.data import Dataset, ImageShape, resized, shape_in_words
 from minigan.domains.translating import TranslationDomain
-from minigan.training.trained_run import TrainedRun, draw_samples, load_run
+from minigan.training.trained_run import TrainedRun, draw_samples
 
 _SEED = 1  # of latent vectors, which have no effect
 
@@ -39,10 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Translate the pictures and write them."""
-    own_recipe = options.load_recipe_file(arguments.recipe_file)
-    options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
-    trained = load_run(arguments.path, arguments.checkpoint)
-    options.notice_changed_recipe(trained.config, own_recipe, arguments.path, False)
+    trained = named_run.load(arguments)
     domain = _translating(trained, arguments.path)
     direction = _direction(domain, f"{arguments.path}, a run of {trained.config.recipe},", arguments.direction)
     written = picture_files.transformed_files(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigan.cli import options, picture_files
+from minigan.cli import named_run, options, picture_files
 from minigan.cli.exit_codes import SUCCESS
 from minigan.core.errors import UsageError
 from minigan.data import ImageShape
@@ -15,7 +15,7 @@ from minigan.domains.low_resolution import LowResolutionDomain
 from minigan.figures.image_grid import to_bytes
 from minigan.gan.tiles import enlarged
 from minigan.recipes.super_resolution import reach
-from minigan.training.trained_run import TrainedRun, load_run
+from minigan.training.trained_run import TrainedRun
 
 _MOST_PIXELS = 1 << 26  # of the enlarged picture; its numbers then take 800 MB in colour
 
@@ -33,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Enlarge the pictures and write them."""
-    own_recipe = options.load_recipe_file(arguments.recipe_file)
-    options.choose_device(arguments.backend, arguments.kernels, arguments.threads)
-    trained = load_run(arguments.path, arguments.checkpoint)
-    options.notice_changed_recipe(trained.config, own_recipe, arguments.path, False)
+    trained = named_run.load(arguments)
     if not isinstance(trained.domain, LowResolutionDomain):
         raise UsageError(
             f"{arguments.path} is a run of {trained.config.recipe}, which does not enlarge pictures; train mnist-sr or "

@@ -16,7 +16,7 @@ from minigan.recipes.recipe import Recipe
 from minigan.recipes.settings import Settings
 
 
-class ClassifyingDiscriminator(Module):
+class SemiSupervisedDiscriminator(Module):
     """Maps pictures (n, pixels) to (logits (n, 1), class logits (n, K), features): see minigan.gan.semi_supervised.
 
     Noise - dense - ReLU for each of `widths`, then noise and a dense layer; the features are the last ReLU's output.
@@ -55,7 +55,7 @@ def _noise(deviation: float, rng: np.random.Generator) -> Module:
 
 
 def _discriminator(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> Module:
-    return ClassifyingDiscriminator(s, math.prod(shape), rng)
+    return SemiSupervisedDiscriminator(s, math.prod(shape), rng)
 
 
 def _networks(s: Settings, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[Module, Module]:
