@@ -3,7 +3,7 @@ al., 2017). The generator has batch norm; the critic has none, since it is to ju
 
 from __future__ import annotations
 
-from minigan.domains import CriticisedDigitDomain
+from minigan.domains import WassersteinDigitDomain
 from minigan.nn import Tanh
 from minigan.recipes.mnist_mlp import dense_networks
 from minigan.recipes.recipe import Recipe
@@ -22,7 +22,7 @@ def _recipe(name: str, summary: str, settings: Settings) -> Recipe:
         networks=lambda s, shape, rng: dense_networks(s, shape, rng, Tanh()),
         settings=_SETTINGS | settings,
         steps=5000,
-        domain=CriticisedDigitDomain((28, 28, 1), value_range=(-1.0, 1.0), flat=True),
+        domain=WassersteinDigitDomain((28, 28, 1), value_range=(-1.0, 1.0), flat=True),
     )
 
 

@@ -18,15 +18,15 @@ from minigan.data.coloured import COLOURS, colour_numbers, coloured
 from minigan.data.stacked import StackedDigits
 from minigan.domains import (
     ColouredDigitDomain,
-    CriticisedDigitDomain,
     EvaluationRequest,
     FaceDomain,
     StackedDigitDomain,
+    WassersteinDigitDomain,
 )
 from minigan.domains.coloured_digits import in_one_colour, nearest_colours
-from minigan.domains.criticised_digits import critic_series
 from minigan.domains.faces import between_halves
 from minigan.domains.stacked_digits import stack_numbers
+from minigan.domains.wasserstein_digits import critic_series
 
 RNG = np.random.default_rng(0)
 BARS = np.zeros((120, 6, 10, 1), np.uint8)  # digit k: column k is bright
@@ -166,7 +166,7 @@ def test_the_correlation_of_the_critic_is_told(monkeypatch: pytest.MonkeyPatch) 
     from minigan.domains import Evaluation, ImageDomain
 
     monkeypatch.setattr(ImageDomain, "evaluate", lambda self, request: Evaluation({"known": 1}, ["known"]))
-    domain = CriticisedDigitDomain((6, 10, 1), (-1.0, 1.0), flat=False)
+    domain = WassersteinDigitDomain((6, 10, 1), (-1.0, 1.0), flat=False)
     rows = [{"step": step, "discriminator_loss": -1.0 / step, "kernel_distance": 1.0 / step**2} for step in range(1, 6)]
     evaluation = domain.evaluate(request(BARS, DIGITS, rows))
     assert evaluation.facts["known"] == 1 and evaluation.facts["critic_correlation"] == pytest.approx(1)
@@ -176,7 +176,7 @@ def test_the_correlation_of_the_critic_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_samples_are_compared_with_real_pictures() -> None:
-    domain = CriticisedDigitDomain((6, 10, 1), (-1.0, 1.0), flat=False)
+    domain = WassersteinDigitDomain((6, 10, 1), (-1.0, 1.0), flat=False)
     assert domain.measure(BARS) == {}  # without data
     shown = domain.showing(DIGITS, None)  # type: ignore[arg-type]
     assert shown == domain and shown.real is not None

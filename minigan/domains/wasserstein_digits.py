@@ -23,7 +23,7 @@ _MEASURED, _LOSS = "kernel_distance", "discriminator_loss"
 
 
 @dataclass(frozen=True)
-class CriticisedDigitDomain(ImageDomain):
+class WassersteinDigitDomain(ImageDomain):
     """Images whose samples are compared with real ones at each picture of progress.
 
     real: pixels (n, H * W * C) of real pictures in [0, 1]; see `showing`.
@@ -34,7 +34,7 @@ class CriticisedDigitDomain(ImageDomain):
     samples_shown: ClassVar[int] = 256
     evaluates_at_end: ClassVar[bool] = True
 
-    def showing(self, data: Dataset, run: RunOptions) -> CriticisedDigitDomain:
+    def showing(self, data: Dataset, run: RunOptions) -> WassersteinDigitDomain:
         count = min(_REAL, len(data))
         chosen = random.generator(0, "pictures to compare samples with").choice(len(data), count, replace=False)
         return dataclasses.replace(self, real=_pixels(data.images[np.sort(chosen)]))
